@@ -1,0 +1,3 @@
+//! The command `domstats`.
+
+fn main() {}

@@ -1,0 +1,304 @@
+//! A connection to a hypervisor, and the bulk call.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use uuid::Uuid;
+
+use crate::{
+    domain::{Domain, DomainInfo},
+    driver::{self, Driver},
+    error::{Error, ErrorKind, ErrorOrigin, Result},
+    report::StatsReport,
+    request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
+    uri::Uri,
+};
+
+/// A connection to a hypervisor. A cheap handle: clone it, send it to another thread. Calls from
+/// several threads at once are safe and do not wait for each other's stuck domains.
+///
+/// ```
+/// use domstats::{Connect, StatsRequest};
+///
+/// let connect = Connect::open("test:///default")?;
+/// let report = connect.all_domain_stats(&StatsRequest::new())?;
+/// for domain in &report.domains {
+///     println!("{}: {:?}", domain.domain.name, domain.cpu.as_ref().and_then(|cpu| cpu.time));
+/// }
+/// # Ok::<(), domstats::Error>(())
+/// ```
+#[derive(Clone)]
+#[doc(alias = "virConnectPtr")]
+pub struct Connect {
+    pub(crate) connection: Arc<Connection>,
+}
+
+/// What the handles share.
+pub(crate) struct Connection {
+    pub(crate) driver: Box<dyn Driver>,
+    uri: Uri,
+    closed: AtomicBool,
+}
+
+impl Connect {
+    /// Opens a connection. Connections are read-only: no call of this library changes a domain.
+    ///
+    /// | URI | what it reads |
+    /// |---|---|
+    /// | `test:///default` | domains made up by the library, see [the test driver](crate::driver::test) |
+    /// | `test:///path/to/file.xml` | a document that this library wrote |
+    /// | `qemu+qmp:///system` | every QEMU process of this host |
+    /// | `qemu+qmp:///session` | the caller's own QEMU processes |
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for a malformed URI or an unknown parameter,
+    /// [`ErrorKind::NoConnect`] for a URI that no driver serves, and whatever the driver finds.
+    #[doc(alias = "virConnectOpen")]
+    #[doc(alias = "virConnectOpenReadOnly")]
+    pub fn open(uri: &str) -> Result<Self> {
+        let uri: Uri = uri.parse()?;
+        let driver = driver::open(&uri)?;
+        let connection = Connection {
+            driver,
+            uri,
+            closed: AtomicBool::new(false),
+        };
+        Ok(Self {
+            connection: Arc::new(connection),
+        })
+    }
+
+    /// Returns the URI that was opened.
+    #[must_use]
+    #[doc(alias = "virConnectGetURI")]
+    pub fn uri(&self) -> String {
+        self.connection.uri.to_string()
+    }
+
+    /// Returns the name of the host that the domains run on.
+    #[must_use]
+    #[doc(alias = "virConnectGetHostname")]
+    pub fn hostname(&self) -> String {
+        self.connection.driver.hostname()
+    }
+
+    /// Returns the driver's name, as libvirt spells it: `QEMU` or `TEST`.
+    #[must_use]
+    #[doc(alias = "virConnectGetType")]
+    pub fn driver_name(&self) -> &'static str {
+        self.connection.driver.name()
+    }
+
+    /// Returns whether the connection was not closed and its hypervisor can be asked.
+    #[must_use]
+    #[doc(alias = "virConnectIsAlive")]
+    pub fn is_alive(&self) -> bool {
+        !self.connection.is_closed() && self.connection.driver.is_alive()
+    }
+
+    /// Closes the connection for every handle: monitors that it holds are let go, and later calls
+    /// on it or its domains are errors. Dropping the last handle does the same.
+    #[doc(alias = "virConnectClose")]
+    pub fn close(&self) {
+        self.connection.closed.store(true, Ordering::Release);
+        self.connection.driver.close();
+    }
+
+    /// Returns the groups that the driver can give for at least some domains.
+    #[must_use]
+    pub fn supported_groups(&self) -> StatsGroups {
+        self.connection.driver.supported()
+    }
+
+    /// Returns the domains that match, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConnection`] after [`close`](Self::close),
+    /// [`ErrorKind::InvalidArgument`] for a filter bit that does not exist, and whatever the
+    /// driver finds.
+    #[doc(alias = "virConnectListAllDomains")]
+    pub fn domains(&self, filter: DomainFilter) -> Result<Vec<Domain>> {
+        self.connection.check_open()?;
+        self.connection.check_filter(filter)?;
+        let infos = if filter.needs_state() {
+            // The state of a domain is a statistic like any other.
+            let request = StatsRequest::new()
+                .groups(StatsGroups::STATE)
+                .filter(filter);
+            let report = self.all_domain_stats(&request)?;
+            report
+                .domains
+                .into_iter()
+                .map(|stats| stats.domain)
+                .collect()
+        } else {
+            let mut infos = self.connection.driver.domains()?;
+            infos.retain(|info| filter.matches_info(info));
+            infos.sort_by(|a, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
+            infos
+        };
+        Ok(infos.into_iter().map(|info| self.domain(info)).collect())
+    }
+
+    /// Returns the domain of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoDomain`] if there is none, else those of [`domains`](Self::domains).
+    #[doc(alias = "virDomainLookupByName")]
+    pub fn domain_by_name(&self, name: &str) -> Result<Domain> {
+        self.lookup(
+            |info| info.name == name,
+            || format!("no domain with the name '{name}'"),
+        )
+    }
+
+    /// Returns the domain with this UUID.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoDomain`] if there is none, else those of [`domains`](Self::domains).
+    #[doc(alias = "virDomainLookupByUUID")]
+    pub fn domain_by_uuid(&self, uuid: Uuid) -> Result<Domain> {
+        self.lookup(
+            |info| info.uuid == Some(uuid),
+            || format!("no domain with the UUID {uuid}"),
+        )
+    }
+
+    /// Returns the active domain with this number.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoDomain`] if there is none, else those of [`domains`](Self::domains).
+    #[doc(alias = "virDomainLookupByID")]
+    pub fn domain_by_id(&self, id: u32) -> Result<Domain> {
+        self.lookup(
+            |info| info.id == Some(id),
+            || format!("no active domain with the id {id}"),
+        )
+    }
+
+    /// Returns the statistics of all domains that match the request, by name.
+    ///
+    /// The call returns within the request's timeout, whatever the domains do; what could not be
+    /// had is listed with its reason in each record and in
+    /// [`missing`](crate::StatsReport::missing).
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidConnection`] after [`close`](Self::close).
+    /// - [`ErrorKind::InvalidArgument`] if the request has a flag that does not exist.
+    /// - [`ErrorKind::ArgumentUnsupported`] if a group is not supported and the request has
+    ///   [`ENFORCE_STATS`](crate::StatsOptions::ENFORCE_STATS).
+    /// - Whatever the driver finds when nothing at all can be read. One broken domain is never an
+    ///   error.
+    #[doc(alias = "virConnectGetAllDomainStats")]
+    pub fn all_domain_stats(&self, request: &StatsRequest) -> Result<StatsReport> {
+        self.connection.check_open()?;
+        self.connection.domain_list_stats(None, request)
+    }
+
+    fn lookup(
+        &self,
+        is: impl Fn(&DomainInfo) -> bool,
+        sentence: impl Fn() -> String,
+    ) -> Result<Domain> {
+        self.connection.check_open()?;
+        let infos = self.connection.driver.domains()?;
+        let info = infos.into_iter().find(is).ok_or_else(|| {
+            Error::new(
+                ErrorKind::NoDomain,
+                self.connection.driver.origin(),
+                sentence(),
+            )
+        })?;
+        Ok(self.domain(info))
+    }
+
+    fn domain(&self, info: DomainInfo) -> Domain {
+        Domain {
+            connection: Arc::clone(&self.connection),
+            info,
+        }
+    }
+}
+
+impl Connection {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.is_closed() {
+            return Err(Error::new(
+                ErrorKind::InvalidConnection,
+                ErrorOrigin::Domain,
+                format!("the connection to {} was closed", self.uri),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_filter(&self, filter: DomainFilter) -> Result<()> {
+        let unknown = filter.difference(DomainFilter::all_known());
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::InvalidArgument,
+            self.driver.origin(),
+            format!("unsupported flags {:#x}", unknown.bits()),
+        ))
+    }
+
+    /// The one way to the driver: called once, with `None` for all domains or with the list.
+    pub(crate) fn domain_list_stats(
+        &self,
+        of: Option<&[DomainInfo]>,
+        request: &StatsRequest,
+    ) -> Result<StatsReport> {
+        self.check_filter(request.filter)?;
+        let supported = self.driver.supported();
+        let unsupported = request.groups.difference(supported);
+        if request.options.contains(StatsOptions::ENFORCE_STATS) && !unsupported.is_empty() {
+            return Err(Error::new(
+                ErrorKind::ArgumentUnsupported,
+                self.driver.origin(),
+                format!(
+                    "stats groups {:#x} are not supported by this driver",
+                    unsupported.bits()
+                ),
+            ));
+        }
+        let mut request = request.clone();
+        if request.groups.is_empty() {
+            request.groups = supported;
+        }
+        let mut report = self.driver.domain_list_stats(of, &request)?;
+        if of.is_none() {
+            report.domains.sort_by(|a, b| {
+                a.domain
+                    .name
+                    .cmp(&b.domain.name)
+                    .then(a.domain.id.cmp(&b.domain.id))
+            });
+        }
+        Ok(report)
+    }
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("uri", &self.uri())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! Drivers: one folder each, one row in [`DRIVERS`].
+
+pub mod test;
+
+use crate::{
+    domain::DomainInfo,
+    error::{Error, ErrorKind, ErrorOrigin, Result},
+    report::StatsReport,
+    request::{StatsGroups, StatsRequest},
+    uri::Uri,
+};
+
+/// A hypervisor. Everything a driver returns is typed; names and formats are not its business.
+pub(crate) trait Driver: Send + Sync {
+    /// libvirt's spelling: `QEMU`, `TEST`.
+    fn name(&self) -> &'static str;
+
+    /// Who reports this driver's errors.
+    fn origin(&self) -> ErrorOrigin;
+
+    /// The groups that it can give for at least some domains.
+    fn supported(&self) -> StatsGroups;
+
+    /// The host that the domains run on.
+    fn hostname(&self) -> String;
+
+    fn is_alive(&self) -> bool {
+        true
+    }
+
+    /// Lets go of what the driver holds: the connection was closed.
+    fn close(&self) {}
+
+    /// Every domain, in any order.
+    fn domains(&self) -> Result<Vec<DomainInfo>>;
+
+    /// The RFC's one callback: the statistics of all domains that match the request's filter, or
+    /// of the listed ones, a record for each occurrence in the list's order. The request's groups
+    /// are never empty, its filter and options are known to exist. Must return by the request's
+    /// timeout.
+    fn domain_list_stats(
+        &self,
+        of: Option<&[DomainInfo]>,
+        request: &StatsRequest,
+    ) -> Result<StatsReport>;
+}
+
+/// One row of the driver table.
+struct DriverEntry {
+    /// The URI schemes that it serves.
+    schemes: &'static [&'static str],
+    /// An example, for the error that lists the choices.
+    example: &'static str,
+    open: fn(&Uri) -> Result<Box<dyn Driver>>,
+}
+
+const DRIVERS: &[DriverEntry] = &[DriverEntry {
+    schemes: &["test"],
+    example: "test:///default",
+    open: test::open,
+}];
+
+/// Opens the driver that serves the URI.
+pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
+    match DRIVERS
+        .iter()
+        .find(|entry| entry.schemes.contains(&uri.scheme.as_str()))
+    {
+        Some(entry) => (entry.open)(uri),
+        None => {
+            let examples: Vec<_> = DRIVERS.iter().map(|entry| entry.example).collect();
+            Err(Error::new(
+                ErrorKind::NoConnect,
+                ErrorOrigin::Library,
+                format!(
+                    "no driver serves '{uri}': try one of {}",
+                    examples.join(", ")
+                ),
+            ))
+        }
+    }
+}

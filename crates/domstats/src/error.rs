@@ -1,0 +1,164 @@
+//! The one error type of the library.
+//!
+//! ```text
+//! Error ── kind     what a program decides on: stable, maps to libvirt's error code
+//!       ├─ origin   who says so: maps to libvirt's error domain
+//!       ├─ context  one sentence for people: what was wrong, where, what to do
+//!       └─ source   the error underneath, never repeated in the context
+//! ```
+
+use std::{error, fmt};
+
+/// The result of every fallible call of this library.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, in the terms a program decides on.
+///
+/// Every kind has the number that libvirt gives the same situation, so that programs which know
+/// `VIR_ERR_*` need to learn nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Something that should not happen did. `VIR_ERR_INTERNAL_ERROR`, 1.
+    Internal,
+    /// The driver has no such function. `VIR_ERR_NO_SUPPORT`, 3.
+    NoSupport,
+    /// No hypervisor answers at the URI. `VIR_ERR_NO_CONNECT`, 5.
+    NoConnect,
+    /// The connection was closed. `VIR_ERR_INVALID_CONN`, 6.
+    InvalidConnection,
+    /// The domain handle belongs to a closed connection. `VIR_ERR_INVALID_DOMAIN`, 7.
+    InvalidDomain,
+    /// An argument makes no sense: an empty list, an unknown flag, a malformed URI.
+    /// `VIR_ERR_INVALID_ARG`, 8.
+    InvalidArgument,
+    /// A document or reply could not be understood. `VIR_ERR_XML_ERROR`, 27.
+    Malformed,
+    /// The operating system refused. `VIR_ERR_SYSTEM_ERROR`, 38.
+    System,
+    /// No domain has that name, UUID or id. `VIR_ERR_NO_DOMAIN`, 42.
+    NoDomain,
+    /// The time was up. `VIR_ERR_OPERATION_TIMEOUT`, 68.
+    Timeout,
+    /// A requested group is not supported and `ENFORCE_STATS` was given.
+    /// `VIR_ERR_ARGUMENT_UNSUPPORTED`, 74.
+    ArgumentUnsupported,
+    /// The caller lacks the right. `VIR_ERR_ACCESS_DENIED`, 88.
+    AccessDenied,
+}
+
+impl ErrorKind {
+    /// Returns libvirt's number for this kind (`virErrorNumber`).
+    #[must_use]
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Internal => 1,
+            Self::NoSupport => 3,
+            Self::NoConnect => 5,
+            Self::InvalidConnection => 6,
+            Self::InvalidDomain => 7,
+            Self::InvalidArgument => 8,
+            Self::Malformed => 27,
+            Self::System => 38,
+            Self::NoDomain => 42,
+            Self::Timeout => 68,
+            Self::ArgumentUnsupported => 74,
+            Self::AccessDenied => 88,
+        }
+    }
+}
+
+/// The part that reports an error: libvirt's "error domain" (`virErrorDomain`).
+///
+/// The word `domain` means a virtual machine everywhere else in this library, hence the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorOrigin {
+    /// The library itself, before a driver was asked. `VIR_FROM_NONE`, 0.
+    Library,
+    /// The QEMU driver. `VIR_FROM_QEMU`, 10.
+    Qemu,
+    /// The test driver. `VIR_FROM_TEST`, 12.
+    Test,
+    /// The checks on domain handles and lists. `VIR_FROM_DOMAIN`, 20.
+    Domain,
+}
+
+impl ErrorOrigin {
+    /// Returns libvirt's number for this origin (`virErrorDomain`).
+    #[must_use]
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Library => 0,
+            Self::Qemu => 10,
+            Self::Test => 12,
+            Self::Domain => 20,
+        }
+    }
+}
+
+/// An error of this library: a kind to decide on, a sentence to show, and the error underneath.
+///
+/// ```
+/// let error = domstats::Connect::open("test:///nothing-here.xml").unwrap_err();
+/// assert_eq!(error.kind(), domstats::ErrorKind::System);
+/// assert_eq!(error.code(), 38); // VIR_ERR_SYSTEM_ERROR
+/// assert_eq!(error.origin().code(), 12); // VIR_FROM_TEST
+/// ```
+#[derive(Debug)]
+#[doc(alias = "virError")]
+pub struct Error {
+    kind: ErrorKind,
+    origin: ErrorOrigin,
+    context: String,
+    source: Option<Box<dyn error::Error + Send + Sync>>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, origin: ErrorOrigin, context: impl Into<String>) -> Self {
+        Self {
+            kind,
+            origin,
+            context: context.into(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn because(
+        mut self,
+        source: impl Into<Box<dyn error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Returns what a program decides on.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Returns the part that reports the error.
+    #[must_use]
+    pub fn origin(&self) -> ErrorOrigin {
+        self.origin
+    }
+
+    /// Returns libvirt's error number, such as 8 for an invalid argument (`virError.code`).
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        self.kind.code()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

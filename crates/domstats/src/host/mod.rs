@@ -1,0 +1,1 @@
+//! Readers of the Linux host, each with an injectable root.

@@ -1,0 +1,46 @@
+//! Bulk statistics of virtual machines: one call, every domain, all the stats, and never a hang.
+//!
+//! This is the API of libvirt's RFC "Introduce API for retrieving bulk domain stats" (2014): one
+//! call returns the statistics of many or all domains, groups are chosen with a bit mask, and the
+//! answer is one hierarchical document, XML or JSON.
+//!
+//! ```
+//! use domstats::{Connect, StatsGroups, StatsRequest};
+//!
+//! let connect = Connect::open("test:///default")?;
+//! let report = connect.all_domain_stats(&StatsRequest::new().groups(StatsGroups::CPU))?;
+//! println!("{}", report.to_xml());
+//! # Ok::<(), domstats::Error>(())
+//! ```
+//!
+//! | RFC | here |
+//! |---|---|
+//! | `virConnectGetAllDomainStats(conn, stats, flags)` | [`Connect::all_domain_stats`] |
+//! | `virDomainListGetStats(doms, stats, flags)` | [`Domain::list_stats`] |
+//! | `virDomainGetStats(dom, stats, flags)` | [`Domain::stats`] |
+//! | `VIR_DOMAIN_STATS_CPU`, `_BLOCK`, `_INTERFACE`, ... | [`StatsGroups`] |
+//! | the document | [`StatsReport::to_xml`], [`StatsReport::to_json`] |
+//!
+//! A value that was not read is absent, never zero; a [`StatsReport`] says what is missing and
+//! why. The library is synchronous, prints nothing, reads no environment variable and installs no
+//! signal handler.
+
+mod connect;
+mod domain;
+pub mod driver;
+mod error;
+pub mod format;
+mod host;
+mod report;
+mod request;
+pub mod stats;
+mod uri;
+
+pub use connect::Connect;
+pub use domain::{Domain, DomainInfo};
+pub use error::{Error, ErrorKind, ErrorOrigin, Result};
+pub use format::Format;
+pub use report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport};
+pub use request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest};
+pub use stats::{DomainState, StateReason, Value};
+pub use uuid::Uuid;

@@ -1,0 +1,117 @@
+//! The statistics: one typed struct per group, all described by one catalogue.
+//!
+//! [`GROUPS`] is the list of groups; a group's struct and its rows live in the file of its name.
+//! [`walk`] visits every value of a domain; a format is a [`Visitor`].
+
+mod balloon;
+mod block;
+pub(crate) mod catalogue;
+mod cpu;
+mod dirtyrate;
+pub(crate) mod extra;
+mod interface;
+mod iothread;
+mod memory;
+mod params;
+mod perf;
+mod state;
+pub(crate) mod value;
+mod vcpu;
+mod vm;
+mod walk;
+
+pub use balloon::Balloon;
+pub use block::{Block, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
+pub use catalogue::{
+    Cell, Field, Key, KeyKind, Kind, List, ListRow, PartRow, Place, Row, Schema, Section, Unit,
+};
+pub use cpu::{CacheBank, CacheMonitor, Cpu, EnergyMonitor, EnergyPackage};
+pub use dirtyrate::{DirtyRate, DirtyRateStatus, VcpuDirtyRate};
+pub use extra::Extra;
+pub use interface::{Interface, Interfaces};
+pub use iothread::{Iothread, Iothreads};
+pub use memory::{BandwidthMonitor, BandwidthNode, Memory};
+pub use perf::Perf;
+pub use state::{DomainState, State, StateReason};
+pub use value::{Value, ValueType};
+pub use vcpu::{Vcpu, VcpuState, Vcpus};
+pub use vm::{HypervisorStat, HypervisorValue, Vm};
+pub use walk::{Visitor, walk};
+
+use crate::{report::DomainStats, request::StatsGroups};
+
+/// One group of statistics: its names, its rows, and where a domain keeps it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Group {
+    /// The bit that asks for it.
+    pub bit: StatsGroups,
+    /// Its name, as in `virsh domstats --cpu-total` and in `<missing group='cpu-total'>`.
+    pub name: &'static str,
+    /// The first word of its flat keys.
+    pub flat: &'static str,
+    /// Its element in XML and its key in JSON.
+    pub element: &'static str,
+    /// The metric name below `libvirt_domain_` that carries its texts as labels.
+    pub info: Option<&'static str>,
+    /// Its rows.
+    pub schema: &'static Schema,
+    get: fn(&DomainStats) -> Option<&dyn Section>,
+    slot: fn(&mut DomainStats) -> &mut dyn Section,
+}
+
+impl Group {
+    /// Returns what a domain has of this group; `None` if nothing was read.
+    #[must_use]
+    pub fn of<'a>(&self, domain: &'a DomainStats) -> Option<&'a dyn Section> {
+        (self.get)(domain)
+    }
+
+    /// Returns the place of this group in a domain, made on first use.
+    pub(crate) fn slot<'a>(&self, domain: &'a mut DomainStats) -> &'a mut dyn Section {
+        (self.slot)(domain)
+    }
+
+    /// Returns the group that a bit stands for, or `None` for an unknown or combined bit.
+    #[must_use]
+    pub fn by_bit(bit: StatsGroups) -> Option<&'static Self> {
+        GROUPS.iter().find(|group| group.bit == bit)
+    }
+
+    /// Returns the group of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        GROUPS.iter().find(|group| group.name == name)
+    }
+}
+
+macro_rules! groups {
+    ($($bit:ident $name:literal $flat:literal $element:literal $field:ident $type:ident $($info:literal)?;)*) => {
+        /// Every group, in the order of libvirt's bits and of its output.
+        pub static GROUPS: &[Group] = &[$(Group {
+            bit: StatsGroups::$bit,
+            name: $name,
+            flat: $flat,
+            element: $element,
+            info: catalogue::section!(@option $($info)?),
+            schema: $type::SCHEMA,
+            get: |domain| domain.$field.as_ref().map(|group| group as _),
+            slot: |domain| domain.$field.get_or_insert_default(),
+        }),*];
+    };
+}
+
+groups! {
+    // bit      name         flat key    element      field      type       info
+    STATE      "state"      "state"     "state"      state      State;
+    CPU_TOTAL  "cpu-total"  "cpu"       "cpu"        cpu        Cpu;
+    BALLOON    "balloon"    "balloon"   "balloon"    balloon    Balloon;
+    VCPU       "vcpu"       "vcpu"      "cpus"       vcpu       Vcpus;
+    INTERFACE  "interface"  "net"       "interfaces" interface  Interfaces;
+    BLOCK      "block"      "block"     "blocks"     block      Blocks;
+    PERF       "perf"       "perf"      "perf"       perf       Perf;
+    IOTHREAD   "iothread"   "iothread"  "iothreads"  iothread   Iothreads;
+    MEMORY     "memory"     "memory"    "memory"     memory     Memory;
+    DIRTYRATE  "dirtyrate"  "dirtyrate" "dirtyrate"  dirtyrate  DirtyRate  "dirty_rate";
+    VM         "vm"         "vm"        "vm"         vm         Vm;
+}

@@ -1,0 +1,203 @@
+//! The flat form: libvirt's dotted keys, both ways.
+
+use serde_json::Value as Json;
+
+use super::{
+    Extra, Field, GROUPS, Group, Key, KeyKind, ListRow, PartRow, Row, Section, Value, Visitor,
+    catalogue::Slot, walk,
+};
+use crate::report::DomainStats;
+
+/// The flat key of the value at hand, kept up to date along a walk.
+///
+/// Prefixes are built once per item, not per value: the keys of a section share them.
+#[derive(Debug, Default)]
+pub(crate) struct FlatKey {
+    prefix: String,
+    lengths: Vec<usize>,
+}
+
+impl FlatKey {
+    /// Returns the words up to the section at hand, with a dot at the end.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(crate) fn enter(&mut self, path: &str, key: Option<Key<'_>>) {
+        self.lengths.push(self.prefix.len());
+        if !path.is_empty() {
+            self.prefix.push_str(path);
+            self.prefix.push('.');
+        }
+        match key {
+            Some(Key::Index(number) | Key::Id(number)) => {
+                self.prefix.push_str(itoa::Buffer::new().format(number));
+                self.prefix.push('.');
+            }
+            Some(Key::Name(name)) => {
+                self.prefix.push_str(name);
+                self.prefix.push('.');
+            }
+            None => {}
+        }
+    }
+
+    pub(crate) fn leave(&mut self) {
+        self.prefix.truncate(self.lengths.pop().unwrap_or(0));
+    }
+}
+
+impl DomainStats {
+    /// Returns every value under its flat key, as libvirt's typed parameters have them and in
+    /// the same order: `block.0.rd.reqs`, `vcpu.1.delay`.
+    ///
+    /// ```
+    /// use domstats::{Connect, StatsRequest, Value};
+    /// let report = Connect::open("test:///default?clock=fixed")?.all_domain_stats(&StatsRequest::new())?;
+    /// let params = report.domains[0].params();
+    /// assert_eq!(params[0], ("state.state".to_owned(), Value::Word { code: 1, word: Some("running") }));
+    /// # Ok::<(), domstats::Error>(())
+    /// ```
+    #[must_use]
+    #[doc(alias = "virTypedParameter")]
+    pub fn params(&self) -> Vec<(String, Value<'static>)> {
+        let mut collect = Collect::default();
+        walk(self, &mut collect);
+        collect.section_extra(&self.extra);
+        collect.params
+    }
+
+    /// Sets a value by its flat key, the other way of [`params`](Self::params). What no row
+    /// describes is kept in the `extra` of the section that the key points into.
+    ///
+    /// ```
+    /// use domstats::{DomainStats, Value};
+    /// let mut domain = DomainStats::default();
+    /// domain.set_param("block.0.rd.reqs", &Value::ULLong(7));
+    /// assert_eq!(domain.block.unwrap().blocks[0].rd_reqs, Some(7));
+    /// ```
+    pub fn set_param(&mut self, key: &str, value: &Value<'_>) {
+        let value = json(value);
+        let (flat, rest) = key.split_once('.').unwrap_or((key, ""));
+        match GROUPS.iter().find(|group| group.flat == flat) {
+            Some(group) => set_in(group.slot(self), rest, &value),
+            None => self.extra.insert(key, value),
+        }
+    }
+}
+
+/// Returns a value in the form that the slots of the catalogue read.
+fn json(value: &Value<'_>) -> Json {
+    match value {
+        Value::Int(number) | Value::Word { code: number, .. } => (*number).into(),
+        Value::UInt(number) => (*number).into(),
+        Value::LLong(number) => (*number).into(),
+        Value::ULLong(number) => (*number).into(),
+        // As text: JSON has no infinities, and the slots read text as well.
+        Value::Double(number) => number.to_string().into(),
+        Value::Boolean(truth) => (*truth).into(),
+        Value::String(text) => text.as_ref().into(),
+    }
+}
+
+fn set_in(section: &mut dyn Section, key: &str, value: &Json) {
+    for (number, row) in section.schema().rows.iter().enumerate() {
+        match row {
+            Row::Field(field) if field.path == key => {
+                if let Slot::Field(slot) = section.slot(number)
+                    && slot.set(value)
+                {
+                    return;
+                }
+            }
+            Row::List(list) => {
+                if let Some((item, rest)) =
+                    below(key, list.path).and_then(|rest| rest.split_once('.'))
+                    && let Some(item) = key_of(list, item, rest)
+                    && let Slot::List(slot) = section.slot(number)
+                {
+                    return set_in(slot.entry(item), rest, value);
+                }
+            }
+            Row::Part(part) => {
+                if let Some(rest) = below(key, part.path)
+                    && let Slot::Part(slot) = section.slot(number)
+                {
+                    return set_in(slot, rest, value);
+                }
+            }
+            Row::Field(_) => {}
+        }
+    }
+    section.extra_mut().insert(key, value.clone());
+}
+
+/// Returns the rest of a key below a path.
+fn below<'a>(key: &'a str, path: &str) -> Option<&'a str> {
+    if path.is_empty() {
+        Some(key)
+    } else {
+        key.strip_prefix(path)?.strip_prefix('.')
+    }
+}
+
+/// Returns the key of a list's item, if the word is one. A name is one only if the rest is a
+/// field of the item: names stand where fields of the section stand too.
+fn key_of<'a>(list: &ListRow, word: &'a str, rest: &str) -> Option<Key<'a>> {
+    match list.key {
+        KeyKind::Index => word.parse().ok().map(Key::Index),
+        KeyKind::Id => word.parse().ok().map(Key::Id),
+        KeyKind::Name => list
+            .schema
+            .rows
+            .iter()
+            .any(|row| matches!(row, Row::Field(field) if field.path == rest))
+            .then_some(Key::Name(word)),
+    }
+}
+
+#[derive(Default)]
+struct Collect {
+    key: FlatKey,
+    params: Vec<(String, Value<'static>)>,
+}
+
+impl Collect {
+    fn push(&mut self, name: &str, value: Value<'_>) {
+        self.params
+            .push((format!("{}{name}", self.key.prefix()), value.into_owned()));
+    }
+
+    fn section_extra(&mut self, extra: &Extra) {
+        for (name, value) in extra.params() {
+            self.push(&name, value);
+        }
+    }
+}
+
+impl Visitor for Collect {
+    fn enter_group(&mut self, group: &'static Group, _: &dyn Section) {
+        self.key.enter(group.flat, None);
+    }
+    fn leave_group(&mut self, _: &'static Group) {
+        self.key.leave();
+    }
+    fn enter_item(&mut self, list: &'static ListRow, key: Key<'_>, _: usize, _: &dyn Section) {
+        self.key.enter(list.path, Some(key));
+    }
+    fn leave_item(&mut self, _: &'static ListRow) {
+        self.key.leave();
+    }
+    fn enter_part(&mut self, part: &'static PartRow, _: &dyn Section) {
+        self.key.enter(part.path, None);
+    }
+    fn leave_part(&mut self, _: &'static PartRow) {
+        self.key.leave();
+    }
+    fn value(&mut self, field: &'static Field, value: Value<'_>) {
+        self.push(field.path, value);
+    }
+    fn extra(&mut self, extra: &Extra) {
+        self.section_extra(extra);
+    }
+}
