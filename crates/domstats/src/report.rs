@@ -197,6 +197,8 @@ pub struct Missing {
     pub reason: MissingReason,
     /// The sentence for people; may be empty.
     pub text: String,
+    /// What a newer peer said beside it.
+    pub extra: Extra,
 }
 
 impl Missing {
@@ -204,6 +206,7 @@ impl Missing {
         Self {
             reason,
             text: text.into(),
+            extra: Extra::default(),
         }
     }
 }

@@ -1,11 +1,25 @@
 //! Formats: each is a walk over the catalogue, in a file of its own.
 
+mod append;
+mod document;
+mod json;
+mod read;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod xml;
+
 use std::{fmt, io, str::FromStr};
 
 use crate::{
-    error::{Error, ErrorKind, ErrorOrigin},
+    error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
 };
+
+/// Hands on the text that a format has so far. Whoever takes it away clears the buffer.
+type Flush<'a> = &'a mut dyn FnMut(&mut String) -> io::Result<()>;
 
 /// The forms in which a report can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,8 +64,86 @@ impl Format {
     /// # Errors
     ///
     /// Those of the writer.
-    pub fn write(self, _report: &StatsReport, _out: &mut dyn io::Write) -> io::Result<()> {
-        Ok(())
+    pub fn write(self, report: &StatsReport, out: &mut dyn io::Write) -> io::Result<()> {
+        self.write_in_pieces(report, &mut String::new(), &mut |buffer| {
+            out.write_all(buffer.as_bytes())?;
+            buffer.clear();
+            Ok(())
+        })
+    }
+
+    fn write_to_string(self, report: &StatsReport) -> String {
+        let mut text = String::new();
+        // Nothing takes the pieces away, so nothing can fail.
+        let _ = self.write_in_pieces(report, &mut text, &mut |_| Ok(()));
+        text
+    }
+
+    fn write_in_pieces(
+        self,
+        report: &StatsReport,
+        buffer: &mut String,
+        flush: Flush<'_>,
+    ) -> io::Result<()> {
+        match self {
+            Self::Xml => xml::write(report, buffer, flush),
+            Self::Json => json::write(report, buffer, flush),
+            Self::Text | Self::Table | Self::OpenMetrics => Ok(()),
+        }
+    }
+}
+
+impl StatsReport {
+    /// Returns the RFC's document. [`from_xml`](Self::from_xml) reads it back.
+    #[must_use]
+    pub fn to_xml(&self) -> String {
+        Format::Xml.write_to_string(self)
+    }
+
+    /// Returns the same document in JSON. [`from_json`](Self::from_json) reads it back.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        Format::Json.write_to_string(self)
+    }
+
+    /// Returns what `virsh domstats` prints.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        Format::Text.write_to_string(self)
+    }
+
+    /// Returns one line a domain, for eyes.
+    #[must_use]
+    pub fn to_table(&self) -> String {
+        Format::Table.write_to_string(self)
+    }
+
+    /// Returns the metrics in OpenMetrics 1.0.
+    #[must_use]
+    pub fn to_openmetrics(&self) -> String {
+        Format::OpenMetrics.write_to_string(self)
+    }
+
+    /// Reads what [`to_xml`](Self::to_xml) wrote, by this version or a newer one: elements and
+    /// attributes that are not known here are kept in the `extra` of their section.
+    ///
+    /// XML cannot carry every character: those that it forbids were written as U+FFFD.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Malformed`] if the text is not XML, or not this document.
+    pub fn from_xml(text: &str) -> Result<Self> {
+        xml::read(text)
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote, by this version or a newer one: keys that are
+    /// not known here are kept in the `extra` of their section.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Malformed`] if the text is not JSON, or not this document.
+    pub fn from_json(text: &str) -> Result<Self> {
+        json::read(text)
     }
 }
 
@@ -64,7 +156,7 @@ impl fmt::Display for Format {
 impl FromStr for Format {
     type Err = Error;
 
-    fn from_str(name: &str) -> Result<Self, Error> {
+    fn from_str(name: &str) -> Result<Self> {
         Self::ALL
             .into_iter()
             .find(|format| format.name() == name)

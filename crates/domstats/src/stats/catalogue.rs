@@ -129,6 +129,18 @@ pub enum KeyKind {
     Name,
 }
 
+impl KeyKind {
+    /// Returns the word that documents use for the key of an item.
+    #[must_use]
+    pub fn attribute(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Id => "id",
+            Self::Name => "name",
+        }
+    }
+}
+
 /// The identity of one item of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Key<'a> {

@@ -19,7 +19,7 @@ use super::Value;
 /// assert!(report.to_xml().contains("<state hue='red'>running</state>"));
 /// # Ok::<(), domstats::Error>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extra(pub(crate) Map<String, Json>);
 
 impl Extra {

@@ -1,0 +1,393 @@
+//! The document: the structure that XML and JSON share, walked once for both.
+//!
+//! ```text
+//! domainstats ─ domains[] ─ name, uuid, id        attributes first,
+//!             │           ├ group ─ values         then rows in libvirt's order,
+//!             │           │       └ unknown        then what a newer peer said
+//!             │           └ missing[]
+//!             └ missing[]
+//! ```
+//!
+//! A path such as `rd.reqs` is `reqs` inside a wrapper `rd` that all its neighbours share. What no
+//! row describes is a tree of the same words, and is joined: an unknown `rd.zeroed` is written
+//! inside that wrapper, an unknown attribute of `time` on that element.
+
+use std::{
+    io,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::{Map, Value as Json};
+
+use super::Flush;
+use crate::{
+    domain::DomainInfo,
+    report::{DomainStats, Missing, StatsReport},
+    stats::{Cell, Extra, GROUPS, Key, List, ListRow, Place, Row, Section, Value},
+};
+
+/// What XML and JSON do with each part of the document.
+pub(super) trait Writer {
+    /// The text so far.
+    fn buffer(&mut self) -> &mut String;
+    /// An element or object begins; inside a list, an item.
+    fn open(&mut self, name: &str);
+    /// It ends.
+    fn close(&mut self, name: &str);
+    /// Items of this name follow.
+    fn open_list(&mut self, name: &str);
+    /// No more of them.
+    fn close_list(&mut self);
+    /// A value that describes the element at hand; `clash` if something unknown in it has the
+    /// same name.
+    fn attribute(&mut self, name: &str, value: &Value<'_>, clash: bool);
+    /// The value that the element at hand stands for.
+    fn text(&mut self, name: &str, value: &Value<'_>);
+    /// A value.
+    fn element(&mut self, name: &str, value: &Value<'_>);
+    /// Something unknown whose name begins with `@`, while attributes are still possible. False
+    /// if it has to come as [`extra`](Self::extra).
+    fn extra_attribute(&mut self, name: &str, value: &Json) -> bool;
+    /// Something unknown.
+    fn extra(&mut self, name: &str, value: &Json);
+}
+
+/// Writes a report, handing on the text after every domain.
+pub(super) fn write(
+    report: &StatsReport,
+    out: &mut impl Writer,
+    flush: Flush<'_>,
+) -> io::Result<()> {
+    let mut unknown = Unknown::of(&report.extra);
+    out.open("domainstats");
+    // A document that does not say when it was taken reads as 1970, and is written as it came.
+    if report.taken_at != UNIX_EPOCH {
+        let time = humantime::format_rfc3339_nanos(within_rfc3339(report.taken_at)).to_string();
+        unknown.attribute("time", &Value::String(time.into()), out);
+    }
+    if report.elapsed != Duration::ZERO {
+        let nanoseconds = u64::try_from(report.elapsed.as_nanos()).unwrap_or(u64::MAX);
+        unknown.attribute("elapsed", &Value::ULLong(nanoseconds), out);
+    }
+    unknown.begin(out);
+    out.open_list("domains");
+    for domain in &report.domains {
+        write_domain(domain, out);
+        flush(out.buffer())?;
+    }
+    out.close_list();
+    let missing = report.missing.iter();
+    write_missing(
+        missing.map(|domain| (Who::Domain(&domain.domain), &domain.missing)),
+        &mut unknown,
+        out,
+    );
+    unknown.end(out);
+    out.close("domainstats");
+    flush(out.buffer())
+}
+
+/// Returns the nearest time that RFC 3339 can write: years 1970 to 9999. Others are the time of a
+/// broken clock.
+fn within_rfc3339(time: SystemTime) -> SystemTime {
+    const END: Duration = Duration::from_secs(253_402_300_799);
+    time.clamp(UNIX_EPOCH, UNIX_EPOCH + END)
+}
+
+fn write_domain(domain: &DomainStats, out: &mut impl Writer) {
+    let mut unknown = Unknown::of(&domain.extra);
+    out.open("domain");
+    write_info("name", &domain.domain, &mut unknown, out);
+    unknown.begin(out);
+    for group in GROUPS {
+        if let Some(section) = group.of(domain) {
+            out.open(group.element);
+            write_section(section, unknown.take(group.element), out);
+            out.close(group.element);
+        }
+    }
+    let missing = domain.missing.iter();
+    write_missing(
+        missing.map(|group| (Who::Group(&group.group), &group.missing)),
+        &mut unknown,
+        out,
+    );
+    unknown.end(out);
+    out.close("domain");
+}
+
+fn write_info(name: &str, domain: &DomainInfo, unknown: &mut Unknown<'_>, out: &mut impl Writer) {
+    unknown.attribute(name, &text(&domain.name), out);
+    if let Some(uuid) = domain.uuid {
+        unknown.attribute("uuid", &Value::String(uuid.to_string().into()), out);
+    }
+    if let Some(id) = domain.id {
+        unknown.attribute("id", &Value::UInt(id), out);
+    }
+    if domain.persistent {
+        unknown.attribute("persistent", &Value::Boolean(true), out);
+    }
+}
+
+/// Who lacks something: a domain of the report, or a group of a domain.
+enum Who<'a> {
+    Domain(&'a DomainInfo),
+    Group(&'a str),
+}
+
+fn write_missing<'a>(
+    all: impl ExactSizeIterator<Item = (Who<'a>, &'a Missing)>,
+    outer: &mut Unknown<'_>,
+    out: &mut impl Writer,
+) {
+    if all.len() == 0 {
+        return;
+    }
+    out.open_list("missing");
+    for (who, missing) in all {
+        let mut unknown = Unknown::of(&missing.extra);
+        out.open("missing");
+        match who {
+            Who::Domain(domain) => write_info("domain", domain, &mut unknown, out),
+            Who::Group(group) => unknown.attribute("group", &text(group), out),
+        }
+        unknown.attribute("reason", &text(missing.reason.word()), out);
+        unknown.begin(out);
+        if !missing.text.is_empty() {
+            out.text("text", &text(&missing.text));
+        }
+        unknown.end(out);
+        out.close("missing");
+    }
+    outer.append("missing", out);
+    out.close_list();
+}
+
+fn text(text: &str) -> Value<'_> {
+    Value::String(text.into())
+}
+
+/// Writes the inside of a section. `beside` is what is unknown of its name in the section around
+/// it, which only a flat key can leave there.
+fn write_section(section: &dyn Section, beside: Option<&Json>, out: &mut impl Writer) {
+    let mut unknown = Unknown::of(section.extra());
+    let rows = section.schema().rows;
+    for (number, row) in rows.iter().enumerate() {
+        if let Row::Field(field) = row
+            && field.place == Place::Attribute
+            && let Cell::Field(Some(value)) = section.cell(number)
+        {
+            unknown.attribute(field.doc_path, &value, out);
+        }
+    }
+    unknown.begin(out);
+    if let Some(beside) = beside.filter(|json| is_scalar(json)) {
+        out.extra("#text", beside);
+    }
+    let mut wrappers = Wrappers {
+        section: unknown,
+        open: Vec::new(),
+    };
+    for (number, row) in rows.iter().enumerate() {
+        match (row, section.cell(number)) {
+            (Row::Field(field), Cell::Field(Some(value))) => match field.place {
+                Place::Attribute => {}
+                Place::Text => out.text(field.doc_path, &value),
+                Place::Element => {
+                    let (name, unknown) = wrappers.enter(field.doc_path, out);
+                    write_value(name, &value, unknown.take(name), out);
+                }
+            },
+            (Row::List(row), Cell::List(list)) if !list.is_empty() => {
+                let (name, unknown) = wrappers.enter(row.doc_path, out);
+                out.open_list(name);
+                write_items(name, row, list, out);
+                unknown.append(name, out);
+                out.close_list();
+            }
+            (Row::Part(row), Cell::Part(Some(part))) => {
+                let (name, unknown) = wrappers.enter(row.path, out);
+                let beside = unknown.take(name);
+                out.open(name);
+                write_section(part, beside, out);
+                out.close(name);
+            }
+            _ => {}
+        }
+    }
+    wrappers.close(0, out);
+    wrappers.section.end(out);
+}
+
+fn write_items(name: &str, row: &ListRow, list: &dyn List, out: &mut impl Writer) {
+    for position in 0..list.len() {
+        if let Some((key, item)) = list.get(position) {
+            out.open(name);
+            match key {
+                Key::Index(index) if usize::try_from(index) == Ok(position) => {}
+                Key::Index(number) | Key::Id(number) => {
+                    out.attribute(row.key.attribute(), &Value::UInt(number), false);
+                }
+                Key::Name(name) => out.attribute(row.key.attribute(), &text(name), false),
+            }
+            write_section(item, None, out);
+            out.close(name);
+        }
+    }
+}
+
+/// Writes a value, with the attributes and elements that a newer peer gave it.
+fn write_value(name: &str, value: &Value<'_>, unknown: Option<&Json>, out: &mut impl Writer) {
+    let Some(Json::Object(map)) = unknown else {
+        return out.element(name, value);
+    };
+    let mut unknown = Unknown::within(map);
+    unknown.take("#text");
+    out.open(name);
+    unknown.begin(out);
+    out.text("#text", value);
+    unknown.end(out);
+    out.close(name);
+}
+
+/// The wrappers that are open in a section.
+struct Wrappers<'a> {
+    section: Unknown<'a>,
+    open: Vec<(&'static str, Unknown<'a>)>,
+}
+
+impl<'a> Wrappers<'a> {
+    /// Opens and closes wrappers until the path's last word can be written; returns that word and
+    /// what is unknown beside it.
+    fn enter(
+        &mut self,
+        path: &'static str,
+        out: &mut impl Writer,
+    ) -> (&'static str, &mut Unknown<'a>) {
+        let (wrappers, name) = path.rsplit_once('.').unwrap_or(("", path));
+        let words = || wrappers.split('.').filter(|word| !word.is_empty());
+        let open = self.open.iter().zip(words());
+        let shared = open.take_while(|((open, _), word)| open == word).count();
+        self.close(shared, out);
+        for word in words().skip(shared) {
+            let mut unknown = match self.innermost().take(word) {
+                Some(Json::Object(map)) => Unknown::within(map),
+                Some(scalar) => Unknown::text(scalar),
+                None => Unknown::default(),
+            };
+            out.open(word);
+            unknown.begin(out);
+            self.open.push((word, unknown));
+        }
+        (name, self.innermost())
+    }
+
+    fn innermost(&mut self) -> &mut Unknown<'a> {
+        match self.open.last_mut() {
+            Some((_, unknown)) => unknown,
+            None => &mut self.section,
+        }
+    }
+
+    /// Closes all but the outermost `keep`.
+    fn close(&mut self, keep: usize, out: &mut impl Writer) {
+        for (name, unknown) in self.open.drain(keep..).rev() {
+            unknown.end(out);
+            out.close(name);
+        }
+    }
+}
+
+/// What is unknown in the element at hand, and which of it is written already.
+#[derive(Default)]
+struct Unknown<'a> {
+    map: Option<&'a Map<String, Json>>,
+    text: Option<&'a Json>,
+    written: Vec<&'a str>,
+}
+
+impl<'a> Unknown<'a> {
+    fn of(extra: &'a Extra) -> Self {
+        Self::within(&extra.0)
+    }
+
+    fn within(map: &'a Map<String, Json>) -> Self {
+        Self {
+            map: Some(map).filter(|map| !map.is_empty()),
+            text: map.get("#text"),
+            written: Vec::new(),
+        }
+    }
+
+    fn text(scalar: &'a Json) -> Self {
+        Self {
+            text: Some(scalar),
+            ..Self::default()
+        }
+    }
+
+    /// Returns what has this name, for the caller to write.
+    fn take(&mut self, name: &str) -> Option<&'a Json> {
+        let (name, value) = self.map?.get_key_value(name)?;
+        self.written.push(name);
+        Some(value)
+    }
+
+    /// Writes a known attribute. An unknown one of the same name was unreadable and gives way.
+    fn attribute(&mut self, name: &str, value: &Value<'_>, out: &mut impl Writer) {
+        let Some(map) = self.map else {
+            return out.attribute(name, value, false);
+        };
+        self.take(&format!("@{name}"));
+        out.attribute(name, value, map.contains_key(name));
+    }
+
+    /// Writes what has to come first: attributes, then text.
+    fn begin(&mut self, out: &mut impl Writer) {
+        for (name, value) in self.map.into_iter().flatten() {
+            if name.starts_with('@')
+                && !self.written.contains(&name.as_str())
+                && out.extra_attribute(name, value)
+            {
+                self.written.push(name);
+            }
+        }
+        if let Some(text) = self.text.take()
+            && is_scalar(text)
+            && !self.written.contains(&"#text")
+        {
+            self.written.push("#text");
+            out.extra("#text", text);
+        }
+    }
+
+    /// Writes the items that could not be read, after those that could.
+    fn append(&mut self, name: &str, out: &mut impl Writer) {
+        match self.take(name) {
+            Some(Json::Array(items)) => items.iter().for_each(|item| out.extra(name, item)),
+            Some(item) => out.extra(name, item),
+            None => {}
+        }
+    }
+
+    /// Writes all the rest.
+    fn end(&self, out: &mut impl Writer) {
+        for (name, value) in self.map.into_iter().flatten() {
+            if !self.written.contains(&name.as_str()) {
+                out.extra(name, value);
+            }
+        }
+    }
+}
+
+/// Writes the members of something unknown, inside it.
+pub(super) fn write_members(members: &Map<String, Json>, out: &mut impl Writer) {
+    let mut unknown = Unknown::within(members);
+    unknown.begin(out);
+    unknown.end(out);
+}
+
+/// Returns whether a value is a leaf of the tree.
+pub(super) fn is_scalar(json: &Json) -> bool {
+    !json.is_object() && !json.is_array()
+}

@@ -1,0 +1,197 @@
+//! JSON: the same document, `schemas/domainstats.schema.json`.
+//!
+//! The words are those of XML. A list is an array under the name of its items, an element's own
+//! text stands under the element's name. A number that JSON cannot spell (`NaN`, `inf`, `-inf`)
+//! is a string.
+
+use std::{fmt::Write, io};
+
+use serde_json::Value as Json;
+
+use super::{
+    Flush,
+    append::{push_double, push_new_line, push_number},
+    document::{self, Writer},
+    read::{self, malformed},
+};
+use crate::{error::Result, report::StatsReport, stats::Value};
+
+pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>) -> io::Result<()> {
+    let mut json = JsonWriter {
+        out: buffer,
+        scopes: Vec::new(),
+    };
+    document::write(report, &mut json, flush)
+}
+
+/// Reads a document.
+pub(super) fn read(text: &str) -> Result<StatsReport> {
+    match serde_json::from_str(text) {
+        Ok(Json::Object(members)) if members.contains_key("domains") => {
+            read::report(members, "domains")
+        }
+        Ok(_) => Err(malformed(
+            "the JSON document is not an object with a list of 'domains'".to_owned(),
+        )),
+        // serde_json's sentence ends with the line and the column.
+        Err(error) => Err(malformed(format!("JSON: {error}"))),
+    }
+}
+
+struct JsonWriter<'a> {
+    out: &'a mut String,
+    /// The objects and arrays that are open.
+    scopes: Vec<Scope>,
+}
+
+#[derive(Clone, Copy)]
+struct Scope {
+    is_list: bool,
+    is_empty: bool,
+}
+
+impl JsonWriter<'_> {
+    /// Begins a member or item: everything before its value.
+    fn begin(&mut self, name: &str, prefix: &str) {
+        let depth = self.scopes.len();
+        if let Some(scope) = self.scopes.last_mut() {
+            if !scope.is_empty {
+                self.out.push(',');
+            }
+            scope.is_empty = false;
+            let is_list = scope.is_list;
+            push_new_line(self.out, depth);
+            if !is_list {
+                self.out.push('"');
+                self.out.push_str(prefix);
+                push_escaped(self.out, name);
+                self.out.push_str("\": ");
+            }
+        }
+    }
+
+    fn open_scope(&mut self, name: &str, is_list: bool) {
+        self.begin(name, "");
+        self.out.push(if is_list { '[' } else { '{' });
+        self.scopes.push(Scope {
+            is_list,
+            is_empty: true,
+        });
+    }
+
+    fn close_scope(&mut self) {
+        if let Some(scope) = self.scopes.pop() {
+            if !scope.is_empty {
+                push_new_line(self.out, self.scopes.len());
+            }
+            self.out.push(if scope.is_list { ']' } else { '}' });
+        }
+        if self.scopes.is_empty() {
+            self.out.push('\n');
+        }
+    }
+
+    fn push_value(&mut self, value: &Value<'_>) {
+        match value {
+            Value::Boolean(truth) => self.out.push_str(if *truth { "true" } else { "false" }),
+            Value::String(text) => self.push_string(text),
+            Value::Word {
+                word: Some(word), ..
+            } => self.push_string(word),
+            Value::Double(number) if !number.is_finite() => {
+                self.out.push('"');
+                push_double(self.out, *number);
+                self.out.push('"');
+            }
+            number => {
+                push_number(self.out, number);
+            }
+        }
+    }
+
+    fn push_string(&mut self, text: &str) {
+        self.out.push('"');
+        push_escaped(self.out, text);
+        self.out.push('"');
+    }
+}
+
+impl Writer for JsonWriter<'_> {
+    fn buffer(&mut self) -> &mut String {
+        self.out
+    }
+
+    fn open(&mut self, name: &str) {
+        self.open_scope(name, false);
+    }
+
+    fn close(&mut self, _: &str) {
+        self.close_scope();
+    }
+
+    fn open_list(&mut self, name: &str) {
+        self.open_scope(name, true);
+    }
+
+    fn close_list(&mut self) {
+        self.close_scope();
+    }
+
+    fn attribute(&mut self, name: &str, value: &Value<'_>, clash: bool) {
+        self.begin(name, if clash { "@" } else { "" });
+        self.push_value(value);
+    }
+
+    fn text(&mut self, name: &str, value: &Value<'_>) {
+        self.element(name, value);
+    }
+
+    fn element(&mut self, name: &str, value: &Value<'_>) {
+        self.begin(name, "");
+        self.push_value(value);
+    }
+
+    fn extra_attribute(&mut self, _: &str, _: &Json) -> bool {
+        false
+    }
+
+    fn extra(&mut self, name: &str, value: &Json) {
+        match value {
+            Json::Object(members) => {
+                self.open(name);
+                document::write_members(members, self);
+                self.close(name);
+            }
+            Json::Array(items) => {
+                self.open_list(name);
+                items.iter().for_each(|item| self.extra(name, item));
+                self.close_list();
+            }
+            scalar => {
+                self.begin(name, "");
+                // Writing to a string cannot fail.
+                let _ = write!(self.out, "{scalar}");
+            }
+        }
+    }
+}
+
+fn push_escaped(out: &mut String, text: &str) {
+    let special = |byte| matches!(byte, b'"' | b'\\' | 0..b' ');
+    if !text.bytes().any(special) {
+        return out.push_str(text);
+    }
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\0'..' ' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(character));
+            }
+            _ => out.push(character),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Reads a document: one walk over the catalogue, for XML and JSON alike.
+//!
+//! Both come as a tree of JSON values; from XML, attributes have an `@` before their name and an
+//! element's own text is `#text`. Each row takes what it knows out of the tree. What is left over
+//! is what a newer peer said: it stays in the `extra` of its section, as it came.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Map, Value as Json};
+use uuid::Uuid;
+
+use crate::{
+    domain::DomainInfo,
+    error::{Error, ErrorKind, ErrorOrigin, Result},
+    report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport},
+    stats::{
+        GROUPS, Key, KeyKind, List, ListRow, Place, Row, Section, catalogue::Slot, value::Leaf,
+    },
+};
+
+type Members = Map<String, Json>;
+
+/// Returns the error for a document that is not one of ours.
+pub(super) fn malformed(context: String) -> Error {
+    Error::new(ErrorKind::Malformed, ErrorOrigin::Library, context)
+}
+
+/// Reads a report from the members of the document. `domains` is the name of the list of domains.
+pub(super) fn report(mut members: Members, domains: &str) -> Result<StatsReport> {
+    let mut report = StatsReport::new(UNIX_EPOCH);
+    for (position, domain) in items(members.shift_remove(domains)).enumerate() {
+        let number = position + 1;
+        let domain = into_members(domain)
+            .map_err(|_| malformed(format!("domain {number} of the document is not an object")))?;
+        report.domains.push(read_domain(domain, number)?);
+    }
+    let attribute = Place::Attribute;
+    report.taken_at = take(&mut members, "time", attribute, |time| {
+        humantime::parse_rfc3339(time.as_str()?).ok()
+    })
+    .unwrap_or(UNIX_EPOCH);
+    report.elapsed = take(&mut members, "elapsed", attribute, u64::read)
+        .map(Duration::from_nanos)
+        .unwrap_or_default();
+    read_missing(&mut members, |item| {
+        let mut domain = DomainInfo::default();
+        read_info(item, "domain", &mut domain)?;
+        let missing = read_reason(item)?;
+        report.missing.push(MissingDomain::new(domain, missing));
+        Some(())
+    });
+    report.extra.0 = members;
+    Ok(report)
+}
+
+fn read_domain(mut members: Members, number: usize) -> Result<DomainStats> {
+    let mut domain = DomainStats::default();
+    read_info(&mut members, "name", &mut domain.domain)
+        .ok_or_else(|| malformed(format!("domain {number} of the document has no name")))?;
+    for group in GROUPS {
+        if let Some(inside) = take_section(&mut members, group.element) {
+            read_section(inside, group.slot(&mut domain));
+        }
+    }
+    read_missing(&mut members, |item| {
+        let group = take(item, "group", Place::Attribute, String::read)?;
+        let missing = read_reason(item)?;
+        domain.missing.push(MissingGroup::new(group, missing));
+        Some(())
+    });
+    domain.extra.0 = members;
+    Ok(domain)
+}
+
+/// Reads who a domain is; `None` without its name.
+fn read_info(members: &mut Members, name: &str, info: &mut DomainInfo) -> Option<()> {
+    let attribute = Place::Attribute;
+    info.name = take(members, name, attribute, String::read)?;
+    info.uuid = take(members, "uuid", attribute, |uuid| {
+        Uuid::parse_str(uuid.as_str()?).ok()
+    });
+    info.id = take(members, "id", attribute, u32::read);
+    info.persistent = take(members, "persistent", attribute, bool::read).unwrap_or_default();
+    Some(())
+}
+
+/// Gives each entry of `missing` to the reader; those that it cannot read stay.
+fn read_missing(members: &mut Members, mut read: impl FnMut(&mut Members) -> Option<()>) {
+    let unreadable = items(members.shift_remove("missing"))
+        .filter_map(|item| match into_members(item) {
+            Ok(mut item) => read(&mut item).is_none().then_some(Json::Object(item)),
+            Err(item) => Some(item),
+        })
+        .collect();
+    put_back(members, "missing", unreadable);
+}
+
+fn read_reason(members: &mut Members) -> Option<Missing> {
+    let reason = take(members, "reason", Place::Attribute, String::read)?;
+    let text = take(members, "text", Place::Text, String::read);
+    let mut missing = Missing::new(MissingReason::from_word(&reason), text.unwrap_or_default());
+    missing.extra.0 = std::mem::take(members);
+    Some(missing)
+}
+
+fn read_section(mut members: Members, section: &mut dyn Section) {
+    for (number, row) in section.schema().rows.iter().enumerate() {
+        match row {
+            Row::Field(field) => within(&mut members, field.doc_path, &mut |members, name| {
+                if let Slot::Field(slot) = section.slot(number) {
+                    take(members, name, field.place, |value| {
+                        slot.set(value).then_some(())
+                    });
+                }
+            }),
+            Row::List(row) => within(&mut members, row.doc_path, &mut |members, name| {
+                if let Slot::List(list) = section.slot(number) {
+                    read_items(members, name, row, list);
+                }
+            }),
+            Row::Part(row) => within(&mut members, row.path, &mut |members, name| {
+                // The slot makes the part, so it is taken only for a part that is there.
+                if let Some(inside) = take_section(members, name)
+                    && let Slot::Part(part) = section.slot(number)
+                {
+                    read_section(inside, part);
+                }
+            }),
+        }
+    }
+    section.extra_mut().0 = members;
+}
+
+fn read_items(members: &mut Members, name: &str, row: &ListRow, list: &mut dyn List) {
+    let mut unreadable = Vec::new();
+    for item in items(members.shift_remove(name)) {
+        match into_members(item) {
+            Ok(mut inside) => match key_of(&inside, row.key, list.len()) {
+                Some((word, key)) if is_new(list, key.as_key()) => {
+                    inside.shift_remove(&word);
+                    read_section(inside, list.entry(key.as_key()));
+                }
+                _ => unreadable.push(Json::Object(inside)),
+            },
+            Err(item) => unreadable.push(item),
+        }
+    }
+    put_back(members, name, unreadable);
+}
+
+/// The key of an item, apart from the tree that it was found in.
+enum ItemKey {
+    Index(u32),
+    Id(u32),
+    Name(String),
+}
+
+impl ItemKey {
+    fn as_key(&self) -> Key<'_> {
+        match self {
+            Self::Index(number) => Key::Index(*number),
+            Self::Id(number) => Key::Id(*number),
+            Self::Name(name) => Key::Name(name),
+        }
+    }
+}
+
+/// Returns the key of an item and the member that holds it. An index that is not given is the
+/// position, and no member holds it.
+fn key_of(members: &Members, kind: KeyKind, position: usize) -> Option<(String, ItemKey)> {
+    let (word, place) = (kind.attribute(), Place::Attribute);
+    match kind {
+        KeyKind::Index => match find(members, word, place, u32::read) {
+            None if members.contains_key("index") || members.contains_key("@index") => None,
+            None => Some((String::new(), ItemKey::Index(position.try_into().ok()?))),
+            Some((word, index)) => Some((word, ItemKey::Index(index))),
+        },
+        KeyKind::Id => {
+            find(members, word, place, u32::read).map(|(word, id)| (word, ItemKey::Id(id)))
+        }
+        KeyKind::Name => {
+            find(members, word, place, String::read).map(|(word, name)| (word, ItemKey::Name(name)))
+        }
+    }
+}
+
+fn is_new(list: &dyn List, key: Key<'_>) -> bool {
+    (0..list.len()).all(|position| list.get(position).is_none_or(|(known, _)| known != key))
+}
+
+/// Goes through the wrappers of a path to the members that hold its last word. A wrapper that has
+/// nothing more in it afterwards is gone.
+fn within(members: &mut Members, path: &str, read: &mut dyn FnMut(&mut Members, &str)) {
+    let Some((wrapper, rest)) = path.split_once('.') else {
+        return read(members, path);
+    };
+    if let Some(Json::Object(inner)) = members.get_mut(wrapper)
+        && !inner.is_empty()
+    {
+        within(inner, rest, read);
+        if inner.is_empty() {
+            members.shift_remove(wrapper);
+        }
+    }
+}
+
+/// Takes a value by its name, in the forms that XML and JSON have for its place. What cannot be
+/// read stays, except for JSON's `null`, which says that there is nothing.
+fn take<T>(
+    members: &mut Members,
+    name: &str,
+    place: Place,
+    mut read: impl FnMut(&Json) -> Option<T>,
+) -> Option<T> {
+    if members.get(name).is_some_and(Json::is_null) {
+        members.shift_remove(name);
+    }
+    let (word, value) = find(members, name, place, &mut read)?;
+    match members.get_mut(&word) {
+        // Beside the value, something that a newer peer said of it.
+        Some(Json::Object(inner)) if inner.len() > 1 => inner.shift_remove("#text"),
+        _ => members.shift_remove(&word),
+    };
+    Some(value)
+}
+
+/// Finds a value by its name; returns the member that holds it as well.
+fn find<T>(
+    members: &Members,
+    name: &str,
+    place: Place,
+    mut read: impl FnMut(&Json) -> Option<T>,
+) -> Option<(String, T)> {
+    let attribute = || format!("@{name}");
+    let words = match place {
+        Place::Attribute => [attribute(), name.to_owned(), String::new()],
+        Place::Element => [name.to_owned(), attribute(), String::new()],
+        Place::Text => ["#text".to_owned(), name.to_owned(), attribute()],
+    };
+    words.into_iter().find_map(|word| {
+        let value = match members.get(&word)? {
+            Json::Object(inner) => inner.get("#text")?,
+            value => value,
+        };
+        let value = read(value).or_else(|| {
+            // White space around a number or word is layout.
+            let text = value.as_str()?;
+            let trimmed = text.trim();
+            (trimmed.len() < text.len()).then(|| read(&trimmed.into()))?
+        })?;
+        Some((word, value))
+    })
+}
+
+/// Takes the inside of a section, if what has its name is one.
+fn take_section(members: &mut Members, name: &str) -> Option<Members> {
+    match into_members(members.shift_remove(name)?) {
+        Ok(inside) => Some(inside),
+        Err(Json::Null) => None,
+        Err(other) => {
+            members.insert(name.to_owned(), other);
+            None
+        }
+    }
+}
+
+/// Returns the members of an element or object; an element with only text has that.
+fn into_members(tree: Json) -> std::result::Result<Members, Json> {
+    match tree {
+        Json::Object(members) => Ok(members),
+        Json::String(text) if text.trim().is_empty() => Ok(Members::new()),
+        Json::String(_) => Ok(Members::from_iter([("#text".to_owned(), tree)])),
+        other => Err(other),
+    }
+}
+
+/// Returns the items of a list: XML shows a list of one as the item itself.
+fn items(tree: Option<Json>) -> impl Iterator<Item = Json> {
+    match tree {
+        None | Some(Json::Null) => Vec::new(),
+        Some(Json::Array(items)) => items,
+        Some(item) => vec![item],
+    }
+    .into_iter()
+}
+
+/// Keeps the items that could not be read.
+fn put_back(members: &mut Members, name: &str, mut unreadable: Vec<Json>) {
+    let rest = match unreadable.len() {
+        0 => return,
+        1 => unreadable.remove(0),
+        _ => Json::Array(unreadable),
+    };
+    members.insert(name.to_owned(), rest);
+}
