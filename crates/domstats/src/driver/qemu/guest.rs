@@ -158,11 +158,6 @@ impl Guest {
         self.state().learned.balloon = Some(path);
     }
 
-    /// Returns whether the last call got no answer.
-    pub(crate) fn is_stuck(&self) -> bool {
-        self.state().stuck
-    }
-
     /// Takes the guest's monitor for one conversation; `None` while another call has it.
     pub(crate) fn lease(&self) -> Option<Lease<'_>> {
         let mut state = self.state();
