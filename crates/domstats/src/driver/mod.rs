@@ -56,8 +56,16 @@ struct DriverEntry {
 }
 
 const DRIVERS: &[DriverEntry] = &[
-    DriverEntry { schemes: &["qemu+qmp"], example: "qemu+qmp:///system", open: qemu::open },
-    DriverEntry { schemes: &["test"], example: "test:///default", open: test::open },
+    DriverEntry {
+        schemes: &["qemu+qmp"],
+        example: "qemu+qmp:///system",
+        open: qemu::open,
+    },
+    DriverEntry {
+        schemes: &["test"],
+        example: "test:///default",
+        open: test::open,
+    },
 ];
 
 /// Opens the driver that serves the URI.

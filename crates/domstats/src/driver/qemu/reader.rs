@@ -57,20 +57,22 @@ impl Reader {
     pub fn next_message(&mut self) -> Result<Option<Message<'_>>, String> {
         loop {
             let rest = &self.buffer[self.start..];
-            let Some(end) = rest[self.searched..].iter().position(|byte| *byte == b'\n') else {
-                self.searched = rest.len();
-                if self.searched > MAX_LINE {
-                    return Err(format!("sent a line of more than {} MiB", MAX_LINE >> 20));
-                }
+            let end = rest[self.searched..].iter().position(|byte| *byte == b'\n');
+            let length = self.searched + end.unwrap_or(rest.len() - self.searched);
+            if length > MAX_LINE {
+                return Err(format!("sent a line of more than {} MiB", MAX_LINE >> 20));
+            }
+            if end.is_none() {
+                self.searched = length;
                 if rest.is_empty() {
                     // An answer can be large and rare: do not hold its memory for ever.
                     self.buffer = Vec::new();
                     self.start = 0;
                 }
                 return Ok(None);
-            };
+            }
             let from = self.start;
-            let to = from + self.searched + end;
+            let to = from + length;
             self.start = to + 1;
             self.searched = 0;
             if !self.buffer[from..to].trim_ascii().is_empty() {
