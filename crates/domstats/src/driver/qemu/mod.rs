@@ -59,7 +59,7 @@ use crate::{
     domain::DomainInfo,
     driver::Driver,
     error::{ErrorOrigin, Result},
-    host::procfs::{NetDevice, Proc, Stat},
+    host::procfs::{NetDevice, Proc},
     report::{Missing, MissingDomain, MissingReason, StatsReport},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     uri::Uri,
@@ -298,20 +298,18 @@ fn select(
     filter: DomainFilter,
     report: &mut StatsReport,
 ) -> (Vec<Candidate>, Vec<usize>) {
-    let mut candidates: Vec<Candidate> = found
-        .guests
-        .into_iter()
-        .filter(|(guest, _)| filter.matches_info(&guest.info()))
-        .map(|(guest, stat): (Arc<Guest>, Option<Stat>)| Candidate {
-            guest,
-            host: HostSide { stat, taps: None },
-        })
-        .collect();
+    let matches = |candidate: &Candidate| filter.matches_info(&candidate.guest.info());
+    let candidates = found.guests.into_iter().map(|(guest, stat)| Candidate {
+        guest,
+        host: HostSide { stat, taps: None },
+    });
     let Some(of) = of else {
         report.missing.extend(found.missing);
+        let candidates: Vec<Candidate> = candidates.filter(matches).collect();
         let order = (0..candidates.len()).collect();
         return (candidates, order);
     };
+    let candidates: Vec<Candidate> = candidates.collect();
     let infos: Vec<DomainInfo> = candidates.iter().map(|it| it.guest.info()).collect();
     let mut chosen: Vec<usize> = Vec::new();
     let mut order = Vec::new();
@@ -323,6 +321,8 @@ fn select(
                 .position(|info| info.name == wanted.name && info.uuid == wanted.uuid)
         });
         match same {
+            // A listed domain that does not match the filter is dropped, as libvirt does.
+            Some(candidate) if !matches(&candidates[candidate]) => {}
             Some(candidate) => {
                 let place = chosen.iter().position(|chosen| *chosen == candidate);
                 order.push(place.unwrap_or(chosen.len()));
@@ -343,7 +343,7 @@ fn select(
             }
         }
     }
-    let mut slots: Vec<Option<Candidate>> = candidates.drain(..).map(Some).collect();
+    let mut slots: Vec<Option<Candidate>> = candidates.into_iter().map(Some).collect();
     let chosen = chosen
         .into_iter()
         .filter_map(|candidate| slots[candidate].take())
