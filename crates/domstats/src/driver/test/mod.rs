@@ -1,4 +1,4 @@
-//! The test driver: made-up domains at `test:///default`.
+//! The test driver: made-up domains at `test:///default`, saved documents at `test:///FILE`.
 //!
 //! It serves demonstrations on a machine without virtual machines, snapshot tests, load tests, and
 //! tests of a program's behaviour when a virtual machine misbehaves.
@@ -55,11 +55,19 @@
 //! assert!(report.domain("vm3").unwrap().missing.is_empty());
 //! # Ok::<(), domstats::Error>(())
 //! ```
+//!
+//! # Saved documents
+//!
+//! `test:///path/to/file.xml` and `test:///path/to/file.json` replay a document that this library
+//! wrote: its domains, its values, its time. Filters and groups choose from what was saved, and
+//! the supported groups are those that the document has. A domain whose state was not saved matches
+//! [`OTHER`](crate::DomainFilter::OTHER) among the states. There are no parameters.
 
 mod disks;
 mod faults;
 mod guests;
 mod numbers;
+mod replay;
 mod values;
 
 use std::{
@@ -93,10 +101,11 @@ pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
     }
     match uri.path.as_str() {
         "/default" => Ok(Box::new(TestDriver::open(uri)?)),
-        other => Err(uri.refuse(
+        "" | "/" => Err(uri.refuse(
             ErrorOrigin::Test,
-            format_args!("there is nothing at '{other}': write test:///default"),
+            "the path is missing: write test:///default or test:///path/to/file.xml",
         )),
+        file => Ok(Box::new(replay::Replay::open(uri, file)?)),
     }
 }
 
