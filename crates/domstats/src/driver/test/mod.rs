@@ -1,4 +1,4 @@
-//! The test driver: made-up domains at `test:///default`.
+//! The test driver: made-up domains at `test:///default`, saved documents at `test:///FILE`.
 //!
 //! It serves demonstrations on a machine without virtual machines, snapshot tests, load tests, and
 //! tests of a program's behaviour when a virtual machine misbehaves.
@@ -17,8 +17,9 @@
 //! [`BACKING`](crate::StatsOptions::BACKING). UUIDs follow from the seed and the number; the id of
 //! an active domain is its number. All 11 groups are supported.
 //!
-//! Every value is a function of the seed, the domain, the field and the time: counters grow at a
-//! steady rate, also from one process to the next, and never step back during a connection.
+//! Every value is a function of the seed, the domain, the field and the time: counters began at 0
+//! in 2026 and grow at a steady rate, so that they also go on from one process to the next. They
+//! never step back during a connection. A paused domain ran for one day.
 //!
 //! # Parameters
 //!
@@ -55,11 +56,32 @@
 //! assert!(report.domain("vm3").unwrap().missing.is_empty());
 //! # Ok::<(), domstats::Error>(())
 //! ```
+//!
+//! # Saved documents
+//!
+//! `test:///path/to/file.xml` and `test:///path/to/file.json` replay a document that this library
+//! wrote: its domains, its values, its time. Filters and groups choose from what was saved, and
+//! the supported groups are those that the document has. A domain whose state was not saved matches
+//! [`OTHER`](crate::DomainFilter::OTHER) among the states. There are no parameters.
+//!
+//! ```
+//! use domstats::{Connect, StatsRequest};
+//!
+//! let live = Connect::open("test:///default")?.all_domain_stats(&StatsRequest::new())?;
+//! let file = std::env::temp_dir().join(format!("domstats-{}.xml", std::process::id()));
+//! std::fs::write(&file, live.to_xml())?;
+//!
+//! let saved = Connect::open(&format!("test://{}", file.display()))?;
+//! assert_eq!(saved.all_domain_stats(&StatsRequest::new())?, live);
+//! # std::fs::remove_file(file)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod disks;
 mod faults;
 mod guests;
 mod numbers;
+mod replay;
 mod values;
 
 use std::{
@@ -82,6 +104,9 @@ use crate::{
 /// The beginning of all counters: 2026-01-01T00:00:00Z.
 const EPOCH_SECONDS: u64 = 1_767_225_600;
 
+/// A hundred years: a host's clock may be set to any time, and counters must not overflow.
+const MAX_LIFE: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 const MAX_DOMAINS: u32 = 100_000;
 
 pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
@@ -93,10 +118,11 @@ pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
     }
     match uri.path.as_str() {
         "/default" => Ok(Box::new(TestDriver::open(uri)?)),
-        other => Err(uri.refuse(
+        "" | "/" => Err(uri.refuse(
             ErrorOrigin::Test,
-            format_args!("there is nothing at '{other}': write test:///default"),
+            "the path is missing: write test:///default or test:///path/to/file.xml",
         )),
+        file => Ok(Box::new(replay::Replay::open(uri, file)?)),
     }
 }
 
@@ -144,12 +170,15 @@ impl TestDriver {
     /// Adds what becomes of a request to one domain; returns how long that takes.
     fn ask(
         &self,
-        guest: &Guest,
+        guest: Guest,
         request: &StatsRequest,
         lived: Duration,
         report: &mut StatsReport,
     ) -> Duration {
-        let (wait, lost) = match self.faults.answer(guest, request) {
+        if !guest.matches(request.filter) {
+            return Duration::ZERO;
+        }
+        let (wait, lost) = match self.faults.answer(&guest, request) {
             Answer::After(wait) => (wait, None),
             Answer::Lost(wait, missing) => (wait, Some(missing)),
             Answer::Gone => {
@@ -192,20 +221,22 @@ impl Driver for TestDriver {
         let begin = Instant::now();
         let taken_at = self.clock.now();
         let lived = taken_at.duration_since(epoch()).unwrap_or_default();
+        let lived = lived.min(MAX_LIFE);
         let mut report = StatsReport::new(taken_at);
         let mut wait = Duration::ZERO;
-        let mut ask = |guest: &Guest| {
-            if guest.matches(request.filter) {
-                wait = wait.max(self.ask(guest, request, lived, &mut report));
-            }
+        let mut ask = |guest, report: &mut StatsReport| {
+            wait = wait.max(self.ask(guest, request, lived, report));
         };
         match of {
-            None => self.guests.iter().for_each(|guest| ask(&guest)),
-            // A name of another connection cannot come here, so every one is found.
-            Some(domains) => domains
-                .iter()
-                .filter_map(|domain| self.guests.find(&domain.name))
-                .for_each(|guest| ask(&guest)),
+            None => self.guests.iter().for_each(|guest| ask(guest, &mut report)),
+            Some(domains) => {
+                for domain in domains {
+                    match self.guests.find(&domain.name) {
+                        Some(guest) => ask(guest, &mut report),
+                        None => report.missing.push(gone(domain.clone())),
+                    }
+                }
+            }
         }
         // Once for all domains, in the caller's thread: nobody else waits.
         std::thread::sleep(wait.saturating_sub(begin.elapsed()));
