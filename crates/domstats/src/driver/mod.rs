@@ -1,4 +1,4 @@
-//! Drivers: one folder each, one row in [`DRIVERS`].
+//! Drivers: one folder each, one row in the table `DRIVERS`.
 
 pub mod qemu;
 pub mod test;
