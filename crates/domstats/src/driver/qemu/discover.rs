@@ -116,9 +116,11 @@ impl Discovery {
                 Ok(line) if line.is_probe => continue,
                 Ok(line) => line,
                 Err(missing) => {
-                    let mut info = DomainInfo::default();
-                    info.name = format!("qemu-{}", process.pid);
-                    info.id = Some(process.pid);
+                    let info = DomainInfo {
+                        name: format!("qemu-{}", process.pid),
+                        id: Some(process.pid),
+                        ..DomainInfo::default()
+                    };
                     found.missing.push(MissingDomain::new(info, missing));
                     continue;
                 }
@@ -273,12 +275,15 @@ impl Discovery {
                 continue;
             }
             let mut refuse = |reason: Missing| {
-                let mut info = DomainInfo::default();
-                info.name = path
+                let name = path
                     .file_stem()
                     .unwrap_or_default()
                     .to_string_lossy()
                     .into_owned();
+                let info = DomainInfo {
+                    name,
+                    ..DomainInfo::default()
+                };
                 missing.push(MissingDomain::new(info, reason));
             };
             if is_libvirt_monitor(&path) {
