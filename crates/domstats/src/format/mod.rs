@@ -3,11 +3,15 @@
 mod append;
 mod document;
 mod json;
+mod openmetrics;
 mod read;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod schema;
+mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tree;
 mod xml;
 
@@ -88,7 +92,9 @@ impl Format {
         match self {
             Self::Xml => xml::write(report, buffer, flush),
             Self::Json => json::write(report, buffer, flush),
-            Self::Text | Self::Table | Self::OpenMetrics => Ok(()),
+            Self::Text => text::write(report, buffer, flush),
+            Self::Table => table::write(report, buffer, flush),
+            Self::OpenMetrics => openmetrics::write(report, buffer, flush),
         }
     }
 }

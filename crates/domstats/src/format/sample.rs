@@ -122,7 +122,7 @@ pub(crate) fn value(field: &Field, number: u32) -> Json {
     match field.value_type {
         // The state's reason is an enumeration without words of its own.
         _ if field.path == "reason" => json!(1),
-        _ if !field.words.is_empty() => json!(field.words[field.words.len() - 1]),
+        _ if !field.words.is_empty() => json!(field.words[1]),
         ValueType::Double => json!(f64::from(number) + 0.5),
         ValueType::Boolean => json!(true),
         ValueType::String => json!(format!("text-{number}")),

@@ -7,7 +7,7 @@ section! {
     pub struct Blocks[] {
         /// Number of entries: disks, or images when the backing chain was asked for.
         /// libvirt `block.count`.
-        count: u32 = ("count", Gauge, Count, metric "block_count", place Attribute);
+        count: u32 = ("count", Gauge, Count, metric "blocks", place Attribute);
         /// The disks, or their images.
         /// QMP `query-blockstats`; libvirt `block.<n>`.
         blocks: [Block] = ("", "block", label "target_device", info "block_stats");
@@ -127,7 +127,7 @@ section! {
         limits_memory_alignment_optimal: u64 = ("limits.memory_alignment_optimal", Gauge, Bytes, metric "block_stats_limits_memory_alignment_optimal_bytes");
         /// Number of measuring intervals.
         /// QMP `query-blockstats` `stats.timed_stats`; libvirt `block.<n>.timed_group.count`.
-        timed_group_count: u64 = ("timed_group.count", Gauge, Count, metric "block_stats_timed_group_count", doc "timed_group_count");
+        timed_group_count: u64 = ("timed_group.count", Gauge, Count, metric "block_stats_timed_groups", doc "timed_group_count");
         /// Latencies over measuring intervals, where the disk was told to measure.
         /// QMP `query-blockstats` `stats.timed_stats`; libvirt `block.<n>.timed_group.<g>`.
         timed_groups: [TimedGroup] = ("timed_group", "timed_group", label "group");
@@ -244,7 +244,7 @@ section! {
     pub struct LatencyHistogram[] {
         /// Number of bins.
         /// QMP `latency_histogram` `bins`; libvirt `bin.count`.
-        bin_count: u64 = ("bin.count", Gauge, Count, metric "block_stats_latency_bin_count", doc "count");
+        bin_count: u64 = ("bin.count", Gauge, Count, metric "block_stats_latency_bins", doc "count");
         /// The bins, from short to long.
         /// QMP `latency_histogram` `bins`; libvirt `bin.<b>`.
         bins: [LatencyBin] = ("bin", "bin", label "bin");

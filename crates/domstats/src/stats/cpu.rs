@@ -16,13 +16,13 @@ section! {
         system: u64 = ("system", Counter, Nanoseconds, metric "cpu_system_seconds");
         /// Number of cache monitors.
         /// resctrl; libvirt `cpu.cache.monitor.count`.
-        cache_monitor_count: u32 = ("cache.monitor.count", Gauge, Count, metric "cpu_cache_monitor_count", doc "cache.count");
+        cache_monitor_count: u32 = ("cache.monitor.count", Gauge, Count, metric "cpu_cache_monitors", doc "cache.count");
         /// Cache occupancy monitors of groups of vCPUs.
         /// resctrl `mon_data`; libvirt `cpu.cache.monitor.<n>`.
         cache_monitors: [CacheMonitor] = ("cache.monitor", "cache.monitor", label "monitor");
         /// Number of energy monitors.
         /// resctrl; libvirt `cpu.energy.monitor.count`.
-        energy_monitor_count: u32 = ("energy.monitor.count", Gauge, Count, metric "cpu_energy_monitor_count", doc "energy.count");
+        energy_monitor_count: u32 = ("energy.monitor.count", Gauge, Count, metric "cpu_energy_monitors", doc "energy.count");
         /// Energy monitors of groups of vCPUs.
         /// resctrl `mon_data/mon_PERF_PKG_*`; libvirt `cpu.energy.monitor.<n>`.
         energy_monitors: [EnergyMonitor] = ("energy.monitor", "energy.monitor", label "monitor");
@@ -46,7 +46,7 @@ section! {
         vcpus: String = ("vcpus", Info, None, metric "vcpus", place Attribute);
         /// Number of caches.
         /// resctrl `mon_data/mon_L3_*`; libvirt `cpu.cache.monitor.<n>.bank.count`.
-        bank_count: u32 = ("bank.count", Gauge, Count, metric "cpu_cache_bank_count", place Attribute, doc "count");
+        bank_count: u32 = ("bank.count", Gauge, Count, metric "cpu_cache_banks", place Attribute, doc "count");
         /// The caches of the host.
         /// resctrl `mon_data/mon_L3_<id>`; libvirt `cpu.cache.monitor.<n>.bank.<m>`.
         banks: [CacheBank] = ("bank", "bank", label "bank");
@@ -58,7 +58,7 @@ section! {
     pub struct CacheBank[Index] {
         /// The host's number of the cache.
         /// resctrl `mon_L3_<id>`; libvirt `cpu.cache.monitor.<n>.bank.<m>.id`.
-        id: u32 = ("id", Info, None, metric "id", place Attribute);
+        id: u32 = ("id", Info, None, metric "bank_id", place Attribute);
         /// Bytes of the cache that the vCPUs occupy.
         /// resctrl `llc_occupancy`; libvirt `cpu.cache.monitor.<n>.bank.<m>.bytes`.
         bytes: u64 = ("bytes", Gauge, Bytes, metric "cpu_cache_occupancy_bytes");
@@ -76,7 +76,7 @@ section! {
         vcpus: String = ("vcpus", Info, None, metric "vcpus", place Attribute);
         /// Number of CPU packages.
         /// resctrl `mon_data/mon_PERF_PKG_*`; libvirt `cpu.energy.monitor.<n>.pkg.count`.
-        package_count: u32 = ("pkg.count", Gauge, Count, metric "cpu_energy_package_count", place Attribute, doc "count");
+        package_count: u32 = ("pkg.count", Gauge, Count, metric "cpu_energy_packages", place Attribute, doc "count");
         /// The CPU packages of the host.
         /// resctrl `mon_data/mon_PERF_PKG_<id>`; libvirt `cpu.energy.monitor.<n>.pkg.<m>`.
         packages: [EnergyPackage] = ("pkg", "pkg", label "package");
@@ -88,7 +88,7 @@ section! {
     pub struct EnergyPackage[Index] {
         /// The host's number of the package.
         /// resctrl `mon_PERF_PKG_<id>`; libvirt `cpu.energy.monitor.<n>.pkg.<m>.id`.
-        id: u32 = ("id", Info, None, metric "id", place Attribute);
+        id: u32 = ("id", Info, None, metric "package_id", place Attribute);
         /// Energy that the cores used for the vCPUs.
         /// resctrl `core_energy`; libvirt `cpu.energy.monitor.<n>.pkg.<m>.core_energy`.
         core_energy: f64 = ("core_energy", Counter, Joules, metric "cpu_core_energy_joules");

@@ -7,7 +7,7 @@ section! {
     pub struct Interfaces[] {
         /// Number of interfaces that the guest has; some may have no entry.
         /// QEMU command line; libvirt `net.count`.
-        count: u32 = ("count", Gauge, Count, metric "interface_count", place Attribute);
+        count: u32 = ("count", Gauge, Count, metric "interfaces", place Attribute);
         /// The interfaces that have a network device on the host.
         /// libvirt `net.<n>`.
         interfaces: [Interface] = ("", "interface", label "target_device", info "interface_stats");

@@ -7,7 +7,7 @@ section! {
     pub struct Iothreads[] {
         /// Number of iothreads.
         /// QMP `query-iothreads`; libvirt `iothread.count`.
-        count: u32 = ("count", Gauge, Count, metric "iothread_count", place Attribute);
+        count: u32 = ("count", Gauge, Count, metric "iothreads", place Attribute);
         /// The iothreads, by libvirt's number: the digits of an id such as `iothread2`.
         /// QMP `query-iothreads`; libvirt `iothread.<id>`.
         iothreads: [Iothread] = ("", "iothread", label "iothread", info "iothread");

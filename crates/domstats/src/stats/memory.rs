@@ -7,7 +7,7 @@ section! {
     pub struct Memory[] {
         /// Number of bandwidth monitors.
         /// resctrl; libvirt `memory.bandwidth.monitor.count`.
-        monitor_count: u32 = ("bandwidth.monitor.count", Gauge, Count, metric "memory_bandwidth_monitor_count", doc "bandwidth.count");
+        monitor_count: u32 = ("bandwidth.monitor.count", Gauge, Count, metric "memory_bandwidth_monitors", doc "bandwidth.count");
         /// Bandwidth monitors of groups of vCPUs.
         /// resctrl `mon_data`; libvirt `memory.bandwidth.monitor.<n>`.
         monitors: [BandwidthMonitor] = ("bandwidth.monitor", "bandwidth.monitor", label "monitor");
@@ -25,7 +25,7 @@ section! {
         vcpus: String = ("vcpus", Info, None, metric "vcpus", place Attribute);
         /// Number of memory controllers.
         /// resctrl `mon_data/mon_L3_*`; libvirt `memory.bandwidth.monitor.<n>.node.count`.
-        node_count: u32 = ("node.count", Gauge, Count, metric "memory_bandwidth_node_count", place Attribute, doc "count");
+        node_count: u32 = ("node.count", Gauge, Count, metric "memory_bandwidth_nodes", place Attribute, doc "count");
         /// The memory controllers of the host.
         /// resctrl `mon_data/mon_L3_<id>`; libvirt `memory.bandwidth.monitor.<n>.node.<m>`.
         nodes: [BandwidthNode] = ("node", "node", label "node");
@@ -37,7 +37,7 @@ section! {
     pub struct BandwidthNode[Index] {
         /// The host's number of the controller.
         /// resctrl `mon_L3_<id>`; libvirt `memory.bandwidth.monitor.<n>.node.<m>.id`.
-        id: u32 = ("id", Info, None, metric "id", place Attribute);
+        id: u32 = ("id", Info, None, metric "node_id", place Attribute);
         /// Bytes moved to and from memory of the same node.
         /// resctrl `mbm_local_bytes`; libvirt `memory.bandwidth.monitor.<n>.node.<m>.bytes.local`.
         local: u64 = ("bytes.local", Counter, Bytes, metric "memory_bandwidth_local_bytes");

@@ -12,7 +12,7 @@ pub(crate) mod extra;
 mod interface;
 mod iothread;
 mod memory;
-mod params;
+pub(crate) mod params;
 mod perf;
 mod state;
 pub(crate) mod value;

@@ -93,8 +93,9 @@ fn json(value: &Value<'_>) -> Json {
         Value::UInt(number) => (*number).into(),
         Value::LLong(number) => (*number).into(),
         Value::ULLong(number) => (*number).into(),
-        // As text: JSON has no infinities, and the slots read text as well.
-        Value::Double(number) => number.to_string().into(),
+        // JSON has no infinities; the slots read text as well.
+        Value::Double(number) => serde_json::Number::from_f64(*number)
+            .map_or_else(|| number.to_string().into(), Json::Number),
         Value::Boolean(truth) => (*truth).into(),
         Value::String(text) => text.as_ref().into(),
     }

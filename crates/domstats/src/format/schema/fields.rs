@@ -1,0 +1,143 @@
+//! `docs/fields.md`: every field, for people.
+
+use std::fmt::Write;
+
+use crate::stats::{Field, GROUPS, Group, KeyKind, Kind, Place, Row, Schema, Unit, ValueType};
+
+/// Returns the table of every field: key, type, kind, unit, XML path, metric, help and source.
+#[must_use]
+pub fn fields_markdown() -> String {
+    let mut out = String::from(INTRODUCTION);
+    for group in GROUPS {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            out,
+            "\n## {}\n\nBit {}, element `<{}>`.\n\n{HEADER}",
+            group.name,
+            group.bit.bits(),
+            group.element
+        );
+        let at = At {
+            group,
+            key: format!("{}.", group.flat),
+            xml: group.element.to_owned(),
+        };
+        rows(group.schema, &at, &mut out);
+    }
+    out
+}
+
+const INTRODUCTION: &str = "\
+# Fields
+
+Every statistic that domstats knows, by group. Generated from the catalogue in
+`crates/domstats/src/stats/`; `DOMSTATS_BLESS=1 cargo test -p domstats` writes it anew.
+
+- The **key** is the flat one, in text and typed parameters. `<n>` is a position, `<id>` a number
+  of the item's own, `<name>` its name.
+- **Units** hold in every format but OpenMetrics, which has seconds and bytes throughout.
+- **XML** is the path below `<domain>`; `@` is an attribute. JSON has the same words.
+- **Metrics** begin with `libvirt_domain_`. A *label* describes: it stands on the info series of
+  its section (`…_info`), or on all of the section's series if it has none.
+- A value that was not read is absent, in every format.
+";
+
+const HEADER: &str = "\
+| key | type | kind | unit | XML | metric | what it is | where from |
+|---|---|---|---|---|---|---|---|
+";
+
+/// Where the rows of a section stand.
+struct At {
+    group: &'static Group,
+    key: String,
+    xml: String,
+}
+
+impl At {
+    fn below(&self, key: &str, xml: &str) -> Self {
+        Self {
+            group: self.group,
+            key: format!("{}{key}", self.key),
+            xml: format!("{}/{}", self.xml, xml.replace('.', "/")),
+        }
+    }
+}
+
+fn rows(schema: &Schema, at: &At, out: &mut String) {
+    for row in schema.rows {
+        match row {
+            Row::Field(field) => push_field(field, at, out),
+            Row::List(row) => {
+                let item = match row.key {
+                    KeyKind::Index => "<n>.",
+                    KeyKind::Id => "<id>.",
+                    KeyKind::Name => "<name>.",
+                };
+                let dot = if row.path.is_empty() { "" } else { "." };
+                let key = format!("{}{dot}{item}", row.path);
+                rows(row.schema, &at.below(&key, row.doc_path), out);
+            }
+            Row::Part(row) => {
+                let key = format!("{}.", row.path);
+                rows(row.schema, &at.below(&key, row.path), out);
+            }
+        }
+    }
+}
+
+fn push_field(field: &Field, at: &At, out: &mut String) {
+    let xml = match field.place {
+        Place::Element => format!("{}/{}", at.xml, field.doc_path.replace('.', "/")),
+        Place::Attribute => format!("{}/@{}", at.xml, field.doc_path),
+        Place::Text => at.xml.clone(),
+    };
+    let kind = match field.kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Info => "info",
+    };
+    let metric = match (field.metric, field.kind) {
+        (Some(metric), Kind::Counter) => format!("`{metric}_total`"),
+        (Some(metric), Kind::Gauge) => format!("`{metric}`"),
+        (Some(label), Kind::Info) => format!("label `{label}`"),
+        // A text without a label of its own is what the item's label shows.
+        (None, _) => "the label of all its series".to_owned(),
+    };
+    let source: Vec<_> = field.source().collect();
+    let _ = writeln!(
+        out,
+        "| `{}{}` | {} | {kind} | {} | `{xml}` | {metric} | {} | {} |",
+        at.key,
+        field.path,
+        type_name(field),
+        unit(field.unit),
+        cell(field.help()),
+        cell(&source.join(" ")),
+    );
+}
+
+fn type_name(field: &Field) -> &'static str {
+    match field.value_type {
+        _ if !field.words.is_empty() => "enum",
+        ValueType::Int => "int",
+        ValueType::UInt => "uint",
+        ValueType::LLong => "llong",
+        ValueType::ULLong => "ullong",
+        ValueType::Double => "double",
+        ValueType::Boolean => "boolean",
+        ValueType::String => "string",
+    }
+}
+
+fn unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Count => "",
+        unit => unit.symbol(),
+    }
+}
+
+/// Returns a text that does not end its cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}

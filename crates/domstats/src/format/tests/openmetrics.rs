@@ -1,0 +1,97 @@
+//! Metric names, base units and labels. `tests/tools.rs` asks promtool and the Python parser.
+
+use std::collections::HashSet;
+
+use crate::{DomainStats, StatsReport, Value, format::sample};
+
+fn lines(report: &StatsReport) -> Vec<String> {
+    report.to_openmetrics().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn values_are_exact_in_base_units() {
+    let mut report = sample::canonical();
+    let mut domain = DomainStats::new(report.domains[0].domain.clone());
+    for (key, value) in [
+        ("cpu.time", Value::ULLong(u64::MAX)),
+        ("cpu.user", Value::ULLong(10)),
+        ("cpu.system", Value::ULLong(2_500_000_000)),
+        ("balloon.current", Value::ULLong(u64::MAX)),
+        ("dirtyrate.megabytes_per_second", Value::LLong(-1)),
+        ("vcpu.0.halted", Value::Boolean(true)),
+    ] {
+        domain.set_param(key, &value);
+    }
+    report.domains = vec![domain];
+    let lines = lines(&report);
+    for line in [
+        "libvirt_domain_info_cpu_time_seconds_total{domain=\"vm1\"} 18446744073.709551615",
+        "libvirt_domain_cpu_user_seconds_total{domain=\"vm1\"} 0.00000001",
+        "libvirt_domain_cpu_system_seconds_total{domain=\"vm1\"} 2.5",
+        "libvirt_domain_memory_stats_current_balloon_bytes{domain=\"vm1\"} 18889465931478580853760",
+        "libvirt_domain_dirty_rate_bytes_per_second{domain=\"vm1\"} -1048576",
+        "libvirt_domain_vcpu_halted{domain=\"vm1\",vcpu=\"0\"} 1",
+    ] {
+        assert!(
+            lines.iter().any(|written| written == line),
+            "{line} in {lines:#?}"
+        );
+    }
+}
+
+/// Domains of one name, a domain that was listed twice, a disk with images under it.
+#[test]
+fn no_series_is_written_twice() {
+    let mut report = sample::canonical();
+    report.domains.push(sample::full("vm1", 4_001));
+    report.domains.push(sample::full("vm1", 77));
+    for domain in &mut report.domains {
+        for block in domain.block.iter_mut().flat_map(|group| &mut group.blocks) {
+            block.name = Some("vda".to_owned());
+        }
+    }
+    let lines = lines(&report);
+    let mut seen = HashSet::new();
+    for line in lines.iter().filter(|line| !line.starts_with('#')) {
+        let series = line.rsplit_once(' ').unwrap().0;
+        assert!(seen.insert(series), "{series} twice");
+    }
+    for labels in [
+        "{domain=\"vm1\",uuid=\"11112222-3333-4444-5555-666600000fa1\",id=\"4001\",target_device=\"vda\"} ",
+        "id=\"77\",target_device=\"vda\",index=\"1\"} ",
+    ] {
+        let series = "libvirt_domain_block_stats_read_bytes_total{";
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.starts_with(series) && line.contains(labels)),
+            "{labels}"
+        );
+    }
+}
+
+#[test]
+fn families_are_contiguous_and_labels_unique() {
+    let mut ended = HashSet::new();
+    let mut family = String::new();
+    for line in lines(&sample::canonical()) {
+        if line.starts_with('#') {
+            continue;
+        }
+        let (name, rest) = line.split_once(['{', ' ']).unwrap();
+        if name != family {
+            assert!(ended.insert(name.to_owned()), "{name} is in two places");
+            family = name.to_owned();
+        }
+        // Every label of the sample report but the odd domain's name is a plain word.
+        if line.contains("domain=\"vm1\"") {
+            let mut labels = HashSet::new();
+            for label in rest
+                .split([',', '{'])
+                .filter_map(|label| label.split_once("=\""))
+            {
+                assert!(labels.insert(label.0), "{} twice: {line}", label.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Whatever is in a report, it reads back as it was.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use proptest::{collection::vec, option, prelude::*};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use crate::{
+    DomainStats, Format, StatsReport,
+    domain::DomainInfo,
+    report::{Missing, MissingDomain, MissingGroup, MissingReason},
+    stats::{Field, GROUPS, Key, KeyKind, Row, Section, ValueType, catalogue::Slot},
+};
+
+/// A text with whatever could be taken for markup. XML cannot carry every character; those that
+/// it cannot are tested apart.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z0-9-]{0,12}",
+        "[ -~\t\n\r\u{80}-\u{10ffff}]{0,12}",
+        Just("]]> <!-- &amp; &#10; \\u0000 \\\" %s".to_owned()),
+        Just(" \n\t ".to_owned()),
+    ]
+    .prop_map(|text| text.replace(['\u{FFFE}', '\u{FFFF}'], "?"))
+}
+
+/// Numbers to fill a report with, taken one after the other.
+#[derive(Debug, Clone)]
+struct Draws {
+    numbers: Vec<u64>,
+    texts: Vec<String>,
+    next: usize,
+}
+
+impl Draws {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        let number = self.numbers[self.next % self.numbers.len()];
+        // Lists of different lengths, values that are not all the same.
+        number.rotate_left(u32::try_from(self.next % 64).unwrap())
+    }
+
+    fn text(&mut self) -> String {
+        self.next += 1;
+        self.texts[self.next % self.texts.len()].clone()
+    }
+
+    /// Fills some rows of a section. Keys of lists have holes and are in no order.
+    fn fill(&mut self, section: &mut dyn Section, sparse: u64) {
+        for (number, row) in section.schema().rows.iter().enumerate() {
+            if self.number() % (sparse + 1) != 0 {
+                continue;
+            }
+            // A part comes into being with its slot.
+            match (row, section.slot(number)) {
+                (Row::Field(field), Slot::Field(slot)) => {
+                    slot.set(&self.value(field));
+                }
+                (Row::List(row), Slot::List(list)) => {
+                    for _ in 0..self.number() % 4 {
+                        let id = u32::try_from(self.number() % 9).unwrap();
+                        let name = self.text();
+                        self.fill(
+                            list.entry(match row.key {
+                                KeyKind::Index => Key::Index(id),
+                                KeyKind::Id => Key::Id(id),
+                                KeyKind::Name => Key::Name(&name),
+                            }),
+                            sparse,
+                        );
+                    }
+                }
+                (Row::Part(_), Slot::Part(part)) => self.fill(part, sparse),
+                _ => unreachable!("a row and its slot are of one shape"),
+            }
+        }
+    }
+
+    /// Returns a value of a field's type; a number outside of it is refused by the slot.
+    fn value(&mut self, field: &Field) -> Json {
+        let number = self.number();
+        match field.value_type {
+            _ if field.path == "reason" => json!(number % 20),
+            ValueType::Int if !field.words.is_empty() && number % 3 > 0 => json!(number % 12),
+            ValueType::Int => json!((number >> 32) as i32),
+            ValueType::UInt => json!((number >> 32) as u32),
+            ValueType::LLong => json!(number as i64),
+            ValueType::ULLong => json!(number),
+            // Any bits but NaN, which does not equal itself.
+            ValueType::Double => match f64::from_bits(number) {
+                double if double.is_nan() => json!("inf"),
+                double => json!(double.to_string()),
+            },
+            ValueType::Boolean => json!(number % 2 == 0),
+            ValueType::String => json!(self.text()),
+        }
+    }
+}
+
+prop_compose! {
+    fn info()(name in text(), uuid in option::of(any::<u128>()), id in option::of(any::<u32>()),
+        persistent in any::<bool>()) -> DomainInfo
+    {
+        DomainInfo { name, uuid: uuid.map(Uuid::from_u128), id, persistent }
+    }
+}
+
+prop_compose! {
+    fn missing()(word in prop_oneof!["timeout|gone|failed", text()], text in text()) -> Missing {
+        Missing::new(MissingReason::from_word(&word), text)
+    }
+}
+
+prop_compose! {
+    fn domain()(info in info(), numbers in vec(any::<u64>(), 1..50), texts in vec(text(), 1..9),
+        groups in any::<u32>(), sparse in 0..4u64,
+        missing in vec((text(), missing()), 0..3)) -> DomainStats
+    {
+        let mut domain = DomainStats::new(info);
+        let mut draws = Draws { numbers, texts, next: 0 };
+        for group in GROUPS.iter().filter(|group| groups & group.bit.bits() != 0) {
+            draws.fill(group.slot(&mut domain), sparse);
+        }
+        // A reason without its state reads as one of no state.
+        if let Some(state) = &mut domain.state && state.state.is_none() {
+            state.reason = None;
+        }
+        domain.missing = missing
+            .into_iter()
+            .map(|(group, missing)| MissingGroup::new(group, missing))
+            .collect();
+        domain
+    }
+}
+
+prop_compose! {
+    fn report()(domains in vec(domain(), 0..4), missing in vec((info(), missing()), 0..3),
+        seconds in 0..253_402_300_800u64, nanoseconds in 0..1_000_000_000u32,
+        elapsed in any::<u64>()) -> StatsReport
+    {
+        let mut report = StatsReport::new(UNIX_EPOCH + Duration::new(seconds, nanoseconds));
+        report.elapsed = Duration::from_nanos(elapsed);
+        report.domains = domains;
+        report.missing = missing
+            .into_iter()
+            .map(|(info, missing)| MissingDomain::new(info, missing))
+            .collect();
+        report
+    }
+}
+
+/// A tree of things that no version knows, with names that are known elsewhere.
+fn unknown() -> impl Strategy<Value = Json> {
+    let name = || {
+        prop_oneof![
+            "[a-z_@#.:0-9 é]{0,4}",
+            "time|cpu|@id|#text|name|_|rd|missing|index"
+        ]
+    };
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<u64>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        text().prop_map(Json::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Json::from),
+            vec((name(), inner), 0..4).prop_map(|members| members.into_iter().collect()),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn reports_read_back(report in report()) {
+        prop_assert_eq!(&StatsReport::from_json(&report.to_json()).unwrap(), &report);
+        prop_assert_eq!(&StatsReport::from_xml(&report.to_xml()).unwrap(), &report);
+    }
+
+    #[test]
+    fn no_report_is_too_odd_for_a_format(report in report()) {
+        for line in report.to_table().lines() {
+            prop_assert!(unicode_width::UnicodeWidthStr::width(line) <= 80);
+        }
+        let mut seen = std::collections::HashSet::new();
+        let metrics = report.to_openmetrics();
+        for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            prop_assert!(value.parse::<f64>().is_ok(), "{}", line);
+            prop_assert!(seen.insert(series), "{} twice", series);
+        }
+        prop_assert_eq!(
+            report.to_text().lines().filter(|line| line.is_empty()).count() >= report.domains.len(),
+            true
+        );
+    }
+
+    /// Once read, a document is as it will be: writing and reading change nothing more.
+    #[test]
+    fn unknown_members_survive(unknown in vec(("[a-z@_#]{1,3}|[a-z ]{2}", unknown()), 0..6)) {
+        let unknown: Json = unknown.into_iter().collect();
+        let members = unknown.as_object().unwrap();
+        let mut group = members.clone();
+        group.insert("time".to_owned(), json!(5));
+        let mut domain = members.clone();
+        domain.insert("name".to_owned(), json!("vm1"));
+        domain.insert("cpu".to_owned(), group.into());
+        let document = json!({"domains": [domain], "unknown": members});
+        let report = StatsReport::from_json(&document.to_string()).unwrap();
+        prop_assert_eq!(report.domains[0].cpu.as_ref().unwrap().time, Some(5));
+        let json = StatsReport::from_json(&report.to_json()).unwrap();
+        prop_assert_eq!(&json, &report);
+        // XML makes texts of numbers, so it is equal from the first reading on.
+        let xml = StatsReport::from_xml(&report.to_xml()).unwrap();
+        prop_assert_eq!(xml.domains[0].cpu.as_ref().unwrap().time, Some(5));
+        let again = StatsReport::from_xml(&xml.to_xml()).unwrap();
+        prop_assert_eq!(&again, &xml);
+    }
+
+    #[test]
+    fn no_text_makes_the_readers_panic(text in "[<>/='\"a-c!&;#x0-9 ?\\[\\]{}:,-]{0,60}") {
+        let _ = StatsReport::from_xml(&text);
+        let _ = StatsReport::from_xml(&format!("<domainstats>{text}</domainstats>"));
+        let _ = StatsReport::from_json(&text);
+    }
+
+    #[test]
+    fn no_damage_makes_the_readers_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let report = super::super::sample::canonical();
+        for format in [Format::Xml, Format::Json] {
+            let mut bytes = format.write_to_string(&report).into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let text = String::from_utf8_lossy(&bytes);
+            let _ = StatsReport::from_xml(&text);
+            let _ = StatsReport::from_json(&text);
+        }
+    }
+}
+
+#[test]
+fn characters_that_xml_forbids_are_replaced() {
+    let mut report = StatsReport::new(UNIX_EPOCH);
+    let mut domain = DomainStats::default();
+    domain.domain.name = "a\0b\u{1b}c\u{FFFE}d\u{7f}".to_owned();
+    report.domains.push(domain);
+    let xml = StatsReport::from_xml(&report.to_xml()).unwrap();
+    assert_eq!(
+        xml.domains[0].domain.name,
+        "a\u{FFFD}b\u{FFFD}c\u{FFFD}d\u{7f}"
+    );
+    assert_eq!(StatsReport::from_json(&report.to_json()).unwrap(), report);
+}
