@@ -48,6 +48,8 @@ pub struct Group {
     pub bit: StatsGroups,
     /// Its name, as in `virsh domstats --cpu-total` and in `<missing group='cpu-total'>`.
     pub name: &'static str,
+    /// What it is, in one line.
+    pub help: &'static str,
     /// The first word of its flat keys.
     pub flat: &'static str,
     /// Its element in XML and its key in JSON.
@@ -92,11 +94,13 @@ impl Group {
 }
 
 macro_rules! groups {
-    ($($bit:ident $name:literal $flat:literal $element:literal $field:ident $type:ident $($info:literal)?;)*) => {
+    ($($bit:ident $name:literal $flat:literal $element:literal $field:ident $type:ident $($info:literal)?,
+        $help:literal;)*) => {
         /// Every group, in the order of libvirt's bits and of its output.
         pub static GROUPS: &[Group] = &[$(Group {
             bit: StatsGroups::$bit,
             name: $name,
+            help: $help,
             flat: $flat,
             element: $element,
             info: catalogue::section!(@option $($info)?),
@@ -110,15 +114,26 @@ macro_rules! groups {
 
 groups! {
     // bit      name         flat key    element      field      type       info
-    STATE      "state"      "state"     "state"      state      State;
-    CPU_TOTAL  "cpu-total"  "cpu"       "cpu"        cpu        Cpu;
-    BALLOON    "balloon"    "balloon"   "balloon"    balloon    Balloon;
-    VCPU       "vcpu"       "vcpu"      "cpus"       vcpu       Vcpus;
-    INTERFACE  "interface"  "net"       "interfaces" interface  Interfaces;
-    BLOCK      "block"      "block"     "blocks"     block      Blocks;
-    PERF       "perf"       "perf"      "perf"       perf       Perf;
-    IOTHREAD   "iothread"   "iothread"  "iothreads"  iothread   Iothreads;
-    MEMORY     "memory"     "memory"    "memory"     memory     Memory;
-    DIRTYRATE  "dirtyrate"  "dirtyrate" "dirtyrate"  dirtyrate  DirtyRate  "dirty_rate";
-    VM         "vm"         "vm"        "vm"         vm         Vm;
+    STATE      "state"      "state"     "state"      state      State,
+        "State, and why it is in it";
+    CPU_TOTAL  "cpu-total"  "cpu"       "cpu"        cpu        Cpu,
+        "CPU time of the whole domain, and what its CPU monitors say";
+    BALLOON    "balloon"    "balloon"   "balloon"    balloon    Balloon,
+        "Memory: balloon, what the guest says of it, resident set";
+    VCPU       "vcpu"       "vcpu"      "cpus"       vcpu       Vcpus,
+        "Each vCPU";
+    INTERFACE  "interface"  "net"       "interfaces" interface  Interfaces,
+        "Each network interface, seen from the guest";
+    BLOCK      "block"      "block"     "blocks"     block      Blocks,
+        "Each disk";
+    PERF       "perf"       "perf"      "perf"       perf       Perf,
+        "Performance counters of the host";
+    IOTHREAD   "iothread"   "iothread"  "iothreads"  iothread   Iothreads,
+        "Each iothread";
+    MEMORY     "memory"     "memory"    "memory"     memory     Memory,
+        "Memory bandwidth monitors";
+    DIRTYRATE  "dirtyrate"  "dirtyrate" "dirtyrate"  dirtyrate  DirtyRate  "dirty_rate",
+        "The last measurement of the dirty rate";
+    VM         "vm"         "vm"        "vm"         vm         Vm,
+        "What the hypervisor counts of the domain";
 }
