@@ -1,0 +1,135 @@
+//! `domstats doctor`: what there is on this host, what each domain gives, and why not more.
+
+use std::io::{self, Write};
+
+use domstats::{Connect, DomainStats, MissingReason, StatsReport};
+
+use crate::{
+    args::DoctorArgs,
+    exit::{self, Exit, Result},
+    missing,
+    uri::{DEFAULT, Target},
+};
+
+/// Asks the named hypervisor, or everything that can be asked here. Fails if no domain is found.
+pub(crate) fn run(option: Option<&str>, args: &DoctorArgs) -> Result {
+    let uris = match option {
+        Some(uri) => vec![uri.to_owned()],
+        None => uris_of_this_host(),
+    };
+    let mut out = io::stdout().lock();
+    let mut found = false;
+    let mut reasons = Vec::new();
+    for uri in uris {
+        let answer = Connect::open(&uri)
+            .and_then(|connect| Ok((connect.all_domain_stats(&args.request())?, connect)));
+        match answer {
+            Ok((report, connect)) => {
+                found |= !report.domains.is_empty();
+                collect_reasons(&report, &mut reasons);
+                examine(&mut out, &uri, &connect, &report)?;
+            }
+            Err(error) => writeln!(out, "{uri}: {}", exit::chain(&error))?,
+        }
+    }
+    for hint in reasons.iter().filter_map(hint) {
+        writeln!(out, "hint: {hint}")?;
+    }
+    if found {
+        return Ok(Exit::Ok);
+    }
+    writeln!(
+        out,
+        "hint: no domain found; `domstats -c test:///default` shows made-up ones"
+    )?;
+    Ok(Exit::Failed)
+}
+
+fn uris_of_this_host() -> Vec<String> {
+    let named = Target::of_variables().map(|target| target.uri);
+    let always = [DEFAULT, "qemu+qmp:///session"].map(str::to_owned);
+    let mut uris: Vec<String> = Vec::new();
+    for uri in named.chain(always) {
+        if !uris.contains(&uri) {
+            uris.push(uri);
+        }
+    }
+    uris
+}
+
+/// Writes what one hypervisor gives.
+fn examine(
+    out: &mut impl Write,
+    uri: &str,
+    connect: &Connect,
+    report: &StatsReport,
+) -> io::Result<()> {
+    let (driver, host) = (connect.driver_name(), connect.hostname());
+    let count = match report.domains.len() + report.missing.len() {
+        0 => "no domain".to_owned(),
+        1 => "1 domain".to_owned(),
+        count => format!("{count} domains"),
+    };
+    writeln!(out, "{uri}: {count} on {host}, driver {driver}")?;
+    for domain in &report.missing {
+        writeln!(
+            out,
+            "  {}\n    lacks everything: {}",
+            domain.domain.name, domain.missing
+        )?;
+    }
+    report
+        .domains
+        .iter()
+        .try_for_each(|stats| examine_domain(out, stats))
+}
+
+fn examine_domain(out: &mut impl Write, stats: &DomainStats) -> io::Result<()> {
+    writeln!(out, "  {}", stats.domain.name)?;
+    let gives: Vec<_> = domstats::stats::GROUPS
+        .iter()
+        .filter(|group| group.of(stats).is_some())
+        .map(|group| match stats.why_missing(group.bit) {
+            Some(_) => format!("{} (in part)", group.name),
+            None => group.name.to_owned(),
+        })
+        .collect();
+    if !gives.is_empty() {
+        writeln!(out, "    gives {}", gives.join(", "))?;
+    }
+    for (why, groups) in missing::by_reason(stats) {
+        writeln!(out, "    lacks {}: {why}", groups.join(", "))?;
+    }
+    Ok(())
+}
+
+fn collect_reasons(report: &StatsReport, reasons: &mut Vec<MissingReason>) {
+    let of_groups = report
+        .domains
+        .iter()
+        .flat_map(|stats| &stats.missing)
+        .map(|group| &group.missing);
+    let of_domains = report.missing.iter().map(|domain| &domain.missing);
+    for missing in of_groups.chain(of_domains) {
+        if !reasons.contains(&missing.reason) {
+            reasons.push(missing.reason.clone());
+        }
+    }
+}
+
+/// Returns what to do about a reason, where something can be done.
+fn hint(reason: &MissingReason) -> Option<&'static str> {
+    match reason {
+        MissingReason::Denied => {
+            Some("denied: run as root, or as the user that the domain's QEMU runs as")
+        }
+        MissingReason::Busy => Some(
+            "busy: another program holds the monitor; give QEMU one more for domstats, \
+             -qmp unix:/run/NAME.qmp,server=on,wait=off",
+        ),
+        MissingReason::Timeout => {
+            Some("timeout: QEMU is stopped, stuck or overloaded; --timeout 5s gives it more time")
+        }
+        _ => None,
+    }
+}

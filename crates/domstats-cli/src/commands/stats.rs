@@ -1,0 +1,64 @@
+//! `domstats`: the bulk call.
+
+use std::io::{self, IsTerminal, Write};
+
+use domstats::{Connect, Domain, Format, StatsReport};
+
+use crate::{
+    args::StatsArgs,
+    exit::{Exit, Result},
+    missing,
+    uri::Target,
+    watch,
+};
+
+/// Moves the cursor home and clears the screen.
+const REPAINT: &[u8] = b"\x1b[H\x1b[2J";
+
+/// Prints the statistics of all domains or of those that were named, once or with `--watch`.
+pub(crate) fn run(target: &Target, args: &StatsArgs) -> Result {
+    let terminal = io::stdout().is_terminal();
+    let format = args.format.unwrap_or(match terminal {
+        true => Format::Table,
+        false => Format::Text,
+    });
+    let connect = target.open()?;
+    let mut known = Vec::new();
+    watch::repeat(args.watch, || {
+        let report = ask(target, &connect, args, &mut known)?;
+        // One write: a reader of a pipe sees whole reports, a terminal does not flicker.
+        let mut page = Vec::new();
+        if args.watch.is_some() && terminal {
+            page.extend_from_slice(REPAINT);
+        }
+        format.write(&report, &mut page)?;
+        let mut out = io::stdout().lock();
+        out.write_all(&page)?;
+        out.flush()?;
+        missing::warn(&report, args.groups.0);
+        Ok(match args.strict && !report.is_complete() {
+            true => Exit::Partial,
+            false => Exit::Ok,
+        })
+    })
+}
+
+/// Asks once. Named domains are looked up each time, since one that restarted is another process;
+/// `known` remembers them, so that one that is gone is reported as such.
+fn ask(
+    target: &Target,
+    connect: &Connect,
+    args: &StatsArgs,
+    known: &mut Vec<Domain>,
+) -> Result<StatsReport> {
+    let words = args.words();
+    if words.is_empty() {
+        let report = connect.all_domain_stats(&args.request())?;
+        if report.domains.is_empty() && report.missing.is_empty() {
+            target.domains(connect)?;
+        }
+        return Ok(report);
+    }
+    *known = target.find(connect, &words, known)?;
+    Ok(Domain::list_stats(known, &args.request())?)
+}

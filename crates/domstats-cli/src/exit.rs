@@ -1,0 +1,105 @@
+//! How the command ends: exit codes, and how an error is said.
+
+use std::{
+    error::Error,
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::builder::styling::{AnsiColor, Style};
+
+/// How a command ended that did not fail. Usage errors end with 2, in the parser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0.
+    Ok,
+    /// 1: the command said on its own what is wrong.
+    Failed,
+    /// 3: something that was asked for is missing, and `--strict` was given.
+    Partial,
+}
+
+/// The result of every command.
+pub(crate) type Result<T = Exit> = std::result::Result<T, Box<dyn Error>>;
+
+/// A sentence of the command's own, and the error underneath.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    sentence: String,
+    source: Option<Box<dyn Error>>,
+}
+
+impl Failure {
+    /// Returns an error that says this sentence.
+    pub(crate) fn new(sentence: impl Into<String>) -> Box<Self> {
+        Box::new(Self {
+            sentence: sentence.into(),
+            source: None,
+        })
+    }
+
+    /// Returns an error that says this sentence, and why.
+    pub(crate) fn because(sentence: impl Into<String>, source: impl Error + 'static) -> Box<Self> {
+        Box::new(Self {
+            sentence: sentence.into(),
+            source: Some(Box::new(source)),
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref()
+    }
+}
+
+/// Says the error, if there is one, and returns the exit code.
+pub(crate) fn code(result: Result) -> ExitCode {
+    match result {
+        Ok(Exit::Ok) => ExitCode::SUCCESS,
+        Ok(Exit::Failed) => ExitCode::FAILURE,
+        Ok(Exit::Partial) => ExitCode::from(3),
+        // The reader has seen enough: `domstats | head -1`.
+        Err(error) if is_closed_pipe(error.as_ref()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(AnsiColor::Red, &chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints one line about what could not be read.
+pub(crate) fn warn(line: &str) {
+    say(AnsiColor::Yellow, line);
+}
+
+fn say(color: AnsiColor, line: &str) {
+    let style = Style::new().fg_color(Some(color.into()));
+    // There is no one left to tell when standard error is closed.
+    let _ = writeln!(anstream::stderr(), "{style}domstats:{style:#} {line}");
+}
+
+/// Returns the sentence of an error and of those underneath.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        source = error.source();
+    }
+    line
+}
+
+fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,58 @@
+//! What could not be read: one line a domain on standard error, never in the data.
+
+use domstats::{DomainStats, Missing, MissingReason, StatsGroups, StatsReport, stats::Group};
+
+use crate::exit;
+
+/// Says what is missing from a report.
+///
+/// That a group is unsupported, or the domain not active, is worth a line only where the group
+/// was `asked` for by name.
+pub(crate) fn warn(report: &StatsReport, asked: StatsGroups) {
+    for domain in &report.missing {
+        exit::warn(&format!("{}: {}", domain.domain.name, domain.missing));
+    }
+    for stats in &report.domains {
+        let parts: Vec<String> = by_reason(stats)
+            .into_iter()
+            .filter_map(|(why, mut groups)| {
+                groups.retain(|group| {
+                    !is_expected(why)
+                        || Group::by_name(group).is_some_and(|g| asked.contains(g.bit))
+                });
+                (!groups.is_empty()).then(|| sentence(why, &groups))
+            })
+            .collect();
+        if !parts.is_empty() {
+            exit::warn(&format!("{}: {}", stats.domain.name, parts.join("; ")));
+        }
+    }
+}
+
+/// Returns the groups that are missing in whole or in part, those of one reason together.
+pub(crate) fn by_reason(stats: &DomainStats) -> Vec<(&Missing, Vec<&str>)> {
+    let mut reasons: Vec<(&Missing, Vec<&str>)> = Vec::new();
+    for missing in &stats.missing {
+        match reasons.iter_mut().find(|(why, _)| **why == missing.missing) {
+            Some((_, groups)) => groups.push(&missing.group),
+            None => reasons.push((&missing.missing, vec![&missing.group])),
+        }
+    }
+    reasons
+}
+
+/// Returns `timeout: balloon block (the monitor did not answer)`.
+pub(crate) fn sentence(why: &Missing, groups: &[&str]) -> String {
+    let groups = groups.join(" ");
+    match why.text.as_str() {
+        "" => format!("{}: {groups}", why.reason),
+        text => format!("{}: {groups} ({text})", why.reason),
+    }
+}
+
+fn is_expected(why: &Missing) -> bool {
+    matches!(
+        why.reason,
+        MissingReason::Unsupported | MissingReason::Inactive
+    )
+}
