@@ -333,6 +333,7 @@ fn refuse_lost_arguments(matches: &ArgMatches) -> Result<(), clap::Error> {
         return Ok(());
     };
     let mut command = Cli::command();
+    command.build();
     let lost = command
         .get_arguments()
         .filter(|argument| !argument.is_global_set())
@@ -340,7 +341,7 @@ fn refuse_lost_arguments(matches: &ArgMatches) -> Result<(), clap::Error> {
             let id = argument.get_id().as_str();
             matches.value_source(id) == Some(ValueSource::CommandLine)
         })
-        .map(|argument| format!("{argument}"));
+        .map(ToString::to_string);
     match lost {
         None => Ok(()),
         Some(lost) => Err(command.error(

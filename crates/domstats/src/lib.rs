@@ -44,3 +44,8 @@ pub use report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReaso
 pub use request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest};
 pub use stats::{DomainState, StateReason, Value};
 pub use uuid::Uuid;
+
+/// The example of the README compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

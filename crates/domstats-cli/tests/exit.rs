@@ -1,0 +1,190 @@
+//! Exit codes, and what goes to standard error.
+
+mod kit;
+
+use std::time::{Duration, Instant};
+
+use kit::{FIXED, domstats, finish, run, shell};
+
+#[test]
+fn a_wrong_command_line_is_2() {
+    for line in [
+        "--no-such-option",
+        "--format yaml",
+        "--timeout soon",
+        "--watch 0",
+        "--block list",
+        "completions",
+    ] {
+        let run = run(line);
+        assert_eq!(run.code, Some(2), "{line}: {run:?}");
+        assert!(
+            run.err.starts_with("error: ") && run.out.is_empty(),
+            "{line}: {run:?}"
+        );
+    }
+}
+
+#[test]
+fn a_domain_that_does_not_exist_is_1_and_named() {
+    let run = run(&format!("-c {FIXED} vm1 nosuch"));
+    assert_eq!((run.code, run.out.as_str()), (Some(1), ""));
+    assert!(
+        run.err
+            .starts_with("domstats: no domain has the id, UUID or name 'nosuch'"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_domain_called_like_a_command_comes_after_two_dashes() {
+    let run = run(&format!("-c {FIXED} -- list"));
+    assert_eq!(run.code, Some(1));
+    assert!(run.err.contains("name 'list'"), "{run:?}");
+}
+
+#[test]
+fn what_is_missing_is_one_line_and_3_with_strict() {
+    let line = "-c test:///default?hang=vm1 --timeout 100ms --state --balloon --block";
+    let began = Instant::now();
+    let lenient = run(line);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(lenient.code, Some(0), "{lenient:?}");
+    let warnings: Vec<_> = lenient
+        .err
+        .lines()
+        .filter(|line| line.contains("timeout"))
+        .collect();
+    assert_eq!(warnings.len(), 1, "{lenient:?}");
+    assert!(
+        warnings[0].starts_with("domstats: vm1: timeout: "),
+        "{}",
+        warnings[0]
+    );
+    assert!(warnings[0].contains(" block"), "{}", warnings[0]);
+    // The others are complete, and the warning is not in the data.
+    assert!(lenient.out.contains("Domain: 'vm2'") && !lenient.out.contains("timeout"));
+    let strict = run(&format!("{line} --strict"));
+    assert_eq!(strict.code, Some(3), "{strict:?}");
+    assert!(strict.out.contains("Domain: 'vm2'"), "{strict:?}");
+    assert_eq!(run(&format!("-c {FIXED} --strict")).code, Some(0));
+}
+
+#[test]
+fn an_inactive_domain_is_worth_a_line_only_where_its_group_was_asked_for() {
+    let line = format!("-c {FIXED} --list-inactive");
+    let all = run(&line);
+    assert_eq!((all.code, all.err.as_str()), (Some(0), ""), "{all:?}");
+    let asked = run(&format!("{line} --interface"));
+    assert_eq!(asked.code, Some(0), "{asked:?}");
+    assert!(asked.err.contains(": inactive: interface"), "{asked:?}");
+}
+
+#[test]
+fn a_closed_pipe_is_not_an_error() {
+    // Enough domains to fill the pipe many times over.
+    let head = "domstats -c 'test:///default?domains=2000' | head -1";
+    let run = finish(&mut shell(head));
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{run:?}");
+    assert!(run.out.starts_with("Domain: '"), "{run:?}");
+    for command in [
+        "man",
+        "fields",
+        "completions zsh",
+        "list -c test:///default?domains=9999",
+    ] {
+        let run = finish(&mut shell(&format!("domstats {command} | true")));
+        assert_eq!(
+            (run.code, run.err.as_str()),
+            (Some(0), ""),
+            "{command}: {run:?}"
+        );
+    }
+}
+
+#[test]
+fn the_uri_comes_from_the_option_then_from_the_variables() {
+    let names = |domstats: &str, libvirt: &str, option: &[&str]| {
+        let mut command = domstats_list();
+        command.env("DOMSTATS_DEFAULT_URI", domstats);
+        command.env("LIBVIRT_DEFAULT_URI", libvirt);
+        finish(command.args(option))
+    };
+    let [one, two, three] = [1, 2, 3].map(|count| format!("test:///default?domains={count}"));
+    let count = |run: kit::Finished| run.out.lines().count();
+    assert_eq!(count(names(&one, &two, &["-c", &three])), 3);
+    assert_eq!(count(names(&one, &two, &[])), 1);
+    assert_eq!(count(names("", &two, &[])), 2);
+    let foreign = names("", "vbox:///session", &[]);
+    assert_eq!(foreign.code, Some(1));
+    assert!(
+        foreign
+            .err
+            .contains("LIBVIRT_DEFAULT_URI is 'vbox:///session'"),
+        "{foreign:?}"
+    );
+}
+
+fn domstats_list() -> std::process::Command {
+    let mut command = domstats();
+    command.args(["list", "--name"]);
+    command
+}
+
+#[test]
+fn without_a_hypervisor_the_error_says_what_was_tried() {
+    // In a world of its own there is no process but ours, so no QEMU.
+    for command in ["domstats", "domstats list", "domstats vm1"] {
+        let alone = format!("unshare --user --map-root-user --pid --fork --mount-proc {command}");
+        let run = finish(&mut shell(&alone));
+        assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{run:?}");
+        for words in [
+            "no hypervisor found",
+            "qemu+qmp:///system",
+            "domstats -c test:///default",
+        ] {
+            assert!(run.err.contains(words), "'{words}' is not in {}", run.err);
+        }
+    }
+}
+
+#[test]
+fn doctor_says_what_each_domain_gives_and_why_not_more() {
+    let run = run("doctor -c test:///default?hang=vm1 --timeout 100ms");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.out.contains("\n  vm1\n    gives "), "{run:?}");
+    assert!(run.out.contains(": timeout"), "{run:?}");
+    assert!(run.out.contains("\nhint: timeout: "), "{run:?}");
+}
+
+#[test]
+fn fields_can_be_searched() {
+    let all = run("fields").out;
+    assert!(all.lines().count() > 150, "{all}");
+    let some = run("fields rd.bytes").out;
+    assert!(
+        some.contains("block.<n>.rd.bytes") && !some.contains("wr.bytes"),
+        "{some}"
+    );
+    let group = run("fields balloon").out;
+    assert!(
+        group
+            .lines()
+            .skip(1)
+            .all(|line| line.starts_with("balloon.")),
+        "{group}"
+    );
+    assert_eq!(run("fields nosuchfield").code, Some(1));
+}
+
+#[test]
+fn enforce_refuses_a_group_that_is_not_supported() {
+    // The QEMU driver does not read bandwidth monitors.
+    let run = run("-c qemu+qmp:///system --memory --enforce");
+    assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{run:?}");
+    assert!(run.err.contains("not supported"), "{run:?}");
+}

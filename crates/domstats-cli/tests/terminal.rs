@@ -1,0 +1,75 @@
+//! Terminal or pipe, and `--watch`.
+
+mod kit;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use kit::{FIXED, domstats, finish, run, shell};
+
+/// Runs a line of shell on a terminal that util-linux makes, with 80 columns.
+fn on_terminal(line: &str) -> String {
+    let script = format!("script --quiet --return --command 'stty cols 80; {line}' /dev/null");
+    let run = finish(shell(&script).env("TERM", "xterm"));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    run.out.replace("\r\n", "\n")
+}
+
+#[test]
+fn a_terminal_gets_the_table_and_a_pipe_gets_text() {
+    let piped = run(&format!("-c {FIXED}")).out;
+    assert_eq!(piped, run(&format!("-c {FIXED} --format text")).out);
+    let table = run(&format!("-c {FIXED} --format table")).out;
+    assert_ne!(piped, table);
+    assert_eq!(on_terminal(&format!("domstats -c {FIXED}")), table);
+    assert_eq!(on_terminal(&format!("domstats -c {FIXED} -f text")), piped);
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let line = format!("domstats list -c {FIXED}");
+    let plain = finish(&mut shell(&line)).out;
+    assert!(!plain.contains('\x1b'), "{plain:?}");
+    assert!(on_terminal(&line).contains("\x1b[32mrunning\x1b[0m"));
+    assert_eq!(on_terminal(&format!("NO_COLOR=1 {line}")), plain);
+}
+
+#[test]
+fn watch_appends_to_a_pipe() {
+    let began = Instant::now();
+    let mut child = domstats()
+        .args(["-c", FIXED, "--state", "--watch", "0.1", "vm1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let reports = lines
+        .map(Result::unwrap)
+        .filter(|line| line == "Domain: 'vm1'");
+    assert_eq!(reports.take(4).count(), 4);
+    assert!(
+        began.elapsed() >= Duration::from_millis(300),
+        "{:?}",
+        began.elapsed()
+    );
+    // The reader is gone now: the next report ends the command, without a complaint.
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn watch_repaints_a_terminal() {
+    let line = format!("timeout 1 domstats -c {FIXED} --watch 0.1 || true");
+    let screen = on_terminal(&line);
+    let pages: Vec<_> = screen.split("\x1b[H\x1b[2J").skip(1).collect();
+    assert!(pages.len() > 2, "{screen:?}");
+    assert_eq!(pages[0], run(&format!("-c {FIXED} --format table")).out);
+}
+
+#[test]
+fn watch_with_strict_ends_when_something_is_missing() {
+    let run = run("-c test:///default?hang=vm1 --timeout 100ms --watch 0.1 --strict");
+    assert_eq!(run.code, Some(3), "{run:?}");
+}
