@@ -16,6 +16,7 @@ use crate::{
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
+    stats::GROUPS,
     uri::Uri,
 };
 
@@ -273,8 +274,9 @@ impl Connection {
                 ErrorKind::ArgumentUnsupported,
                 self.driver.origin(),
                 format!(
-                    "stats groups {:#x} are not supported by this driver",
-                    unsupported.bits()
+                    "the {} driver does not support the stats groups {}",
+                    self.driver.name(),
+                    names(unsupported)
                 ),
             ));
         }
@@ -293,6 +295,17 @@ impl Connection {
         }
         Ok(report)
     }
+}
+
+/// Returns the names of groups, and what has no name as a number.
+fn names(groups: StatsGroups) -> String {
+    let known = GROUPS.iter().filter(|group| groups.contains(group.bit));
+    let mut names: Vec<_> = known.map(|group| group.name.to_owned()).collect();
+    let unknown = groups.difference(StatsGroups::all_known());
+    if !unknown.is_empty() {
+        names.push(format!("{:#x}", unknown.bits()));
+    }
+    names.join(", ")
 }
 
 impl fmt::Debug for Connect {
