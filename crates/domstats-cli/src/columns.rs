@@ -1,20 +1,21 @@
 //! Aligned columns for people, which `awk` can take apart.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 
-/// Writes rows with two spaces between the columns. The last column is not padded, so it may
-/// hold anything.
-pub(crate) fn write<const N: usize>(out: &mut impl Write, rows: &[[String; N]]) -> io::Result<()> {
+/// Returns rows with two spaces between the columns. The last column is not padded, so its cells
+/// may hold anything.
+pub(crate) fn align<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let mut page = String::new();
     for row in rows {
-        let (last, padded) = row
-            .split_last()
-            .map_or((None, &[][..]), |(l, p)| (Some(l), p));
-        for (cell, width) in padded.iter().zip(widths) {
-            write!(out, "{cell:width$}  ")?;
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+            // Writing into a string cannot fail.
+            let _ = match column + 1 < N {
+                true => write!(page, "{cell:width$}  "),
+                false => writeln!(page, "{cell}"),
+            };
         }
-        writeln!(out, "{}", last.map_or("", String::as_str))?;
     }
-    Ok(())
+    page
 }

@@ -2,7 +2,7 @@
 
 use std::{env, error::Error};
 
-use domstats::{Connect, Domain, DomainFilter, Uuid};
+use domstats::{Connect, Domain, DomainFilter, StatsReport, StatsRequest, Uuid};
 
 use crate::exit::{self, Failure, Result};
 
@@ -64,9 +64,22 @@ impl Target {
         })
     }
 
-    /// Returns all domains. None at all is an answer from a hypervisor that was named, and an
-    /// error where nobody named one: then there is no hypervisor.
-    pub(crate) fn domains(&self, connect: &Connect) -> Result<Vec<Domain>> {
+    /// Returns the statistics of all domains. No domain at all is an answer from a hypervisor that
+    /// was named, and an error where nobody named one: then there is no hypervisor.
+    pub(crate) fn all_domain_stats(
+        &self,
+        connect: &Connect,
+        request: &StatsRequest,
+    ) -> Result<StatsReport> {
+        let report = connect.all_domain_stats(request)?;
+        if report.domains.is_empty() && report.missing.is_empty() {
+            // Perhaps the filter of the request left nothing.
+            self.domains(connect)?;
+        }
+        Ok(report)
+    }
+
+    fn domains(&self, connect: &Connect) -> Result<Vec<Domain>> {
         let domains = connect.domains(DomainFilter::empty())?;
         if domains.is_empty() && matches!(self.source, Source::Nobody) {
             return Err(none_found("no QEMU process runs here"));

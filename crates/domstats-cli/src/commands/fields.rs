@@ -28,7 +28,7 @@ pub(crate) fn run(args: &FieldsArgs) -> Result {
         .into());
     }
     let mut out = io::stdout().lock();
-    columns::write(&mut out, &rows)?;
+    out.write_all(columns::align(&rows).as_bytes())?;
     out.flush()?;
     Ok(Exit::Ok)
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::builder::styling::{AnsiColor, Style};
-use domstats::{DomainInfo, DomainState, StatsGroups};
+use domstats::{DomainInfo, DomainState, StatsGroups, stats::State};
 
 use crate::{
     args::ListArgs,
@@ -15,50 +15,44 @@ use crate::{
 
 /// Prints id, name and state of each domain, or only what scripts ask for.
 pub(crate) fn run(target: &Target, args: &ListArgs) -> Result {
-    let connect = target.open()?;
-    let report = connect.all_domain_stats(&args.request())?;
-    if report.domains.is_empty() && report.missing.is_empty() {
-        target.domains(&connect)?;
-    }
-    let gone = report.missing.iter().map(|missing| (&missing.domain, None));
-    let mut domains: Vec<_> = report
+    let report = target.all_domain_stats(&target.open()?, &args.request())?;
+    let read = report
         .domains
         .iter()
-        .map(|stats| {
-            (
-                &stats.domain,
-                stats.state.as_ref().and_then(|state| state.state),
-            )
-        })
-        .chain(gone)
-        .collect();
-    domains.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        .map(|stats| (&stats.domain, stats.state.as_ref()));
+    let unread = report.missing.iter().map(|missing| (&missing.domain, None));
+    let mut domains: Vec<_> = read.chain(unread).collect();
+    domains.sort_by_key(|(info, _)| (&info.name, info.id));
 
-    // Takes the colour out where it cannot be seen.
-    let mut out = anstream::stdout().lock();
-    match (args.uuid, args.name) {
+    let page: String = match (args.uuid, args.name) {
         (false, false) => {
             let mut rows = vec![["ID", "NAME", "STATE"].map(str::to_owned)];
             rows.extend(domains.into_iter().map(|(info, state)| row(info, state)));
-            columns::write(&mut out, &rows)?;
+            columns::align(&rows)
         }
-        (uuid, name) => {
-            for (info, _) in domains {
-                let uuid = uuid.then(|| or_dash(info.uuid));
-                let words: Vec<_> = uuid
-                    .into_iter()
-                    .chain(name.then(|| info.name.clone()))
-                    .collect();
-                writeln!(out, "{}", words.join(" "))?;
-            }
-        }
-    }
+        (false, true) => domains
+            .iter()
+            .map(|(info, _)| format!("{}\n", info.name))
+            .collect(),
+        (true, false) => domains
+            .iter()
+            .map(|(info, _)| format!("{}\n", uuid(info)))
+            .collect(),
+        (true, true) => domains
+            .iter()
+            .map(|(info, _)| format!("{} {}\n", uuid(info), info.name))
+            .collect(),
+    };
+    // Takes the colours out where they cannot be seen.
+    let mut out = anstream::stdout().lock();
+    out.write_all(page.as_bytes())?;
     out.flush()?;
     missing::warn(&report, StatsGroups::STATE);
     Ok(Exit::Ok)
 }
 
-fn row(info: &DomainInfo, state: Option<DomainState>) -> [String; 3] {
+fn row(info: &DomainInfo, state: Option<&State>) -> [String; 3] {
+    let state = state.and_then(|state| state.state);
     let color = match state {
         Some(DomainState::Running) => Some(AnsiColor::Green),
         Some(DomainState::Paused | DomainState::PmSuspended) => Some(AnsiColor::Yellow),
@@ -66,18 +60,23 @@ fn row(info: &DomainInfo, state: Option<DomainState>) -> [String; 3] {
         Some(_) => None,
     };
     let style = Style::new().fg_color(color.map(Into::into));
-    // A newer peer may know states without a word here.
-    let word = |state: DomainState| {
-        state
-            .word()
-            .map_or_else(|| state.code().to_string(), str::to_owned)
-    };
     let state = or_dash(state.map(word));
     [
         or_dash(info.id),
         info.name.clone(),
         format!("{style}{state}{style:#}"),
     ]
+}
+
+/// Returns the word for a state, or the number of one that only a newer peer knows.
+fn word(state: DomainState) -> String {
+    state
+        .word()
+        .map_or_else(|| state.code().to_string(), str::to_owned)
+}
+
+fn uuid(info: &DomainInfo) -> String {
+    or_dash(info.uuid)
 }
 
 fn or_dash(value: Option<impl ToString>) -> String {

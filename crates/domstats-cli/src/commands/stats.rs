@@ -53,11 +53,7 @@ fn ask(
 ) -> Result<StatsReport> {
     let words = args.words();
     if words.is_empty() {
-        let report = connect.all_domain_stats(&args.request())?;
-        if report.domains.is_empty() && report.missing.is_empty() {
-            target.domains(connect)?;
-        }
-        return Ok(report);
+        return target.all_domain_stats(connect, &args.request());
     }
     *known = target.find(connect, &words, known)?;
     Ok(Domain::list_stats(known, &args.request())?)
