@@ -2,13 +2,9 @@
 
 mod kit;
 
-use std::{
-    io::{BufRead, BufReader},
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use kit::{FIXED, domstats, finish, run, shell};
+use kit::{FIXED, finish, run, shell};
 
 /// Runs a line of shell on a terminal that util-linux makes, with 80 columns.
 fn on_terminal(line: &str) -> String {
@@ -40,23 +36,16 @@ fn colours_are_for_terminals_that_want_them() {
 #[test]
 fn watch_appends_to_a_pipe() {
     let began = Instant::now();
-    let mut child = domstats()
-        .args(["-c", FIXED, "--state", "--watch", "0.1", "vm1"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let reports = lines
-        .map(Result::unwrap)
-        .filter(|line| line == "Domain: 'vm1'");
-    assert_eq!(reports.take(4).count(), 4);
+    // The reader goes after four reports: the next one ends the command, without a complaint.
+    let watch = format!("timeout 20 domstats -c '{FIXED}' --state --watch 0.1 vm1");
+    let run = finish(&mut shell(&format!("{watch} | grep --max-count 4 Domain")));
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{run:?}");
+    assert_eq!(run.out, "Domain: 'vm1'\n".repeat(4));
     assert!(
         began.elapsed() >= Duration::from_millis(300),
         "{:?}",
         began.elapsed()
     );
-    // The reader is gone now: the next report ends the command, without a complaint.
-    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
@@ -70,6 +59,7 @@ fn watch_repaints_a_terminal() {
 
 #[test]
 fn watch_with_strict_ends_when_something_is_missing() {
-    let run = run("-c test:///default?hang=vm1 --timeout 100ms --watch 0.1 --strict");
+    let watch = "domstats -c test:///default?hang=vm1 --timeout 100ms --watch 0.1 --strict";
+    let run = finish(&mut shell(&format!("timeout 20 {watch}")));
     assert_eq!(run.code, Some(3), "{run:?}");
 }
