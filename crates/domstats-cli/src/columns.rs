@@ -1,4 +1,4 @@
-//! Aligned columns for people, which `awk` can take apart.
+//! Text for people: aligned columns, which `awk` can take apart, and nothing that moves a cursor.
 
 use std::fmt::Write;
 
@@ -20,4 +20,10 @@ pub(crate) fn align<const N: usize>(rows: &[[String; N]]) -> String {
         }
     }
     page
+}
+
+/// Returns a line for a terminal. A domain is called whatever its owner likes, and may not steer
+/// the terminal of who looks at it.
+pub(crate) fn printable(line: &str) -> String {
+    line.replace(char::is_control, "\u{fffd}")
 }

@@ -9,6 +9,8 @@ use std::{
 
 use clap::builder::styling::{AnsiColor, Style};
 
+use crate::columns::printable;
+
 /// How a command ended that did not fail. Usage errors end with 2, in the parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -83,7 +85,11 @@ pub(crate) fn warn(line: &str) {
 fn say(color: AnsiColor, line: &str) {
     let style = Style::new().fg_color(Some(color.into()));
     // There is no one left to tell when standard error is closed.
-    let _ = writeln!(anstream::stderr(), "{style}domstats:{style:#} {line}");
+    let _ = writeln!(
+        anstream::stderr(),
+        "{style}domstats:{style:#} {}",
+        printable(line)
+    );
 }
 
 /// Returns the sentence of an error and of those underneath.

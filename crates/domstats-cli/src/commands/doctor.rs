@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
-use domstats::{Connect, DomainStats, MissingReason, StatsReport};
+use domstats::{Connect, DomainStats, MissingReason, StatsReport, stats::GROUPS};
 
 use crate::{
     args::DoctorArgs,
+    columns::printable,
     exit::{self, Exit, Result},
     missing,
     uri::{DEFAULT, Target},
@@ -18,6 +19,7 @@ pub(crate) fn run(option: Option<&str>, args: &DoctorArgs) -> Result {
         None => uris_of_this_host(),
     };
     let mut out = io::stdout().lock();
+    let mut say = |line: String| writeln!(out, "{}", printable(&line));
     let mut found = false;
     let mut reasons = Vec::new();
     for uri in uris {
@@ -27,21 +29,20 @@ pub(crate) fn run(option: Option<&str>, args: &DoctorArgs) -> Result {
             Ok((report, connect)) => {
                 found |= !report.domains.is_empty();
                 collect_reasons(&report, &mut reasons);
-                examine(&mut out, &uri, &connect, &report)?;
+                examine(&uri, &connect, &report)
+                    .into_iter()
+                    .try_for_each(&mut say)?;
             }
-            Err(error) => writeln!(out, "{uri}: {}", exit::chain(&error))?,
+            Err(error) => say(format!("{uri}: {}", exit::chain(&error)))?,
         }
     }
     for hint in reasons.iter().filter_map(hint) {
-        writeln!(out, "hint: {hint}")?;
+        say(format!("hint: {hint}"))?;
     }
     if found {
         return Ok(Exit::Ok);
     }
-    writeln!(
-        out,
-        "hint: no domain found; `domstats -c test:///default` shows made-up ones"
-    )?;
+    say("hint: no domain found; `domstats -c test:///default` shows made-up ones".to_owned())?;
     Ok(Exit::Failed)
 }
 
@@ -57,36 +58,28 @@ fn uris_of_this_host() -> Vec<String> {
     uris
 }
 
-/// Writes what one hypervisor gives.
-fn examine(
-    out: &mut impl Write,
-    uri: &str,
-    connect: &Connect,
-    report: &StatsReport,
-) -> io::Result<()> {
+/// Returns the lines about one hypervisor.
+fn examine(uri: &str, connect: &Connect, report: &StatsReport) -> Vec<String> {
     let (driver, host) = (connect.driver_name(), connect.hostname());
     let count = match report.domains.len() + report.missing.len() {
         0 => "no domain".to_owned(),
         1 => "1 domain".to_owned(),
         count => format!("{count} domains"),
     };
-    writeln!(out, "{uri}: {count} on {host}, driver {driver}")?;
+    let mut lines = vec![format!("{uri}: {count} on {host}, driver {driver}")];
     for domain in &report.missing {
-        writeln!(
-            out,
-            "  {}\n    lacks everything: {}",
-            domain.domain.name, domain.missing
-        )?;
+        lines.push(format!("  {}", domain.domain.name));
+        lines.push(format!("    lacks everything: {}", domain.missing));
     }
-    report
-        .domains
-        .iter()
-        .try_for_each(|stats| examine_domain(out, stats))
+    for stats in &report.domains {
+        lines.push(format!("  {}", stats.domain.name));
+        examine_domain(stats, &mut lines);
+    }
+    lines
 }
 
-fn examine_domain(out: &mut impl Write, stats: &DomainStats) -> io::Result<()> {
-    writeln!(out, "  {}", stats.domain.name)?;
-    let gives: Vec<_> = domstats::stats::GROUPS
+fn examine_domain(stats: &DomainStats, lines: &mut Vec<String>) {
+    let gives: Vec<_> = GROUPS
         .iter()
         .filter(|group| group.of(stats).is_some())
         .map(|group| match stats.why_missing(group.bit) {
@@ -95,12 +88,11 @@ fn examine_domain(out: &mut impl Write, stats: &DomainStats) -> io::Result<()> {
         })
         .collect();
     if !gives.is_empty() {
-        writeln!(out, "    gives {}", gives.join(", "))?;
+        lines.push(format!("    gives {}", gives.join(", ")));
     }
     for (why, groups) in missing::by_reason(stats) {
-        writeln!(out, "    lacks {}: {why}", groups.join(", "))?;
+        lines.push(format!("    lacks {}: {why}", groups.join(", ")));
     }
-    Ok(())
 }
 
 fn collect_reasons(report: &StatsReport, reasons: &mut Vec<MissingReason>) {

@@ -63,7 +63,7 @@ fn row(info: &DomainInfo, state: Option<&State>) -> [String; 3] {
     let state = or_dash(state.map(word));
     [
         or_dash(info.id),
-        info.name.clone(),
+        columns::printable(&info.name),
         format!("{style}{state}{style:#}"),
     ]
 }
