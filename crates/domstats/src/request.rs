@@ -232,10 +232,14 @@ impl StatsRequest {
         self
     }
 
-    /// Sets the time after which the call returns with what it has.
+    /// The longest time that a call may take: a day.
+    pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// Sets the time after which the call returns with what it has, at most
+    /// [`MAX_TIMEOUT`](Self::MAX_TIMEOUT).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = timeout.min(Self::MAX_TIMEOUT);
         self
     }
 }

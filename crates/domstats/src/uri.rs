@@ -118,6 +118,27 @@ mod tests {
     }
 
     #[test]
+    fn decodes_after_taking_apart() {
+        let uri: Uri = "test:///a%3Fb%26c+d.xml?k=%26%3D=v&&%6b&=x"
+            .parse()
+            .unwrap();
+        assert_eq!(uri.path, "/a?b&c+d.xml");
+        let pairs: Vec<_> = uri
+            .query
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        assert_eq!(pairs, [("k", "&==v"), ("k", ""), ("", "x")]);
+    }
+
+    #[test]
+    fn prints_as_it_was_given() {
+        for text in ["TEST:///default?seed=%31", "qemu+qmp://h", "test:///?"] {
+            assert_eq!(text.parse::<Uri>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
     fn refuses_with_a_sentence() {
         for bad in [
             "",
@@ -126,6 +147,7 @@ mod tests {
             "://x",
             "1a:///x",
             "test:///%ff",
+            "test:///default?seed=%ff",
         ] {
             let error = bad.parse::<Uri>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{bad}");

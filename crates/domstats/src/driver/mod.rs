@@ -1,5 +1,6 @@
-//! Drivers: one folder each, one row in [`DRIVERS`].
+//! Drivers: one folder each, one row in the table `DRIVERS`.
 
+pub mod qemu;
 pub mod test;
 
 use crate::{
@@ -54,11 +55,18 @@ struct DriverEntry {
     open: fn(&Uri) -> Result<Box<dyn Driver>>,
 }
 
-const DRIVERS: &[DriverEntry] = &[DriverEntry {
-    schemes: &["test"],
-    example: "test:///default",
-    open: test::open,
-}];
+const DRIVERS: &[DriverEntry] = &[
+    DriverEntry {
+        schemes: &["qemu+qmp"],
+        example: "qemu+qmp:///system",
+        open: qemu::open,
+    },
+    DriverEntry {
+        schemes: &["test"],
+        example: "test:///default",
+        open: test::open,
+    },
+];
 
 /// Opens the driver that serves the URI.
 pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {

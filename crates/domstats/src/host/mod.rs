@@ -1,1 +1,3 @@
-//! Readers of the Linux host, each with an injectable root.
+//! Readers of the Linux host, each with an injectable root so that tests can build a host.
+
+pub(crate) mod procfs;

@@ -58,6 +58,7 @@ pub struct Group {
     pub schema: &'static Schema,
     get: fn(&DomainStats) -> Option<&dyn Section>,
     slot: fn(&mut DomainStats) -> &mut dyn Section,
+    clear: fn(&mut DomainStats),
 }
 
 impl Group {
@@ -70,6 +71,11 @@ impl Group {
     /// Returns the place of this group in a domain, made on first use.
     pub(crate) fn slot<'a>(&self, domain: &'a mut DomainStats) -> &'a mut dyn Section {
         (self.slot)(domain)
+    }
+
+    /// Takes this group out of a domain.
+    pub(crate) fn clear(&self, domain: &mut DomainStats) {
+        (self.clear)(domain);
     }
 
     /// Returns the group that a bit stands for, or `None` for an unknown or combined bit.
@@ -97,6 +103,7 @@ macro_rules! groups {
             schema: $type::SCHEMA,
             get: |domain| domain.$field.as_ref().map(|group| group as _),
             slot: |domain| domain.$field.get_or_insert_default(),
+            clear: |domain| domain.$field = None,
         }),*];
     };
 }

@@ -1,0 +1,469 @@
+//! Puts a domain's record together from its replies and what the host says.
+
+use std::collections::HashSet;
+
+use super::{
+    blocks::blocks,
+    command_line::Network,
+    guest::Guest,
+    query::{self, Answer, Query, Replies},
+};
+use crate::{
+    host::procfs::{NetDevice, Proc, Stat},
+    report::{DomainStats, Missing, MissingReason},
+    request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
+    stats::{
+        Balloon, Cpu, DirtyRate, DirtyRateStatus, DomainState, Interface, Interfaces, Iothread,
+        Iothreads, State, Vcpu, VcpuDirtyRate, VcpuState, Vcpus,
+    },
+};
+
+/// The groups that this driver can give.
+pub(crate) const SUPPORTED: StatsGroups = StatsGroups::STATE
+    .union(StatsGroups::CPU_TOTAL)
+    .union(StatsGroups::BALLOON)
+    .union(StatsGroups::VCPU)
+    .union(StatsGroups::INTERFACE)
+    .union(StatsGroups::BLOCK)
+    .union(StatsGroups::IOTHREAD)
+    .union(StatsGroups::DIRTYRATE);
+
+/// Returns what a request has to ask a guest's monitor.
+pub(crate) fn queries(guest: &Guest, request: &StatsRequest) -> Vec<Query> {
+    let mut queries = Vec::new();
+    let wants = |group| request.groups.contains(group);
+    if guest.is_nameless() {
+        queries.extend([Query::Name, Query::Uuid]);
+    }
+    if wants(StatsGroups::STATE) || request.filter.needs_state() {
+        queries.push(Query::Status);
+    }
+    if wants(StatsGroups::BALLOON) {
+        queries.push(Query::Balloon);
+        match guest.learned().balloon {
+            Some(Some(path)) => queries.push(Query::GuestStats(path)),
+            Some(None) => {}
+            None => queries.push(Query::Devices("/machine/peripheral".to_owned())),
+        }
+        if guest.line.memory_hotplug || guest.line.memory_kib.is_none() {
+            queries.push(Query::MemorySize);
+        }
+    }
+    if wants(StatsGroups::VCPU) {
+        queries.push(Query::Cpus);
+    }
+    if wants(StatsGroups::BLOCK) {
+        queries.extend([Query::BlockStats, Query::BlockNodes]);
+    }
+    if wants(StatsGroups::IOTHREAD) {
+        queries.push(Query::Iothreads);
+    }
+    if wants(StatsGroups::DIRTYRATE) {
+        queries.push(Query::DirtyRate);
+    }
+    queries
+}
+
+/// What the host says of a guest, without its monitor.
+#[derive(Debug, Default)]
+pub(crate) struct HostSide {
+    pub(crate) stat: Option<Stat>,
+    /// The taps that the process holds; `None` if the caller may not know.
+    pub(crate) taps: Option<Vec<(u32, String)>>,
+}
+
+/// What a record is made of.
+pub(crate) struct Sources<'a> {
+    pub(crate) proc: &'a Proc,
+    pub(crate) guest: &'a Guest,
+    pub(crate) host: &'a HostSide,
+    pub(crate) devices: &'a [NetDevice],
+    pub(crate) replies: &'a Replies,
+    /// Why the answers that are not in `replies` never came.
+    pub(crate) missing: Option<&'a Missing>,
+}
+
+/// Returns the state that a domain is in, if its monitor told.
+pub(crate) fn state(replies: &Replies) -> Option<State> {
+    // libvirt's mapping. What came before is not known: a running guest counts as booted, a
+    // paused one as paused by its user.
+    let (state, reason) = match replies.status.got()?.status.as_str() {
+        "running" => (DomainState::Running, "booted"),
+        "paused" | "prelaunch" => (DomainState::Paused, "user"),
+        "io-error" => (DomainState::Paused, "ioerror"),
+        "watchdog" => (DomainState::Paused, "watchdog"),
+        "save-vm" => (DomainState::Paused, "save"),
+        "inmigrate" | "postmigrate" | "finish-migrate" => (DomainState::Paused, "migration"),
+        "shutdown" => (DomainState::Shutdown, "unknown"),
+        "guest-panicked" => (DomainState::Crashed, "panicked"),
+        "suspended" => (DomainState::PmSuspended, "unknown"),
+        "debug" | "internal-error" | "restore-vm" | "colo" => (DomainState::Paused, "unknown"),
+        _ => (DomainState::NoState, "unknown"),
+    };
+    let reason = crate::stats::StateReason::from_word(state, reason);
+    Some(State::new(state, reason.map_or(0, |reason| reason.code())))
+}
+
+impl Sources<'_> {
+    /// Returns the record of the domain: the groups that were asked for, and why others are
+    /// missing.
+    pub(crate) fn record(&self, request: &StatsRequest) -> DomainStats {
+        let mut stats = DomainStats::new(self.guest.info());
+        for group in request.groups & StatsGroups::all_known() {
+            let missing = match group {
+                StatsGroups::STATE => self.state(&mut stats),
+                StatsGroups::CPU_TOTAL => self.cpu(&mut stats),
+                StatsGroups::BALLOON => self.balloon(&mut stats),
+                StatsGroups::VCPU => self.vcpu(&mut stats),
+                StatsGroups::INTERFACE => self.interface(&mut stats),
+                StatsGroups::BLOCK => self.block(&mut stats, request),
+                StatsGroups::IOTHREAD => self.iothread(&mut stats),
+                StatsGroups::DIRTYRATE => self.dirty_rate(&mut stats),
+                _ => Some(Missing::new(
+                    MissingReason::Unsupported,
+                    "this driver does not read the group",
+                )),
+            };
+            if let Some(missing) = missing {
+                stats.note_missing(group, &missing);
+            }
+        }
+        stats
+    }
+
+    /// Returns why an answer is not there.
+    fn lacks<T>(&self, answer: &Answer<T>) -> Option<Missing> {
+        match answer {
+            Answer::Got(_) => None,
+            Answer::Missing(missing) => Some(missing.clone()),
+            Answer::NotAsked => self.missing.cloned(),
+        }
+    }
+
+    fn no_process(&self) -> Missing {
+        match self.guest.process {
+            Some(_) => Missing::new(MissingReason::Gone, "the process ended"),
+            None => Missing::new(
+                MissingReason::Denied,
+                "the process behind the monitor is not to be seen from here",
+            ),
+        }
+    }
+
+    fn state(&self, stats: &mut DomainStats) -> Option<Missing> {
+        stats.state = state(self.replies);
+        self.lacks(&self.replies.status)
+    }
+
+    fn cpu(&self, stats: &mut DomainStats) -> Option<Missing> {
+        let Some(stat) = &self.host.stat else {
+            return Some(self.no_process());
+        };
+        stats.cpu = Some(Cpu {
+            time: Some(stat.user_ns + stat.system_ns),
+            user: Some(stat.user_ns),
+            system: Some(stat.system_ns),
+            ..Cpu::default()
+        });
+        None
+    }
+
+    fn balloon(&self, stats: &mut DomainStats) -> Option<Missing> {
+        let replies = self.replies;
+        let plugged = replies
+            .memory_size
+            .got()
+            .map(|size| (size.base_memory + size.plugged_memory) / 1024);
+        // Memory that can be plugged in makes the command line a lower bound, not the size.
+        let at_start = self
+            .guest
+            .line
+            .memory_kib
+            .filter(|_| !self.guest.line.memory_hotplug);
+        let maximum = plugged.or(at_start);
+        let actual = replies.balloon.got().map(|balloon| balloon.actual / 1024);
+        let has_none = |answer: Option<&Missing>| {
+            answer.is_some_and(|missing| missing.reason == MissingReason::Unsupported)
+        };
+        let no_balloon = has_none(replies.balloon.missing());
+        let mut balloon = Balloon {
+            current: actual.or(maximum.filter(|_| no_balloon)),
+            maximum,
+            rss: self.host.stat.as_ref().map(|stat| stat.rss_kib),
+            actual,
+            ..Balloon::default()
+        };
+        if let Some(guest) = replies.guest_stats.got() {
+            // All ones: the guest did not report it.
+            let count = |value: Option<u64>| value.filter(|value| *value != u64::MAX);
+            let kib = |value: Option<u64>| count(value).map(|bytes| bytes / 1024);
+            let memory = &guest.stats;
+            balloon.swap_in = kib(memory.stat_swap_in);
+            balloon.swap_out = kib(memory.stat_swap_out);
+            balloon.major_fault = count(memory.stat_major_faults);
+            balloon.minor_fault = count(memory.stat_minor_faults);
+            balloon.unused = kib(memory.stat_free_memory);
+            balloon.available = kib(memory.stat_total_memory);
+            balloon.usable = kib(memory.stat_available_memory);
+            balloon.last_update = guest.last_update;
+            balloon.disk_caches = kib(memory.stat_disk_caches);
+            balloon.hugetlb_pgalloc = count(memory.stat_htlb_pgalloc);
+            balloon.hugetlb_pgfail = count(memory.stat_htlb_pgfail);
+        }
+        stats.balloon = Some(balloon);
+        // A guest without a balloon device lacks nothing.
+        let lacks = if no_balloon {
+            None
+        } else {
+            self.lacks(&replies.balloon)
+        };
+        lacks
+            .or_else(|| {
+                replies
+                    .guest_stats
+                    .missing()
+                    .filter(|it| !has_none(Some(it)))
+                    .cloned()
+            })
+            .or_else(|| replies.memory_size.missing().cloned())
+    }
+
+    /// Returns the threads of the vCPUs, and why they may not be up to date.
+    fn vcpu_threads(&self) -> (Vec<(u32, u32)>, Option<Missing>) {
+        let lacks = self.lacks(&self.replies.cpus);
+        if let Some(cpus) = self.replies.cpus.got() {
+            return (
+                cpus.iter()
+                    .map(|cpu| (cpu.cpu_index, cpu.thread_id))
+                    .collect(),
+                None,
+            );
+        }
+        // QEMU names the threads after their vCPU if it was told to (`debug-threads=on`).
+        let threads = self.guest.pid().and_then(|pid| self.proc.threads(pid).ok());
+        let index = |name: &str| name.strip_prefix("CPU ")?.split('/').next()?.parse().ok();
+        let mut named: Vec<(u32, u32)> = threads
+            .into_iter()
+            .flatten()
+            .filter_map(|(tid, name)| Some((index(&name)?, tid)))
+            .collect();
+        named.sort_unstable();
+        match named.is_empty() {
+            true => (self.guest.learned().vcpu_threads, lacks),
+            // The names say all that the monitor would have said.
+            false => (named, None),
+        }
+    }
+
+    fn vcpu(&self, stats: &mut DomainStats) -> Option<Missing> {
+        let (threads, lacks) = self.vcpu_threads();
+        let known_line = self.guest.line.maximum_vcpus;
+        let current =
+            (!threads.is_empty()).then(|| u32::try_from(threads.len()).unwrap_or(u32::MAX));
+        // One thread for several vCPUs: its time is nobody's.
+        let distinct: HashSet<u32> = threads.iter().map(|(_, tid)| *tid).collect();
+        let shared = distinct.len() < threads.len();
+        let cpus = threads.into_iter().map(|(id, tid)| {
+            let pid = self.guest.pid().filter(|_| !shared);
+            let sched = pid.and_then(|pid| self.proc.thread_sched_stat(pid, tid).ok());
+            Vcpu {
+                id,
+                state: Some(VcpuState::Running),
+                time: sched.map(|sched| sched.run_ns),
+                wait: pid.and_then(|pid| self.proc.thread_wait(pid, tid)),
+                delay: sched.map(|sched| sched.delay_ns),
+                ..Vcpu::default()
+            }
+        });
+        let mut vcpus = Vcpus {
+            current,
+            maximum: known_line,
+            cpus: cpus.collect(),
+            ..Vcpus::default()
+        };
+        vcpus.cpus.sort_by_key(|cpu| cpu.id);
+        stats.vcpu = (vcpus != Vcpus::default()).then_some(vcpus);
+        lacks
+    }
+
+    fn interface(&self, stats: &mut DomainStats) -> Option<Missing> {
+        if self.guest.process.is_none() {
+            return Some(self.no_process());
+        }
+        let networks = &self.guest.line.networks;
+        let taps = self.host.taps.as_deref();
+        let needs_taps = networks
+            .iter()
+            .any(|network| matches!(network, Network::TapFds(_)));
+        let mut unclaimed: Vec<&(u32, String)> = taps.unwrap_or_default().iter().collect();
+        let mut names: Vec<Option<&str>> = Vec::new();
+        for network in networks {
+            let name = match network {
+                Network::Tap(name) => Some(name.as_str()),
+                Network::TapFds(fds) => unclaimed
+                    .iter()
+                    .find(|(fd, _)| fds.contains(fd))
+                    .map(|(_, name)| name.as_str()),
+                Network::Other => None,
+            };
+            // A tap that the process no longer holds was unplugged.
+            let unplugged = match network {
+                Network::Tap(name) => {
+                    taps.is_some() && !unclaimed.iter().any(|(_, tap)| tap == name)
+                }
+                Network::TapFds(fds) => taps.is_some() && !fds.is_empty() && name.is_none(),
+                Network::Other => false,
+            };
+            unclaimed.retain(|(_, tap)| Some(tap.as_str()) != name);
+            if !unplugged {
+                names.push(name);
+            }
+        }
+        // What is left belongs to interfaces that QEMU named itself, or that were plugged in.
+        for (_, tap) in unclaimed {
+            let place = names.iter().zip(networks).position(|(name, network)| {
+                name.is_none() && matches!(network, Network::TapFds(_))
+            });
+            match place {
+                Some(place) => names[place] = Some(tap),
+                // A tap with several queues has several descriptors.
+                None if names.contains(&Some(tap)) => {}
+                None => names.push(Some(tap)),
+            }
+        }
+        let interfaces = names.iter().enumerate().filter_map(|(index, name)| {
+            Some(self.interface_of(u32::try_from(index).ok()?, (*name)?))
+        });
+        stats.interface = Some(Interfaces {
+            count: u32::try_from(names.len()).ok(),
+            interfaces: interfaces.collect(),
+            ..Interfaces::default()
+        });
+        (needs_taps && taps.is_none()).then(|| {
+            Missing::new(
+                MissingReason::Denied,
+                "no right to see which taps the process holds: run as root or as the VM's user",
+            )
+        })
+    }
+
+    fn interface_of(&self, index: u32, name: &str) -> Interface {
+        let mut interface = Interface {
+            index,
+            name: Some(name.to_owned()),
+            ..Interface::default()
+        };
+        if let Some(device) = self.devices.iter().find(|device| device.name == name) {
+            // What the host receives from a tap, the guest has transmitted.
+            let (rx, tx) = (device.transmitted, device.received);
+            interface.rx_bytes = Some(rx.bytes);
+            interface.rx_pkts = Some(rx.packets);
+            interface.rx_errs = Some(rx.errors);
+            interface.rx_drop = Some(rx.drops);
+            interface.tx_bytes = Some(tx.bytes);
+            interface.tx_pkts = Some(tx.packets);
+            interface.tx_errs = Some(tx.errors);
+            interface.tx_drop = Some(tx.drops);
+        }
+        interface
+    }
+
+    fn block(&self, stats: &mut DomainStats, request: &StatsRequest) -> Option<Missing> {
+        if let Some(counters) = self.replies.block_stats.got() {
+            let nodes = self
+                .replies
+                .block_nodes
+                .got()
+                .map_or(&[][..], Vec::as_slice);
+            let chain = request.options.contains(StatsOptions::BACKING);
+            stats.block = Some(blocks(counters, nodes, chain));
+        }
+        self.lacks(&self.replies.block_stats)
+            .or_else(|| self.lacks(&self.replies.block_nodes))
+    }
+
+    fn iothread(&self, stats: &mut DomainStats) -> Option<Missing> {
+        if let Some(replies) = self.replies.iothreads.got() {
+            let mut iothreads = Iothreads::default();
+            for (position, reply) in replies.iter().enumerate() {
+                let number = iothread_number(&reply.id, position, &iothreads.iothreads);
+                iothreads.iothreads.push(self.iothread_of(number, reply));
+            }
+            iothreads.count = u32::try_from(replies.len()).ok();
+            stats.iothread = Some(iothreads);
+        }
+        self.lacks(&self.replies.iothreads)
+    }
+
+    fn iothread_of(&self, id: u32, reply: &query::Iothread) -> Iothread {
+        let pid = self.guest.pid();
+        let sched = pid.and_then(|pid| self.proc.thread_sched_stat(pid, reply.thread_id).ok());
+        Iothread {
+            id,
+            poll_max_ns: reply.poll_max_ns,
+            poll_grow: reply.poll_grow,
+            poll_shrink: reply.poll_shrink,
+            poll_weight: reply.poll_weight,
+            name: Some(reply.id.clone()),
+            cpu_time: sched.map(|sched| sched.run_ns),
+            cpu_delay: sched.map(|sched| sched.delay_ns),
+            ..Iothread::default()
+        }
+    }
+
+    fn dirty_rate(&self, stats: &mut DomainStats) -> Option<Missing> {
+        if let Some(reply) = self.replies.dirty_rate.got() {
+            let measured = reply.status == "measured";
+            let period = match reply.calc_time_unit.as_deref() {
+                Some("millisecond") => reply.calc_time.map(|time| time / 1000),
+                _ => reply.calc_time,
+            };
+            let vcpus = reply
+                .vcpu_dirty_rate
+                .iter()
+                .filter(|_| measured)
+                .map(|vcpu| VcpuDirtyRate {
+                    id: vcpu.id,
+                    megabytes_per_second: Some(vcpu.dirty_rate),
+                    ..VcpuDirtyRate::default()
+                });
+            stats.dirtyrate = Some(DirtyRate {
+                status: match reply.status.as_str() {
+                    "unstarted" => Some(DirtyRateStatus::Unstarted),
+                    "measuring" => Some(DirtyRateStatus::Measuring),
+                    "measured" => Some(DirtyRateStatus::Measured),
+                    _ => None,
+                },
+                start_time: reply.start_time,
+                period: period.and_then(|period| i32::try_from(period).ok()),
+                mode: reply.mode.clone(),
+                megabytes_per_second: reply.dirty_rate.filter(|_| measured),
+                vcpus: vcpus.collect(),
+                ..DirtyRate::default()
+            });
+        }
+        self.lacks(&self.replies.dirty_rate)
+    }
+}
+
+/// Returns libvirt's number of an iothread: the digits of `iothread2`. Another name gets the
+/// lowest number that is free, from its position on.
+fn iothread_number(name: &str, position: usize, taken: &[Iothread]) -> u32 {
+    let is_free = |number: &u32| taken.iter().all(|iothread| iothread.id != *number);
+    let own = name
+        .strip_prefix("iothread")
+        .and_then(|digits| digits.parse().ok())
+        .filter(is_free);
+    let first = u32::try_from(position).unwrap_or(0) + 1;
+    own.or_else(|| (first..).find(is_free)).unwrap_or(first)
+}
+
+/// Returns whether a domain belongs to the answer; `None` if only its monitor could tell and did
+/// not.
+pub(crate) fn matches(filter: DomainFilter, replies: &Replies) -> Option<bool> {
+    if !filter.needs_state() {
+        return Some(true);
+    }
+    let state = state(replies)?.state?;
+    Some(filter.matches_state(state))
+}

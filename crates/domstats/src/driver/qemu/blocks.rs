@@ -1,0 +1,318 @@
+//! The disks of a guest and their images.
+
+use std::collections::HashMap;
+
+use super::query::{BlockNode, BlockStats, Histogram, ImageLimits, TimedStats};
+use crate::stats::{Block, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
+
+/// Returns the disks, and with `chain` every image below them.
+pub(crate) fn blocks(counters: &[BlockStats], nodes: &[BlockNode], chain: bool) -> Blocks {
+    let nodes: HashMap<&str, &BlockNode> = nodes
+        .iter()
+        .filter_map(|node| Some((node.node_name.as_deref()?, node)))
+        .collect();
+    // A drive that no device of the guest uses is no disk, nor is the firmware's flash.
+    let disks: Vec<&BlockStats> = counters
+        .iter()
+        .filter(|disk| {
+            disk.qdev
+                .as_deref()
+                .is_some_and(|qdev| !qdev.is_empty() && !qdev.starts_with("/machine/system.flash"))
+        })
+        .collect();
+    let mut blocks = Blocks::default();
+    for (disk, name) in disks.iter().zip(names(&disks)) {
+        let mut image = Some(*disk);
+        let mut depth = 0;
+        while let Some(stats) = image {
+            let mut block = image_of(stats, &nodes, depth);
+            block.index = u32::try_from(blocks.blocks.len()).unwrap_or(u32::MAX);
+            block.name = Some(name.clone());
+            if depth == 0 {
+                count(&mut block, stats);
+            }
+            blocks.blocks.push(block);
+            image = stats.backing.as_deref().filter(|_| chain);
+            depth += 1;
+        }
+    }
+    blocks.count = u32::try_from(blocks.blocks.len()).ok();
+    blocks
+}
+
+/// Returns the names of the disks: what the guest calls them where libvirt's ids tell, else what
+/// QEMU calls them.
+fn names(disks: &[&BlockStats]) -> Vec<String> {
+    let guest_names: Vec<Option<String>> = disks.iter().map(|disk| guest_name(disk)).collect();
+    let unique = |name: &String| {
+        guest_names
+            .iter()
+            .flatten()
+            .filter(|other| *other == name)
+            .count()
+            == 1
+    };
+    disks
+        .iter()
+        .zip(&guest_names)
+        .map(|(disk, name)| match name {
+            Some(name) if unique(name) => name.clone(),
+            _ => qemu_name(disk),
+        })
+        .collect()
+}
+
+/// Returns the id of the device: `virtio-disk0` of `/machine/peripheral/virtio-disk0/virtio-backend`.
+fn device_id(disk: &BlockStats) -> Option<&str> {
+    let qdev = disk.qdev.as_deref()?;
+    match qdev.strip_prefix("/machine/") {
+        Some(path) => path.strip_prefix("peripheral/")?.split('/').next(),
+        // Old versions give the id alone.
+        None => Some(qdev),
+    }
+}
+
+/// Returns the guest's name of a disk whose id libvirt chose.
+fn guest_name(disk: &BlockStats) -> Option<String> {
+    let id = device_id(disk)?;
+    let (bus, numbers) = match id.strip_prefix("virtio-disk") {
+        Some(number) => ("vd", number),
+        None => {
+            let digits = id.find(|c: char| c.is_ascii_digit())?;
+            let (kind, numbers) = id.split_at(digits);
+            match kind {
+                "ide" => ("hd", numbers),
+                "sata" | "scsi" | "usb-disk" => ("sd", numbers),
+                "fdc" => ("fd", numbers),
+                _ => return None,
+            }
+        }
+    };
+    let numbers: Vec<u32> = numbers
+        .split('-')
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let number = match (bus, numbers.as_slice()) {
+        ("vd", [number]) | ("sd", [number]) => *number,
+        // Controller, bus, unit: two units a bus.
+        ("hd", [_, bus, unit]) => bus.checked_mul(2)?.checked_add(*unit)?,
+        ("sd", [0, .., unit]) | ("fd", [0, .., unit]) => *unit,
+        _ => return None,
+    };
+    Some(format!("{bus}{}", letters(number)))
+}
+
+/// Returns 0 as `a`, 25 as `z`, 26 as `aa`.
+fn letters(mut number: u32) -> String {
+    let mut letters = Vec::new();
+    loop {
+        letters.push(char::from(b'a' + (number % 26) as u8));
+        match (number / 26).checked_sub(1) {
+            Some(rest) => number = rest,
+            None => return letters.into_iter().rev().collect(),
+        }
+    }
+}
+
+fn qemu_name(disk: &BlockStats) -> String {
+    let text = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
+    device_id(disk)
+        .map(str::to_owned)
+        .or_else(|| text(&disk.device))
+        .or_else(|| text(&disk.node_name))
+        .or_else(|| text(&disk.qdev))
+        .unwrap_or_default()
+}
+
+/// Returns where an image is and how large.
+fn image_of(stats: &BlockStats, nodes: &HashMap<&str, &BlockNode>, depth: u32) -> Block {
+    let node_of = |stats: &BlockStats| nodes.get(stats.node_name.as_deref()?).copied();
+    let file = stats.parent.as_deref();
+    let file_node = file.and_then(node_of);
+    let node = node_of(stats);
+    let image = node.map(|node| &node.image);
+    let path = file_node
+        .or(node)
+        .and_then(|node| node.image.filename.as_deref());
+    let mut block = Block {
+        // A network or nested image is described by a URL or JSON: no file or device.
+        path: path.filter(|path| !path.contains(':')).map(str::to_owned),
+        backing_index: stats
+            .node_name
+            .as_deref()
+            .and_then(libvirt_image_id)
+            .or((depth > 0).then_some(depth)),
+        allocation: file.and_then(|file| file.stats.wr_highest_offset),
+        capacity: image
+            .and_then(|image| image.virtual_size)
+            .filter(|size| *size > 0),
+        physical: image.and_then(|image| image.actual_size),
+        threshold: file_node
+            .map(|node| node.write_threshold)
+            .filter(|offset| *offset > 0),
+        ..Block::default()
+    };
+    if let Some(limits) = image.and_then(|image| image.limits.as_ref()) {
+        limit(&mut block, limits);
+    }
+    block
+}
+
+/// Returns libvirt's number of an image: 2 of `libvirt-2-format`.
+fn libvirt_image_id(node: &str) -> Option<u32> {
+    node.strip_prefix("libvirt-")?
+        .split('-')
+        .next()?
+        .parse()
+        .ok()
+}
+
+fn limit(block: &mut Block, limits: &ImageLimits) {
+    block.limits_request_alignment = limits.request_alignment;
+    block.limits_discard_max = limits.max_discard;
+    block.limits_discard_alignment = limits.discard_alignment;
+    block.limits_write_zeroes_max = limits.max_write_zeroes;
+    block.limits_write_zeroes_alignment = limits.write_zeroes_alignment;
+    block.limits_transfer_optimal = limits.opt_transfer;
+    block.limits_transfer_max = limits.max_transfer;
+    block.limits_transfer_hw_max = limits.max_hw_transfer;
+    block.limits_iov_max = limits.max_iov;
+    block.limits_iov_hw_max = limits.max_hw_iov;
+    block.limits_memory_alignment_minimal = limits.min_mem_alignment;
+    block.limits_memory_alignment_optimal = limits.opt_mem_alignment;
+}
+
+fn count(block: &mut Block, disk: &BlockStats) {
+    let stats = &disk.stats;
+    block.rd_reqs = stats.rd_operations;
+    block.rd_bytes = stats.rd_bytes;
+    block.rd_times = stats.rd_total_time_ns;
+    block.rd_failed = stats.failed_rd_operations;
+    block.rd_invalid = stats.invalid_rd_operations;
+    block.rd_merged = stats.rd_merged;
+    block.wr_reqs = stats.wr_operations;
+    block.wr_bytes = stats.wr_bytes;
+    block.wr_times = stats.wr_total_time_ns;
+    block.wr_failed = stats.failed_wr_operations;
+    block.wr_invalid = stats.invalid_wr_operations;
+    block.wr_merged = stats.wr_merged;
+    block.fl_reqs = stats.flush_operations;
+    block.fl_times = stats.flush_total_time_ns;
+    block.fl_failed = stats.failed_flush_operations;
+    block.fl_invalid = stats.invalid_flush_operations;
+    block.unmap_reqs = stats.unmap_operations;
+    block.unmap_bytes = stats.unmap_bytes;
+    block.unmap_times = stats.unmap_total_time_ns;
+    block.unmap_failed = stats.failed_unmap_operations;
+    block.unmap_invalid = stats.invalid_unmap_operations;
+    block.unmap_merged = stats.unmap_merged;
+    block.zone_append_reqs = stats.zone_append_operations;
+    block.zone_append_bytes = stats.zone_append_bytes;
+    block.zone_append_times = stats.zone_append_total_time_ns;
+    block.zone_append_failed = stats.failed_zone_append_operations;
+    block.zone_append_invalid = stats.invalid_zone_append_operations;
+    block.zone_append_merged = stats.zone_append_merged;
+    block.idle_time = stats.idle_time_ns;
+    let timed = &stats.timed_stats;
+    block.timed_group_count = (!timed.is_empty()).then_some(timed.len() as u64);
+    block.timed_groups = timed.iter().zip(0..).map(timed_group).collect();
+    block.read_histogram = stats.rd_latency_histogram.as_ref().map(histogram);
+    block.write_histogram = stats.wr_latency_histogram.as_ref().map(histogram);
+    block.zone_append_histogram = stats.zone_append_latency_histogram.as_ref().map(histogram);
+    block.flush_histogram = stats.flush_latency_histogram.as_ref().map(histogram);
+}
+
+fn timed_group((stats, index): (&TimedStats, u32)) -> TimedGroup {
+    TimedGroup {
+        index,
+        interval: Some(stats.interval_length),
+        rd_latency_min: stats.min_rd_latency_ns,
+        rd_latency_max: stats.max_rd_latency_ns,
+        rd_latency_avg: stats.avg_rd_latency_ns,
+        wr_latency_min: stats.min_wr_latency_ns,
+        wr_latency_max: stats.max_wr_latency_ns,
+        wr_latency_avg: stats.avg_wr_latency_ns,
+        zone_append_latency_min: stats.min_zone_append_latency_ns,
+        zone_append_latency_max: stats.max_zone_append_latency_ns,
+        zone_append_latency_avg: stats.avg_zone_append_latency_ns,
+        flush_latency_min: stats.min_flush_latency_ns,
+        flush_latency_max: stats.max_flush_latency_ns,
+        flush_latency_avg: stats.avg_flush_latency_ns,
+        rd_queue_depth_avg: stats.avg_rd_queue_depth,
+        wr_queue_depth_avg: stats.avg_wr_queue_depth,
+        zone_append_queue_depth_avg: stats.avg_zone_append_queue_depth,
+        ..TimedGroup::default()
+    }
+}
+
+fn histogram(reply: &Histogram) -> LatencyHistogram {
+    let starts = std::iter::once(0).chain(reply.boundaries.iter().copied());
+    let bins = reply
+        .bins
+        .iter()
+        .zip(starts)
+        .zip(0..)
+        .map(|((value, start), index)| LatencyBin {
+            index,
+            start: Some(start),
+            value: Some(*value),
+            ..LatencyBin::default()
+        });
+    LatencyHistogram {
+        bin_count: Some(reply.bins.len() as u64),
+        bins: bins.collect(),
+        ..LatencyHistogram::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(qdev: &str, device: &str) -> BlockStats {
+        let json = serde_json::json!({ "qdev": qdev, "device": device, "stats": {} });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn names_are_the_guests_where_libvirt_chose_the_id() {
+        let name = |id: &str| {
+            let disk = disk(&format!("/machine/peripheral/{id}/virtio-backend"), "");
+            names(&[&disk]).remove(0)
+        };
+        assert_eq!(name("virtio-disk0"), "vda");
+        assert_eq!(name("virtio-disk27"), "vdab");
+        assert_eq!(name("ide0-1-0"), "hdc");
+        assert_eq!(name("sata0-0-1"), "sdb");
+        assert_eq!(name("scsi0-0-0-2"), "sdc");
+        assert_eq!(
+            name("scsi1-0-0-2"),
+            "scsi1-0-0-2",
+            "a second controller says nothing"
+        );
+        assert_eq!(name("my-disk"), "my-disk");
+        let anonymous = disk(
+            "/machine/peripheral-anon/device[1]/virtio-backend",
+            "virtio0",
+        );
+        assert_eq!(names(&[&anonymous]), ["virtio0"]);
+    }
+
+    #[test]
+    fn no_two_disks_share_a_guessed_name() {
+        let (sata, usb) = (
+            disk("/machine/peripheral/sata0-0-0", ""),
+            disk("usb-disk0", ""),
+        );
+        assert_eq!(names(&[&sata, &usb]), ["sata0-0-0", "usb-disk0"]);
+    }
+
+    #[test]
+    fn a_histogram_starts_at_zero() {
+        let reply: Histogram =
+            serde_json::from_str(r#"{"boundaries": [10, 50], "bins": [3, 2, 1]}"#).unwrap();
+        let starts: Vec<_> = histogram(&reply).bins.iter().map(|bin| bin.start).collect();
+        assert_eq!(starts, [Some(0), Some(10), Some(50)]);
+    }
+}

@@ -1,0 +1,378 @@
+//! What a QEMU's command line tells: who it is, its monitors, its memory, vCPUs and networks.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+/// The parts of a QEMU command line that the driver uses.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct CommandLine {
+    pub(crate) name: Option<String>,
+    pub(crate) uuid: Option<Uuid>,
+    /// The QMP monitors, in their order.
+    pub(crate) monitors: Vec<MonitorOption>,
+    /// Memory at the start, in KiB.
+    pub(crate) memory_kib: Option<u64>,
+    /// Whether memory can be plugged in later.
+    pub(crate) memory_hotplug: bool,
+    /// The most vCPUs that can be plugged in.
+    pub(crate) maximum_vcpus: Option<u32>,
+    /// The host's side of every network interface.
+    pub(crate) networks: Vec<Network>,
+    /// The balloon device: its id, or nothing for one without an id.
+    pub(crate) balloon: Option<Option<String>>,
+    /// Whether it has no machine: libvirtd starts such a QEMU to ask what it can do.
+    pub(crate) is_probe: bool,
+}
+
+/// One QMP monitor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MonitorOption {
+    /// A Unix socket that anybody may connect to.
+    Socket(PathBuf),
+    /// libvirtd's own: it holds the one connection that the socket serves.
+    Libvirt,
+    /// A monitor that is not a listening Unix socket.
+    Other,
+}
+
+/// The host's side of one network interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// A tap of this name.
+    Tap(String),
+    /// Taps that the process was handed or named itself: file descriptors, possibly none known.
+    TapFds(Vec<u32>),
+    /// Anything without a network device on the host.
+    Other,
+}
+
+/// A QEMU option's value: `implied,key=value,key=value`, or the same as JSON.
+struct Options(Vec<(String, String)>);
+
+impl Options {
+    /// Parses an option. `implied` is the key of a first value without one.
+    fn parse(text: &str, implied: &str) -> Self {
+        if text.starts_with('{') {
+            return Self::parse_json(text);
+        }
+        // A comma in a value is doubled.
+        let pairs = text.replace(",,", "\0");
+        let pairs = pairs.split(',').enumerate().map(|(position, pair)| {
+            let pair = pair.replace('\0', ",");
+            match pair.split_once('=') {
+                Some((key, value)) => (key.to_owned(), value.to_owned()),
+                None if position == 0 => (implied.to_owned(), pair),
+                None => (pair, "on".to_owned()),
+            }
+        });
+        Self(pairs.collect())
+    }
+
+    fn parse_json(text: &str) -> Self {
+        let Ok(Json::Object(map)) = serde_json::from_str(text) else {
+            return Self(Vec::new());
+        };
+        let pairs = map.into_iter().map(|(key, value)| match value {
+            Json::String(text) => (key, text),
+            other => (key, other.to_string()),
+        });
+        Self(pairs.collect())
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn is_on(&self, key: &str) -> bool {
+        matches!(self.get(key), Some("on" | "yes" | "true"))
+    }
+}
+
+impl CommandLine {
+    /// Reads the arguments of a QEMU process, the program's name first. What it does not know it
+    /// passes over: QEMU itself accepted the command line.
+    pub(crate) fn parse(arguments: &[String]) -> Self {
+        let mut line = Self::default();
+        let mut chardevs: Vec<(String, MonitorOption)> = Vec::new();
+        let mut monitors: Vec<String> = Vec::new();
+        let mut arguments = arguments.iter().skip(1).peekable();
+        while let Some(argument) = arguments.next() {
+            let Some(option) = argument.strip_prefix('-') else {
+                continue;
+            };
+            let option = option.strip_prefix('-').unwrap_or(option);
+            // Options without a value are of no interest, and their next argument is an option.
+            let Some(value) = arguments.next_if(|value| !value.starts_with('-')) else {
+                continue;
+            };
+            match option {
+                "name" => line.name = Options::parse(value, "guest").get("guest").map(printable),
+                "uuid" => line.uuid = value.parse().ok(),
+                "qmp" | "qmp-pretty" => line.monitors.push(legacy_socket(value)),
+                "chardev" => {
+                    let options = Options::parse(value, "backend");
+                    if let Some(id) = options.get("id") {
+                        chardevs.push((id.to_owned(), chardev(id, &options)));
+                    }
+                }
+                "mon" => {
+                    let options = Options::parse(value, "chardev");
+                    if options.get("mode") == Some("control")
+                        && let Some(id) = options.get("chardev")
+                    {
+                        monitors.push(id.to_owned());
+                    }
+                }
+                "m" => {
+                    let options = Options::parse(value, "size");
+                    line.memory_kib = options.get("size").and_then(memory_kib);
+                    line.memory_hotplug = options.get("maxmem").is_some();
+                }
+                "smp" => line.maximum_vcpus = maximum_vcpus(&Options::parse(value, "cpus")),
+                "netdev" | "nic" => line
+                    .networks
+                    .extend(network(&Options::parse(value, "type"))),
+                // The old way: `-net nic` is the guest's side, anything else the host's.
+                "net" if !value.starts_with("nic") => {
+                    line.networks
+                        .extend(network(&Options::parse(value, "type")));
+                }
+                "machine" | "M" => {
+                    line.is_probe = Options::parse(value, "type").get("type") == Some("none");
+                }
+                "device" => {
+                    let options = Options::parse(value, "driver");
+                    let driver = options.get("driver").unwrap_or_default();
+                    if driver.starts_with("virtio-balloon") {
+                        line.balloon = Some(options.get("id").map(str::to_owned));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for id in monitors {
+            let option = chardevs.iter().find(|(chardev, _)| *chardev == id);
+            line.monitors
+                .push(option.map_or(MonitorOption::Other, |(_, option)| option.clone()));
+        }
+        line
+    }
+
+    /// Returns the monitor that the driver may use: the first socket that is nobody's.
+    pub(crate) fn monitor(&self) -> Option<&Path> {
+        self.monitors.iter().find_map(|monitor| match monitor {
+            MonitorOption::Socket(path) => Some(path.as_path()),
+            _ => None,
+        })
+    }
+}
+
+/// Returns whether a path is where libvirtd puts the monitor of a domain
+/// (`.../domain-1-name/monitor.sock`, `.../name.monitor` in old versions) or of a QEMU that it
+/// asks what it can do (`.../qmp-XXXXXX/qmp.monitor`).
+pub(crate) fn is_libvirt_monitor(path: &Path) -> bool {
+    let parent = path.parent().unwrap_or(Path::new(""));
+    let folder = parent.file_name().unwrap_or_default().to_string_lossy();
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    (folder.starts_with("domain-") && file == "monitor.sock")
+        || (folder.starts_with("qmp-") && file == "qmp.monitor")
+        || (parent.ends_with("libvirt/qemu") && file.ends_with(".monitor"))
+}
+
+fn chardev(id: &str, options: &Options) -> MonitorOption {
+    if options.get("backend") != Some("socket") {
+        return MonitorOption::Other;
+    }
+    // libvirt hands QEMU a listening socket; the descriptor says nothing, the id does.
+    match options.get("path") {
+        None if id == "charmonitor" => MonitorOption::Libvirt,
+        Some(path) if is_libvirt_monitor(Path::new(path)) => MonitorOption::Libvirt,
+        Some(path) if options.is_on("server") => MonitorOption::Socket(path.into()),
+        _ => MonitorOption::Other,
+    }
+}
+
+/// `-qmp unix:/path,server=on,wait=off`
+fn legacy_socket(value: &str) -> MonitorOption {
+    match value.strip_prefix("unix:") {
+        Some(rest) => {
+            let options = Options::parse(rest, "path");
+            match options.get("path") {
+                Some(path) if is_libvirt_monitor(Path::new(path)) => MonitorOption::Libvirt,
+                Some(path) if options.is_on("server") => MonitorOption::Socket(path.into()),
+                _ => MonitorOption::Other,
+            }
+        }
+        None => MonitorOption::Other,
+    }
+}
+
+/// `-m 512`, `-m 2G`, `-m size=32768k`: a number without a suffix is in MiB.
+fn memory_kib(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: f64 = digits.parse().ok()?;
+    let kib = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "b" => 1.0 / 1024.0,
+        "k" => 1.0,
+        "" | "m" => 1024.0,
+        "g" => 1024.0 * 1024.0,
+        "t" => 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    Some((number * kib) as u64)
+}
+
+/// `-smp 2,maxcpus=4`, `-smp sockets=2,cores=4`: without `maxcpus` it is the number of vCPUs, and
+/// without that the product of the topology.
+fn maximum_vcpus(options: &Options) -> Option<u32> {
+    let number = |key: &str| options.get(key).and_then(|value| value.parse::<u32>().ok());
+    number("maxcpus").or_else(|| number("cpus")).or_else(|| {
+        ["sockets", "dies", "clusters", "cores", "threads"]
+            .into_iter()
+            .filter_map(number)
+            .try_fold(1, u32::checked_mul)
+    })
+}
+
+fn network(options: &Options) -> Option<Network> {
+    Some(match options.get("type")? {
+        "none" => return None,
+        "tap" => match options.get("ifname") {
+            Some(name) => Network::Tap(name.to_owned()),
+            None => {
+                let fds = options
+                    .get("fd")
+                    .or_else(|| options.get("fds"))
+                    .unwrap_or_default();
+                Network::TapFds(fds.split(':').filter_map(|fd| fd.parse().ok()).collect())
+            }
+        },
+        "bridge" => Network::TapFds(Vec::new()),
+        _ => Network::Other,
+    })
+}
+
+/// Returns a name without control characters: names go to terminals and into documents.
+fn printable(name: &str) -> String {
+    name.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> CommandLine {
+        let arguments: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        CommandLine::parse(&arguments)
+    }
+
+    #[test]
+    fn by_hand() {
+        let line = parse(
+            "qemu-system-x86_64 -daemonize -name guest=a,,b,debug-threads=on --uuid \
+             11111111-2222-3333-4444-555555555501 -qmp unix:/run/a.qmp,server=on,wait=off -m 1.5G \
+             -smp 2,maxcpus=8 -netdev tap,ifname=tap0,id=n0 -netdev user,id=n1 -nic none \
+             -device virtio-balloon-pci",
+        );
+        assert_eq!(line.name.as_deref(), Some("a,b"));
+        assert_eq!(
+            line.uuid,
+            Some("11111111-2222-3333-4444-555555555501".parse().unwrap())
+        );
+        assert_eq!(line.monitor(), Some(Path::new("/run/a.qmp")));
+        assert_eq!(
+            (line.memory_kib, line.memory_hotplug),
+            (Some(1_572_864), false)
+        );
+        assert_eq!(line.maximum_vcpus, Some(8));
+        assert_eq!(line.networks, [Network::Tap("tap0".into()), Network::Other]);
+        assert_eq!(line.balloon, Some(None));
+    }
+
+    #[test]
+    fn by_libvirt_with_a_second_monitor() {
+        let line = parse(
+            r#"/usr/bin/qemu-system-x86_64 -name guest=vm,debug-threads=on -m size=32768k,slots=4,maxmem=1G
+               -chardev socket,id=charmonitor,fd=28,server=on,wait=off -mon chardev=charmonitor,id=monitor,mode=control
+               -netdev {"type":"tap","fd":"31","id":"hostnet0"} -netdev tap,fds=32:33,id=hostnet1
+               -device {"driver":"virtio-balloon-pci","id":"balloon0","bus":"pci.3"} -S
+               -qmp unix:/run/second.qmp,server,nowait"#,
+        );
+        assert_eq!(
+            line.monitors,
+            [
+                MonitorOption::Socket("/run/second.qmp".into()),
+                MonitorOption::Libvirt
+            ]
+        );
+        assert_eq!(line.monitor(), Some(Path::new("/run/second.qmp")));
+        assert_eq!((line.memory_kib, line.memory_hotplug), (Some(32_768), true));
+        assert_eq!(
+            line.networks,
+            [Network::TapFds(vec![31]), Network::TapFds(vec![32, 33])]
+        );
+        assert_eq!(line.balloon, Some(Some("balloon0".into())));
+    }
+
+    #[test]
+    fn by_proxmox() {
+        let line = parse(
+            "/usr/bin/kvm -id 100 -name web,debug-threads=on -no-shutdown \
+             -chardev socket,id=qmp,path=/var/run/qemu-server/100.qmp,server=on,wait=off \
+             -mon chardev=qmp,mode=control \
+             -chardev socket,id=qmp-event,path=/var/run/qmeventd.sock,reconnect=5 \
+             -mon chardev=qmp-event,mode=control -smp 4,sockets=2,cores=2,maxcpus=4 \
+             -netdev type=tap,id=net0,ifname=tap100i0,script=/x",
+        );
+        assert_eq!(line.name.as_deref(), Some("web"));
+        assert_eq!(
+            line.monitor(),
+            Some(Path::new("/var/run/qemu-server/100.qmp"))
+        );
+        assert_eq!(
+            line.monitors[1],
+            MonitorOption::Other,
+            "the event socket is not a server"
+        );
+        assert_eq!(line.networks, [Network::Tap("tap100i0".into())]);
+    }
+
+    #[test]
+    fn a_monitor_of_libvirt_is_known_by_its_path() {
+        for path in [
+            "/var/lib/libvirt/qemu/domain-1-vm/monitor.sock",
+            "/root/.config/libvirt/qemu/lib/domain-12-x/monitor.sock",
+            "/var/lib/libvirt/qemu/vm.monitor",
+            "/var/lib/libvirt/qemu/qmp-ABCDEF/qmp.monitor",
+        ] {
+            assert!(is_libvirt_monitor(Path::new(path)), "{path}");
+            let line = parse(&format!("kvm -qmp unix:{path},server"));
+            assert_eq!(line.monitors, [MonitorOption::Libvirt]);
+        }
+        assert!(!is_libvirt_monitor(Path::new("/run/vms/monitor.sock")));
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, kib) in [
+            ("512", 524_288),
+            ("2G", 2_097_152),
+            ("1024k", 1024),
+            ("1t", 1 << 30),
+        ] {
+            assert_eq!(memory_kib(text), Some(kib), "{text}");
+        }
+        assert_eq!(memory_kib("many"), None);
+        assert_eq!(
+            maximum_vcpus(&Options::parse("sockets=2,cores=4", "cpus")),
+            Some(8)
+        );
+    }
+}

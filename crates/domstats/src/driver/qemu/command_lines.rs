@@ -1,0 +1,114 @@
+//! Reads command lines where a stuck process cannot hold up a call.
+//!
+//! `/proc/PID/cmdline` waits for the process's memory lock, for as long as the process is stuck in
+//! the kernel. So each is read once, on a thread of its own, and a call waits for it no longer
+//! than it can afford; a line that comes late serves the next call.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+    time::Instant,
+};
+
+use super::{command_line::CommandLine, guest::Process};
+use crate::host::procfs::Proc;
+
+/// The command lines that were read or are being read.
+#[derive(Debug, Default)]
+pub(crate) struct CommandLines {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    lines: Mutex<HashMap<Process, Reading>>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Clone)]
+enum Reading {
+    Going,
+    Done(Line),
+}
+
+/// What reading a command line gave.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Line {
+    /// The program's name, without its folder.
+    pub(crate) program: String,
+    pub(crate) parsed: Option<CommandLine>,
+}
+
+impl CommandLines {
+    /// Returns the command lines of these processes, in their order; `None` for one that could
+    /// not be read by the deadline. Forgets all others.
+    pub(crate) fn get(
+        &self,
+        proc: &Proc,
+        processes: &[Process],
+        deadline: Instant,
+    ) -> Vec<Option<Line>> {
+        let mut lines = self
+            .shared
+            .lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|process, reading| {
+            matches!(reading, Reading::Going) || processes.contains(process)
+        });
+        for process in processes {
+            // Without a thread to be had, the next call tries again.
+            if !lines.contains_key(process) && self.read(proc.clone(), *process) {
+                lines.insert(*process, Reading::Going);
+            }
+        }
+        let is_going = |lines: &HashMap<Process, Reading>| {
+            processes
+                .iter()
+                .any(|process| matches!(lines.get(process), Some(Reading::Going)))
+        };
+        while is_going(&lines) {
+            let time = deadline.saturating_duration_since(Instant::now());
+            if time.is_zero() {
+                break;
+            }
+            let waited = self.shared.changed.wait_timeout(lines, time);
+            (lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        let line = |process: &Process| match lines.get(process) {
+            Some(Reading::Done(line)) => Some(line.clone()),
+            _ => None,
+        };
+        processes.iter().map(line).collect()
+    }
+
+    /// Starts to read; the thread's result waits for the lock that the caller holds.
+    fn read(&self, proc: Proc, process: Process) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let read = move || {
+            let arguments = proc.command_line(process.pid);
+            let program = arguments
+                .as_ref()
+                .ok()
+                .and_then(|arguments| arguments.first());
+            let program = program
+                .and_then(|path| path.rsplit('/').next())
+                .unwrap_or_default();
+            let program = program.to_owned();
+            let line = Line {
+                program,
+                parsed: arguments
+                    .ok()
+                    .map(|arguments| CommandLine::parse(&arguments)),
+            };
+            let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.insert(process, Reading::Done(line));
+            shared.changed.notify_all();
+        };
+        thread::Builder::new()
+            .name("command line".to_owned())
+            .spawn(read)
+            .is_ok()
+    }
+}

@@ -1,0 +1,258 @@
+//! One connection to one monitor.
+//!
+//! ```text
+//! connect ── greeting ── capabilities + questions ── answers ── more questions ── ...
+//! ```
+//!
+//! Questions go out in one write; answers come in their order, so a queue of what is owed is all
+//! that is needed to tell them apart. A connection whose answers are late stays usable: the
+//! answers are thrown away when they come.
+
+use std::{
+    collections::VecDeque,
+    io::{ErrorKind, Read, Write},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::Path,
+};
+
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt},
+};
+
+use super::{
+    query::{Query, Replies},
+    reader::{Message, Reader},
+};
+use crate::report::{Missing, MissingReason};
+
+/// How often a monitor is read before the others have their turn: 1 MiB.
+const READS_PER_TURN: usize = 32;
+
+/// A connection to a monitor.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    stream: UnixStream,
+    reader: Reader,
+    unsent: Vec<u8>,
+    /// Questions that wait for the greeting.
+    held_back: Vec<Query>,
+    /// What the monitor has yet to answer, oldest first.
+    owed: VecDeque<Owed>,
+    greeted: bool,
+}
+
+#[derive(Debug)]
+enum Owed {
+    Capabilities,
+    Answer(Query),
+    /// The answer to a question of a call that is over.
+    Stale,
+}
+
+/// How far a conversation is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The monitor owes something.
+    Waiting,
+    /// Everything was answered.
+    Done,
+}
+
+impl Monitor {
+    /// Connects without waiting.
+    pub(crate) fn connect(path: &Path) -> Result<Self, Missing> {
+        let refused = |errno: Errno| {
+            let path = path.display();
+            match errno {
+                Errno::ACCESS | Errno::PERM => Missing::new(
+                    MissingReason::Denied,
+                    format!("no right to use the monitor {path}: run as root or as the VM's user"),
+                ),
+                Errno::AGAIN => Missing::new(
+                    MissingReason::Busy,
+                    format!("other clients wait for the monitor {path}"),
+                ),
+                Errno::NOENT | Errno::CONNREFUSED => Missing::new(
+                    MissingReason::Failed,
+                    format!("nobody listens on the monitor {path}"),
+                ),
+                errno => Missing::new(
+                    MissingReason::Failed,
+                    format!("cannot connect to the monitor {path}: {errno}"),
+                ),
+            }
+        };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket: OwnedFd =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(refused)?;
+        let address = SocketAddrUnix::new(path).map_err(refused)?;
+        connect(&socket, &address).map_err(refused)?;
+        Ok(Self {
+            stream: socket.into(),
+            reader: Reader::default(),
+            unsent: Vec::new(),
+            held_back: Vec::new(),
+            owed: VecDeque::new(),
+            greeted: false,
+        })
+    }
+
+    /// Returns the process that listens, as far as the kernel tells.
+    pub(crate) fn peer(&self) -> Option<u32> {
+        let credentials = sockopt::socket_peercred(&self.stream).ok()?;
+        u32::try_from(credentials.pid.as_raw_nonzero().get()).ok()
+    }
+
+    /// Returns whether the monitor has spoken to us: it is ours for now.
+    pub(crate) fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
+    /// Returns whether the monitor owes answers.
+    pub(crate) fn is_owing(&self) -> bool {
+        !self.greeted || !self.owed.is_empty()
+    }
+
+    /// Puts questions, all in one write, as soon as the monitor has greeted.
+    pub(crate) fn ask(&mut self, queries: &[Query]) {
+        if self.greeted {
+            for query in queries {
+                query.write(&mut self.unsent);
+                self.owed.push_back(Owed::Answer(query.clone()));
+            }
+        } else {
+            self.held_back.extend_from_slice(queries);
+        }
+    }
+
+    /// Gives up on the open questions: their answers are thrown away when they come.
+    pub(crate) fn abandon(&mut self) {
+        self.held_back.clear();
+        for owed in &mut self.owed {
+            if let Owed::Answer(_) = owed {
+                *owed = Owed::Stale;
+            }
+        }
+    }
+
+    /// Sends and reads what can be without waiting.
+    pub(crate) fn advance(&mut self, replies: &mut Replies) -> Result<Progress, Missing> {
+        self.flush()?;
+        let mut bytes = [0; 32 << 10];
+        // Bounded, so that a monitor that never stops talking cannot keep the others waiting.
+        for _ in 0..READS_PER_TURN {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => {
+                    return Err(Missing::new(
+                        MissingReason::Gone,
+                        "the monitor closed the connection",
+                    ));
+                }
+                Ok(length) => {
+                    self.reader.push(&bytes[..length]);
+                    self.take_messages(replies)?;
+                    self.flush()?;
+                    if length < bytes.len() {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(broken(&error)),
+            }
+        }
+        Ok(if self.is_owing() {
+            Progress::Waiting
+        } else {
+            Progress::Done
+        })
+    }
+
+    fn take_messages(&mut self, replies: &mut Replies) -> Result<(), Missing> {
+        let nonsense =
+            |what: &str| Missing::new(MissingReason::Failed, format!("the monitor {what}"));
+        while let Some(message) = self.reader.next_message().map_err(|what| nonsense(&what))? {
+            let reply = match message {
+                Message::Event => continue,
+                Message::Greeting { .. } if self.greeted => {
+                    return Err(nonsense("greeted twice"));
+                }
+                Message::Greeting { oob } => {
+                    self.greeted = true;
+                    // With out-of-band execution QEMU reads ahead instead of stopping after each
+                    // command; none of ours is executed out of band.
+                    self.unsent.extend_from_slice(if oob {
+                        br#"{"execute":"qmp_capabilities","arguments":{"enable":["oob"]}}"#
+                    } else {
+                        br#"{"execute":"qmp_capabilities"}"#
+                    });
+                    self.owed.push_back(Owed::Capabilities);
+                    for query in std::mem::take(&mut self.held_back) {
+                        query.write(&mut self.unsent);
+                        self.owed.push_back(Owed::Answer(query));
+                    }
+                    continue;
+                }
+                Message::Return(json) => Ok(json),
+                Message::Error { class, description } => Err(Missing::new(
+                    match class.as_str() {
+                        "CommandNotFound" | "DeviceNotActive" | "DeviceNotFound" => {
+                            MissingReason::Unsupported
+                        }
+                        _ => MissingReason::Failed,
+                    },
+                    description,
+                )),
+            };
+            match self.owed.pop_front() {
+                Some(Owed::Answer(query)) => replies.note(&query, reply),
+                Some(Owed::Stale) => {}
+                Some(Owed::Capabilities) => {
+                    if let Err(missing) = reply {
+                        return Err(nonsense(&format!("refused to start: {}", missing.text)));
+                    }
+                }
+                None => return Err(nonsense("answered a question that nobody asked")),
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Missing> {
+        while !self.unsent.is_empty() {
+            match self.stream.write(&self.unsent) {
+                Ok(length) => drop(self.unsent.drain(..length)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(broken(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether bytes wait to be sent.
+    pub(crate) fn wants_to_write(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+fn broken(error: &std::io::Error) -> Missing {
+    let reason = match error.kind() {
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => MissingReason::Gone,
+        _ => MissingReason::Failed,
+    };
+    Missing::new(
+        reason,
+        format!("the connection to the monitor broke: {error}"),
+    )
+}

@@ -1,0 +1,341 @@
+//! One pass over many monitors: every conversation in one poll loop, each with the same deadline.
+//!
+//! ```text
+//! waiting ── lease ── connect ── ask ──┬── done    everything was answered
+//!    │                                 ├── broken  the monitor failed
+//!    └────────────── deadline ─────────┴── late    the answers come too late
+//! ```
+
+use std::{
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+
+use super::{
+    guest::{Guest, Lease, find_balloon},
+    monitor::{Monitor, Progress},
+    query::{Query, Replies},
+};
+use crate::{
+    host::procfs::Proc,
+    report::{Missing, MissingReason},
+};
+
+/// After this time a monitor that has not greeted is checked for another client.
+const GREETING: Duration = Duration::from_millis(100);
+
+/// How long a pass waits for monitors of which the last pass had no answer, when only they are
+/// left.
+const STUCK_GRACE: Duration = Duration::from_millis(20);
+
+/// How often a pass looks whether another call has released a monitor.
+const LEASE_CHECK: Duration = Duration::from_millis(2);
+
+/// The folder of the devices without an id, where a balloon is looked for last.
+const ANONYMOUS_DEVICES: &str = "/machine/peripheral-anon";
+
+/// How a pass treats monitors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) deadline: Instant,
+    /// Give up at once on monitors that another call has.
+    pub(crate) nowait: bool,
+    /// Keep the connections for the next pass.
+    pub(crate) hold: bool,
+}
+
+/// The questions to one guest, and what became of them.
+#[derive(Debug)]
+pub(crate) struct Conversation<'a> {
+    guest: &'a Guest,
+    queries: Vec<Query>,
+    lease: Option<Lease<'a>>,
+    asked: bool,
+    retried: bool,
+    over: bool,
+    pub(crate) replies: Replies,
+    /// Why the answers that are not in `replies` never came.
+    pub(crate) missing: Option<Missing>,
+}
+
+impl<'a> Conversation<'a> {
+    pub(crate) fn new(guest: &'a Guest, queries: Vec<Query>) -> Self {
+        let over = queries.is_empty();
+        Self {
+            guest,
+            queries,
+            lease: None,
+            asked: false,
+            retried: false,
+            over,
+            replies: Replies::default(),
+            missing: None,
+        }
+    }
+
+    pub(crate) fn guest(&self) -> &'a Guest {
+        self.guest
+    }
+
+    /// Ends the conversation before it begins.
+    pub(crate) fn refuse(&mut self, missing: Missing) {
+        self.missing = Some(missing);
+        self.over = true;
+    }
+
+    fn monitor(&mut self) -> Option<&mut Monitor> {
+        self.lease.as_mut()?.monitor.as_mut()
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.stuck)
+    }
+
+    /// Tries to get the monitor and to ask.
+    fn begin(&mut self, rules: &Rules) {
+        if let Err(missing) = &self.guest.monitor {
+            return self.refuse(missing.clone());
+        }
+        match self.guest.lease() {
+            Some(lease) => self.lease = Some(lease),
+            None if rules.nowait => {
+                return self.refuse(Missing::new(
+                    MissingReason::Busy,
+                    "another call of this connection is asking the monitor",
+                ));
+            }
+            None => return,
+        }
+        self.connect(rules);
+    }
+
+    fn connect(&mut self, rules: &Rules) {
+        let Ok(socket) = &self.guest.monitor else {
+            return;
+        };
+        let Some(lease) = &mut self.lease else { return };
+        if lease.monitor.is_none() {
+            match Monitor::connect(&socket.path) {
+                Ok(monitor) => match stranger(self.guest, &monitor) {
+                    Some(missing) => return self.end(Some(missing), rules),
+                    None => lease.monitor = Some(monitor),
+                },
+                Err(missing) => return self.end(Some(missing), rules),
+            }
+        }
+        self.advance(rules);
+    }
+
+    /// Reads what has come and asks what is to be asked.
+    fn advance(&mut self, rules: &Rules) {
+        loop {
+            let is_new = !self.asked;
+            let Some(lease) = &mut self.lease else { return };
+            let Some(monitor) = &mut lease.monitor else {
+                return;
+            };
+            // A monitor that owes answers of an earlier call is asked nothing more until it has
+            // given them; a new connection takes the questions before its greeting.
+            if is_new && !(lease.stuck && monitor.is_greeted() && monitor.is_owing()) {
+                monitor.ask(&self.queries);
+                self.asked = true;
+            }
+            match monitor.advance(&mut self.replies) {
+                Ok(Progress::Waiting) => return,
+                Ok(Progress::Done) if !self.asked => {}
+                Ok(Progress::Done) => match self.follow_up() {
+                    Some(queries) => {
+                        if let Some(monitor) = self.monitor() {
+                            monitor.ask(&queries);
+                        }
+                    }
+                    None => return self.end(None, rules),
+                },
+                Err(missing) => {
+                    // A held connection may have ended since the last call: try a new one, once.
+                    lease.monitor = None;
+                    if missing.reason == MissingReason::Gone && rules.hold && !self.retried {
+                        self.retried = true;
+                        self.asked = false;
+                        self.replies = Replies::default();
+                        return self.connect(rules);
+                    }
+                    return self.end(Some(missing), rules);
+                }
+            }
+        }
+    }
+
+    /// Returns the questions that an answer raised: where the balloon is, when that was unknown.
+    fn follow_up(&mut self) -> Option<Vec<Query>> {
+        let position = self
+            .queries
+            .iter()
+            .rposition(|query| matches!(query, Query::Devices(_)))?;
+        let Query::Devices(folder) = self.queries.swap_remove(position) else {
+            return None;
+        };
+        let next = match find_balloon(&self.replies, &folder) {
+            Some(query) => {
+                if let Query::GuestStats(path) = &query {
+                    self.guest.learn_balloon(Some(path.clone()));
+                }
+                query
+            }
+            None if folder == ANONYMOUS_DEVICES => {
+                self.guest.learn_balloon(None);
+                return None;
+            }
+            None => Query::Devices(ANONYMOUS_DEVICES.to_owned()),
+        };
+        self.queries.push(next.clone());
+        Some(vec![next])
+    }
+
+    fn end(&mut self, missing: Option<Missing>, rules: &Rules) {
+        self.missing = missing;
+        self.over = true;
+        if let Some(mut lease) = self.lease.take() {
+            lease.stuck = false;
+            if !rules.hold || self.missing.is_some() {
+                lease.monitor = None;
+            }
+        }
+    }
+
+    /// Ends the conversation without the rest of its answers.
+    fn give_up(&mut self, rules: &Rules, missing: Missing) {
+        self.missing = Some(missing);
+        self.over = true;
+        if let Some(mut lease) = self.lease.take() {
+            lease.stuck = true;
+            match &mut lease.monitor {
+                Some(monitor) if rules.hold => monitor.abandon(),
+                monitor => *monitor = None,
+            }
+        }
+    }
+
+    /// Gives up if another client has the monitor: it serves one at a time and greets nobody else.
+    fn check_busy(&mut self, rules: &Rules, proc: &Proc) {
+        let (Ok(socket), Some(pid)) = (&self.guest.monitor, self.guest.pid()) else {
+            return;
+        };
+        let is_mute = self.monitor().is_some_and(|monitor| !monitor.is_greeted());
+        if is_mute && proc.has_client(pid, &socket.bound) {
+            let missing = Missing::new(
+                MissingReason::Busy,
+                format!("another client uses the monitor {}", socket.path.display()),
+            );
+            // Not stuck, and not to be left in the queue: it would take the monitor's next turn.
+            self.end(Some(missing), rules);
+        }
+    }
+}
+
+/// Returns why a monitor must not be used: its socket belongs to another process than the guest.
+fn stranger(guest: &Guest, monitor: &Monitor) -> Option<Missing> {
+    let (pid, peer) = (guest.pid()?, monitor.peer()?);
+    (pid != peer).then(|| {
+        Missing::new(
+            MissingReason::Failed,
+            format!("the monitor's socket belongs to process {peer}, not to {pid}"),
+        )
+    })
+}
+
+/// Holds the conversations until all are over or the time is up.
+///
+/// `meanwhile` runs once, after the first questions are out: what it does costs no extra time.
+pub(crate) fn converse(
+    conversations: &mut [Conversation<'_>],
+    rules: &Rules,
+    proc: &Proc,
+    meanwhile: impl FnOnce(),
+) {
+    let start = Instant::now();
+    let mut meanwhile = Some(meanwhile);
+    let mut greeting = Some(start + GREETING);
+    loop {
+        let mut waiting = false;
+        for conversation in conversations
+            .iter_mut()
+            .filter(|it| !it.over && it.lease.is_none())
+        {
+            conversation.begin(rules);
+            waiting |= !conversation.over && conversation.lease.is_none();
+        }
+        if let Some(meanwhile) = meanwhile.take() {
+            meanwhile();
+        }
+        let now = Instant::now();
+        if greeting.is_some_and(|at| at <= now) {
+            greeting = None;
+            for conversation in conversations.iter_mut().filter(|it| !it.over) {
+                conversation.check_busy(rules, proc);
+            }
+        }
+        let mut open: Vec<_> = conversations
+            .iter_mut()
+            .filter(|it| it.lease.is_some())
+            .collect();
+        if now >= rules.deadline || (open.is_empty() && !waiting) {
+            break;
+        }
+        let mut until = greeting.map_or(rules.deadline, |at| at.min(rules.deadline));
+        if waiting {
+            until = until.min(now + LEASE_CHECK);
+        } else if open.iter().all(|conversation| conversation.is_stuck()) {
+            until = until.min(start + STUCK_GRACE);
+            if now >= start + STUCK_GRACE {
+                break;
+            }
+        }
+        wait(&mut open, until.saturating_duration_since(now), rules);
+    }
+    for conversation in conversations.iter_mut().filter(|it| !it.over) {
+        let text = if conversation.is_stuck() {
+            "the monitor still does not answer".to_owned()
+        } else {
+            let waited = start.elapsed().as_millis();
+            format!("the monitor did not answer within {waited} ms")
+        };
+        conversation.give_up(rules, Missing::new(MissingReason::Timeout, text));
+    }
+}
+
+/// Waits until a monitor has something to say, and listens to those that have.
+fn wait(open: &mut [&mut Conversation<'_>], time: Duration, rules: &Rules) {
+    let ready: Vec<bool> = {
+        let mut fds: Vec<PollFd<'_>> = open
+            .iter()
+            .filter_map(|conversation| conversation.lease.as_ref()?.monitor.as_ref())
+            .map(|monitor| {
+                let mut flags = PollFlags::IN;
+                flags.set(PollFlags::OUT, monitor.wants_to_write());
+                PollFd::from_borrowed_fd(monitor.as_fd(), flags)
+            })
+            .collect();
+        let time = Timespec::try_from(time).ok();
+        match poll(&mut fds, time.as_ref()) {
+            Ok(_) => fds.iter().map(|fd| !fd.revents().is_empty()).collect(),
+            // A signal: look at the clock and wait again.
+            Err(Errno::INTR) => return,
+            // Out of memory for the wait: read all without waiting instead.
+            Err(_) => vec![true; fds.len()],
+        }
+    };
+    let with_monitor = open.iter_mut().filter(|it| {
+        it.lease
+            .as_ref()
+            .is_some_and(|lease| lease.monitor.is_some())
+    });
+    for (conversation, _) in with_monitor.zip(ready).filter(|(_, ready)| *ready) {
+        conversation.advance(rules);
+    }
+}

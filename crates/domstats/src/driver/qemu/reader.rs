@@ -1,0 +1,211 @@
+//! The monitor's lines: cuts a stream into messages, within bounds.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The longest line that a monitor may send. The largest answer that the driver asks for is the
+/// block statistics: a domain of 256 disks, each with a chain of 10 images, sends about 8 MiB.
+pub const MAX_LINE: usize = 16 << 20;
+
+/// What one line says.
+#[derive(Debug)]
+pub enum Message<'a> {
+    /// The monitor's first words; whether it offers out-of-band execution.
+    Greeting {
+        /// Whether `oob` is among the capabilities.
+        oob: bool,
+    },
+    /// The answer to the oldest question that is still open.
+    Return(&'a RawValue),
+    /// The refusal of the oldest question that is still open.
+    Error {
+        /// The class, such as `CommandNotFound`.
+        class: String,
+        /// The sentence.
+        description: String,
+    },
+    /// Something happened in the guest; nobody asked.
+    Event,
+}
+
+/// Collects what a monitor sends and hands out its messages.
+#[derive(Debug, Default)]
+pub struct Reader {
+    buffer: Vec<u8>,
+    /// Where the first message that was not handed out begins.
+    start: usize,
+    /// How far the bytes from `start` were searched for a line's end.
+    searched: usize,
+}
+
+impl Reader {
+    /// Adds bytes that arrived.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Returns the next message, or `None` if it has not arrived in full.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if the monitor sends what no monitor sends or a line longer than
+    /// [`MAX_LINE`]. The stream is of no use from then on.
+    pub fn next_message(&mut self) -> Result<Option<Message<'_>>, String> {
+        loop {
+            let rest = &self.buffer[self.start..];
+            let end = rest[self.searched..].iter().position(|byte| *byte == b'\n');
+            let length = self.searched + end.unwrap_or(rest.len() - self.searched);
+            if length > MAX_LINE {
+                return Err(format!("sent a line of more than {} MiB", MAX_LINE >> 20));
+            }
+            if end.is_none() {
+                self.searched = length;
+                if rest.is_empty() {
+                    // An answer can be large and rare: do not hold its memory for ever.
+                    self.buffer = Vec::new();
+                    self.start = 0;
+                }
+                return Ok(None);
+            }
+            let from = self.start;
+            let to = from + length;
+            self.start = to + 1;
+            self.searched = 0;
+            if !self.buffer[from..to].trim_ascii().is_empty() {
+                return parse(&self.buffer[from..to]).map(Some);
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow, rename = "return")]
+    answer: Option<&'a RawValue>,
+    error: Option<Refusal>,
+    event: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "QMP")]
+    greeting: Option<Greeting>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    class: String,
+    desc: String,
+}
+
+#[derive(Deserialize)]
+struct Greeting {
+    #[serde(default)]
+    capabilities: Vec<String>,
+}
+
+fn parse(line: &[u8]) -> Result<Message<'_>, String> {
+    let line: Line<'_> = serde_json::from_slice(line).map_err(|error| {
+        let start: String = String::from_utf8_lossy(line).chars().take(40).collect();
+        format!("sent what is not QMP ({error}): {start:?}")
+    })?;
+    match line {
+        Line {
+            answer: Some(answer),
+            ..
+        } => Ok(Message::Return(answer)),
+        Line {
+            error: Some(error), ..
+        } => Ok(Message::Error {
+            class: error.class,
+            description: error.desc,
+        }),
+        Line {
+            greeting: Some(greeting),
+            ..
+        } => Ok(Message::Greeting {
+            oob: greeting.capabilities.iter().any(|name| name == "oob"),
+        }),
+        Line { event: Some(_), .. } => Ok(Message::Event),
+        _ => Err("sent a message that is no greeting, answer, error or event".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: &str = concat!(
+        r#"{"QMP": {"version": {}, "capabilities": ["oob"]}}"#,
+        "\r\n\r\n",
+        r#"{"timestamp": {"seconds": 1}, "event": "STOP"}"#,
+        "\r\n",
+        r#"{"return": [1, 2]}"#,
+        "\n",
+        r#"{"error": {"class": "CommandNotFound", "desc": "no"}}"#,
+        "\r\n",
+    );
+
+    fn names(reader: &mut Reader) -> Vec<String> {
+        let mut names = Vec::new();
+        while let Some(message) = reader.next_message().unwrap() {
+            names.push(match message {
+                Message::Greeting { oob } => format!("greeting {oob}"),
+                Message::Return(json) => format!("return {json}"),
+                Message::Error { class, .. } => format!("error {class}"),
+                Message::Event => "event".to_owned(),
+            });
+        }
+        names
+    }
+
+    const NAMES: [&str; 4] = [
+        "greeting true",
+        "event",
+        "return [1, 2]",
+        "error CommandNotFound",
+    ];
+
+    #[test]
+    fn wherever_the_stream_is_cut() {
+        for size in 1..=STREAM.len() {
+            let mut reader = Reader::default();
+            let mut all = Vec::new();
+            for bytes in STREAM.as_bytes().chunks(size) {
+                reader.push(bytes);
+                all.extend(names(&mut reader));
+            }
+            assert_eq!(all, NAMES, "cut every {size} bytes");
+        }
+    }
+
+    #[test]
+    fn half_a_line_is_no_message() {
+        let mut reader = Reader::default();
+        reader.push(br#"{"return": "#);
+        assert!(reader.next_message().unwrap().is_none());
+    }
+
+    #[test]
+    fn garbage_and_endless_lines_are_refused() {
+        for garbage in [
+            "HTTP/1.1 400\r\n",
+            "{}\n",
+            "[]\n",
+            "{\"return\n",
+            "\u{0}\u{1}\n",
+        ] {
+            let mut reader = Reader::default();
+            reader.push(garbage.as_bytes());
+            assert!(reader.next_message().is_err(), "{garbage:?}");
+        }
+        let mut reader = Reader::default();
+        let chunk = vec![b'x'; 1 << 20];
+        let refused = (0..32).any(|_| {
+            reader.push(&chunk);
+            reader.next_message().is_err()
+        });
+        assert!(refused);
+        assert!(reader.buffer.len() <= MAX_LINE + chunk.len());
+    }
+}
