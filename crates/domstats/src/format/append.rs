@@ -32,6 +32,8 @@ pub(super) fn push_number(out: &mut String, value: &Value<'_>) -> bool {
 
 /// Begins a line at a depth, two spaces a step.
 pub(super) fn push_new_line(out: &mut String, depth: usize) {
-    out.push('\n');
-    (0..depth).for_each(|_| out.push_str("  "));
+    const LINE: &str = "\n                                ";
+    let steps = depth.min(16);
+    out.push_str(&LINE[..1 + 2 * steps]);
+    (steps..depth).for_each(|_| out.push_str("  "));
 }

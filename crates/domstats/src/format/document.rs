@@ -186,6 +186,7 @@ fn write_section(section: &dyn Section, beside: Option<&Json>, out: &mut impl Wr
     }
     let mut wrappers = Wrappers {
         section: unknown,
+        path: "",
         open: Vec::new(),
     };
     for (number, row) in rows.iter().enumerate() {
@@ -253,6 +254,8 @@ fn write_value(name: &str, value: &Value<'_>, unknown: Option<&Json>, out: &mut 
 /// The wrappers that are open in a section.
 struct Wrappers<'a> {
     section: Unknown<'a>,
+    /// Their names, joined by dots.
+    path: &'static str,
     open: Vec<(&'static str, Unknown<'a>)>,
 }
 
@@ -265,6 +268,10 @@ impl<'a> Wrappers<'a> {
         out: &mut impl Writer,
     ) -> (&'static str, &mut Unknown<'a>) {
         let (wrappers, name) = path.rsplit_once('.').unwrap_or(("", path));
+        if wrappers == self.path {
+            return (name, self.innermost());
+        }
+        self.path = wrappers;
         let words = || wrappers.split('.').filter(|word| !word.is_empty());
         let open = self.open.iter().zip(words());
         let shared = open.take_while(|((open, _), word)| open == word).count();

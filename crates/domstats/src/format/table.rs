@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, io, time::Duration};
 
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::Flush;
 use crate::{
@@ -29,7 +29,7 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
     lines.extend(report.domains.iter().map(line));
     lines.extend(report.missing.iter().map(|domain| {
         let mut line = absent(&domain.domain);
-        line[LAST] = domain.missing.reason.to_string();
+        line[LAST] = printable(domain.missing.reason.word());
         line
     }));
 
@@ -67,12 +67,7 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
 /// Returns the line of a domain of which nothing is known but who it is.
 fn absent(domain: &DomainInfo) -> Line {
     let mut line = HEADER.map(|_| "-".to_owned());
-    // A line break in a name must not break the line.
-    let printable = |character: char| match character.width() {
-        Some(_) => character,
-        None => char::REPLACEMENT_CHARACTER,
-    };
-    line[0] = domain.name.chars().map(printable).collect();
+    line[0] = printable(&domain.name);
     line[LAST].clear();
     line
 }
@@ -110,7 +105,7 @@ fn line(stats: &DomainStats) -> Line {
             *place = cell;
         }
     }
-    line[LAST] = note(stats);
+    line[LAST] = printable(&note(stats));
     line
 }
 
@@ -207,8 +202,17 @@ fn note(stats: &DomainStats) -> String {
     notes.collect::<Vec<_>>().join("; ")
 }
 
+/// Returns a text that stays on its line: a control character in a name must not end it.
+fn printable(text: &str) -> String {
+    let visible = |character: char| match character.width() {
+        Some(_) => character,
+        None => char::REPLACEMENT_CHARACTER,
+    };
+    text.chars().map(visible).collect()
+}
+
 fn columns(text: &str) -> usize {
-    text.chars().filter_map(UnicodeWidthChar::width).sum()
+    text.width()
 }
 
 /// Returns the text, cut so that it takes at most `width` columns.
@@ -216,17 +220,10 @@ fn fit(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
-    let mut cut = String::new();
-    let mut used = 1;
-    for character in text.chars() {
-        used += character.width().unwrap_or(0);
-        if used > width {
-            break;
-        }
-        cut.push(character);
-    }
-    if width > 0 {
-        cut.push('…');
-    }
-    cut
+    // Characters change the width of those before them, so whole texts are measured.
+    let starts = text.char_indices().map(|(start, _)| start).take(4 * WIDTH);
+    let cuts = starts.map(|start| format!("{}…", &text[..start]));
+    cuts.take_while(|cut| columns(cut) <= width)
+        .last()
+        .unwrap_or_default()
 }

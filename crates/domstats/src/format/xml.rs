@@ -68,7 +68,7 @@ impl Xml<'_> {
         }
     }
 
-    /// Writes `<name`, or the escape for it.
+    /// Writes `<name`.
     fn start(&mut self, name: &str) {
         self.finish_start();
         if self.depth > 0 {
@@ -76,17 +76,12 @@ impl Xml<'_> {
         }
         self.start = Some(self.out.len());
         self.out.push('<');
-        if is_name(name) {
-            self.out.push_str(name);
-        } else {
-            self.out.push_str(ESCAPE);
-            self.push_attribute("name", |out| push_attribute_text(out, name));
-        }
+        self.out.push_str(name);
     }
 
     fn end(&mut self, name: &str) {
         self.out.push_str("</");
-        self.out.push_str(if is_name(name) { name } else { ESCAPE });
+        self.out.push_str(name);
         self.out.push('>');
     }
 
@@ -165,28 +160,43 @@ impl Writer for Xml<'_> {
 
     fn extra(&mut self, name: &str, value: &Json) {
         match value {
-            Json::Object(members) => {
-                self.open(name);
-                document::write_members(members, self);
-                self.close(name);
+            scalar if name == "#text" && is_scalar(scalar) => {
+                self.text(name, &extra::scalar(scalar));
             }
+            // Repeated elements are a list; a list in a list has the positions as names.
             Json::Array(items) => {
                 for item in items {
-                    // Repeated elements are a list; a list in a list has the positions as names.
-                    match item {
+                    self.unknown(name, |xml| match item {
                         Json::Array(inner) => {
-                            self.open(name);
                             for (position, item) in inner.iter().enumerate() {
-                                self.extra(&position.to_string(), item);
+                                xml.extra(&position.to_string(), item);
                             }
-                            self.close(name);
                         }
-                        item => self.extra(name, item),
-                    }
+                        item => xml.content(item),
+                    });
                 }
             }
-            scalar if name == "#text" => self.text(name, &extra::scalar(scalar)),
-            scalar => self.element(name, &extra::scalar(scalar)),
+            value => self.unknown(name, |xml| xml.content(value)),
+        }
+    }
+}
+
+impl Xml<'_> {
+    /// Writes an element of any name.
+    fn unknown(&mut self, name: &str, content: impl FnOnce(&mut Self)) {
+        let element = if is_name(name) { name } else { ESCAPE };
+        self.open(element);
+        if element == ESCAPE {
+            self.push_attribute("name", |out| push_attribute_text(out, name));
+        }
+        content(self);
+        self.close(element);
+    }
+
+    fn content(&mut self, value: &Json) {
+        match value {
+            Json::Object(members) => document::write_members(members, self),
+            value => self.text("", &extra::scalar(value)),
         }
     }
 }

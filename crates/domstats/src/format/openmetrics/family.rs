@@ -98,29 +98,38 @@ fn push_in_base_unit(out: &mut String, unit: Unit, value: &Value<'_>) -> bool {
     };
     match unit {
         Unit::Nanoseconds => push_billionths(out, whole),
-        Unit::Kibibytes => push_integer(out, whole * 1024),
-        Unit::MebibytesPerSecond => push_integer(out, whole * 1_048_576),
+        Unit::Kibibytes => push_whole(out, whole * 1024),
+        Unit::MebibytesPerSecond => push_whole(out, whole * 1_048_576),
         Unit::None | Unit::Count | Unit::Seconds | Unit::Bytes | Unit::Joules | Unit::Farads => {
-            push_integer(out, whole);
+            push_whole(out, whole);
         }
     }
     true
 }
 
+fn push_whole(out: &mut String, number: i128) {
+    // 128 bits are for what overflows and what is negative: dividing them is slow.
+    match u64::try_from(number) {
+        Ok(number) => push_integer(out, number),
+        Err(_) => push_integer(out, number),
+    }
+}
+
 /// Appends a number divided by 10⁹, without rounding: `1.000000001`, `0.5`, `7`.
 fn push_billionths(out: &mut String, number: i128) {
-    const BILLION: u128 = 1_000_000_000;
+    const BILLION: u64 = 1_000_000_000;
     if number < 0 {
         out.push('-');
     }
-    let number = number.unsigned_abs();
+    // No type of a value is wider.
+    let number = u64::try_from(number.unsigned_abs()).unwrap_or(u64::MAX);
     push_integer(out, number / BILLION);
     let fraction = number % BILLION;
     if fraction > 0 {
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(fraction);
         out.push('.');
-        (digits.len()..9).for_each(|_| out.push('0'));
+        out.push_str(&"000000000"[digits.len()..]);
         out.push_str(digits.trim_end_matches('0'));
     }
 }

@@ -15,7 +15,7 @@
 mod family;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     io,
 };
 
@@ -87,10 +87,13 @@ impl Families {
     }
 }
 
+/// What tells domains of one name apart.
+type Identity = (Option<Uuid>, Option<u32>);
+
 /// What is said of a domain by its name: its labels, and whether that was said already.
 struct Names<'a> {
-    identities: HashMap<&'a str, HashSet<(Option<Uuid>, Option<u32>)>>,
-    written: HashSet<(&'a str, Option<Uuid>, Option<u32>)>,
+    identities: HashMap<&'a str, HashSet<Identity>>,
+    written: HashSet<(&'a str, Identity)>,
 }
 
 impl<'a> Names<'a> {
@@ -109,7 +112,10 @@ impl<'a> Names<'a> {
 
     /// Returns the labels of a domain, or `None` if it has its series already.
     fn labels(&mut self, domain: &'a DomainInfo) -> Option<String> {
-        if !self.written.insert((&domain.name, domain.uuid, domain.id)) {
+        if !self
+            .written
+            .insert((&domain.name, (domain.uuid, domain.id)))
+        {
             return None;
         }
         let mut labels = String::new();
@@ -180,14 +186,13 @@ impl Own {
         families.push(self.info, &info, 1);
         let reasons = stats.missing.iter().map(|group| &group.missing.reason);
         self.push_status(reasons.collect(), labels, families);
-        for (position, group) in stats.missing.iter().enumerate() {
-            let is_same = |other: &&_| *other == group;
-            if stats.missing[..position].iter().find(is_same).is_none() {
-                let mut labels = labels.to_owned();
-                push_label(&mut labels, "group", &group.group);
-                push_label(&mut labels, "reason", group.missing.reason.word());
-                families.push(self.missing, &labels, 1);
-            }
+        let groups = stats.missing.iter();
+        let groups = groups.map(|group| (group.group.as_str(), group.missing.reason.word()));
+        for (group, reason) in groups.collect::<BTreeSet<_>>() {
+            let mut labels = labels.to_owned();
+            push_label(&mut labels, "group", group);
+            push_label(&mut labels, "reason", reason);
+            families.push(self.missing, &labels, 1);
         }
         // The names under which exporters that do not use the bulk call have the same numbers.
         let balloon = stats.balloon.as_ref();

@@ -49,7 +49,7 @@ fn rows_that_share_a_wrapper_are_neighbours() {
                 let rows = paths.iter().enumerate();
                 let mut sharing = rows.filter(|(_, path)| path.starts_with(wrapper));
                 let (first, _) = sharing.next().unwrap();
-                let last = sharing.last().map_or(first, |(last, _)| last);
+                let last = sharing.next_back().map_or(first, |(last, _)| last);
                 for path in &paths[first..=last] {
                     assert!(
                         path.starts_with(wrapper),
