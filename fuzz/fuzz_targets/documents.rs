@@ -1,16 +1,25 @@
-//! Documents from anywhere: never a panic, and what was read can be written and read again.
+//! Documents from anywhere: never a panic, and what was written once is read without loss.
 #![no_main]
 
-use domstats::StatsReport;
+use domstats::{Result, StatsReport};
 use libfuzzer_sys::fuzz_target;
+
+/// The first writing may change a report: characters that XML cannot carry are replaced.
+fn settles(
+    report: &StatsReport,
+    write: fn(&StatsReport) -> String,
+    read: fn(&str) -> Result<StatsReport>,
+) {
+    let written = read(&write(report)).expect("our own document is read");
+    let again = read(&write(&written)).expect("our own document is read");
+    assert_eq!(again, written);
+}
 
 fuzz_target!(|text: &str| {
     if let Ok(report) = StatsReport::from_xml(text) {
-        let again = StatsReport::from_xml(&report.to_xml()).expect("our own document is read");
-        assert_eq!(again.to_xml(), report.to_xml());
+        settles(&report, StatsReport::to_xml, StatsReport::from_xml);
     }
     if let Ok(report) = StatsReport::from_json(text) {
-        let again = StatsReport::from_json(&report.to_json()).expect("our own document is read");
-        assert_eq!(again.to_json(), report.to_json());
+        settles(&report, StatsReport::to_json, StatsReport::from_json);
     }
 });
