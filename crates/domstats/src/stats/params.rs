@@ -8,22 +8,29 @@ use super::{
 };
 use crate::report::DomainStats;
 
-/// The flat key of the value at hand, kept up to date along a walk.
+/// Visits every value of a domain with its flat key, in two parts: the words up to its section,
+/// with a dot at the end, and its own.
 ///
-/// Prefixes are built once per item, not per value: the keys of a section share them.
-#[derive(Debug, Default)]
-pub(crate) struct FlatKey {
-    prefix: String,
-    lengths: Vec<usize>,
+/// In two parts, because the values of a section share the first: it is built once for them.
+pub(crate) fn for_each_param(domain: &DomainStats, each: impl FnMut(&str, &str, Value<'_>)) {
+    let mut flat = Flat {
+        prefix: String::new(),
+        lengths: Vec::new(),
+        each,
+    };
+    walk(domain, &mut flat);
+    flat.extra(&domain.extra);
 }
 
-impl FlatKey {
-    /// Returns the words up to the section at hand, with a dot at the end.
-    pub(crate) fn prefix(&self) -> &str {
-        &self.prefix
-    }
+struct Flat<F> {
+    prefix: String,
+    /// The lengths of the prefix in the sections around the one at hand.
+    lengths: Vec<usize>,
+    each: F,
+}
 
-    pub(crate) fn enter(&mut self, path: &str, key: Option<Key<'_>>) {
+impl<F> Flat<F> {
+    fn enter(&mut self, path: &str, key: Option<Key<'_>>) {
         self.lengths.push(self.prefix.len());
         if !path.is_empty() {
             self.prefix.push_str(path);
@@ -42,8 +49,37 @@ impl FlatKey {
         }
     }
 
-    pub(crate) fn leave(&mut self) {
+    fn leave(&mut self) {
         self.prefix.truncate(self.lengths.pop().unwrap_or(0));
+    }
+}
+
+impl<F: FnMut(&str, &str, Value<'_>)> Visitor for Flat<F> {
+    fn enter_group(&mut self, group: &'static Group, _: &dyn Section) {
+        self.enter(group.flat, None);
+    }
+    fn leave_group(&mut self, _: &'static Group) {
+        self.leave();
+    }
+    fn enter_item(&mut self, list: &'static ListRow, key: Key<'_>, _: usize, _: &dyn Section) {
+        self.enter(list.path, Some(key));
+    }
+    fn leave_item(&mut self, _: &'static ListRow) {
+        self.leave();
+    }
+    fn enter_part(&mut self, part: &'static PartRow, _: &dyn Section) {
+        self.enter(part.path, None);
+    }
+    fn leave_part(&mut self, _: &'static PartRow) {
+        self.leave();
+    }
+    fn value(&mut self, field: &'static Field, value: Value<'_>) {
+        (self.each)(&self.prefix, field.path, value);
+    }
+    fn extra(&mut self, extra: &Extra) {
+        for (name, value) in extra.params() {
+            (self.each)(&self.prefix, &name, value);
+        }
     }
 }
 
@@ -61,10 +97,11 @@ impl DomainStats {
     #[must_use]
     #[doc(alias = "virTypedParameter")]
     pub fn params(&self) -> Vec<(String, Value<'static>)> {
-        let mut collect = Collect::default();
-        walk(self, &mut collect);
-        collect.section_extra(&self.extra);
-        collect.params
+        let mut params = Vec::new();
+        for_each_param(self, |prefix, name, value| {
+            params.push((format!("{prefix}{name}"), value.into_owned()));
+        });
+        params
     }
 
     /// Sets a value by its flat key, the other way of [`params`](Self::params). What no row
@@ -154,51 +191,5 @@ fn key_of<'a>(list: &ListRow, word: &'a str, rest: &str) -> Option<Key<'a>> {
             .iter()
             .any(|row| matches!(row, Row::Field(field) if field.path == rest))
             .then_some(Key::Name(word)),
-    }
-}
-
-#[derive(Default)]
-struct Collect {
-    key: FlatKey,
-    params: Vec<(String, Value<'static>)>,
-}
-
-impl Collect {
-    fn push(&mut self, name: &str, value: Value<'_>) {
-        self.params
-            .push((format!("{}{name}", self.key.prefix()), value.into_owned()));
-    }
-
-    fn section_extra(&mut self, extra: &Extra) {
-        for (name, value) in extra.params() {
-            self.push(&name, value);
-        }
-    }
-}
-
-impl Visitor for Collect {
-    fn enter_group(&mut self, group: &'static Group, _: &dyn Section) {
-        self.key.enter(group.flat, None);
-    }
-    fn leave_group(&mut self, _: &'static Group) {
-        self.key.leave();
-    }
-    fn enter_item(&mut self, list: &'static ListRow, key: Key<'_>, _: usize, _: &dyn Section) {
-        self.key.enter(list.path, Some(key));
-    }
-    fn leave_item(&mut self, _: &'static ListRow) {
-        self.key.leave();
-    }
-    fn enter_part(&mut self, part: &'static PartRow, _: &dyn Section) {
-        self.key.enter(part.path, None);
-    }
-    fn leave_part(&mut self, _: &'static PartRow) {
-        self.key.leave();
-    }
-    fn value(&mut self, field: &'static Field, value: Value<'_>) {
-        self.push(field.path, value);
-    }
-    fn extra(&mut self, extra: &Extra) {
-        self.section_extra(extra);
     }
 }
