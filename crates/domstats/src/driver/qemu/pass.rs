@@ -227,7 +227,7 @@ impl<'a> Conversation<'a> {
             return;
         };
         let is_mute = self.monitor().is_some_and(|monitor| !monitor.is_greeted());
-        if is_mute && proc.has_client(pid, &socket.bound) {
+        if is_mute && proc.keeps_waiting(pid, &socket.bound) {
             let missing = Missing::new(
                 MissingReason::Busy,
                 format!("another client uses the monitor {}", socket.path.display()),
