@@ -117,6 +117,12 @@ impl Monitor {
         !self.greeted || !self.owed.is_empty()
     }
 
+    /// Returns whether the monitor has begun and owes nothing to earlier calls: it works, however
+    /// slowly.
+    pub(crate) fn is_working(&self) -> bool {
+        self.greeted && self.owed.iter().all(|owed| matches!(owed, Owed::Answer(_)))
+    }
+
     /// Puts questions, all in one write, as soon as the monitor has greeted.
     pub(crate) fn ask(&mut self, queries: &[Query]) {
         if self.greeted {

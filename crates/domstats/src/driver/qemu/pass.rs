@@ -145,7 +145,10 @@ impl<'a> Conversation<'a> {
                 monitor.ask(&self.queries);
                 self.asked = true;
             }
-            match monitor.advance(&mut self.replies) {
+            let progress = monitor.advance(&mut self.replies);
+            // It answers again, and may have all the time that there is.
+            lease.stuck &= !monitor.is_working();
+            match progress {
                 Ok(Progress::Waiting) => return,
                 Ok(Progress::Done) if !self.asked => {}
                 Ok(Progress::Done) => match self.follow_up() {
