@@ -1,0 +1,78 @@
+//! A report against the oracle.
+
+use domstats::{DomainStats, Value as Ours};
+use serde_json::Value;
+
+use crate::{oracle::Params, procfs::TICK};
+
+/// Returns the statistics of a record by their flat keys, as the oracle has them.
+#[must_use]
+pub fn params(record: &DomainStats) -> Params {
+    let json = |value: &Ours<'_>| match value {
+        Ours::Int(number) | Ours::Word { code: number, .. } => (*number).into(),
+        Ours::UInt(number) => (*number).into(),
+        Ours::LLong(number) => (*number).into(),
+        Ours::ULLong(number) => (*number).into(),
+        Ours::Double(number) => (*number).into(),
+        Ours::Boolean(truth) => (*truth).into(),
+        Ours::String(text) => text.as_ref().into(),
+        other => panic!("the tests know no values such as {other:?}"),
+    };
+    let params = record.params();
+    params
+        .iter()
+        .map(|(key, value)| (key.clone(), json(value)))
+        .collect()
+}
+
+/// Returns a line for every key that `ours` lacks, has in excess, or whose value was not one that
+/// the guest had between the two readings of the oracle.
+#[must_use]
+pub fn differences(before: &Params, ours: &Params, after: &Params) -> Vec<String> {
+    let mut lines = wrong_values(before, ours, after);
+    let excess = ours.keys().filter(|key| !before.contains_key(*key));
+    lines.extend(excess.map(|key| format!("{key}: in excess")));
+    lines
+}
+
+/// Like [`differences`], where `ours` may have more keys.
+#[must_use]
+pub fn wrong_values(before: &Params, ours: &Params, after: &Params) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (key, low) in before {
+        let Some(high) = after.get(key) else {
+            lines.push(format!("{key}: vanished from the oracle"));
+            continue;
+        };
+        match ours.get(key) {
+            None => lines.push(format!("{key}: lacking, should be {low}")),
+            Some(value) if !between(key, low, value, high) => {
+                lines.push(format!("{key}: {value} is not between {low} and {high}"));
+            }
+            Some(_) => {}
+        }
+    }
+    lines
+}
+
+fn between(key: &str, low: &Value, value: &Value, high: &Value) -> bool {
+    let (Some(low), Some(value), Some(high)) = (low.as_i64(), value.as_i64(), high.as_i64()) else {
+        return low == value || high == value;
+    };
+    let slack = slack(key);
+    (low.min(high) - slack..=low.max(high) + slack).contains(&value)
+}
+
+/// How far two right readings of a value at the same moment can lie apart.
+fn slack(key: &str) -> i64 {
+    let tick = i64::try_from(TICK.as_nanos()).unwrap();
+    match key {
+        // Counted in ticks by one reader; total, user and system are each rounded.
+        "cpu.time" | "cpu.user" | "cpu.system" => 2 * tick,
+        // The kernel keeps a part of it per CPU, not summed up.
+        "balloon.rss" => 1024,
+        // Starts again with every access to the disk: it need not lie between two readings.
+        key if key.ends_with("idle_time") => 1_000_000_000,
+        _ => 0,
+    }
+}

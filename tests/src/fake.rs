@@ -1,0 +1,258 @@
+//! A QEMU whose monitor misbehaves, in ways that a real one cannot be made to show.
+//!
+//! It is a process of its own, named and called like a QEMU, so that it is found like one:
+//! `fake-qemu` of this package, started under the name `qemu-system-x86_64`.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    process::Child,
+    str::FromStr,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::lab::lab;
+
+/// The environment variable by which the process learns its fault.
+const FAULT: &str = "FAKE_QEMU_FAULT";
+
+/// How a fake monitor behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Like QEMU.
+    None,
+    /// Accepts a client and says nothing.
+    Mute,
+    /// Greets like another protocol.
+    WrongGreeting,
+    /// Sends half of its greeting.
+    HalfGreeting,
+    /// Sends half of an answer, then nothing.
+    HalfAnswer,
+    /// Sends half of an answer, then closes.
+    HalfAnswerAndClose,
+    /// Answers with bytes that are not JSON.
+    Garbage,
+    /// Answers with brackets in brackets in brackets.
+    Nested,
+    /// Answers with a line of 100 MB.
+    LongLine,
+    /// Sends events without an end, and no answer.
+    EventStorm,
+    /// Answers well, with an event before each answer.
+    Events,
+    /// Answers every question with a number.
+    WrongType,
+    /// Answers, but every answer takes so many milliseconds.
+    Slow(u64),
+    /// Like an older QEMU that lacks a command.
+    Lacks(String),
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (word, rest) = text.split_once(':').unwrap_or((text, ""));
+        let unknown = || format!("no fault {text}");
+        Ok(match word {
+            "none" => Self::None,
+            "mute" => Self::Mute,
+            "wrong-greeting" => Self::WrongGreeting,
+            "half-greeting" => Self::HalfGreeting,
+            "half-answer" => Self::HalfAnswer,
+            "half-answer-and-close" => Self::HalfAnswerAndClose,
+            "garbage" => Self::Garbage,
+            "nested" => Self::Nested,
+            "long-line" => Self::LongLine,
+            "event-storm" => Self::EventStorm,
+            "events" => Self::Events,
+            "wrong-type" => Self::WrongType,
+            "slow" => Self::Slow(rest.parse().map_err(|_| unknown())?),
+            "lacks" => Self::Lacks(rest.to_owned()),
+            _ => return Err(unknown()),
+        })
+    }
+}
+
+/// A running fake. Killed when dropped.
+#[derive(Debug)]
+pub struct Fake {
+    /// Its domain's name.
+    pub name: String,
+    /// Its process.
+    pub pid: u32,
+    /// The socket of its monitor.
+    pub monitor: PathBuf,
+    process: Child,
+}
+
+impl Fake {
+    /// Starts a fake: `program` is the path of `fake-qemu`, `fault` a word such as `garbage`,
+    /// `slow:300` or `lacks:query-dirty-rate`.
+    ///
+    /// Tests find the program as `env!("CARGO_BIN_EXE_fake-qemu")`.
+    #[must_use]
+    pub fn start(program: &str, fault: &str) -> Self {
+        fault.parse::<Fault>().unwrap();
+        let name = lab().name("fake");
+        let dir = lab().path(&name);
+        fs::create_dir_all(&dir).unwrap();
+        let disguise = dir.join("qemu-system-x86_64");
+        fs::copy(program, &disguise).unwrap();
+        let monitor = dir.join("qmp");
+        let listener = format!("unix:{},server=on,wait=off", monitor.display());
+        let process = lab()
+            .command_at(&disguise)
+            .args(["-name", &format!("guest={name}"), "-m", "16", "-smp", "1"])
+            .args(["-qmp", &listener])
+            .env(FAULT, fault)
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !monitor.exists() {
+            assert!(Instant::now() < deadline, "fake {name} did not start");
+            thread::sleep(Duration::from_millis(5));
+        }
+        Self {
+            name,
+            pid: process.id(),
+            monitor,
+            process,
+        }
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The life of the process: listens where `-qmp` says and serves one client after another.
+///
+/// # Errors
+///
+/// If its arguments or environment are not those of [`Fake::start`], or it cannot listen.
+pub fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let fault: Fault = std::env::var(FAULT)?.parse()?;
+    let monitor = std::env::args()
+        .find_map(|word| Some(word.strip_prefix("unix:")?.split(',').next()?.to_owned()))
+        .ok_or("no -qmp unix:PATH")?;
+    let listener = UnixListener::bind(Path::new(&monitor))?;
+    for stream in listener.incoming() {
+        // The client may leave at any moment; that is its right.
+        let _ = serve(&stream?, &fault);
+    }
+    Ok(())
+}
+
+const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": "fake"}, "capabilities": ["oob"]}}"#;
+const EVENT: &str = r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RTC_CHANGE", "data": {"offset": 0, "qom-path": "/machine/rtc"}}"#;
+
+fn serve(stream: &UnixStream, fault: &Fault) -> io::Result<()> {
+    let mut out = stream;
+    match fault {
+        Fault::Mute => return wait_for_end(stream),
+        Fault::WrongGreeting => out.write_all(b"220 mail.example.org ESMTP\r\n")?,
+        Fault::HalfGreeting => {
+            out.write_all(&GREETING.as_bytes()[..40])?;
+            return wait_for_end(stream);
+        }
+        _ => write!(out, "{GREETING}\r\n")?,
+    }
+    // Commands need no line ends between them.
+    for command in serde_json::Deserializer::from_reader(stream).into_iter::<Value>() {
+        let command = command?;
+        let word = command["execute"].as_str().unwrap_or_default();
+        if word == "qmp_capabilities" {
+            out.write_all(b"{\"return\": {}}\r\n")?;
+        } else {
+            misbehave(stream, fault, &answer(word, fault))?;
+        }
+    }
+    Ok(())
+}
+
+fn misbehave(stream: &UnixStream, fault: &Fault, answer: &str) -> io::Result<()> {
+    let mut out = stream;
+    let half = &answer.as_bytes()[..answer.len() / 2];
+    match fault {
+        Fault::HalfAnswer => {
+            out.write_all(half)?;
+            wait_for_end(stream)
+        }
+        Fault::HalfAnswerAndClose => {
+            out.write_all(half)?;
+            Err(io::ErrorKind::ConnectionAborted.into())
+        }
+        Fault::Garbage => out.write_all(b"\x00\xff\xfe{]}, \"return\": \x07\r\n"),
+        Fault::Nested => {
+            write!(out, "{{\"return\": {}", "[".repeat(100_000))?;
+            write!(out, "{}}}\r\n", "]".repeat(100_000))
+        }
+        Fault::LongLine => {
+            out.write_all(b"{\"return\": \"")?;
+            let part = vec![b'x'; 1_000_000];
+            for _ in 0..100 {
+                out.write_all(&part)?;
+            }
+            out.write_all(b"\"}\r\n")
+        }
+        Fault::EventStorm => loop {
+            write!(out, "{EVENT}\r\n")?;
+        },
+        Fault::Events => write!(out, "{EVENT}\r\n{answer}\r\n"),
+        Fault::WrongType => out.write_all(b"{\"return\": 7}\r\n"),
+        Fault::Slow(milliseconds) => {
+            thread::sleep(Duration::from_millis(*milliseconds));
+            write!(out, "{answer}\r\n")
+        }
+        _ => write!(out, "{answer}\r\n"),
+    }
+}
+
+/// Reads, and says nothing, until the client leaves.
+fn wait_for_end(mut stream: &UnixStream) -> io::Result<()> {
+    let mut rest = [0; 4096];
+    while stream.read(&mut rest)? > 0 {}
+    Ok(())
+}
+
+/// Returns what a paused QEMU without devices answers.
+fn answer(command: &str, fault: &Fault) -> String {
+    let lacking = matches!(fault, Fault::Lacks(lacking) if lacking == command);
+    let value = match command {
+        _ if lacking => Value::Null,
+        "query-status" => json!({"status": "paused", "singlestep": false, "running": false}),
+        "query-cpus-fast" => json!([{
+            "thread-id": std::process::id(), "cpu-index": 0, "target": "x86_64",
+            "qom-path": "/machine/unattached/device[0]",
+            "props": {"core-id": 0, "thread-id": 0, "socket-id": 0},
+        }]),
+        "query-memory-size-summary" => json!({"base-memory": 16 << 20, "plugged-memory": 0}),
+        "query-balloon" => json!({"actual": 16 << 20}),
+        "query-blockstats"
+        | "query-named-block-nodes"
+        | "query-iothreads"
+        | "query-block"
+        | "query-stats"
+        | "query-stats-schemas" => json!([]),
+        "query-dirty-rate" => json!({
+            "status": "unstarted", "sample-pages": 512, "start-time": 0, "calc-time": 0,
+            "mode": "page-sampling",
+        }),
+        _ => Value::Null,
+    };
+    if value.is_null() {
+        let text = format!("The command {command} has not been found");
+        return json!({"error": {"class": "CommandNotFound", "desc": text}}).to_string();
+    }
+    json!({ "return": value }).to_string()
+}

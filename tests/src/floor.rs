@@ -1,0 +1,90 @@
+//! The floor: the least work with which every monitor can be asked the library's questions.
+//!
+//! Connections are kept, out-of-band is negotiated (it saves QEMU a wake-up for every command),
+//! the questions are one write of minimal JSON, one poll loop waits for all guests, and of the
+//! answers nothing is read but their number.
+
+use std::{
+    io::{self, Read, Write},
+    os::unix::net::UnixStream,
+    path::PathBuf,
+};
+
+use rustix::event::{PollFd, PollFlags, poll};
+
+/// The questions of one pass.
+pub const QUESTIONS: &str = concat!(
+    r#"{"execute":"query-status"}"#,
+    r#"{"execute":"query-balloon"}"#,
+    r#"{"execute":"qom-get","arguments":{"path":"/machine/peripheral/balloon0","property":"guest-stats"}}"#,
+    r#"{"execute":"query-cpus-fast"}"#,
+    r#"{"execute":"query-blockstats"}"#,
+    r#"{"execute":"query-named-block-nodes","arguments":{"flat":true}}"#,
+    r#"{"execute":"query-iothreads"}"#,
+    r#"{"execute":"query-dirty-rate"}"#,
+);
+
+/// Monitors, connected.
+#[derive(Debug)]
+pub struct Floor {
+    streams: Vec<UnixStream>,
+    buffer: Vec<u8>,
+}
+
+impl Floor {
+    /// Connects to monitors.
+    ///
+    /// # Errors
+    ///
+    /// If one of them does not answer.
+    pub fn connect(monitors: impl IntoIterator<Item = PathBuf>) -> io::Result<Self> {
+        let mut floor = Self {
+            streams: monitors
+                .into_iter()
+                .map(UnixStream::connect)
+                .collect::<io::Result<_>>()?,
+            buffer: vec![0; 1 << 16],
+        };
+        // The greeting, and the answer.
+        let enable = r#"{"execute":"qmp_capabilities","arguments":{"enable":["oob"]}}"#;
+        floor.ask(enable, 2)?;
+        Ok(floor)
+    }
+
+    /// Asks every monitor every question.
+    ///
+    /// # Errors
+    ///
+    /// If a connection fails.
+    pub fn pass(&mut self) -> io::Result<()> {
+        self.ask(QUESTIONS, QUESTIONS.matches("execute").count())
+    }
+
+    fn ask(&mut self, text: &str, answers: usize) -> io::Result<()> {
+        for mut stream in &self.streams {
+            stream.write_all(text.as_bytes())?;
+        }
+        let mut owed: Vec<_> = self
+            .streams
+            .iter()
+            .map(|stream| (stream, answers))
+            .collect();
+        while !owed.is_empty() {
+            let mut polled: Vec<_> = owed
+                .iter()
+                .map(|(stream, _)| PollFd::new(*stream, PollFlags::IN))
+                .collect();
+            poll(&mut polled, None)?;
+            let ready: Vec<_> = polled.iter().map(|one| !one.revents().is_empty()).collect();
+            for ((stream, owed), ready) in owed.iter_mut().zip(ready) {
+                if ready {
+                    let length = stream.read(&mut self.buffer)?;
+                    let lines = self.buffer[..length].iter().filter(|byte| **byte == b'\n');
+                    *owed = owed.saturating_sub(lines.count());
+                }
+            }
+            owed.retain(|(_, owed)| *owed > 0);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,438 @@
+//! QEMU guests, booted as a user would by hand.
+
+use std::{
+    ffi::OsString,
+    fs::{self, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::{fs::OpenOptionsExt, net::UnixStream},
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    sync::Mutex,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::{
+    image,
+    lab::{NOBODY, lab},
+    qmp::Qmp,
+};
+
+/// What a guest shall be. The default is paused, with one vCPU, 16 MiB, and a monitor.
+///
+/// ```text
+/// -qmp unix:NAME.qmp     the monitor that the library finds on the command line
+/// NAME.side              a second one for the test, from a config file: the library cannot see it
+/// ```
+#[derive(Debug, Clone)]
+pub struct Spec {
+    name: String,
+    running: bool,
+    machine: &'static str,
+    vcpus: [u32; 2],
+    raw_disks: u32,
+    overlay_disks: u32,
+    taps: u32,
+    user_nics: u32,
+    iothreads: u32,
+    balloon: bool,
+    chardev: bool,
+    monitor: bool,
+    nobody: bool,
+}
+
+impl Spec {
+    /// Returns a guest whose name begins with the label and is unique on this host.
+    #[must_use]
+    pub fn new(label: &str) -> Self {
+        Self {
+            name: lab().name(label),
+            running: false,
+            machine: "pc",
+            vcpus: [1, 1],
+            raw_disks: 0,
+            overlay_disks: 0,
+            taps: 0,
+            user_nics: 0,
+            iothreads: 0,
+            balloon: false,
+            chardev: false,
+            monitor: true,
+            nobody: false,
+        }
+    }
+
+    /// Runs the boot sector, which works the first disk.
+    #[must_use]
+    pub fn running(mut self) -> Self {
+        self.running = true;
+        self
+    }
+
+    /// Uses another machine type than `pc`.
+    #[must_use]
+    pub fn machine(mut self, machine: &'static str) -> Self {
+        self.machine = machine;
+        self
+    }
+
+    /// Plugs in so many vCPUs, of so many that can be.
+    #[must_use]
+    pub fn vcpus(mut self, current: u32, maximum: u32) -> Self {
+        self.vcpus = [current, maximum];
+        self
+    }
+
+    /// Adds raw disks.
+    #[must_use]
+    pub fn raw_disks(mut self, count: u32) -> Self {
+        self.raw_disks = count;
+        self
+    }
+
+    /// Adds qcow2 disks, each above a raw image.
+    #[must_use]
+    pub fn overlay_disks(mut self, count: u32) -> Self {
+        self.overlay_disks = count;
+        self
+    }
+
+    /// Adds NICs with a tap on the host.
+    #[must_use]
+    pub fn taps(mut self, count: u32) -> Self {
+        self.taps = count;
+        self
+    }
+
+    /// Adds NICs without a network device on the host.
+    #[must_use]
+    pub fn user_nics(mut self, count: u32) -> Self {
+        self.user_nics = count;
+        self
+    }
+
+    /// Adds iothreads, with libvirt's names.
+    #[must_use]
+    pub fn iothreads(mut self, count: u32) -> Self {
+        self.iothreads = count;
+        self
+    }
+
+    /// Adds a balloon.
+    #[must_use]
+    pub fn balloon(mut self) -> Self {
+        self.balloon = true;
+        self
+    }
+
+    /// Declares the monitor by `-chardev` and `-mon` in place of `-qmp`.
+    #[must_use]
+    pub fn monitor_by_chardev(mut self) -> Self {
+        self.chardev = true;
+        self
+    }
+
+    /// Has no monitor that can be found.
+    #[must_use]
+    pub fn without_monitor(mut self) -> Self {
+        self.monitor = false;
+        self
+    }
+
+    /// Runs as the user `nobody`.
+    #[must_use]
+    pub fn as_nobody(mut self) -> Self {
+        self.nobody = true;
+        self
+    }
+
+    /// Everything that a guest can have.
+    #[must_use]
+    pub fn full(label: &str) -> Self {
+        Self::new(label)
+            .vcpus(2, 4)
+            .raw_disks(1)
+            .overlay_disks(1)
+            .taps(1)
+            .user_nics(1)
+            .iothreads(2)
+            .balloon()
+    }
+
+    /// Boots the guest, and returns when its monitor answers.
+    #[must_use]
+    pub fn boot(self) -> Guest {
+        let mut guests = boot_all([self]);
+        guests.remove(0)
+    }
+
+    fn start(self) -> Guest {
+        let dir = if self.nobody {
+            lab().directory_of_nobody(&self.name)
+        } else {
+            let dir = lab().path(&self.name);
+            fs::create_dir_all(&dir).unwrap();
+            dir
+        };
+        let taps: Vec<_> = (0..self.taps).map(|_| lab().tap_name()).collect();
+        let uuid = format!(
+            "{:08x}-0000-4000-8000-{:012x}",
+            std::process::id(),
+            lab().number()
+        );
+        let log = dir.join("log");
+        let mut command = self.command();
+        command
+            .args(self.arguments(&dir, &uuid, &taps))
+            .stdout(fs::File::create(&log).unwrap())
+            .stderr(fs::File::options().append(true).open(&log).unwrap());
+        let process = command.spawn().unwrap();
+        Guest {
+            pid: process.id(),
+            process: Mutex::new(process),
+            uuid,
+            taps,
+            monitor: dir.join("qmp"),
+            side: dir.join("side"),
+            dir,
+            spec: self,
+        }
+    }
+
+    fn command(&self) -> Command {
+        const QEMU: &str = "qemu-system-x86_64";
+        if self.nobody {
+            lab().command_as_nobody(&crate::tools::tool(QEMU))
+        } else {
+            lab().command(QEMU)
+        }
+    }
+
+    fn arguments(&self, dir: &Path, uuid: &str, taps: &[String]) -> Vec<OsString> {
+        let [current, maximum] = self.vcpus;
+        let mut all: Vec<OsString> = Vec::new();
+        let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
+        add(&["-name", &format!("guest={},debug-threads=on", self.name)]);
+        add(&["-uuid", uuid, "-accel", "tcg", "-machine", self.machine]);
+        add(&["-nodefaults", "-display", "none", "-m", "16"]);
+        add(&["-smp", &format!("{current},maxcpus={maximum}")]);
+        if !self.running {
+            add(&["-S"]);
+        }
+        let socket = |name| format!("unix:{},server=on,wait=off", dir.join(name).display());
+        if self.monitor && self.chardev {
+            let path = dir.join("qmp");
+            add(&[
+                "-chardev",
+                &format!("socket,id=mon0,path={},server=on,wait=off", path.display()),
+                "-mon",
+                "chardev=mon0,mode=control",
+            ]);
+        } else if self.monitor {
+            add(&["-qmp", &socket("qmp")]);
+        }
+        add(&["-readconfig", &side_monitor(dir)]);
+        for number in 1..=self.iothreads {
+            add(&["-object", &format!("iothread,id=iothread{number}")]);
+        }
+        for number in 0..self.raw_disks + self.overlay_disks {
+            let (path, format) = self.image(dir, number);
+            if self.nobody {
+                std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
+            let path = path.display();
+            let file = format!("driver=file,node-name=file{number},filename={path}");
+            let node = format!("driver={format},node-name=node{number},file=file{number}");
+            add(&["-blockdev", &file, "-blockdev", &node]);
+            let mut device = format!("virtio-blk-pci,id=disk{number},drive=node{number}");
+            if number == 0 {
+                device.push_str(",bootindex=0");
+                if self.iothreads > 0 {
+                    device.push_str(",iothread=iothread1");
+                }
+            }
+            add(&["-device", &device]);
+        }
+        for (number, tap) in taps.iter().enumerate() {
+            let netdev = format!("tap,id=tap{number},ifname={tap},script=no,downscript=no");
+            let device = format!("virtio-net-pci,id=nic{number},netdev=tap{number},romfile=");
+            add(&["-netdev", &netdev, "-device", &device]);
+        }
+        for number in 0..self.user_nics {
+            let netdev = format!("user,id=user{number}");
+            let device = format!("virtio-net-pci,id=usernic{number},netdev=user{number},romfile=");
+            add(&["-netdev", &netdev, "-device", &device]);
+        }
+        if self.balloon {
+            add(&["-device", "virtio-balloon-pci,id=balloon0"]);
+        }
+        all
+    }
+
+    /// Makes the image of a disk; the raw ones come first.
+    fn image(&self, dir: &Path, number: u32) -> (PathBuf, &'static str) {
+        if number < self.raw_disks {
+            return (image::raw(dir, &format!("disk{number}")), "raw");
+        }
+        let base = image::raw(dir, &format!("base{number}"));
+        let name = format!("disk{number}");
+        (image::qcow2_above(&base, "raw", dir, &name), "qcow2")
+    }
+}
+
+/// Writes the config file of the test's own monitor, and returns its path.
+fn side_monitor(dir: &Path) -> String {
+    let path = dir.join("side.cfg");
+    let socket = dir.join("side");
+    let text = format!(
+        "[chardev \"side\"]\n  backend = \"socket\"\n  path = \"{}\"\n  server = \"on\"\n  wait = \"off\"\n\
+         [mon \"side\"]\n  chardev = \"side\"\n  mode = \"control\"\n",
+        socket.display()
+    );
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+/// Boots guests, all at once, and returns when every monitor answers.
+#[must_use]
+pub fn boot_all(specs: impl IntoIterator<Item = Spec>) -> Vec<Guest> {
+    let guests: Vec<_> = specs.into_iter().map(Spec::start).collect();
+    for guest in &guests {
+        guest.wait_until_up();
+    }
+    guests
+}
+
+/// `O_NONBLOCK`: opening a pipe does not wait for its other end.
+const NONBLOCK: i32 = 0o4000;
+
+/// A QEMU process. Killed when dropped.
+#[derive(Debug)]
+pub struct Guest {
+    /// Its process.
+    pub pid: u32,
+    /// Its UUID.
+    pub uuid: String,
+    /// The host's network devices of its NICs.
+    pub taps: Vec<String>,
+    /// The socket of the monitor that the library uses.
+    pub monitor: PathBuf,
+    /// Where its images and sockets are.
+    pub dir: PathBuf,
+    side: PathBuf,
+    spec: Spec,
+    process: Mutex<Child>,
+}
+
+impl Guest {
+    /// Returns its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Returns the number of vCPUs that can be plugged in.
+    #[must_use]
+    pub fn maximum_vcpus(&self) -> u32 {
+        self.spec.vcpus[1]
+    }
+
+    /// Returns the number of NICs that it was started with.
+    #[must_use]
+    pub fn nics(&self) -> u32 {
+        self.spec.taps + self.spec.user_nics
+    }
+
+    /// Connects to the test's own monitor.
+    #[must_use]
+    pub fn side(&self) -> Qmp {
+        Qmp::connect(&self.side).unwrap()
+    }
+
+    /// Stops the process: nothing in it runs any more, monitors included.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        // The signal is delivered when every thread has stopped.
+        let status = format!("/proc/{}/stat", self.pid);
+        while !fs::read_to_string(&status).unwrap().contains(") T ") {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Lets the process go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Makes the process wait in its main loop, monitors included, as it does for storage that
+    /// does not answer: it opens a pipe that nobody reads. The kernel sees nothing unusual.
+    #[must_use]
+    pub fn wedge(&self) -> Wedge {
+        let pipe = self.dir.join(format!("pipe-{}", lab().number()));
+        lab().run(lab().command("mkfifo").arg(&pipe));
+        let mut side = UnixStream::connect(&self.side).unwrap();
+        let command = json!({
+            "execute": "pmemsave",
+            "arguments": { "val": 0, "size": 4096, "filename": pipe },
+        });
+        write!(side, "{{\"execute\":\"qmp_capabilities\"}}{command}").unwrap();
+        side.set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        // Greeting and capabilities are answered, then nothing more.
+        while side.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {}
+        Wedge { pipe, _side: side }
+    }
+
+    /// Kills the process, and returns when it is gone.
+    pub fn kill(&self) {
+        let mut process = self.process.lock().unwrap();
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.pid).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    fn wait_until_up(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Qmp::connect(&self.side).is_err() {
+            let ended = self.process.lock().unwrap().try_wait().unwrap();
+            if ended.is_some() || Instant::now() > deadline {
+                let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+                panic!("guest {} did not start: {log}", self.name());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// What a wedged guest waits for; it goes on when this is dropped.
+#[derive(Debug)]
+pub struct Wedge {
+    pipe: PathBuf,
+    /// The connection stays open: QEMU writes its answer there.
+    _side: UnixStream,
+}
+
+impl Drop for Wedge {
+    fn drop(&mut self) {
+        // Opens at once: the writer is waiting. Unless the guest was killed meanwhile.
+        let options = OpenOptions::new().read(true).custom_flags(NONBLOCK).clone();
+        if let Ok(mut reader) = options.open(&self.pipe) {
+            thread::sleep(Duration::from_millis(20));
+            let _ = io::copy(&mut reader, &mut io::sink());
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}

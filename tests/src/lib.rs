@@ -1,0 +1,32 @@
+//! The test kit: real virtual machines in a second, and plain readers to compare with.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`lab`] | a directory and a process group that vanish with the test program, however it ends |
+//! | [`guest`] | QEMU guests: paused ones, and ones that run a boot sector which works its disk |
+//! | [`qmp`] | a plain monitor client: one command, one answer |
+//! | [`oracle`] | what a guest's statistics are, read slowly and simply |
+//! | [`compare`] | a report against the oracle, before and after |
+//! | [`fake`] | a QEMU whose monitor misbehaves, for faults that a real one cannot be made to show |
+//! | [`libvirt`] | a private libvirtd with guests that have a second monitor |
+//! | [`floor`] | the least work with which all monitors can be asked, for the benchmark |
+//!
+//! Nothing here shares code with the library: a mistake made twice would not be seen. What cannot
+//! be set up fails the test with a sentence; no test is skipped.
+#![allow(
+    clippy::unwrap_used,
+    reason = "what fails in the kit is to fail the test"
+)]
+
+pub mod boot;
+pub mod compare;
+pub mod fake;
+pub mod floor;
+pub mod guest;
+pub mod image;
+pub mod lab;
+pub mod libvirt;
+pub mod oracle;
+pub mod procfs;
+pub mod qmp;
+pub mod tools;

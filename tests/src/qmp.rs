@@ -1,0 +1,86 @@
+//! A plain monitor client: one command, one answer.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+/// Longer than any guest of these tests takes to answer on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A connection to a monitor, ready for commands. The monitor serves nobody else meanwhile.
+#[derive(Debug)]
+pub struct Qmp {
+    stream: BufReader<UnixStream>,
+}
+
+impl Qmp {
+    /// Connects and negotiates.
+    ///
+    /// # Errors
+    ///
+    /// If nobody listens, or nobody answers for half a minute.
+    pub fn connect(path: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut qmp = Self {
+            stream: BufReader::new(stream),
+        };
+        qmp.line()?;
+        qmp.try_ask("qmp_capabilities", json!({}))?.unwrap();
+        Ok(qmp)
+    }
+
+    /// Asks, and fails the test if the answer is an error.
+    pub fn ask(&mut self, command: &str) -> Value {
+        self.ask_with(command, json!({}))
+    }
+
+    /// Asks with arguments, and fails the test if the answer is an error.
+    pub fn ask_with(&mut self, command: &str, arguments: Value) -> Value {
+        self.try_ask(command, arguments)
+            .unwrap()
+            .unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+
+    /// Asks, and returns the monitor's answer or the monitor's error.
+    ///
+    /// # Errors
+    ///
+    /// If the connection fails.
+    pub fn try_ask(&mut self, command: &str, arguments: Value) -> io::Result<Result<Value, Value>> {
+        let request = json!({ "execute": command, "arguments": arguments });
+        writeln!(self.stream.get_mut(), "{request}")?;
+        loop {
+            let mut answer = self.line()?;
+            if let Some(value) = answer.get_mut("return") {
+                return Ok(Ok(value.take()));
+            }
+            if let Some(error) = answer.get_mut("error") {
+                return Ok(Err(error.take()));
+            }
+        }
+    }
+
+    /// Waits for an event of this name, and returns its data.
+    pub fn wait_for(&mut self, event: &str) -> Value {
+        loop {
+            let mut line = self.line().unwrap();
+            if line["event"] == event {
+                return line["data"].take();
+            }
+        }
+    }
+
+    fn line(&mut self) -> io::Result<Value> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}

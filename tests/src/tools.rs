@@ -1,0 +1,53 @@
+//! The programs that the tests start, and where to get them.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// Each program with the Debian package that has it.
+const PACKAGES: &[(&str, &str)] = &[
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("qemu-img", "qemu-utils"),
+    ("libvirtd", "libvirt-daemon-system"),
+    ("virsh", "libvirt-clients"),
+    ("xmllint", "libxml2-utils"),
+    ("promtool", "prometheus"),
+    ("ip", "iproute2"),
+    ("setpriv", "util-linux"),
+    ("mkfifo", "coreutils"),
+    ("sh", "dash"),
+];
+
+/// Returns the path of a program. Fails the test with the name of its package if it is missing.
+#[must_use]
+pub fn tool(program: &str) -> PathBuf {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&path)
+        // A user's PATH often lacks these, and libvirtd lives there.
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|candidate| candidate.is_file());
+    found.unwrap_or_else(|| {
+        let package = PACKAGES.iter().find(|(name, _)| *name == program);
+        let package = package.map_or(program, |(_, package)| package);
+        panic!("{program} is not installed: install the package {package}, or run scripts/test")
+    })
+}
+
+/// Returns the system's own Python, which sees the modules of the system's packages. Fails the
+/// test if it has no module `libvirt`.
+#[must_use]
+pub fn python_with_libvirt() -> &'static Path {
+    let python = Path::new("/usr/bin/python3");
+    let works = std::process::Command::new(python)
+        .args(["-c", "import libvirt"])
+        .status()
+        .is_ok_and(|status| status.success());
+    assert!(
+        works,
+        "{} cannot import libvirt: install the package python3-libvirt, or run scripts/test",
+        python.display()
+    );
+    python
+}
