@@ -1,0 +1,87 @@
+//! Users without rights: their own guests, and a hint for the others.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Command, Output},
+    sync::LazyLock,
+};
+
+use domstats::{MissingReason, StatsGroups, StatsReport};
+use domstats_live::{
+    guest::{Guest, Spec},
+    lab::{alone, lab},
+};
+
+/// The command `domstats`, where every user may run it.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.args(["build", "--quiet", "--package", "domstats-cli"]);
+    lab().run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")));
+    let tests = env::current_exe().unwrap();
+    // target/debug/deps/users-...
+    let built = tests.ancestors().nth(2).unwrap().join("domstats");
+    let program = lab().path("domstats");
+    fs::copy(built, &program).unwrap();
+    program
+});
+
+fn domstats_as_nobody(uri: &str) -> (StatsReport, Output) {
+    let mut command = lab().command_as_nobody(&PROGRAM);
+    let output = command
+        .args(["-c", uri, "--format", "json"])
+        .output()
+        .unwrap();
+    let json = String::from_utf8(output.stdout.clone()).unwrap();
+    let report = StatsReport::from_json(&json);
+    let report = report.unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (report, output)
+}
+
+fn assert_own_is_complete(report: &StatsReport, own: &Guest) {
+    let record = report.domain(own.name()).expect("the user's own guest");
+    assert_eq!(record.missing, []);
+    assert!(record.block.is_some());
+}
+
+#[test]
+fn others_are_denied_with_a_hint() {
+    let _alone = alone();
+    let own = Spec::new("own").as_nobody().raw_disks(1).boot();
+    let other = Spec::new("other").raw_disks(1).boot();
+    let (report, output) = domstats_as_nobody("qemu+qmp:///system");
+    assert_own_is_complete(&report, &own);
+    let record = report.domain(other.name());
+    let missing = match record {
+        Some(record) => record.why_missing(StatsGroups::BLOCK).unwrap(),
+        None => {
+            let missing = report
+                .missing
+                .iter()
+                .find(|one| one.domain.id == Some(other.pid));
+            &missing.unwrap().missing
+        }
+    };
+    assert_eq!(missing.reason, MissingReason::Denied);
+    assert!(missing.text.contains("root"), "{missing}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("denied"), "{stderr}");
+    assert!(output.status.success());
+}
+
+#[test]
+fn a_session_is_the_users_own_guests() {
+    let _alone = alone();
+    let own = Spec::new("own").as_nobody().raw_disks(1).boot();
+    let other = Spec::new("other").raw_disks(1).boot();
+    let (report, _) = domstats_as_nobody("qemu+qmp:///session");
+    assert_own_is_complete(&report, &own);
+    assert!(report.domain(other.name()).is_none());
+    assert!(
+        report
+            .missing
+            .iter()
+            .all(|one| one.domain.id != Some(other.pid))
+    );
+}
