@@ -1,0 +1,61 @@
+//! What was measured, and how it is printed.
+
+use std::time::Duration;
+
+/// The times of one row.
+pub(crate) struct Row {
+    name: &'static str,
+    times: Vec<Duration>,
+}
+
+impl Row {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            times: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, time: Duration) {
+        self.times.push(time);
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut times: Vec<_> = self.times.iter().map(Duration::as_secs_f64).collect();
+        times.sort_unstable_by(f64::total_cmp);
+        times
+    }
+
+    /// Returns the shortest time: what the work costs when nothing else disturbs.
+    pub(crate) fn min(&self) -> f64 {
+        self.sorted()[0]
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        let times = self.sorted();
+        times[times.len() / 2]
+    }
+}
+
+/// Prints rows as a table in Markdown. A reference is a row by whose times the others are divided,
+/// with the head of that column: medians, for they were taken in turns.
+pub(crate) fn print(head: &str, rows: &[&Row], references: &[(&str, &Row)]) {
+    print!("| {head} | min ms | median ms |");
+    references.iter().for_each(|(head, _)| print!(" {head} |"));
+    print!("\n|---|---:|---:|");
+    references.iter().for_each(|_| print!("---:|"));
+    println!();
+    for row in rows {
+        print!(
+            "| {} | {:.2} | {:.2} |",
+            row.name,
+            row.min() * 1e3,
+            row.median() * 1e3
+        );
+        for (_, reference) in references {
+            print!(" {:.2} |", row.median() / reference.median());
+        }
+        println!();
+    }
+    println!();
+}
