@@ -35,6 +35,15 @@ exec setsid sh -c '
 ' cleanup $$ "$1" 2>/dev/null
 "#;
 
+/// Opens a tap as a guest's QEMU does (`TUNSETIFF`, `IFF_TAP | IFF_NO_PI`) and writes three frames.
+const SEND_FRAMES: &str = r#"
+import fcntl, os, struct, sys
+tap = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH", sys.argv[1].encode(), 0x1002))
+for _ in range(3):
+    os.write(tap, b"\xff" * 12 + b"\x88\xb5" + bytes(46))
+"#;
+
 static LAB: LazyLock<Lab> = LazyLock::new(Lab::open);
 
 /// Returns the lab of this test program.
@@ -116,7 +125,8 @@ impl Lab {
         format!("d{:x}t{}", process::id(), self.number())
     }
 
-    /// Makes a tap that the user `nobody` may open; the janitor removes it.
+    /// Makes a tap that the user `nobody` may open, and sends frames from its guest's side: what
+    /// was sent and what was received are different numbers. The janitor removes it.
     #[must_use]
     pub fn tap_of_nobody(&self) -> String {
         use std::io::Write;
@@ -131,6 +141,8 @@ impl Lab {
             self.command("ip")
                 .args(["tuntap", "add", "dev", &name, "mode", "tap", "user", &owner]),
         );
+        self.run(self.command("ip").args(["link", "set", "dev", &name, "up"]));
+        self.run(self.command("python3").args(["-c", SEND_FRAMES, &name]));
         name
     }
 

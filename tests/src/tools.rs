@@ -15,6 +15,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("promtool", "prometheus"),
     ("ip", "iproute2"),
     ("setpriv", "util-linux"),
+    ("python3", "python3"),
     ("mkfifo", "coreutils"),
     ("sh", "dash"),
 ];
