@@ -26,8 +26,13 @@ use crate::{
     report::{Missing, MissingReason},
 };
 
-/// After this time a monitor that has not greeted is checked for another client.
-const GREETING: Duration = Duration::from_millis(100);
+/// After this time a monitor that has not greeted is checked for another client. Long enough for
+/// another poller like this one to be done, short enough for a call to go on without a monitor
+/// that somebody keeps.
+const GREETING: Duration = Duration::from_millis(250);
+
+/// The same for a call that waits for nobody.
+const GREETING_NOWAIT: Duration = Duration::from_millis(50);
 
 /// How long a pass waits for monitors of which the last pass had no answer, when only they are
 /// left.
@@ -263,7 +268,14 @@ pub(crate) fn converse(
 ) {
     let start = Instant::now();
     let mut meanwhile = Some(meanwhile);
-    let mut greeting = Some(start + GREETING);
+    let mut greeting = Some(
+        start
+            + if rules.nowait {
+                GREETING_NOWAIT
+            } else {
+                GREETING
+            },
+    );
     loop {
         let mut waiting = false;
         for conversation in conversations
