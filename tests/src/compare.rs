@@ -30,7 +30,9 @@ pub fn params(record: &DomainStats) -> Params {
 #[must_use]
 pub fn differences(before: &Params, ours: &Params, after: &Params) -> Vec<String> {
     let mut lines = wrong_values(before, ours, after);
-    let excess = ours.keys().filter(|key| !before.contains_key(*key));
+    // What appeared between the readings may be there or not.
+    let known = |key: &str| before.contains_key(key) || after.contains_key(key);
+    let excess = ours.keys().filter(|key| !known(key));
     lines.extend(excess.map(|key| format!("{key}: in excess")));
     lines
 }
