@@ -24,6 +24,7 @@ use std::{
 use domstats::{Connect, Format, StatsReport, StatsRequest};
 use domstats_live::{
     floor::Floor,
+    lab::alone,
     libvirt::{Libvirt, LibvirtGuest},
 };
 
@@ -53,6 +54,7 @@ fn argument(name: &str, default: usize) -> usize {
 }
 
 fn calls(guests: usize, rounds: usize) {
+    let _alone = alone();
     let start = Instant::now();
     eprintln!("starting libvirtd and {guests} guests ...");
     let libvirt = Libvirt::start();

@@ -51,10 +51,15 @@ pub fn lab() -> &'static Lab {
     &LAB
 }
 
-/// Lets one test of the program run at a time, for as long as the guard lives: a call asks every
-/// QEMU of the host, and a guest that one test torments is not to disturb another.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
+/// Lets one test run at a time on this host, for as long as the guard lives: a call asks every QEMU
+/// of the host, and a guest that one test torments is not to disturb another. Other test programs
+/// wait for the end of this one.
+pub fn alone() -> MutexGuard<'static, fs::File> {
+    static ALONE: LazyLock<Mutex<fs::File>> = LazyLock::new(|| {
+        let file = fs::File::create(env::temp_dir().join("domstats-live.lock")).unwrap();
+        file.lock().unwrap();
+        Mutex::new(file)
+    });
     // A test that failed leaves nothing behind.
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }

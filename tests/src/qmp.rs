@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Qmp {
     stream: BufReader<UnixStream>,
+    /// Events that came before an answer.
+    events: Vec<Value>,
 }
 
 impl Qmp {
@@ -29,6 +31,7 @@ impl Qmp {
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut qmp = Self {
             stream: BufReader::new(stream),
+            events: Vec::new(),
         };
         qmp.line()?;
         qmp.try_ask("qmp_capabilities", json!({}))?.unwrap();
@@ -63,16 +66,15 @@ impl Qmp {
             if let Some(error) = answer.get_mut("error") {
                 return Ok(Err(error.take()));
             }
+            self.events.push(answer);
         }
     }
 
-    /// Waits for an event of this name, and returns its data.
-    pub fn wait_for(&mut self, event: &str) -> Value {
-        loop {
-            let mut line = self.line().unwrap();
-            if line["event"] == event {
-                return line["data"].take();
-            }
+    /// Waits for an event of this name, unless it has come already.
+    pub fn wait_for(&mut self, event: &str) {
+        while !self.events.iter().any(|seen| seen["event"] == event) {
+            let line = self.line().unwrap();
+            self.events.push(line);
         }
     }
 

@@ -19,7 +19,7 @@ use domstats::{
 use domstats_live::{
     compare::{differences, params},
     guest::{Guest, Spec, Wedge, boot_all},
-    lab::lab,
+    lab::{alone, lab},
     oracle::{self, Params},
 };
 
@@ -38,6 +38,7 @@ const SLACK: Duration = Duration::from_millis(250);
 /// The guests, for one test at a time: tests stop some of them.
 fn fleet() -> MutexGuard<'static, Vec<Guest>> {
     static FLEET: LazyLock<Mutex<Vec<Guest>>> = LazyLock::new(|| {
+        drop(alone());
         let spec = |number| match number % 10 {
             0 => Spec::full("fleet").running(),
             1 => Spec::full("fleet").machine("q35"),

@@ -17,7 +17,7 @@ use domstats::{
 };
 use domstats_live::{
     compare::{params, wrong_values},
-    lab::lab,
+    lab::{alone, lab},
     libvirt::{Libvirt, LibvirtGuest},
     oracle::Params,
 };
@@ -34,6 +34,7 @@ struct Host {
 /// For one test at a time: one of them stops libvirtd.
 fn host() -> MutexGuard<'static, Host> {
     static HOST: LazyLock<Mutex<Host>> = LazyLock::new(|| {
+        drop(alone());
         let libvirt = Libvirt::start();
         let with_second = libvirt.create("parity", true);
         let without = libvirt.create("alone", false);
