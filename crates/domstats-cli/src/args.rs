@@ -137,10 +137,7 @@ pub(crate) struct ListArgs {
 impl ListArgs {
     /// Returns the request for the states of the domains to list.
     pub(crate) fn request(&self) -> StatsRequest {
-        self.timeout
-            .request()
-            .groups(StatsGroups::STATE)
-            .filter(self.filter.0)
+        self.timeout.request().groups(StatsGroups::STATE).filter(self.filter.0)
     }
 }
 
@@ -193,13 +190,11 @@ pub(crate) struct Groups(pub(crate) StatsGroups);
 
 impl Args for Groups {
     fn augment_args(command: clap::Command) -> clap::Command {
-        command.args(GROUPS.iter().map(|group| {
-            flag(
-                group.name,
-                group.help,
-                "Groups (all of them if none is given)",
-            )
-        }))
+        command.args(
+            GROUPS
+                .iter()
+                .map(|group| flag(group.name, group.help, "Groups (all of them if none is given)")),
+        )
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -225,46 +220,14 @@ struct Filter(DomainFilter);
 
 impl Filter {
     const FLAGS: [(&str, DomainFilter, &str); 8] = [
-        (
-            "list-active",
-            DomainFilter::ACTIVE,
-            "Domains that have a process",
-        ),
-        (
-            "list-inactive",
-            DomainFilter::INACTIVE,
-            "Domains that are only defined",
-        ),
-        (
-            "list-persistent",
-            DomainFilter::PERSISTENT,
-            "Domains that stay defined when they stop",
-        ),
-        (
-            "list-transient",
-            DomainFilter::TRANSIENT,
-            "Domains that vanish when they stop",
-        ),
-        (
-            "list-running",
-            DomainFilter::RUNNING,
-            "Domains that are running",
-        ),
-        (
-            "list-paused",
-            DomainFilter::PAUSED,
-            "Domains that are paused",
-        ),
-        (
-            "list-shutoff",
-            DomainFilter::SHUTOFF,
-            "Domains that are shut off",
-        ),
-        (
-            "list-other",
-            DomainFilter::OTHER,
-            "Domains in any other state",
-        ),
+        ("list-active", DomainFilter::ACTIVE, "Domains that have a process"),
+        ("list-inactive", DomainFilter::INACTIVE, "Domains that are only defined"),
+        ("list-persistent", DomainFilter::PERSISTENT, "Domains that stay defined when they stop"),
+        ("list-transient", DomainFilter::TRANSIENT, "Domains that vanish when they stop"),
+        ("list-running", DomainFilter::RUNNING, "Domains that are running"),
+        ("list-paused", DomainFilter::PAUSED, "Domains that are paused"),
+        ("list-shutoff", DomainFilter::SHUTOFF, "Domains that are shut off"),
+        ("list-other", DomainFilter::OTHER, "Domains in any other state"),
     ];
 }
 
@@ -284,9 +247,7 @@ impl Args for Filter {
 
 impl FromArgMatches for Filter {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = Self::FLAGS
-            .iter()
-            .filter(|(name, ..)| matches.get_flag(name));
+        let given = Self::FLAGS.iter().filter(|(name, ..)| matches.get_flag(name));
         Ok(Self(given.map(|(_, bit, _)| *bit).collect()))
     }
 
@@ -297,11 +258,7 @@ impl FromArgMatches for Filter {
 }
 
 fn flag(name: &'static str, help: &'static str, heading: &'static str) -> Arg {
-    Arg::new(name)
-        .long(name)
-        .help(help)
-        .help_heading(heading)
-        .action(ArgAction::SetTrue)
+    Arg::new(name).long(name).help(help).help_heading(heading).action(ArgAction::SetTrue)
 }
 
 fn format_parser() -> impl TypedValueParser<Value = Format> {

@@ -35,18 +35,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// Returns an error that says this sentence.
     pub(crate) fn new(sentence: impl Into<String>) -> Box<Self> {
-        Box::new(Self {
-            sentence: sentence.into(),
-            source: None,
-        })
+        Box::new(Self { sentence: sentence.into(), source: None })
     }
 
     /// Returns an error that says this sentence, and why.
     pub(crate) fn because(sentence: impl Into<String>, source: impl Error + 'static) -> Box<Self> {
-        Box::new(Self {
-            sentence: sentence.into(),
-            source: Some(Box::new(source)),
-        })
+        Box::new(Self { sentence: sentence.into(), source: Some(Box::new(source)) })
     }
 }
 
@@ -85,11 +79,7 @@ pub(crate) fn warn(line: &str) {
 fn say(color: AnsiColor, line: &str) {
     let style = Style::new().fg_color(Some(color.into()));
     // There is no one left to tell when standard error is closed.
-    let _ = writeln!(
-        anstream::stderr(),
-        "{style}domstats:{style:#} {}",
-        printable(line)
-    );
+    let _ = writeln!(anstream::stderr(), "{style}domstats:{style:#} {}", printable(line));
 }
 
 /// Returns the sentence of an error and of those underneath.
@@ -105,7 +95,5 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 }
 
 fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

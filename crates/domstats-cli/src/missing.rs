@@ -51,8 +51,5 @@ pub(crate) fn sentence(why: &Missing, groups: &[&str]) -> String {
 }
 
 fn is_expected(why: &Missing) -> bool {
-    matches!(
-        why.reason,
-        MissingReason::Unsupported | MissingReason::Inactive
-    )
+    matches!(why.reason, MissingReason::Unsupported | MissingReason::Inactive)
 }

@@ -33,15 +33,11 @@ impl Target {
     /// it is named.
     pub(crate) fn choose(option: Option<&str>) -> Self {
         if let Some(uri) = option {
-            return Self {
-                uri: uri.to_owned(),
-                source: Source::Option,
-            };
+            return Self { uri: uri.to_owned(), source: Source::Option };
         }
-        Self::of_variables().next().unwrap_or_else(|| Self {
-            uri: DEFAULT.to_owned(),
-            source: Source::Nobody,
-        })
+        Self::of_variables()
+            .next()
+            .unwrap_or_else(|| Self { uri: DEFAULT.to_owned(), source: Source::Nobody })
     }
 
     /// Returns what the variables name.
@@ -123,9 +119,6 @@ fn pick<'a>(all: &'a [Domain], word: &str) -> Option<&'a Domain> {
     let uuid = Uuid::parse_str(word).ok();
     all.iter()
         .find(|domain| id.is_some() && domain.id() == id)
-        .or_else(|| {
-            all.iter()
-                .find(|domain| uuid.is_some() && domain.uuid() == uuid)
-        })
+        .or_else(|| all.iter().find(|domain| uuid.is_some() && domain.uuid() == uuid))
         .or_else(|| all.iter().find(|domain| domain.name() == word))
 }

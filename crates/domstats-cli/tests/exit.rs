@@ -18,10 +18,7 @@ fn a_wrong_command_line_is_2() {
     ] {
         let run = run(line);
         assert_eq!(run.code, Some(2), "{line}: {run:?}");
-        assert!(
-            run.err.starts_with("error: ") && run.out.is_empty(),
-            "{line}: {run:?}"
-        );
+        assert!(run.err.starts_with("error: ") && run.out.is_empty(), "{line}: {run:?}");
     }
 }
 
@@ -30,8 +27,7 @@ fn a_domain_that_does_not_exist_is_1_and_named() {
     let run = run(&format!("-c {FIXED} vm1 nosuch"));
     assert_eq!((run.code, run.out.as_str()), (Some(1), ""));
     assert!(
-        run.err
-            .starts_with("domstats: no domain has the id, UUID or name 'nosuch'"),
+        run.err.starts_with("domstats: no domain has the id, UUID or name 'nosuch'"),
         "{run:?}"
     );
 }
@@ -48,23 +44,11 @@ fn what_is_missing_is_one_line_and_3_with_strict() {
     let line = "-c test:///default?hang=vm1 --timeout 100ms --state --balloon --block";
     let began = Instant::now();
     let lenient = run(line);
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!(lenient.code, Some(0), "{lenient:?}");
-    let warnings: Vec<_> = lenient
-        .err
-        .lines()
-        .filter(|line| line.contains("timeout"))
-        .collect();
+    let warnings: Vec<_> = lenient.err.lines().filter(|line| line.contains("timeout")).collect();
     assert_eq!(warnings.len(), 1, "{lenient:?}");
-    assert!(
-        warnings[0].starts_with("domstats: vm1: timeout: "),
-        "{}",
-        warnings[0]
-    );
+    assert!(warnings[0].starts_with("domstats: vm1: timeout: "), "{}", warnings[0]);
     assert!(warnings[0].contains(" block"), "{}", warnings[0]);
     // The others are complete, and the warning is not in the data.
     assert!(lenient.out.contains("Domain: 'vm2'") && !lenient.out.contains("timeout"));
@@ -91,18 +75,9 @@ fn a_closed_pipe_is_not_an_error() {
     let run = finish(&mut shell(head));
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{run:?}");
     assert!(run.out.starts_with("Domain: '"), "{run:?}");
-    for command in [
-        "man",
-        "fields",
-        "completions zsh",
-        "list -c test:///default?domains=9999",
-    ] {
+    for command in ["man", "fields", "completions zsh", "list -c test:///default?domains=9999"] {
         let run = finish(&mut shell(&format!("domstats {command} | true")));
-        assert_eq!(
-            (run.code, run.err.as_str()),
-            (Some(0), ""),
-            "{command}: {run:?}"
-        );
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{command}: {run:?}");
     }
 }
 
@@ -121,12 +96,7 @@ fn the_uri_comes_from_the_option_then_from_the_variables() {
     assert_eq!(count(names("", &two, &[])), 2);
     let foreign = names("", "vbox:///session", &[]);
     assert_eq!(foreign.code, Some(1));
-    assert!(
-        foreign
-            .err
-            .contains("LIBVIRT_DEFAULT_URI is 'vbox:///session'"),
-        "{foreign:?}"
-    );
+    assert!(foreign.err.contains("LIBVIRT_DEFAULT_URI is 'vbox:///session'"), "{foreign:?}");
 }
 
 fn domstats_list() -> std::process::Command {
@@ -142,11 +112,7 @@ fn without_a_hypervisor_the_error_says_what_was_tried() {
         let alone = format!("unshare --user --map-root-user --pid --fork --mount-proc {command}");
         let run = finish(&mut shell(&alone));
         assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{run:?}");
-        for words in [
-            "no hypervisor found",
-            "qemu+qmp:///system",
-            "domstats -c test:///default",
-        ] {
+        for words in ["no hypervisor found", "qemu+qmp:///system", "domstats -c test:///default"] {
             assert!(run.err.contains(words), "'{words}' is not in {}", run.err);
         }
     }
@@ -166,18 +132,9 @@ fn fields_can_be_searched() {
     let all = run("fields").out;
     assert!(all.lines().count() > 150, "{all}");
     let some = run("fields rd.bytes").out;
-    assert!(
-        some.contains("block.<n>.rd.bytes") && !some.contains("wr.bytes"),
-        "{some}"
-    );
+    assert!(some.contains("block.<n>.rd.bytes") && !some.contains("wr.bytes"), "{some}");
     let group = run("fields balloon").out;
-    assert!(
-        group
-            .lines()
-            .skip(1)
-            .all(|line| line.starts_with("balloon.")),
-        "{group}"
-    );
+    assert!(group.lines().skip(1).all(|line| line.starts_with("balloon.")), "{group}");
     assert_eq!(run("fields nosuchfield").code, Some(1));
 }
 
@@ -186,8 +143,5 @@ fn enforce_refuses_a_group_that_is_not_supported() {
     // The QEMU driver does not read bandwidth monitors.
     let run = run("-c qemu+qmp:///system --memory --enforce");
     assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{run:?}");
-    assert!(
-        run.err.contains("does not support the stats groups memory"),
-        "{run:?}"
-    );
+    assert!(run.err.contains("does not support the stats groups memory"), "{run:?}");
 }

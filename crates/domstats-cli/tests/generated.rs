@@ -23,10 +23,7 @@ fn the_committed_manual_page_is_fresh() {
 #[test]
 fn the_manual_page_has_every_option() {
     let (page, help) = (run("man").out.replace("\\-", "-"), run("--help").out);
-    let options: Vec<_> = help
-        .split_whitespace()
-        .filter(|word| word.starts_with("--"))
-        .collect();
+    let options: Vec<_> = help.split_whitespace().filter(|word| word.starts_with("--")).collect();
     assert!(options.len() > 25, "{options:?}");
     for option in options {
         let option = option.trim_end_matches(|c: char| !c.is_ascii_alphabetic());

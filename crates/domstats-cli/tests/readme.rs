@@ -57,9 +57,7 @@ fn replay(readme: &str) -> (String, Vec<String>) {
         if matches(&lines[0], &lines[1]) {
             fresh.push_str(&expected);
         } else {
-            differences.push(format!(
-                "$ {command}\n--- README.md\n{expected}--- now\n{printed}"
-            ));
+            differences.push(format!("$ {command}\n--- README.md\n{expected}--- now\n{printed}"));
             fresh.push_str(&printed);
         }
     }

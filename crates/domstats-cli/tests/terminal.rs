@@ -43,10 +43,7 @@ fn a_name_cannot_steer_the_terminal() {
     std::fs::write(&path, document).unwrap();
     for command in ["list", "doctor", "--format table", "--block --format json"] {
         let screen = on_terminal(&format!("domstats -c test://{path} {command}"));
-        assert!(
-            screen.contains('a') && !screen.contains("\x1b[2J"),
-            "{command}: {screen:?}"
-        );
+        assert!(screen.contains('a') && !screen.contains("\x1b[2J"), "{command}: {screen:?}");
     }
 }
 
@@ -58,11 +55,7 @@ fn watch_appends_to_a_pipe() {
     let run = finish(&mut shell(&format!("{watch} | grep --max-count 4 Domain")));
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{run:?}");
     assert_eq!(run.out, "Domain: 'vm1'\n".repeat(4));
-    assert!(
-        began.elapsed() >= Duration::from_millis(300),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -23,15 +23,9 @@ fn every_option_of_virsh_is_taken() {
 fn the_list_of_options_is_that_of_virsh() {
     let help = finish(&mut shell("virsh help domstats"));
     assert_eq!(help.code, Some(0), "virsh is needed here: {}", help.err);
-    let theirs = help
-        .out
-        .lines()
-        .filter_map(|line| line.trim().split(' ').next());
+    let theirs = help.out.lines().filter_map(|line| line.trim().split(' ').next());
     for option in theirs.filter(|word| word.starts_with("--")) {
-        assert!(
-            OPTIONS.split(' ').any(|ours| ours == option),
-            "virsh has {option}"
-        );
+        assert!(OPTIONS.split(' ').any(|ours| ours == option), "virsh has {option}");
     }
 }
 
@@ -41,12 +35,7 @@ fn a_group_option_asks_for_this_group_only() {
     assert!(text.contains("\n  cpu.time="), "{text}");
     assert!(!text.contains("state.state"), "{text}");
     let all = run(&format!("-c {FIXED} vm1")).out;
-    for key in [
-        "  state.state=",
-        "  cpu.time=",
-        "  balloon.current=",
-        "  block.count=",
-    ] {
+    for key in ["  state.state=", "  cpu.time=", "  balloon.current=", "  block.count="] {
         assert!(all.contains(key), "{key} is not in {all}");
     }
 }
@@ -57,18 +46,10 @@ fn filters_choose_domains() {
     let all = names("");
     let (active, inactive) = (names("--list-active"), names("--list-inactive"));
     assert!(!active.is_empty() && !inactive.is_empty(), "{all}");
-    assert_eq!(
-        active.lines().count() + inactive.lines().count(),
-        all.lines().count()
-    );
+    assert_eq!(active.lines().count() + inactive.lines().count(), all.lines().count());
     // Different classes narrow each other down, and an empty answer is not a failure.
     let none = run(&format!("-c {FIXED} --list-active --list-shutoff"));
-    assert_eq!(
-        (none.code, none.out.as_str()),
-        (Some(0), ""),
-        "{}",
-        none.err
-    );
+    assert_eq!((none.code, none.out.as_str()), (Some(0), ""), "{}", none.err);
 }
 
 #[test]
@@ -92,16 +73,8 @@ fn a_domain_goes_by_id_uuid_and_name() {
     let id = id.split_whitespace().next().unwrap();
     assert_eq!(text(id), by_name);
     let uuids = run(&format!("-c {FIXED} list --uuid --name")).out;
-    let uuid = uuids
-        .lines()
-        .find_map(|line| line.strip_suffix(" vm1"))
-        .unwrap();
+    let uuid = uuids.lines().find_map(|line| line.strip_suffix(" vm1")).unwrap();
     assert_eq!(text(uuid), by_name);
     // Twice is twice, as in virsh.
-    assert_eq!(
-        text(&format!("vm1 {uuid}"))
-            .matches("Domain: 'vm1'")
-            .count(),
-        2
-    );
+    assert_eq!(text(&format!("vm1 {uuid}")).matches("Domain: 'vm1'").count(), 2);
 }

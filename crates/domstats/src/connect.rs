@@ -65,14 +65,8 @@ impl Connect {
     pub fn open(uri: &str) -> Result<Self> {
         let uri: Uri = uri.parse()?;
         let driver = driver::open(&uri)?;
-        let connection = Connection {
-            driver,
-            uri,
-            closed: AtomicBool::new(false),
-        };
-        Ok(Self {
-            connection: Arc::new(connection),
-        })
+        let connection = Connection { driver, uri, closed: AtomicBool::new(false) };
+        Ok(Self { connection: Arc::new(connection) })
     }
 
     /// Returns the URI that was opened.
@@ -130,15 +124,9 @@ impl Connect {
         self.connection.check_filter(filter)?;
         let infos = if filter.needs_state() {
             // The state of a domain is a statistic like any other.
-            let request = StatsRequest::new()
-                .groups(StatsGroups::STATE)
-                .filter(filter);
+            let request = StatsRequest::new().groups(StatsGroups::STATE).filter(filter);
             let report = self.all_domain_stats(&request)?;
-            report
-                .domains
-                .into_iter()
-                .map(|stats| stats.domain)
-                .collect()
+            report.domains.into_iter().map(|stats| stats.domain).collect()
         } else {
             let mut infos = self.connection.driver.domains()?;
             infos.retain(|info| filter.matches_info(info));
@@ -155,10 +143,7 @@ impl Connect {
     /// [`ErrorKind::NoDomain`] if there is none, else those of [`domains`](Self::domains).
     #[doc(alias = "virDomainLookupByName")]
     pub fn domain_by_name(&self, name: &str) -> Result<Domain> {
-        self.lookup(
-            |info| info.name == name,
-            || format!("no domain with the name '{name}'"),
-        )
+        self.lookup(|info| info.name == name, || format!("no domain with the name '{name}'"))
     }
 
     /// Returns the domain with this UUID.
@@ -168,10 +153,7 @@ impl Connect {
     /// [`ErrorKind::NoDomain`] if there is none, else those of [`domains`](Self::domains).
     #[doc(alias = "virDomainLookupByUUID")]
     pub fn domain_by_uuid(&self, uuid: Uuid) -> Result<Domain> {
-        self.lookup(
-            |info| info.uuid == Some(uuid),
-            || format!("no domain with the UUID {uuid}"),
-        )
+        self.lookup(|info| info.uuid == Some(uuid), || format!("no domain with the UUID {uuid}"))
     }
 
     /// Returns the active domain with this number.
@@ -181,10 +163,7 @@ impl Connect {
     /// [`ErrorKind::NoDomain`] if there is none, else those of [`domains`](Self::domains).
     #[doc(alias = "virDomainLookupByID")]
     pub fn domain_by_id(&self, id: u32) -> Result<Domain> {
-        self.lookup(
-            |info| info.id == Some(id),
-            || format!("no active domain with the id {id}"),
-        )
+        self.lookup(|info| info.id == Some(id), || format!("no active domain with the id {id}"))
     }
 
     /// Returns the statistics of all domains that match the request, by name.
@@ -215,20 +194,13 @@ impl Connect {
         self.connection.check_open()?;
         let infos = self.connection.driver.domains()?;
         let info = infos.into_iter().find(is).ok_or_else(|| {
-            Error::new(
-                ErrorKind::NoDomain,
-                self.connection.driver.origin(),
-                sentence(),
-            )
+            Error::new(ErrorKind::NoDomain, self.connection.driver.origin(), sentence())
         })?;
         Ok(self.domain(info))
     }
 
     fn domain(&self, info: DomainInfo) -> Domain {
-        Domain {
-            connection: Arc::clone(&self.connection),
-            info,
-        }
+        Domain { connection: Arc::clone(&self.connection), info }
     }
 }
 
@@ -287,10 +259,7 @@ impl Connection {
         let mut report = self.driver.domain_list_stats(of, &request)?;
         if of.is_none() {
             report.domains.sort_by(|a, b| {
-                a.domain
-                    .name
-                    .cmp(&b.domain.name)
-                    .then(a.domain.id.cmp(&b.domain.id))
+                a.domain.name.cmp(&b.domain.name).then(a.domain.id.cmp(&b.domain.id))
             });
         }
         Ok(report)
@@ -310,8 +279,6 @@ fn names(groups: StatsGroups) -> String {
 
 impl fmt::Debug for Connect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connect")
-            .field("uri", &self.uri())
-            .finish_non_exhaustive()
+        f.debug_struct("Connect").field("uri", &self.uri()).finish_non_exhaustive()
     }
 }

@@ -77,9 +77,7 @@ impl Domain {
     #[must_use]
     #[doc(alias = "virDomainGetConnect")]
     pub fn connect(&self) -> Connect {
-        Connect {
-            connection: Arc::clone(&self.connection),
-        }
+        Connect { connection: Arc::clone(&self.connection) }
     }
 
     /// Returns the statistics of this domain.
@@ -151,8 +149,6 @@ impl Domain {
 
 impl fmt::Debug for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Domain")
-            .field("info", &self.info)
-            .finish_non_exhaustive()
+        f.debug_struct("Domain").field("info", &self.info).finish_non_exhaustive()
     }
 }

@@ -116,12 +116,7 @@ pub struct Error {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, origin: ErrorOrigin, context: impl Into<String>) -> Self {
-        Self {
-            kind,
-            origin,
-            context: context.into(),
-            source: None,
-        }
+        Self { kind, origin, context: context.into(), source: None }
     }
 
     pub(crate) fn because(

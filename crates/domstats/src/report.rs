@@ -110,20 +110,13 @@ impl DomainStats {
     /// Returns a record without statistics.
     #[must_use]
     pub fn new(domain: DomainInfo) -> Self {
-        Self {
-            domain,
-            ..Self::default()
-        }
+        Self { domain, ..Self::default() }
     }
 
     /// Returns the groups of which anything was read.
     #[must_use]
     pub fn groups(&self) -> StatsGroups {
-        GROUPS
-            .iter()
-            .filter(|group| group.of(self).is_some())
-            .map(|group| group.bit)
-            .collect()
+        GROUPS.iter().filter(|group| group.of(self).is_some()).map(|group| group.bit).collect()
     }
 
     /// Returns why a group is missing in whole or in part; `None` if it is complete or was not
@@ -131,19 +124,14 @@ impl DomainStats {
     #[must_use]
     pub fn why_missing(&self, group: StatsGroups) -> Option<&Missing> {
         let name = Group::by_bit(group)?.name;
-        self.missing
-            .iter()
-            .find(|missing| missing.group == name)
-            .map(|missing| &missing.missing)
+        self.missing.iter().find(|missing| missing.group == name).map(|missing| &missing.missing)
     }
 
     /// Notes that groups are missing.
     pub(crate) fn note_missing(&mut self, groups: StatsGroups, missing: &Missing) {
         for group in GROUPS.iter().filter(|group| groups.contains(group.bit)) {
-            self.missing.push(MissingGroup {
-                group: group.name.to_owned(),
-                missing: missing.clone(),
-            });
+            self.missing
+                .push(MissingGroup { group: group.name.to_owned(), missing: missing.clone() });
         }
     }
 }
@@ -160,10 +148,7 @@ pub struct MissingGroup {
 
 impl MissingGroup {
     pub(crate) fn new(group: impl Into<String>, missing: Missing) -> Self {
-        Self {
-            group: group.into(),
-            missing,
-        }
+        Self { group: group.into(), missing }
     }
 }
 
@@ -197,11 +182,7 @@ pub struct Missing {
 
 impl Missing {
     pub(crate) fn new(reason: MissingReason, text: impl Into<String>) -> Self {
-        Self {
-            reason,
-            text: text.into(),
-            extra: Extra::default(),
-        }
+        Self { reason, text: text.into(), extra: Extra::default() }
     }
 }
 
@@ -253,15 +234,8 @@ impl MissingReason {
     }
 
     /// The words that this version writes, for the schemas.
-    pub(crate) const WORDS: [&'static str; 7] = [
-        "unsupported",
-        "timeout",
-        "busy",
-        "denied",
-        "gone",
-        "inactive",
-        "failed",
-    ];
+    pub(crate) const WORDS: [&'static str; 7] =
+        ["unsupported", "timeout", "busy", "denied", "gone", "inactive", "failed"];
 
     /// Returns whether there is nothing to read, so that a report without it is complete.
     pub(crate) fn is_expected(&self) -> bool {

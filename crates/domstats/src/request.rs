@@ -104,10 +104,8 @@ bitflags! {
 }
 
 impl DomainFilter {
-    const BY_STATE: Self = Self::RUNNING
-        .union(Self::PAUSED)
-        .union(Self::SHUTOFF)
-        .union(Self::OTHER);
+    const BY_STATE: Self =
+        Self::RUNNING.union(Self::PAUSED).union(Self::SHUTOFF).union(Self::OTHER);
 
     /// Returns the 8 filter bits that exist.
     #[must_use]

@@ -23,19 +23,12 @@ impl FromStr for Uri {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (scheme, rest) = text
-            .split_once("://")
-            .filter(|(scheme, _)| is_scheme(scheme))
-            .ok_or_else(|| {
-                malformed(
-                    text,
-                    "it must look like driver:///path, for example test:///default",
-                )
+        let (scheme, rest) =
+            text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)).ok_or_else(|| {
+                malformed(text, "it must look like driver:///path, for example test:///default")
             })?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (host, path) = rest
-            .find('/')
-            .map_or((rest, ""), |slash| rest.split_at(slash));
+        let (host, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         let query = query
             .split('&')
             .filter(|pair| !pair.is_empty())
@@ -73,9 +66,7 @@ impl fmt::Display for Uri {
 
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
 fn decode(uri: &str, text: &str) -> Result<String> {
@@ -99,35 +90,20 @@ mod tests {
 
     #[test]
     fn takes_apart() {
-        let uri: Uri = "QEMU+qmp://h/system?monitor=/a%20b/*.qmp&monitor=/c&flag"
-            .parse()
-            .unwrap();
+        let uri: Uri = "QEMU+qmp://h/system?monitor=/a%20b/*.qmp&monitor=/c&flag".parse().unwrap();
         assert_eq!(
             (uri.scheme.as_str(), uri.host.as_str(), uri.path.as_str()),
             ("qemu+qmp", "h", "/system")
         );
-        let pairs: Vec<_> = uri
-            .query
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .collect();
-        assert_eq!(
-            pairs,
-            [("monitor", "/a b/*.qmp"), ("monitor", "/c"), ("flag", "")]
-        );
+        let pairs: Vec<_> = uri.query.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(pairs, [("monitor", "/a b/*.qmp"), ("monitor", "/c"), ("flag", "")]);
     }
 
     #[test]
     fn decodes_after_taking_apart() {
-        let uri: Uri = "test:///a%3Fb%26c+d.xml?k=%26%3D=v&&%6b&=x"
-            .parse()
-            .unwrap();
+        let uri: Uri = "test:///a%3Fb%26c+d.xml?k=%26%3D=v&&%6b&=x".parse().unwrap();
         assert_eq!(uri.path, "/a?b&c+d.xml");
-        let pairs: Vec<_> = uri
-            .query
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .collect();
+        let pairs: Vec<_> = uri.query.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(pairs, [("k", "&==v"), ("k", ""), ("", "x")]);
     }
 

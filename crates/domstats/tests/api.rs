@@ -42,10 +42,7 @@ fn refused<T: std::fmt::Debug>(result: domstats::Result<T>) -> (i32, i32) {
 
 #[test]
 fn an_empty_list_is_an_error() {
-    assert_eq!(
-        refused(Domain::list_stats(&[], &StatsRequest::new())),
-        (8, 20)
-    );
+    assert_eq!(refused(Domain::list_stats(&[], &StatsRequest::new())), (8, 20));
 }
 
 #[test]
@@ -120,10 +117,7 @@ fn a_vanished_domain_in_a_list_is_no_error_and_visible() {
         .iter()
         .map(|missing| (missing.domain.name.as_str(), &missing.missing.reason))
         .collect();
-    assert_eq!(
-        missing,
-        [("vm1", &MissingReason::Gone), ("vm3", &MissingReason::Gone)]
-    );
+    assert_eq!(missing, [("vm1", &MissingReason::Gone), ("vm3", &MissingReason::Gone)]);
     let only_gone = Domain::list_stats(&list[..1], &StatsRequest::new()).unwrap();
     assert_eq!(only_gone.domains.len(), 0);
 }
@@ -172,9 +166,7 @@ fn an_unknown_group_is_an_error_only_if_enforced() {
         assert_eq!(refused(connect.all_domain_stats(&enforced)), (74, 12));
         assert_eq!(refused(Domain::list_stats(&list, &enforced)), (74, 12));
     }
-    let report = connect
-        .all_domain_stats(&StatsRequest::from_flags(1 << 20, 0))
-        .unwrap();
+    let report = connect.all_domain_stats(&StatsRequest::from_flags(1 << 20, 0)).unwrap();
     assert_eq!(names(&report), ["vm1", "vm2", "vm3", "vm4"]);
     for stats in &report.domains {
         assert_eq!(stats.params(), []);
@@ -205,9 +197,7 @@ fn no_group_means_every_group() {
 fn answered(stats: &DomainStats) -> StatsGroups {
     let missing = GROUPS.iter().map(|group| group.bit);
     stats.groups()
-        | missing
-            .filter(|bit| stats.why_missing(*bit).is_some())
-            .collect::<StatsGroups>()
+        | missing.filter(|bit| stats.why_missing(*bit).is_some()).collect::<StatsGroups>()
 }
 
 #[test]
@@ -237,9 +227,7 @@ fn cpu_is_the_totals_and_each_vcpu() {
 #[test]
 fn integers_mean_what_they_mean_in_libvirt() {
     let names = |flags| {
-        let report = open()
-            .all_domain_stats(&StatsRequest::from_flags(1, flags))
-            .unwrap();
+        let report = open().all_domain_stats(&StatsRequest::from_flags(1, flags)).unwrap();
         let records = report.domains.into_iter();
         records.map(|stats| stats.domain.name).collect::<Vec<_>>()
     };
@@ -267,17 +255,8 @@ fn integers_mean_what_they_mean_in_libvirt() {
     }
 
     let backing = |flags| {
-        let report = open()
-            .all_domain_stats(&StatsRequest::from_flags(32, flags))
-            .unwrap();
-        report
-            .domain("vm1")
-            .unwrap()
-            .block
-            .as_ref()
-            .unwrap()
-            .blocks
-            .len()
+        let report = open().all_domain_stats(&StatsRequest::from_flags(32, flags)).unwrap();
+        report.domain("vm1").unwrap().block.as_ref().unwrap().blocks.len()
     };
     assert_eq!((backing(0), backing(1 << 30)), (2, 3));
 }
@@ -290,10 +269,7 @@ fn filter_bits_are_or_in_a_class_and_and_between_classes() {
         let report = connect.all_domain_stats(&request).unwrap();
         let listed = connect.domains(filter).unwrap();
         let stats: Vec<_> = names(&report).into_iter().map(str::to_owned).collect();
-        let listed: Vec<_> = listed
-            .iter()
-            .map(|domain| domain.name().to_owned())
-            .collect();
+        let listed: Vec<_> = listed.iter().map(|domain| domain.name().to_owned()).collect();
         assert_eq!(stats, listed, "{filter:?}");
         stats
     };
@@ -336,10 +312,7 @@ fn a_closed_connection_refuses_every_call() {
     connect.close();
     assert!(!other.is_alive());
     for connect in [connect, other] {
-        assert_eq!(
-            refused(connect.all_domain_stats(&StatsRequest::new())),
-            (6, 20)
-        );
+        assert_eq!(refused(connect.all_domain_stats(&StatsRequest::new())), (6, 20));
         assert_eq!(refused(connect.domains(DomainFilter::empty())), (6, 20));
         assert_eq!(refused(connect.domain_by_name("vm1")), (6, 20));
         assert_eq!(refused(connect.domain_by_uuid(Uuid::nil())), (6, 20));
@@ -393,10 +366,7 @@ fn the_default_timeout_is_one_second() {
     let begin = Instant::now();
     let report = connect.all_domain_stats(&StatsRequest::new()).unwrap();
     let took = begin.elapsed();
-    assert!(
-        took >= Duration::from_secs(1) && took < Duration::from_secs(1) + SLACK,
-        "{took:?}"
-    );
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(1) + SLACK, "{took:?}");
     assert_eq!(names(&report), ["vm1", "vm2", "vm3", "vm4"]);
     assert!(report.domain("vm3").unwrap().missing.is_empty());
 }

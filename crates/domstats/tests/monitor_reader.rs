@@ -64,10 +64,7 @@ fn the_longest_line_is_read_and_a_longer_one_refused() {
     let mut reader = Reader::default();
     reader.push(line(MAX_LINE).as_bytes());
     reader.push(b"\n");
-    assert!(matches!(
-        reader.next_message(),
-        Ok(Some(Message::Return(_)))
-    ));
+    assert!(matches!(reader.next_message(), Ok(Some(Message::Return(_)))));
 
     let mut reader = Reader::default();
     reader.push(line(MAX_LINE + 1).as_bytes());

@@ -47,9 +47,7 @@ fn domains_are_those_of_the_document() {
     let saved = Connect::open(&save("domains.xml", report.to_xml().as_bytes())).unwrap();
     let names = |filter| {
         let domains = saved.domains(filter).unwrap().into_iter();
-        domains
-            .map(|domain| domain.name().to_owned())
-            .collect::<Vec<_>>()
+        domains.map(|domain| domain.name().to_owned()).collect::<Vec<_>>()
     };
     let all = ["vm1", "vm2", "vm3", "vm4", "vm5", "vm6", "vm7", "vm8"];
     assert_eq!(names(DomainFilter::empty()), all);
@@ -70,16 +68,9 @@ fn groups_and_lists_choose_from_what_was_saved() {
     let [vm1, vm2, vm3] = ["vm1", "vm2", "vm3"].map(|name| saved.domain_by_name(name).unwrap());
     let request = StatsRequest::new().groups(StatsGroups::CPU_TOTAL | StatsGroups::BLOCK);
     let list = Domain::list_stats(&[vm3.clone(), vm2, vm1, vm3], &request).unwrap();
-    let names: Vec<_> = list
-        .domains
-        .iter()
-        .map(|s| s.domain.name.as_str())
-        .collect();
+    let names: Vec<_> = list.domains.iter().map(|s| s.domain.name.as_str()).collect();
     assert_eq!(names, ["vm3", "vm1", "vm3"]);
-    assert_eq!(
-        list.domains[0].groups(),
-        StatsGroups::CPU_TOTAL | StatsGroups::BLOCK
-    );
+    assert_eq!(list.domains[0].groups(), StatsGroups::CPU_TOTAL | StatsGroups::BLOCK);
     assert_eq!(list.domains[0].cpu, report.domain("vm3").unwrap().cpu);
     assert_eq!(list.domains[1].groups(), StatsGroups::CPU_TOTAL);
     let missing: Vec<_> = list.domains[1].missing.iter().map(|m| &m.group).collect();
@@ -93,13 +84,9 @@ fn the_supported_groups_are_those_of_the_document() {
     let request = StatsRequest::new().groups(StatsGroups::CPU_TOTAL | StatsGroups::VM);
     let report = live().all_domain_stats(&request).unwrap();
     let saved = Connect::open(&save("some.json", report.to_json().as_bytes())).unwrap();
-    assert_eq!(
-        saved.supported_groups(),
-        StatsGroups::CPU_TOTAL | StatsGroups::VM
-    );
-    let enforce = StatsRequest::new()
-        .groups(StatsGroups::BLOCK)
-        .options(StatsOptions::ENFORCE_STATS);
+    assert_eq!(saved.supported_groups(), StatsGroups::CPU_TOTAL | StatsGroups::VM);
+    let enforce =
+        StatsRequest::new().groups(StatsGroups::BLOCK).options(StatsOptions::ENFORCE_STATS);
     let error = saved.all_domain_stats(&enforce).unwrap_err();
     assert_eq!((error.code(), error.origin().code()), (74, 12));
 }

@@ -35,11 +35,7 @@ fn reason(stats: &DomainStats, group: StatsGroups) -> Option<&MissingReason> {
 
 /// The groups that are missing in whole or in part for this reason.
 fn missing_as(stats: &DomainStats, wanted: &MissingReason) -> StatsGroups {
-    GROUPS
-        .iter()
-        .map(|group| group.bit)
-        .filter(|bit| reason(stats, *bit) == Some(wanted))
-        .collect()
+    GROUPS.iter().map(|group| group.bit).filter(|bit| reason(stats, *bit) == Some(wanted)).collect()
 }
 
 #[test]
@@ -48,11 +44,7 @@ fn four_domains_in_their_states() {
     assert_eq!(names(&report), ["vm1", "vm2", "vm3", "vm4"]);
     let states = ["vm1", "vm2", "vm3", "vm4"].map(|name| {
         let stats = report.domain(name).unwrap();
-        (
-            stats.state.as_ref().unwrap().state.unwrap(),
-            stats.domain.id,
-            stats.domain.persistent,
-        )
+        (stats.state.as_ref().unwrap().state.unwrap(), stats.domain.id, stats.domain.persistent)
     });
     assert_eq!(
         states,
@@ -215,13 +207,9 @@ fn the_backing_chain_is_listed_on_request() {
     };
     let owned = |list: &[(&str, bool)]| {
         let list = list.iter();
-        list.map(|(name, counts)| ((*name).to_owned(), *counts))
-            .collect::<Vec<_>>()
+        list.map(|(name, counts)| ((*name).to_owned(), *counts)).collect::<Vec<_>>()
     };
-    assert_eq!(
-        disks(StatsOptions::empty()),
-        owned(&[("vda", true), ("vdb", true)])
-    );
+    assert_eq!(disks(StatsOptions::empty()), owned(&[("vda", true), ("vdb", true)]));
     assert_eq!(
         disks(StatsOptions::BACKING),
         owned(&[("vda", true), ("vda", false), ("vdb", true)])
@@ -315,9 +303,7 @@ fn seeds_give_other_identities() {
     let uuids = |seed: u32| {
         let report = all(&format!("test:///default?seed={seed}"));
         let domains = report.domains.into_iter();
-        domains
-            .map(|stats| stats.domain.uuid.unwrap())
-            .collect::<BTreeSet<_>>()
+        domains.map(|stats| stats.domain.uuid.unwrap()).collect::<BTreeSet<_>>()
     };
     assert_eq!(uuids(1).len(), 4);
     assert!(uuids(1).is_disjoint(&uuids(2)));
@@ -326,10 +312,7 @@ fn seeds_give_other_identities() {
 #[test]
 fn a_hundred_thousand_domains() {
     let connect = Connect::open("test:///default?domains=100000").unwrap();
-    assert_eq!(
-        connect.domains(DomainFilter::empty()).unwrap().len(),
-        100_000
-    );
+    assert_eq!(connect.domains(DomainFilter::empty()).unwrap().len(), 100_000);
     let request = StatsRequest::new().groups(StatsGroups::STATE | StatsGroups::CPU_TOTAL);
     let report = connect.all_domain_stats(&request).unwrap();
     let distinct: BTreeSet<_> = report.domains.iter().map(|s| &s.domain.name).collect();
@@ -352,10 +335,8 @@ fn timed(uri: &str, request: &StatsRequest) -> (StatsReport, Duration) {
 
 #[test]
 fn a_hanging_domain_costs_one_timeout_and_its_monitor_groups() {
-    let (report, took) = timed(
-        "test:///default?hang=vm1&hang=vm3",
-        &StatsRequest::new().timeout(TIMEOUT),
-    );
+    let (report, took) =
+        timed("test:///default?hang=vm1&hang=vm3", &StatsRequest::new().timeout(TIMEOUT));
     assert!(took >= TIMEOUT && took < TIMEOUT + SLACK, "{took:?}");
     assert!(report.elapsed >= TIMEOUT);
     assert!(!report.is_complete());
@@ -404,10 +385,8 @@ fn a_hanging_domain_costs_one_timeout_and_its_monitor_groups() {
 #[test]
 fn fifty_hanging_domains_cost_one_timeout() {
     let hang: String = (1..=50).map(|n| format!("&hang=vm{n}")).collect();
-    let (report, took) = timed(
-        &format!("test:///default?domains=100{hang}"),
-        &StatsRequest::new().timeout(TIMEOUT),
-    );
+    let (report, took) =
+        timed(&format!("test:///default?domains=100{hang}"), &StatsRequest::new().timeout(TIMEOUT));
     assert!(took >= TIMEOUT && took < TIMEOUT + SLACK, "{took:?}");
     assert_eq!(report.domains.len(), 100);
 }
@@ -432,10 +411,7 @@ fn a_slow_domain_is_complete_when_the_time_suffices() {
     let (report, took) = timed(uri, &StatsRequest::new().timeout(TIMEOUT));
     assert!(took >= TIMEOUT && took < Duration::from_millis(300) + SLACK);
     let slow = report.domain("vm3").unwrap();
-    assert_eq!(
-        reason(slow, StatsGroups::BLOCK),
-        Some(&MissingReason::Timeout)
-    );
+    assert_eq!(reason(slow, StatsGroups::BLOCK), Some(&MissingReason::Timeout));
 }
 
 #[test]
@@ -455,10 +431,7 @@ fn nowait_finds_late_domains_busy_at_once() {
     assert!(took < Duration::from_millis(300), "{took:?}");
     for name in ["vm1", "vm3"] {
         let stats = report.domain(name).unwrap();
-        assert_eq!(
-            reason(stats, StatsGroups::BLOCK),
-            Some(&MissingReason::Busy)
-        );
+        assert_eq!(reason(stats, StatsGroups::BLOCK), Some(&MissingReason::Busy));
         assert!(stats.interface.is_some());
     }
     assert!(report.domain("vm2").unwrap().block.is_some());
@@ -469,10 +442,7 @@ fn a_denied_monitor_leaves_the_host_side() {
     let (report, took) = timed("test:///default?deny=vm1", &StatsRequest::new());
     assert!(took < StatsRequest::DEFAULT_TIMEOUT, "{took:?}");
     let stats = report.domain("vm1").unwrap();
-    assert_eq!(
-        reason(stats, StatsGroups::STATE),
-        Some(&MissingReason::Denied)
-    );
+    assert_eq!(reason(stats, StatsGroups::STATE), Some(&MissingReason::Denied));
     assert!(stats.state.is_none() && stats.cpu.is_some());
 }
 

@@ -11,9 +11,7 @@ use std::{
 };
 
 fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
 fn snapshot(format: &str) -> PathBuf {
@@ -61,9 +59,7 @@ jsonschema.Draft202012Validator.check_schema(schema)
 jsonschema.validate(json.load(sys.stdin), schema, jsonschema.Draft202012Validator)
 ";
     let mut command = Command::new(PYTHON);
-    command
-        .args(["-c", SCRIPT])
-        .arg(repository("schemas/domainstats.schema.json"));
+    command.args(["-c", SCRIPT]).arg(repository("schemas/domainstats.schema.json"));
     run("python3-jsonschema", &mut command, document)
 }
 
@@ -136,10 +132,6 @@ assert '<\"\u{dc}n\u{ef}code\" & \\'S\u{f6}hne\\'>\\\\{a=\"b\"}\\n\\ttwo \u{65e5
 ";
     let mut command = Command::new(PYTHON);
     command.args(["-c", SCRIPT]);
-    let (valid, said) = run(
-        "python3-prometheus-client",
-        &mut command,
-        &read("openmetrics"),
-    );
+    let (valid, said) = run("python3-prometheus-client", &mut command, &read("openmetrics"));
     assert!(valid, "{said}");
 }

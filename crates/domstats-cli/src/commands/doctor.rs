@@ -29,9 +29,7 @@ pub(crate) fn run(option: Option<&str>, args: &DoctorArgs) -> Result {
             Ok((report, connect)) => {
                 found |= !report.domains.is_empty();
                 collect_reasons(&report, &mut reasons);
-                examine(&uri, &connect, &report)
-                    .into_iter()
-                    .try_for_each(&mut say)?;
+                examine(&uri, &connect, &report).into_iter().try_for_each(&mut say)?;
             }
             Err(error) => say(format!("{uri}: {}", exit::chain(&error)))?,
         }
@@ -96,11 +94,8 @@ fn examine_domain(stats: &DomainStats, lines: &mut Vec<String>) {
 }
 
 fn collect_reasons(report: &StatsReport, reasons: &mut Vec<MissingReason>) {
-    let of_groups = report
-        .domains
-        .iter()
-        .flat_map(|stats| &stats.missing)
-        .map(|group| &group.missing);
+    let of_groups =
+        report.domains.iter().flat_map(|stats| &stats.missing).map(|group| &group.missing);
     let of_domains = report.missing.iter().map(|domain| &domain.missing);
     for missing in of_groups.chain(of_domains) {
         if !reasons.contains(&missing.reason) {

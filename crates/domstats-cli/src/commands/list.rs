@@ -16,10 +16,7 @@ use crate::{
 /// Prints id, name and state of each domain, or only what scripts ask for.
 pub(crate) fn run(target: &Target, args: &ListArgs) -> Result {
     let report = target.all_domain_stats(&target.open()?, &args.request())?;
-    let read = report
-        .domains
-        .iter()
-        .map(|stats| (&stats.domain, stats.state.as_ref()));
+    let read = report.domains.iter().map(|stats| (&stats.domain, stats.state.as_ref()));
     let unread = report.missing.iter().map(|missing| (&missing.domain, None));
     let mut domains: Vec<_> = read.chain(unread).collect();
     domains.sort_by_key(|(info, _)| (&info.name, info.id));
@@ -30,18 +27,11 @@ pub(crate) fn run(target: &Target, args: &ListArgs) -> Result {
             rows.extend(domains.into_iter().map(|(info, state)| row(info, state)));
             columns::align(&rows)
         }
-        (false, true) => domains
-            .iter()
-            .map(|(info, _)| format!("{}\n", info.name))
-            .collect(),
-        (true, false) => domains
-            .iter()
-            .map(|(info, _)| format!("{}\n", uuid(info)))
-            .collect(),
-        (true, true) => domains
-            .iter()
-            .map(|(info, _)| format!("{} {}\n", uuid(info), info.name))
-            .collect(),
+        (false, true) => domains.iter().map(|(info, _)| format!("{}\n", info.name)).collect(),
+        (true, false) => domains.iter().map(|(info, _)| format!("{}\n", uuid(info))).collect(),
+        (true, true) => {
+            domains.iter().map(|(info, _)| format!("{} {}\n", uuid(info), info.name)).collect()
+        }
     };
     // Takes the colours out where they cannot be seen.
     let mut out = anstream::stdout().lock();
@@ -61,18 +51,12 @@ fn row(info: &DomainInfo, state: Option<&State>) -> [String; 3] {
     };
     let style = Style::new().fg_color(color.map(Into::into));
     let state = or_dash(state.map(word));
-    [
-        or_dash(info.id),
-        columns::printable(&info.name),
-        format!("{style}{state}{style:#}"),
-    ]
+    [or_dash(info.id), columns::printable(&info.name), format!("{style}{state}{style:#}")]
 }
 
 /// Returns the word for a state, or the number of one that only a newer peer knows.
 fn word(state: DomainState) -> String {
-    state
-        .word()
-        .map_or_else(|| state.code().to_string(), str::to_owned)
+    state.word().map_or_else(|| state.code().to_string(), str::to_owned)
 }
 
 fn uuid(info: &DomainInfo) -> String {

@@ -18,37 +18,16 @@ use crate::{
 
 const EXAMPLES: &[(&str, &str)] = &[
     ("domstats", "every domain of this host, as a table"),
-    (
-        "domstats -c test:///default",
-        "the same of made-up domains, to look around",
-    ),
-    (
-        "domstats --state --block vm1 vm2",
-        "two groups of two domains",
-    ),
-    (
-        "domstats --list-running --format json",
-        "the running domains, for programs",
-    ),
-    (
-        "domstats --watch 2 --timeout 500ms",
-        "again every 2 seconds, half a second for each call",
-    ),
-    (
-        "domstats doctor",
-        "what is missing, and what to do about it",
-    ),
+    ("domstats -c test:///default", "the same of made-up domains, to look around"),
+    ("domstats --state --block vm1 vm2", "two groups of two domains"),
+    ("domstats --list-running --format json", "the running domains, for programs"),
+    ("domstats --watch 2 --timeout 500ms", "again every 2 seconds, half a second for each call"),
+    ("domstats doctor", "what is missing, and what to do about it"),
 ];
 
 const ENVIRONMENT: &[(&str, &str)] = &[
-    (
-        "DOMSTATS_DEFAULT_URI",
-        "the hypervisor to ask if --connect does not say",
-    ),
-    (
-        "LIBVIRT_DEFAULT_URI",
-        "the same, if DOMSTATS_DEFAULT_URI is not set",
-    ),
+    ("DOMSTATS_DEFAULT_URI", "the hypervisor to ask if --connect does not say"),
+    ("LIBVIRT_DEFAULT_URI", "the same, if DOMSTATS_DEFAULT_URI is not set"),
     ("NO_COLOR", "if set and not empty, no colours"),
 ];
 
@@ -56,27 +35,17 @@ const EXIT_STATUS: &[(&str, &str)] = &[
     ("0", "everything went well"),
     ("1", "failure: the reason is on standard error"),
     ("2", "the command line is wrong"),
-    (
-        "3",
-        "with --strict: something that was asked for could not be read",
-    ),
+    ("3", "with --strict: something that was asked for could not be read"),
 ];
 
-const SECTIONS: &[(&str, &[(&str, &str)])] = &[
-    ("Examples", EXAMPLES),
-    ("Environment", ENVIRONMENT),
-    ("Exit status", EXIT_STATUS),
-];
+const SECTIONS: &[(&str, &[(&str, &str)])] =
+    &[("Examples", EXAMPLES), ("Environment", ENVIRONMENT), ("Exit status", EXIT_STATUS)];
 
 /// Returns the end of `--help`.
 pub(crate) fn after_help() -> String {
     let mut text = String::new();
     for (title, entries) in SECTIONS {
-        let width = entries
-            .iter()
-            .map(|(name, _)| name.len())
-            .max()
-            .unwrap_or(0);
+        let width = entries.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let _ = writeln!(text, "{title}:");
         for (name, meaning) in *entries {
             let _ = writeln!(text, "  {name:width$}  {meaning}");
@@ -122,12 +91,7 @@ fn render(out: &mut Vec<u8>) -> io::Result<()> {
         }
     }
     roff.control("SH", ["SEE ALSO"]);
-    roff.text([
-        bold("virsh"),
-        roman("(1), "),
-        bold("qemu-qmp-ref"),
-        roman("(7)"),
-    ]);
+    roff.text([bold("virsh"), roman("(1), "), bold("qemu-qmp-ref"), roman("(7)")]);
     roff.to_writer(out)
 }
 
@@ -136,10 +100,7 @@ fn describe(roff: &mut Roff, command: &Command) {
     let mut head = vec![bold(format!("domstats {}", command.get_name()))];
     let positionals = command.get_positionals();
     head.extend(positionals.map(|positional| roman(format!(" {positional}"))));
-    let about = command
-        .get_about()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     entry(roff, head, &about);
     roff.control("RS", []);
     let own = command.get_arguments().filter(|argument| {
@@ -147,10 +108,7 @@ fn describe(roff: &mut Roff, command: &Command) {
         id != "help" && !argument.is_global_set() && !id.starts_with("list-")
     });
     for argument in own {
-        let help = argument
-            .get_help()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
         entry(roff, vec![bold(argument.to_string())], &help);
     }
     roff.control("RE", []);

@@ -23,19 +23,12 @@ pub(crate) fn shell(script: &str) -> Command {
     let binary = Path::new(env!("CARGO_BIN_EXE_domstats"));
     let path = std::env::var("PATH").unwrap();
     let path = format!("{}:{path}", binary.parent().unwrap().display());
-    command
-        .args(["-o", "pipefail", "-c", script])
-        .env("PATH", path);
+    command.args(["-o", "pipefail", "-c", script]).env("PATH", path);
     command
 }
 
 fn quiet(mut command: Command) -> Command {
-    for variable in [
-        "DOMSTATS_DEFAULT_URI",
-        "LIBVIRT_DEFAULT_URI",
-        "NO_COLOR",
-        "CLICOLOR_FORCE",
-    ] {
+    for variable in ["DOMSTATS_DEFAULT_URI", "LIBVIRT_DEFAULT_URI", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
     command.stdin(Stdio::null());
@@ -49,11 +42,7 @@ pub(crate) fn run(line: &str) -> Finished {
 
 /// Runs a command to its end.
 pub(crate) fn finish(command: &mut Command) -> Finished {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
+    let Output { status, stdout, stderr } = command.output().unwrap();
     Finished {
         code: status.code(),
         out: String::from_utf8(stdout).unwrap(),
@@ -71,9 +60,7 @@ pub(crate) struct Finished {
 
 /// Returns a path below the root of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
 /// Whether the committed files are to be written anew: `DOMSTATS_BLESS=1 cargo test`.

@@ -56,34 +56,20 @@ struct DriverEntry {
 }
 
 const DRIVERS: &[DriverEntry] = &[
-    DriverEntry {
-        schemes: &["qemu+qmp"],
-        example: "qemu+qmp:///system",
-        open: qemu::open,
-    },
-    DriverEntry {
-        schemes: &["test"],
-        example: "test:///default",
-        open: test::open,
-    },
+    DriverEntry { schemes: &["qemu+qmp"], example: "qemu+qmp:///system", open: qemu::open },
+    DriverEntry { schemes: &["test"], example: "test:///default", open: test::open },
 ];
 
 /// Opens the driver that serves the URI.
 pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
-    match DRIVERS
-        .iter()
-        .find(|entry| entry.schemes.contains(&uri.scheme.as_str()))
-    {
+    match DRIVERS.iter().find(|entry| entry.schemes.contains(&uri.scheme.as_str())) {
         Some(entry) => (entry.open)(uri),
         None => {
             let examples: Vec<_> = DRIVERS.iter().map(|entry| entry.example).collect();
             Err(Error::new(
                 ErrorKind::NoConnect,
                 ErrorOrigin::Library,
-                format!(
-                    "no driver serves '{uri}': try one of {}",
-                    examples.join(", ")
-                ),
+                format!("no driver serves '{uri}': try one of {}", examples.join(", ")),
             ))
         }
     }

@@ -184,11 +184,7 @@ fn write_section(section: &dyn Section, beside: Option<&Json>, out: &mut impl Wr
     if let Some(beside) = beside.filter(|json| is_scalar(json)) {
         out.extra("#text", beside);
     }
-    let mut wrappers = Wrappers {
-        section: unknown,
-        path: "",
-        open: Vec::new(),
-    };
+    let mut wrappers = Wrappers { section: unknown, path: "", open: Vec::new() };
     for (number, row) in rows.iter().enumerate() {
         match (row, section.cell(number)) {
             (Row::Field(field), Cell::Field(Some(value))) => match field.place {
@@ -327,10 +323,7 @@ impl<'a> Unknown<'a> {
     }
 
     fn text(scalar: &'a Json) -> Self {
-        Self {
-            text: Some(scalar),
-            ..Self::default()
-        }
+        Self { text: Some(scalar), ..Self::default() }
     }
 
     /// Returns what has this name, for the caller to write.

@@ -17,10 +17,7 @@ use super::{
 use crate::{error::Result, report::StatsReport, stats::Value};
 
 pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>) -> io::Result<()> {
-    let mut json = JsonWriter {
-        out: buffer,
-        scopes: Vec::new(),
-    };
+    let mut json = JsonWriter { out: buffer, scopes: Vec::new() };
     document::write(report, &mut json, flush)
 }
 
@@ -30,9 +27,9 @@ pub(super) fn read(text: &str) -> Result<StatsReport> {
         Ok(Json::Object(members)) if members.contains_key("domains") => {
             read::report(members, "domains")
         }
-        Ok(_) => Err(malformed(
-            "the JSON document is not an object with a list of 'domains'".to_owned(),
-        )),
+        Ok(_) => {
+            Err(malformed("the JSON document is not an object with a list of 'domains'".to_owned()))
+        }
         // serde_json's sentence ends with the line and the column.
         Err(error) => Err(malformed(format!("JSON: {error}"))),
     }
@@ -73,10 +70,7 @@ impl JsonWriter<'_> {
     fn open_scope(&mut self, name: &str, is_list: bool) {
         self.begin(name, "");
         self.out.push(if is_list { '[' } else { '{' });
-        self.scopes.push(Scope {
-            is_list,
-            is_empty: true,
-        });
+        self.scopes.push(Scope { is_list, is_empty: true });
     }
 
     fn close_scope(&mut self) {
@@ -95,9 +89,7 @@ impl JsonWriter<'_> {
         match value {
             Value::Boolean(truth) => self.out.push_str(if *truth { "true" } else { "false" }),
             Value::String(text) => self.push_string(text),
-            Value::Word {
-                word: Some(word), ..
-            } => self.push_string(word),
+            Value::Word { word: Some(word), .. } => self.push_string(word),
             Value::Double(number) if !number.is_finite() => {
                 self.out.push('"');
                 push_double(self.out, *number);

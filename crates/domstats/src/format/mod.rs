@@ -43,13 +43,7 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order of the documentation.
-    pub const ALL: [Self; 5] = [
-        Self::Xml,
-        Self::Json,
-        Self::Text,
-        Self::Table,
-        Self::OpenMetrics,
-    ];
+    pub const ALL: [Self; 5] = [Self::Xml, Self::Json, Self::Text, Self::Table, Self::OpenMetrics];
 
     /// Returns the name that people type: `xml`, `json`, `text`, `table`, `openmetrics`.
     #[must_use]
@@ -163,15 +157,12 @@ impl FromStr for Format {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.name() == name)
-            .ok_or_else(|| {
-                Error::new(
-                    ErrorKind::InvalidArgument,
-                    ErrorOrigin::Library,
-                    format!("no format '{name}': use xml, json, text, table or openmetrics"),
-                )
-            })
+        Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidArgument,
+                ErrorOrigin::Library,
+                format!("no format '{name}': use xml, json, text, table or openmetrics"),
+            )
+        })
     }
 }

@@ -35,10 +35,9 @@ pub(super) fn report(mut members: Members, domains: &str) -> Result<StatsReport>
         report.domains.push(read_domain(domain, number)?);
     }
     let attribute = Place::Attribute;
-    report.taken_at = take(&mut members, "time", attribute, |time| {
-        humantime::parse_rfc3339(time.as_str()?).ok()
-    })
-    .unwrap_or(UNIX_EPOCH);
+    report.taken_at =
+        take(&mut members, "time", attribute, |time| humantime::parse_rfc3339(time.as_str()?).ok())
+            .unwrap_or(UNIX_EPOCH);
     report.elapsed = take(&mut members, "elapsed", attribute, u64::read)
         .map(Duration::from_nanos)
         .unwrap_or_default();
@@ -76,9 +75,7 @@ fn read_domain(mut members: Members, number: usize) -> Result<DomainStats> {
 fn read_info(members: &mut Members, name: &str, info: &mut DomainInfo) -> Option<()> {
     let attribute = Place::Attribute;
     info.name = take(members, name, attribute, String::read)?;
-    info.uuid = take(members, "uuid", attribute, |uuid| {
-        Uuid::parse_str(uuid.as_str()?).ok()
-    });
+    info.uuid = take(members, "uuid", attribute, |uuid| Uuid::parse_str(uuid.as_str()?).ok());
     info.id = take(members, "id", attribute, u32::read);
     info.persistent = take(members, "persistent", attribute, bool::read).unwrap_or_default();
     Some(())
@@ -108,9 +105,7 @@ fn read_section(mut members: Members, section: &mut dyn Section) {
         match row {
             Row::Field(field) => within(&mut members, field.doc_path, &mut |members, name| {
                 if let Slot::Field(slot) = section.slot(number) {
-                    take(members, name, field.place, |value| {
-                        slot.set(value).then_some(())
-                    });
+                    take(members, name, field.place, |value| slot.set(value).then_some(()));
                 }
             }),
             Row::List(row) => within(&mut members, row.doc_path, &mut |members, name| {

@@ -59,14 +59,8 @@ fn partial() -> DomainStats {
     domain.state = Some(State::new(DomainState::Paused, 5));
     domain.set_param("cpu.time", &crate::Value::ULLong(9_000_000_001));
     domain.missing = vec![
-        MissingGroup::new(
-            "balloon",
-            Missing::new(MissingReason::Timeout, "no answer within 1s"),
-        ),
-        MissingGroup::new(
-            "block",
-            Missing::new(MissingReason::Timeout, "no answer within 1s"),
-        ),
+        MissingGroup::new("balloon", Missing::new(MissingReason::Timeout, "no answer within 1s")),
+        MissingGroup::new("block", Missing::new(MissingReason::Timeout, "no answer within 1s")),
         MissingGroup::new("perf", Missing::new(MissingReason::Unsupported, "")),
     ];
     domain
@@ -92,11 +86,7 @@ fn fill(section: &mut dyn Section, number: &mut u32) {
         match (row, section.slot(row_number)) {
             (Row::Field(field), Slot::Field(slot)) => {
                 *number += 1;
-                assert!(
-                    slot.set(&value(field, *number)),
-                    "{} has a value",
-                    field.path
-                );
+                assert!(slot.set(&value(field, *number)), "{} has a value", field.path);
             }
             (Row::List(row), Slot::List(list)) => {
                 for item in [0, 2] {

@@ -17,9 +17,8 @@ const WIDTH: usize = 80;
 /// The columns that a name keeps, and those that a note takes at most while names are longer.
 const NAME: usize = 12;
 const NOTE: usize = 24;
-const HEADER: [&str; 11] = [
-    "NAME", "STATE", "VCPU", "CPU", "MEM", "MAX", "READ", "WRITE", "RX", "TX", "NOTE",
-];
+const HEADER: [&str; 11] =
+    ["NAME", "STATE", "VCPU", "CPU", "MEM", "MAX", "READ", "WRITE", "RX", "TX", "NOTE"];
 const LAST: usize = HEADER.len() - 1;
 
 type Line = [String; HEADER.len()];
@@ -75,10 +74,7 @@ fn absent(domain: &DomainInfo) -> Line {
 fn line(stats: &DomainStats) -> Line {
     let mut line = absent(&stats.domain);
     let state = stats.state.as_ref().and_then(|state| state.state);
-    let vcpus = stats
-        .vcpu
-        .as_ref()
-        .map(|vcpus| (vcpus.current, vcpus.maximum));
+    let vcpus = stats.vcpu.as_ref().map(|vcpus| (vcpus.current, vcpus.maximum));
     let cpu_time = stats.cpu.as_ref().and_then(|cpu| cpu.time);
     let balloon = |kibibytes: fn(&crate::stats::Balloon) -> Option<u64>| {
         let kibibytes = stats.balloon.as_ref().and_then(kibibytes);
@@ -120,12 +116,8 @@ fn state_word(state: DomainState) -> String {
 fn disks(stats: &DomainStats, bytes: fn(&Block) -> Option<u64>) -> Option<String> {
     let mut seen = HashSet::new();
     let blocks = stats.block.iter().flat_map(|group| &group.blocks);
-    let tops = blocks.filter(|block| {
-        block
-            .name
-            .as_ref()
-            .is_none_or(|name| seen.insert(name.as_str()))
-    });
+    let tops =
+        blocks.filter(|block| block.name.as_ref().is_none_or(|name| seen.insert(name.as_str())));
     sum(tops.filter_map(bytes))
 }
 
@@ -139,10 +131,7 @@ fn interfaces(
 
 /// Returns the sum of what was read; nothing if nothing was.
 fn sum(bytes: impl Iterator<Item = u64>) -> Option<String> {
-    bytes
-        .map(u128::from)
-        .reduce(|sum, bytes| sum + bytes)
-        .map(size)
+    bytes.map(u128::from).reduce(|sum, bytes| sum + bytes).map(size)
 }
 
 /// Returns a number of bytes in at most five characters: `0`, `999`, `1.5K`, `1023M`, `12G`.
@@ -183,22 +172,13 @@ fn duration(time: Duration) -> String {
 /// Returns what is missing and should not be, by reason: `timeout: balloon block`.
 fn note(stats: &DomainStats) -> String {
     let mut reasons: Vec<(&Missing, String)> = Vec::new();
-    for group in stats
-        .missing
-        .iter()
-        .filter(|group| !group.missing.reason.is_expected())
-    {
-        match reasons
-            .iter_mut()
-            .find(|(missing, _)| missing.reason == group.missing.reason)
-        {
+    for group in stats.missing.iter().filter(|group| !group.missing.reason.is_expected()) {
+        match reasons.iter_mut().find(|(missing, _)| missing.reason == group.missing.reason) {
             Some((_, groups)) => groups.extend([" ", &group.group]),
             None => reasons.push((&group.missing, group.group.clone())),
         }
     }
-    let notes = reasons
-        .iter()
-        .map(|(missing, groups)| format!("{}: {groups}", missing.reason));
+    let notes = reasons.iter().map(|(missing, groups)| format!("{}: {groups}", missing.reason));
     notes.collect::<Vec<_>>().join("; ")
 }
 
@@ -223,7 +203,5 @@ fn fit(text: &str, width: usize) -> String {
     // Characters change the width of those before them, so whole texts are measured.
     let starts = text.char_indices().map(|(start, _)| start).take(4 * WIDTH);
     let cuts = starts.map(|start| format!("{}…", &text[..start]));
-    cuts.take_while(|cut| columns(cut) <= width)
-        .last()
-        .unwrap_or_default()
+    cuts.take_while(|cut| columns(cut) <= width).last().unwrap_or_default()
 }

@@ -52,21 +52,15 @@ pub(super) fn of_xml(text: &str) -> Result<(String, Json)> {
                 }
             }
             Event::Text(part) => {
-                let part = part
-                    .xml10_content()
-                    .map_err(|error| fail(&error.to_string()))?;
+                let part = part.xml10_content().map_err(|error| fail(&error.to_string()))?;
                 push_text(&mut open, &part).map_err(fail)?;
             }
             Event::CData(part) => {
-                let part = part
-                    .xml10_content()
-                    .map_err(|error| fail(&error.to_string()))?;
+                let part = part.xml10_content().map_err(|error| fail(&error.to_string()))?;
                 push_text(&mut open, &part).map_err(fail)?;
             }
             Event::GeneralRef(reference) => {
-                let name = reference
-                    .decode()
-                    .map_err(|error| fail(&error.to_string()))?;
+                let name = reference.decode().map_err(|error| fail(&error.to_string()))?;
                 match reference.resolve_char_ref() {
                     Ok(Some(character)) => {
                         push_text(&mut open, character.encode_utf8(&mut [0; 4])).map_err(fail)?;
@@ -108,9 +102,7 @@ impl Element {
         };
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|error| error.to_string())?;
-            let value = attribute
-                .unescape_value()
-                .map_err(|error| error.to_string())?;
+            let value = attribute.unescape_value().map_err(|error| error.to_string())?;
             let name = String::from_utf8_lossy(attribute.key.as_ref());
             if element.name == ESCAPE && name == "name" {
                 element.name = value.into_owned();
@@ -129,8 +121,7 @@ impl Element {
         }
         let is_layout = self.has_elements && self.text.trim().is_empty();
         if !self.text.is_empty() && !is_layout {
-            self.members
-                .insert("#text".to_owned(), Json::String(self.text));
+            self.members.insert("#text".to_owned(), Json::String(self.text));
         }
         Json::Object(self.members)
     }
@@ -157,9 +148,7 @@ fn finish(mut element: Element, open: &mut [Element], root: &mut Option<(String,
 fn push_text(open: &mut [Element], part: &str) -> std::result::Result<(), &'static str> {
     match open.last_mut() {
         Some(element) => element.text.push_str(part),
-        None if part
-            .trim_matches(['\u{FEFF}', ' ', '\t', '\r', '\n'])
-            .is_empty() => {}
+        None if part.trim_matches(['\u{FEFF}', ' ', '\t', '\r', '\n']).is_empty() => {}
         None => return Err("there is text outside of any element"),
     }
     Ok(())
@@ -170,10 +159,6 @@ fn at_position(text: &str, offset: u64, what: &str) -> crate::Error {
     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .map_or(0, |line| line.chars().count())
-        + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
     malformed(format!("XML, line {line}, column {column}: {what}"))
 }

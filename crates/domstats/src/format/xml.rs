@@ -25,12 +25,7 @@ use crate::{
 pub(super) const ESCAPE: &str = "_";
 
 pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>) -> io::Result<()> {
-    let mut xml = Xml {
-        out: buffer,
-        depth: 0,
-        start: None,
-        inline: None,
-    };
+    let mut xml = Xml { out: buffer, depth: 0, start: None, inline: None };
     document::write(report, &mut xml, flush)
 }
 
@@ -38,9 +33,9 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
 pub(super) fn read(text: &str) -> Result<StatsReport> {
     let (name, tree) = tree::of_xml(text)?;
     match tree {
-        _ if name != "domainstats" => Err(malformed(format!(
-            "the document is a <{name}>, not a <domainstats>"
-        ))),
+        _ if name != "domainstats" => {
+            Err(malformed(format!("the document is a <{name}>, not a <domainstats>")))
+        }
         Json::Object(members) => read::report(members, "domain"),
         _ => read::report(Map::new(), "domain"),
     }
@@ -206,9 +201,7 @@ fn push_value(out: &mut String, value: &Value<'_>, push_string: fn(&mut String, 
     match value {
         Value::Boolean(truth) => out.push_str(if *truth { "true" } else { "false" }),
         Value::String(text) => push_string(out, text),
-        Value::Word {
-            word: Some(word), ..
-        } => out.push_str(word),
+        Value::Word { word: Some(word), .. } => out.push_str(word),
         // The infinities and NaN by the names that Rust reads.
         Value::Double(number) => push_double(out, *number),
         number => {
@@ -231,10 +224,7 @@ fn push_attribute_text(out: &mut String, text: &str) {
 /// U+FFFD. All of `special` are ASCII.
 fn push_escaped(out: &mut String, text: &str, special: fn(u8) -> bool) {
     // 0xEF begins U+FFFE and U+FFFF.
-    if !text
-        .bytes()
-        .any(|byte| special(byte) || byte < b' ' || byte == 0xEF)
-    {
+    if !text.bytes().any(|byte| special(byte) || byte < b' ' || byte == 0xEF) {
         return out.push_str(text);
     }
     for character in text.chars() {

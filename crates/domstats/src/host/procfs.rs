@@ -72,10 +72,7 @@ impl Proc {
     /// Returns the numbers of all processes, in any order.
     pub(crate) fn pids(&self) -> io::Result<Vec<u32>> {
         let entries = fs::read_dir(&self.root)?;
-        Ok(entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .collect())
+        Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
     }
 
     /// Returns a file or folder of a process.
@@ -101,10 +98,7 @@ impl Proc {
     pub(crate) fn command_line(&self, pid: u32) -> io::Result<Vec<String>> {
         let bytes = fs::read(self.of(pid, "cmdline"))?;
         let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-        Ok(bytes
-            .split(|byte| *byte == 0)
-            .map(|arg| String::from_utf8_lossy(arg).into())
-            .collect())
+        Ok(bytes.split(|byte| *byte == 0).map(|arg| String::from_utf8_lossy(arg).into()).collect())
     }
 
     /// Returns the file name of the program that a process runs, without its folder.
@@ -150,11 +144,7 @@ impl Proc {
         for entry in fs::read_dir(self.of(pid, "fd"))?.flatten() {
             let is_tun =
                 fs::read_link(entry.path()).is_ok_and(|to| to == Path::new("/dev/net/tun"));
-            let Some(fd) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-            else {
+            let Some(fd) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
             if is_tun
@@ -170,17 +160,13 @@ impl Proc {
 
     /// Returns the network devices in the network namespace of a process.
     pub(crate) fn net_devices(&self, pid: u32) -> io::Result<Vec<NetDevice>> {
-        Ok(parse_net_devices(&fs::read_to_string(
-            self.of(pid, "net/dev"),
-        )?))
+        Ok(parse_net_devices(&fs::read_to_string(self.of(pid, "net/dev"))?))
     }
 
     /// Returns the inode of a process's network namespace, if the caller may know it.
     pub(crate) fn net_namespace(&self, pid: u32) -> Option<u64> {
         use std::os::unix::fs::MetadataExt;
-        fs::metadata(self.of(pid, "ns/net"))
-            .ok()
-            .map(|metadata| metadata.ino())
+        fs::metadata(self.of(pid, "ns/net")).ok().map(|metadata| metadata.ino())
     }
 
     /// Returns whether a process that listens on the Unix socket at this path serves a client
@@ -229,10 +215,8 @@ fn parse_net_devices(text: &str) -> Vec<NetDevice> {
     let device = |line: &str| {
         // A name may hold colons: the counters start after the last one.
         let (name, counters) = line.rsplit_once(':')?;
-        let numbers: Vec<u64> = counters
-            .split_ascii_whitespace()
-            .map_while(|number| number.parse().ok())
-            .collect();
+        let numbers: Vec<u64> =
+            counters.split_ascii_whitespace().map_while(|number| number.parse().ok()).collect();
         let direction = |first: usize| {
             Some(NetCounters {
                 bytes: *numbers.get(first)?,
@@ -261,9 +245,7 @@ fn has_queue(text: &str, path: &str) -> bool {
         let (Some(references), Some(state)) = (fields.get(1), fields.get(5)) else {
             continue;
         };
-        let is_at_path = line
-            .strip_suffix(path)
-            .is_some_and(|rest| rest.ends_with(' '))
+        let is_at_path = line.strip_suffix(path).is_some_and(|rest| rest.ends_with(' '))
             && fields.get(7).is_some_and(|word| path.starts_with(word));
         match *state {
             // The client's end holds a reference, until it is closed.
@@ -294,10 +276,7 @@ mod tests {
     #[test]
     fn own_stat_is_read() {
         let stat = Proc::new("/proc").stat(std::process::id()).unwrap();
-        assert!(
-            stat.rss_kib > 0 && stat.virtual_size > 0 && stat.start_time > 0,
-            "{stat:?}"
-        );
+        assert!(stat.rss_kib > 0 && stat.virtual_size > 0 && stat.start_time > 0, "{stat:?}");
     }
 
     #[test]
@@ -317,23 +296,10 @@ mod tests {
         let devices = parse_net_devices(text);
         assert_eq!(devices.len(), 1);
         assert_eq!(devices[0].name, "eth0:1");
-        assert_eq!(
-            devices[0].received,
-            NetCounters {
-                bytes: 1,
-                packets: 2,
-                errors: 3,
-                drops: 4
-            }
-        );
+        assert_eq!(devices[0].received, NetCounters { bytes: 1, packets: 2, errors: 3, drops: 4 });
         assert_eq!(
             devices[0].transmitted,
-            NetCounters {
-                bytes: 9,
-                packets: 10,
-                errors: 11,
-                drops: 12
-            }
+            NetCounters { bytes: 9, packets: 10, errors: 11, drops: 12 }
         );
     }
 
@@ -347,10 +313,7 @@ mod tests {
         let has = |lines: &[&str]| has_queue(&lines.concat(), "/run/q 1.qmp");
         assert!(has(&[listening, other, served, waiting]));
         assert!(!has(&[listening, waiting]), "nobody is served: it is stuck");
-        assert!(
-            !has(&[listening, served]),
-            "nobody waits: it is we who are served"
-        );
+        assert!(!has(&[listening, served]), "nobody waits: it is we who are served");
         assert!(!has(&[listening, left, waiting]), "the client has left");
         assert!(!has(&[listening, other, waiting]));
     }

@@ -300,9 +300,7 @@ impl<T: Item> List for Vec<T> {
     }
 
     fn get(&self, position: usize) -> Option<(Key<'_>, &dyn Section)> {
-        self.as_slice()
-            .get(position)
-            .map(|item| (item.key(), item as &dyn Section))
+        self.as_slice().get(position).map(|item| (item.key(), item as &dyn Section))
     }
 
     fn entry(&mut self, key: Key<'_>) -> &mut dyn Section {

@@ -67,8 +67,7 @@ fn flatten<'a>(
     }
     match json {
         Json::Object(map) => {
-            map.iter()
-                .for_each(|(name, value)| flatten(prefix, name, value, params));
+            map.iter().for_each(|(name, value)| flatten(prefix, name, value, params));
         }
         Json::Array(items) => {
             for (index, item) in items.iter().enumerate() {

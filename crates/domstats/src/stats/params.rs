@@ -13,11 +13,7 @@ use crate::report::DomainStats;
 ///
 /// In two parts, because the values of a section share the first: it is built once for them.
 pub(crate) fn for_each_param(domain: &DomainStats, each: impl FnMut(&str, &str, Value<'_>)) {
-    let mut flat = Flat {
-        prefix: String::new(),
-        lengths: Vec::new(),
-        each,
-    };
+    let mut flat = Flat { prefix: String::new(), lengths: Vec::new(), each };
     walk(domain, &mut flat);
     flat.extra(&domain.extra);
 }
@@ -172,11 +168,7 @@ fn set_in(section: &mut dyn Section, key: &str, value: &Json) {
 
 /// Returns the rest of a key below a path.
 fn below<'a>(key: &'a str, path: &str) -> Option<&'a str> {
-    if path.is_empty() {
-        Some(key)
-    } else {
-        key.strip_prefix(path)?.strip_prefix('.')
-    }
+    if path.is_empty() { Some(key) } else { key.strip_prefix(path)?.strip_prefix('.') }
 }
 
 /// Returns the key of a list's item, if the word is one. A name is one only if the rest is a

@@ -57,10 +57,7 @@ impl StateReason {
     #[must_use]
     pub fn from_word(state: DomainState, word: &str) -> Option<Self> {
         let code = words_of(state).iter().position(|known| *known == word)?;
-        Some(Self {
-            state,
-            code: code.try_into().ok()?,
-        })
+        Some(Self { state, code: code.try_into().ok()? })
     }
 
     /// Returns libvirt's number.
@@ -72,9 +69,7 @@ impl StateReason {
     /// Returns the word that documents use, or `None` for a number without one.
     #[must_use]
     pub fn word(self) -> Option<&'static str> {
-        words_of(self.state)
-            .get(usize::try_from(self.code).ok()?)
-            .copied()
+        words_of(self.state).get(usize::try_from(self.code).ok()?).copied()
     }
 }
 
@@ -199,10 +194,7 @@ impl Section for State {
     fn cell(&self, row: usize) -> Cell<'_> {
         Cell::Field(match row {
             0 => self.state.as_ref().map(Leaf::value),
-            _ => self.reason.map(|reason| Value::Word {
-                code: reason.code,
-                word: reason.word(),
-            }),
+            _ => self.reason.map(|reason| Value::Word { code: reason.code, word: reason.word() }),
         })
     }
 
@@ -226,10 +218,7 @@ impl Section for State {
 impl FieldSlot for State {
     fn set(&mut self, value: &Json) -> bool {
         let state = self.state.unwrap_or(DomainState::NoState);
-        self.reason = match value
-            .as_str()
-            .and_then(|word| StateReason::from_word(state, word))
-        {
+        self.reason = match value.as_str().and_then(|word| StateReason::from_word(state, word)) {
             Some(reason) => Some(reason),
             None => i32::read(value).map(|code| StateReason::new(state, code)),
         };

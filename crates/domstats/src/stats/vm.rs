@@ -23,9 +23,7 @@ impl Leaf for HypervisorValue {
     }
     fn read(json: &Json) -> Option<Self> {
         // Numbers first: `1` is a number in XML, where everything is text.
-        u64::read(json)
-            .map(Self::Number)
-            .or_else(|| bool::read(json).map(Self::Truth))
+        u64::read(json).map(Self::Number).or_else(|| bool::read(json).map(Self::Truth))
     }
 }
 

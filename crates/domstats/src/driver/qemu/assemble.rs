@@ -170,16 +170,10 @@ impl Sources<'_> {
 
     fn balloon(&self, stats: &mut DomainStats) -> Option<Missing> {
         let replies = self.replies;
-        let plugged = replies
-            .memory_size
-            .got()
-            .map(|size| (size.base_memory + size.plugged_memory) / 1024);
+        let plugged =
+            replies.memory_size.got().map(|size| (size.base_memory + size.plugged_memory) / 1024);
         // Memory that can be plugged in makes the command line a lower bound, not the size.
-        let at_start = self
-            .guest
-            .line
-            .memory_kib
-            .filter(|_| !self.guest.line.memory_hotplug);
+        let at_start = self.guest.line.memory_kib.filter(|_| !self.guest.line.memory_hotplug);
         let maximum = plugged.or(at_start);
         let actual = replies.balloon.got().map(|balloon| balloon.actual / 1024);
         let has_none = |answer: Option<&Missing>| {
@@ -212,19 +206,9 @@ impl Sources<'_> {
         }
         stats.balloon = Some(balloon);
         // A guest without a balloon device lacks nothing.
-        let lacks = if no_balloon {
-            None
-        } else {
-            self.lacks(&replies.balloon)
-        };
+        let lacks = if no_balloon { None } else { self.lacks(&replies.balloon) };
         lacks
-            .or_else(|| {
-                replies
-                    .guest_stats
-                    .missing()
-                    .filter(|it| !has_none(Some(it)))
-                    .cloned()
-            })
+            .or_else(|| replies.guest_stats.missing().filter(|it| !has_none(Some(it))).cloned())
             .or_else(|| replies.memory_size.missing().cloned())
     }
 
@@ -232,12 +216,7 @@ impl Sources<'_> {
     fn vcpu_threads(&self) -> (Vec<(u32, u32)>, Option<Missing>) {
         let lacks = self.lacks(&self.replies.cpus);
         if let Some(cpus) = self.replies.cpus.got() {
-            return (
-                cpus.iter()
-                    .map(|cpu| (cpu.cpu_index, cpu.thread_id))
-                    .collect(),
-                None,
-            );
+            return (cpus.iter().map(|cpu| (cpu.cpu_index, cpu.thread_id)).collect(), None);
         }
         // QEMU names the threads after their vCPU if it was told to (`debug-threads=on`).
         let threads = self.guest.pid().and_then(|pid| self.proc.threads(pid).ok());
@@ -275,12 +254,8 @@ impl Sources<'_> {
                 ..Vcpu::default()
             }
         });
-        let mut vcpus = Vcpus {
-            current,
-            maximum: known_line,
-            cpus: cpus.collect(),
-            ..Vcpus::default()
-        };
+        let mut vcpus =
+            Vcpus { current, maximum: known_line, cpus: cpus.collect(), ..Vcpus::default() };
         vcpus.cpus.sort_by_key(|cpu| cpu.id);
         stats.vcpu = (vcpus != Vcpus::default()).then_some(vcpus);
         lacks
@@ -292,18 +267,15 @@ impl Sources<'_> {
         }
         let networks = &self.guest.line.networks;
         let taps = self.host.taps.as_deref();
-        let needs_taps = networks
-            .iter()
-            .any(|network| matches!(network, Network::TapFds(_)));
+        let needs_taps = networks.iter().any(|network| matches!(network, Network::TapFds(_)));
         let mut unclaimed: Vec<&(u32, String)> = taps.unwrap_or_default().iter().collect();
         let mut names: Vec<Option<&str>> = Vec::new();
         for network in networks {
             let name = match network {
                 Network::Tap(name) => Some(name.as_str()),
-                Network::TapFds(fds) => unclaimed
-                    .iter()
-                    .find(|(fd, _)| fds.contains(fd))
-                    .map(|(_, name)| name.as_str()),
+                Network::TapFds(fds) => {
+                    unclaimed.iter().find(|(fd, _)| fds.contains(fd)).map(|(_, name)| name.as_str())
+                }
                 Network::Other => None,
             };
             // A tap that the process no longer holds was unplugged.
@@ -348,11 +320,8 @@ impl Sources<'_> {
     }
 
     fn interface_of(&self, index: u32, name: &str) -> Interface {
-        let mut interface = Interface {
-            index,
-            name: Some(name.to_owned()),
-            ..Interface::default()
-        };
+        let mut interface =
+            Interface { index, name: Some(name.to_owned()), ..Interface::default() };
         if let Some(device) = self.devices.iter().find(|device| device.name == name) {
             // What the host receives from a tap, the guest has transmitted.
             let (rx, tx) = (device.transmitted, device.received);
@@ -370,16 +339,11 @@ impl Sources<'_> {
 
     fn block(&self, stats: &mut DomainStats, request: &StatsRequest) -> Option<Missing> {
         if let Some(counters) = self.replies.block_stats.got() {
-            let nodes = self
-                .replies
-                .block_nodes
-                .got()
-                .map_or(&[][..], Vec::as_slice);
+            let nodes = self.replies.block_nodes.got().map_or(&[][..], Vec::as_slice);
             let chain = request.options.contains(StatsOptions::BACKING);
             stats.block = Some(blocks(counters, nodes, chain));
         }
-        self.lacks(&self.replies.block_stats)
-            .or_else(|| self.lacks(&self.replies.block_nodes))
+        self.lacks(&self.replies.block_stats).or_else(|| self.lacks(&self.replies.block_nodes))
     }
 
     fn iothread(&self, stats: &mut DomainStats) -> Option<Missing> {
@@ -418,11 +382,8 @@ impl Sources<'_> {
                 Some("millisecond") => reply.calc_time.map(|time| time / 1000),
                 _ => reply.calc_time,
             };
-            let vcpus = reply
-                .vcpu_dirty_rate
-                .iter()
-                .filter(|_| measured)
-                .map(|vcpu| VcpuDirtyRate {
+            let vcpus =
+                reply.vcpu_dirty_rate.iter().filter(|_| measured).map(|vcpu| VcpuDirtyRate {
                     id: vcpu.id,
                     megabytes_per_second: Some(vcpu.dirty_rate),
                     ..VcpuDirtyRate::default()
@@ -450,10 +411,7 @@ impl Sources<'_> {
 /// lowest number that is free, from its position on.
 fn iothread_number(name: &str, position: usize, taken: &[Iothread]) -> u32 {
     let is_free = |number: &u32| taken.iter().all(|iothread| iothread.id != *number);
-    let own = name
-        .strip_prefix("iothread")
-        .and_then(|digits| digits.parse().ok())
-        .filter(is_free);
+    let own = name.strip_prefix("iothread").and_then(|digits| digits.parse().ok()).filter(is_free);
     let first = u32::try_from(position).unwrap_or(0) + 1;
     own.or_else(|| (first..).find(is_free)).unwrap_or(first)
 }

@@ -7,10 +7,8 @@ use crate::stats::{Block, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
 
 /// Returns the disks, and with `chain` every image below them.
 pub(crate) fn blocks(counters: &[BlockStats], nodes: &[BlockNode], chain: bool) -> Blocks {
-    let nodes: HashMap<&str, &BlockNode> = nodes
-        .iter()
-        .filter_map(|node| Some((node.node_name.as_deref()?, node)))
-        .collect();
+    let nodes: HashMap<&str, &BlockNode> =
+        nodes.iter().filter_map(|node| Some((node.node_name.as_deref()?, node))).collect();
     // A drive that no device of the guest uses is no disk, nor is the firmware's flash.
     let disks: Vec<&BlockStats> = counters
         .iter()
@@ -44,14 +42,8 @@ pub(crate) fn blocks(counters: &[BlockStats], nodes: &[BlockNode], chain: bool) 
 /// QEMU calls them.
 fn names(disks: &[&BlockStats]) -> Vec<String> {
     let guest_names: Vec<Option<String>> = disks.iter().map(|disk| guest_name(disk)).collect();
-    let unique = |name: &String| {
-        guest_names
-            .iter()
-            .flatten()
-            .filter(|other| *other == name)
-            .count()
-            == 1
-    };
+    let unique =
+        |name: &String| guest_names.iter().flatten().filter(|other| *other == name).count() == 1;
     disks
         .iter()
         .zip(&guest_names)
@@ -88,11 +80,7 @@ fn guest_name(disk: &BlockStats) -> Option<String> {
             }
         }
     };
-    let numbers: Vec<u32> = numbers
-        .split('-')
-        .map(str::parse)
-        .collect::<Result<_, _>>()
-        .ok()?;
+    let numbers: Vec<u32> = numbers.split('-').map(str::parse).collect::<Result<_, _>>().ok()?;
     let number = match (bus, numbers.as_slice()) {
         ("vd", [number]) | ("sd", [number]) => *number,
         // Controller, bus, unit: two units a bus.
@@ -132,9 +120,7 @@ fn image_of(stats: &BlockStats, nodes: &HashMap<&str, &BlockNode>, depth: u32) -
     let file_node = file.and_then(node_of);
     let node = node_of(stats);
     let image = node.map(|node| &node.image);
-    let path = file_node
-        .or(node)
-        .and_then(|node| node.image.filename.as_deref());
+    let path = file_node.or(node).and_then(|node| node.image.filename.as_deref());
     let mut block = Block {
         // A network or nested image is described by a URL or JSON: no file or device.
         path: path.filter(|path| !path.contains(':')).map(str::to_owned),
@@ -144,13 +130,9 @@ fn image_of(stats: &BlockStats, nodes: &HashMap<&str, &BlockNode>, depth: u32) -
             .and_then(libvirt_image_id)
             .or((depth > 0).then_some(depth)),
         allocation: file.and_then(|file| file.stats.wr_highest_offset),
-        capacity: image
-            .and_then(|image| image.virtual_size)
-            .filter(|size| *size > 0),
+        capacity: image.and_then(|image| image.virtual_size).filter(|size| *size > 0),
         physical: image.and_then(|image| image.actual_size),
-        threshold: file_node
-            .map(|node| node.write_threshold)
-            .filter(|offset| *offset > 0),
+        threshold: file_node.map(|node| node.write_threshold).filter(|offset| *offset > 0),
         ..Block::default()
     };
     if let Some(limits) = image.and_then(|image| image.limits.as_ref()) {
@@ -161,11 +143,7 @@ fn image_of(stats: &BlockStats, nodes: &HashMap<&str, &BlockNode>, depth: u32) -
 
 /// Returns libvirt's number of an image: 2 of `libvirt-2-format`.
 fn libvirt_image_id(node: &str) -> Option<u32> {
-    node.strip_prefix("libvirt-")?
-        .split('-')
-        .next()?
-        .parse()
-        .ok()
+    node.strip_prefix("libvirt-")?.split('-').next()?.parse().ok()
 }
 
 fn limit(block: &mut Block, limits: &ImageLimits) {
@@ -248,17 +226,12 @@ fn timed_group((stats, index): (&TimedStats, u32)) -> TimedGroup {
 
 fn histogram(reply: &Histogram) -> LatencyHistogram {
     let starts = std::iter::once(0).chain(reply.boundaries.iter().copied());
-    let bins = reply
-        .bins
-        .iter()
-        .zip(starts)
-        .zip(0..)
-        .map(|((value, start), index)| LatencyBin {
-            index,
-            start: Some(start),
-            value: Some(*value),
-            ..LatencyBin::default()
-        });
+    let bins = reply.bins.iter().zip(starts).zip(0..).map(|((value, start), index)| LatencyBin {
+        index,
+        start: Some(start),
+        value: Some(*value),
+        ..LatencyBin::default()
+    });
     LatencyHistogram {
         bin_count: Some(reply.bins.len() as u64),
         bins: bins.collect(),
@@ -286,25 +259,15 @@ mod tests {
         assert_eq!(name("ide0-1-0"), "hdc");
         assert_eq!(name("sata0-0-1"), "sdb");
         assert_eq!(name("scsi0-0-0-2"), "sdc");
-        assert_eq!(
-            name("scsi1-0-0-2"),
-            "scsi1-0-0-2",
-            "a second controller says nothing"
-        );
+        assert_eq!(name("scsi1-0-0-2"), "scsi1-0-0-2", "a second controller says nothing");
         assert_eq!(name("my-disk"), "my-disk");
-        let anonymous = disk(
-            "/machine/peripheral-anon/device[1]/virtio-backend",
-            "virtio0",
-        );
+        let anonymous = disk("/machine/peripheral-anon/device[1]/virtio-backend", "virtio0");
         assert_eq!(names(&[&anonymous]), ["virtio0"]);
     }
 
     #[test]
     fn no_two_disks_share_a_guessed_name() {
-        let (sata, usb) = (
-            disk("/machine/peripheral/sata0-0-0", ""),
-            disk("usb-disk0", ""),
-        );
+        let (sata, usb) = (disk("/machine/peripheral/sata0-0-0", ""), disk("usb-disk0", ""));
         assert_eq!(names(&[&sata, &usb]), ["sata0-0-0", "usb-disk0"]);
     }
 

@@ -82,10 +82,7 @@ impl Options {
     }
 
     fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     fn is_on(&self, key: &str) -> bool {
@@ -134,13 +131,10 @@ impl CommandLine {
                     line.memory_hotplug = options.get("maxmem").is_some();
                 }
                 "smp" => line.maximum_vcpus = maximum_vcpus(&Options::parse(value, "cpus")),
-                "netdev" | "nic" => line
-                    .networks
-                    .extend(network(&Options::parse(value, "type"))),
+                "netdev" | "nic" => line.networks.extend(network(&Options::parse(value, "type"))),
                 // The old way: `-net nic` is the guest's side, anything else the host's.
                 "net" if !value.starts_with("nic") => {
-                    line.networks
-                        .extend(network(&Options::parse(value, "type")));
+                    line.networks.extend(network(&Options::parse(value, "type")));
                 }
                 "machine" | "M" => {
                     line.is_probe = Options::parse(value, "type").get("type") == Some("none");
@@ -157,8 +151,7 @@ impl CommandLine {
         }
         for id in monitors {
             let option = chardevs.iter().find(|(chardev, _)| *chardev == id);
-            line.monitors
-                .push(option.map_or(MonitorOption::Other, |(_, option)| option.clone()));
+            line.monitors.push(option.map_or(MonitorOption::Other, |(_, option)| option.clone()));
         }
         line
     }
@@ -245,10 +238,7 @@ fn network(options: &Options) -> Option<Network> {
         "tap" => match options.get("ifname") {
             Some(name) => Network::Tap(name.to_owned()),
             None => {
-                let fds = options
-                    .get("fd")
-                    .or_else(|| options.get("fds"))
-                    .unwrap_or_default();
+                let fds = options.get("fd").or_else(|| options.get("fds")).unwrap_or_default();
                 Network::TapFds(fds.split(':').filter_map(|fd| fd.parse().ok()).collect())
             }
         },
@@ -259,9 +249,7 @@ fn network(options: &Options) -> Option<Network> {
 
 /// Returns a name without control characters: names go to terminals and into documents.
 fn printable(name: &str) -> String {
-    name.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -282,15 +270,9 @@ mod tests {
              -device virtio-balloon-pci",
         );
         assert_eq!(line.name.as_deref(), Some("a,b"));
-        assert_eq!(
-            line.uuid,
-            Some("11111111-2222-3333-4444-555555555501".parse().unwrap())
-        );
+        assert_eq!(line.uuid, Some("11111111-2222-3333-4444-555555555501".parse().unwrap()));
         assert_eq!(line.monitor(), Some(Path::new("/run/a.qmp")));
-        assert_eq!(
-            (line.memory_kib, line.memory_hotplug),
-            (Some(1_572_864), false)
-        );
+        assert_eq!((line.memory_kib, line.memory_hotplug), (Some(1_572_864), false));
         assert_eq!(line.maximum_vcpus, Some(8));
         assert_eq!(line.networks, [Network::Tap("tap0".into()), Network::Other]);
         assert_eq!(line.balloon, Some(None));
@@ -307,17 +289,11 @@ mod tests {
         );
         assert_eq!(
             line.monitors,
-            [
-                MonitorOption::Socket("/run/second.qmp".into()),
-                MonitorOption::Libvirt
-            ]
+            [MonitorOption::Socket("/run/second.qmp".into()), MonitorOption::Libvirt]
         );
         assert_eq!(line.monitor(), Some(Path::new("/run/second.qmp")));
         assert_eq!((line.memory_kib, line.memory_hotplug), (Some(32_768), true));
-        assert_eq!(
-            line.networks,
-            [Network::TapFds(vec![31]), Network::TapFds(vec![32, 33])]
-        );
+        assert_eq!(line.networks, [Network::TapFds(vec![31]), Network::TapFds(vec![32, 33])]);
         assert_eq!(line.balloon, Some(Some("balloon0".into())));
     }
 
@@ -332,15 +308,8 @@ mod tests {
              -netdev type=tap,id=net0,ifname=tap100i0,script=/x",
         );
         assert_eq!(line.name.as_deref(), Some("web"));
-        assert_eq!(
-            line.monitor(),
-            Some(Path::new("/var/run/qemu-server/100.qmp"))
-        );
-        assert_eq!(
-            line.monitors[1],
-            MonitorOption::Other,
-            "the event socket is not a server"
-        );
+        assert_eq!(line.monitor(), Some(Path::new("/var/run/qemu-server/100.qmp")));
+        assert_eq!(line.monitors[1], MonitorOption::Other, "the event socket is not a server");
         assert_eq!(line.networks, [Network::Tap("tap100i0".into())]);
     }
 
@@ -361,18 +330,10 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, kib) in [
-            ("512", 524_288),
-            ("2G", 2_097_152),
-            ("1024k", 1024),
-            ("1t", 1 << 30),
-        ] {
+        for (text, kib) in [("512", 524_288), ("2G", 2_097_152), ("1024k", 1024), ("1t", 1 << 30)] {
             assert_eq!(memory_kib(text), Some(kib), "{text}");
         }
         assert_eq!(memory_kib("many"), None);
-        assert_eq!(
-            maximum_vcpus(&Options::parse("sockets=2,cores=4", "cpus")),
-            Some(8)
-        );
+        assert_eq!(maximum_vcpus(&Options::parse("sockets=2,cores=4", "cpus")), Some(8));
     }
 }

@@ -26,34 +26,25 @@ struct Shared {
     changed: Condvar,
 }
 
+/// How far the reading of a command line is.
 #[derive(Debug, Clone)]
-enum Reading {
+pub(crate) enum Reading {
+    /// It has not come back.
     Going,
-    Done(Line),
-}
-
-/// What reading a command line gave.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Line {
-    /// The program's name, without its folder.
-    pub(crate) program: String,
-    pub(crate) parsed: Option<CommandLine>,
+    /// It gave the line, or nothing to a caller without the right.
+    Done(Option<CommandLine>),
 }
 
 impl CommandLines {
-    /// Returns the command lines of these processes, in their order; `None` for one that could
-    /// not be read by the deadline. Forgets all others.
+    /// Returns the command lines of these processes, in their order, as far as they were read by
+    /// the deadline. Forgets all others.
     pub(crate) fn get(
         &self,
         proc: &Proc,
         processes: &[Process],
         deadline: Instant,
-    ) -> Vec<Option<Line>> {
-        let mut lines = self
-            .shared
-            .lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    ) -> Vec<Reading> {
+        let mut lines = self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.retain(|process, reading| {
             matches!(reading, Reading::Going) || processes.contains(process)
         });
@@ -64,9 +55,7 @@ impl CommandLines {
             }
         }
         let is_going = |lines: &HashMap<Process, Reading>| {
-            processes
-                .iter()
-                .any(|process| matches!(lines.get(process), Some(Reading::Going)))
+            processes.iter().any(|process| matches!(lines.get(process), Some(Reading::Going)))
         };
         while is_going(&lines) {
             let time = deadline.saturating_duration_since(Instant::now());
@@ -76,39 +65,20 @@ impl CommandLines {
             let waited = self.shared.changed.wait_timeout(lines, time);
             (lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        let line = |process: &Process| match lines.get(process) {
-            Some(Reading::Done(line)) => Some(line.clone()),
-            _ => None,
-        };
-        processes.iter().map(line).collect()
+        let reading = |process| lines.get(process).cloned().unwrap_or(Reading::Going);
+        processes.iter().map(reading).collect()
     }
 
     /// Starts to read; the thread's result waits for the lock that the caller holds.
     fn read(&self, proc: Proc, process: Process) -> bool {
         let shared = Arc::clone(&self.shared);
         let read = move || {
-            let arguments = proc.command_line(process.pid);
-            let program = arguments
-                .as_ref()
-                .ok()
-                .and_then(|arguments| arguments.first());
-            let program = program
-                .and_then(|path| path.rsplit('/').next())
-                .unwrap_or_default();
-            let program = program.to_owned();
-            let line = Line {
-                program,
-                parsed: arguments
-                    .ok()
-                    .map(|arguments| CommandLine::parse(&arguments)),
-            };
+            let arguments = proc.command_line(process.pid).ok();
+            let line = arguments.map(|arguments| CommandLine::parse(&arguments));
             let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
             lines.insert(process, Reading::Done(line));
             shared.changed.notify_all();
         };
-        thread::Builder::new()
-            .name("command line".to_owned())
-            .spawn(read)
-            .is_ok()
+        thread::Builder::new().name("command line".to_owned()).spawn(read).is_ok()
     }
 }

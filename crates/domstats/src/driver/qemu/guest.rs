@@ -8,9 +8,10 @@ use std::{
 use super::{
     command_line::CommandLine,
     monitor::Monitor,
+    named::name_of,
     query::{Query, Replies},
 };
-use crate::{domain::DomainInfo, report::Missing};
+use crate::{domain::DomainInfo, host::procfs::Proc, report::Missing};
 
 /// A guest, from one call to the next.
 #[derive(Debug)]
@@ -28,6 +29,14 @@ pub(crate) struct Guest {
 pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) start_time: u64,
+}
+
+impl Process {
+    /// Returns whether the process is still there: not dead, not another one with its number.
+    pub(crate) fn is_alive(self, proc: &Proc) -> bool {
+        proc.stat(self.pid)
+            .is_ok_and(|stat| stat.start_time == self.start_time && stat.virtual_size > 0)
+    }
 }
 
 /// A monitor's socket.
@@ -78,17 +87,8 @@ impl Guest {
             },
             ..Learned::default()
         };
-        let state = State {
-            monitor: connection,
-            learned,
-            ..State::default()
-        };
-        Self {
-            process,
-            line,
-            monitor,
-            state: Mutex::new(state),
-        }
+        let state = State { monitor: connection, learned, ..State::default() };
+        Self { process, line, monitor, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -109,12 +109,7 @@ impl Guest {
         let learned = self.learned();
         let name = self.line.name.clone().or(learned.name).unwrap_or_else(|| {
             match (&self.monitor, self.process) {
-                (Ok(socket), _) => socket
-                    .path
-                    .file_stem()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
+                (Ok(socket), _) => name_of(&socket.path),
                 (Err(_), Some(process)) => format!("qemu-{}", process.pid),
                 (Err(_), None) => "qemu".to_owned(),
             }
@@ -136,21 +131,14 @@ impl Guest {
         let mut state = self.state();
         let learned = &mut state.learned;
         if let Some(cpus) = replies.cpus.got() {
-            learned.vcpu_threads = cpus
-                .iter()
-                .map(|cpu| (cpu.cpu_index, cpu.thread_id))
-                .collect();
+            learned.vcpu_threads = cpus.iter().map(|cpu| (cpu.cpu_index, cpu.thread_id)).collect();
         }
         if let Some(reply) = replies.name.got() {
             learned.name = reply.name.clone().or(learned.name.take());
         }
         if let Some(reply) = replies.uuid.got() {
             // QEMU answers with zeros when it was given none.
-            learned.uuid = reply
-                .uuid
-                .parse()
-                .ok()
-                .filter(|uuid: &uuid::Uuid| !uuid.is_nil());
+            learned.uuid = reply.uuid.parse().ok().filter(|uuid: &uuid::Uuid| !uuid.is_nil());
         }
     }
 
@@ -165,11 +153,7 @@ impl Guest {
             return None;
         }
         state.leased = true;
-        Some(Lease {
-            guest: self,
-            monitor: state.monitor.take(),
-            stuck: state.stuck,
-        })
+        Some(Lease { guest: self, monitor: state.monitor.take(), stuck: state.stuck })
     }
 
     /// Lets go of a held connection.
@@ -198,8 +182,6 @@ impl Drop for Lease<'_> {
 /// Returns where a list of devices has the balloon.
 pub(crate) fn find_balloon(replies: &Replies, folder: &str) -> Option<Query> {
     let devices = replies.devices.got()?;
-    let balloon = devices
-        .iter()
-        .find(|device| device.kind.starts_with("child<virtio-balloon"))?;
+    let balloon = devices.iter().find(|device| device.kind.starts_with("child<virtio-balloon"))?;
     Some(Query::GuestStats(format!("{folder}/{}", balloon.name)))
 }

@@ -38,7 +38,9 @@ mod command_lines;
 mod discover;
 mod guest;
 mod monitor;
+mod named;
 mod pass;
+mod processes;
 mod query;
 #[doc(hidden)]
 pub mod reader;
@@ -74,9 +76,7 @@ pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
         "/system" => None,
         "/session" => Some(rustix::process::geteuid().as_raw()),
         path => {
-            return Err(refuse(format!(
-                "the path is '{path}', use /system or /session"
-            )));
+            return Err(refuse(format!("the path is '{path}', use /system or /session")));
         }
     };
     let mut patterns = Vec::new();
@@ -91,9 +91,7 @@ pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
             ("monitor_policy", "shared") => hold = false,
             ("monitor_policy", "hold") => hold = true,
             ("monitor_policy", other) => {
-                return Err(refuse(format!(
-                    "monitor_policy is '{other}', use shared or hold"
-                )));
+                return Err(refuse(format!("monitor_policy is '{other}', use shared or hold")));
             }
             (key, _) => {
                 return Err(refuse(format!(
@@ -102,10 +100,7 @@ pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
             }
         }
     }
-    Ok(Box::new(Qemu {
-        discovery: Discovery::new(Proc::new("/proc"), user, patterns),
-        hold,
-    }))
+    Ok(Box::new(Qemu { discovery: Discovery::new(Proc::new("/proc"), user, patterns), hold }))
 }
 
 struct Qemu {
@@ -133,10 +128,7 @@ impl Driver for Qemu {
     }
 
     fn hostname(&self) -> String {
-        rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned()
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
     }
 
     fn close(&self) {
@@ -150,22 +142,13 @@ impl Driver for Qemu {
         let mut conversations: Vec<Conversation<'_>> = nameless
             .map(|(guest, _)| Conversation::new(guest, vec![Query::Name, Query::Uuid]))
             .collect();
-        let rules = Rules {
-            deadline,
-            nowait: false,
-            hold: self.hold,
-        };
+        let rules = Rules { deadline, nowait: false, hold: self.hold };
         pass::converse(&mut conversations, &rules, &self.discovery.proc, || {});
         for conversation in &conversations {
             conversation.guest().learn(&conversation.replies);
         }
         let unnamed = found.missing.into_iter().map(|missing| missing.domain);
-        Ok(found
-            .guests
-            .iter()
-            .map(|(guest, _)| guest.info())
-            .chain(unnamed)
-            .collect())
+        Ok(found.guests.iter().map(|(guest, _)| guest.info()).chain(unnamed).collect())
     }
 
     fn domain_list_stats(
@@ -175,18 +158,13 @@ impl Driver for Qemu {
     ) -> Result<StatsReport> {
         let start = Instant::now();
         let mut report = StatsReport::new(SystemTime::now());
-        let deadline = start
-            + request
-                .timeout
-                .saturating_sub(ASSEMBLY.min(request.timeout / 4));
+        let deadline = start + request.timeout.saturating_sub(ASSEMBLY.min(request.timeout / 4));
         // Command lines are read once in a VM's life, and may use half the time then.
         let found = self.discovery.find(start + request.timeout / 2)?;
         let (candidates, order) = select(found, of, request.filter, &mut report);
         let answers = self.ask(candidates, request, deadline, &mut report);
         for position in order {
-            report
-                .domains
-                .extend(answers.get(position).cloned().flatten());
+            report.domains.extend(answers.get(position).cloned().flatten());
         }
         report.elapsed = start.elapsed();
         Ok(report)
@@ -203,21 +181,14 @@ impl Qemu {
         report: &mut StatsReport,
     ) -> Vec<Option<crate::report::DomainStats>> {
         let proc = &self.discovery.proc;
-        let guests: Vec<Arc<Guest>> = candidates
-            .iter()
-            .map(|candidate| Arc::clone(&candidate.guest))
-            .collect();
+        let guests: Vec<Arc<Guest>> =
+            candidates.iter().map(|candidate| Arc::clone(&candidate.guest)).collect();
         let mut conversations: Vec<Conversation<'_>> = guests
             .iter()
             .map(|guest| Conversation::new(guest, assemble::queries(guest, request)))
             .collect();
         for (conversation, candidate) in conversations.iter_mut().zip(&candidates) {
-            if candidate
-                .host
-                .stat
-                .as_ref()
-                .is_some_and(|stat| stat.state == 'T')
-            {
+            if candidate.host.stat.as_ref().is_some_and(|stat| stat.state == 'T') {
                 conversation.refuse(Missing::new(
                     MissingReason::Timeout,
                     "the QEMU process is stopped (SIGSTOP) and cannot answer",
@@ -261,9 +232,7 @@ impl Qemu {
                     let missing = missing.cloned().unwrap_or_else(|| {
                         Missing::new(MissingReason::Failed, "its state is not known")
                     });
-                    report
-                        .missing
-                        .push(MissingDomain::new(guest.info(), missing));
+                    report.missing.push(MissingDomain::new(guest.info(), missing));
                     records.push(None);
                     continue;
                 }
@@ -284,11 +253,7 @@ impl Qemu {
 
 /// Returns whether a guest's process is no longer there.
 fn is_gone(proc: &Proc, guest: &Guest) -> bool {
-    guest.process.is_some_and(|process| {
-        !proc
-            .stat(process.pid)
-            .is_ok_and(|stat| stat.start_time == process.start_time && stat.virtual_size > 0)
-    })
+    guest.process.is_some_and(|process| !process.is_alive(proc))
 }
 
 /// Chooses the guests to ask, and in which order their records are wanted.
@@ -299,10 +264,10 @@ fn select(
     report: &mut StatsReport,
 ) -> (Vec<Candidate>, Vec<usize>) {
     let matches = |candidate: &Candidate| filter.matches_info(&candidate.guest.info());
-    let candidates = found.guests.into_iter().map(|(guest, stat)| Candidate {
-        guest,
-        host: HostSide { stat, taps: None },
-    });
+    let candidates = found
+        .guests
+        .into_iter()
+        .map(|(guest, stat)| Candidate { guest, host: HostSide { stat, taps: None } });
     let Some(of) = of else {
         report.missing.extend(found.missing);
         let candidates: Vec<Candidate> = candidates.filter(matches).collect();
@@ -316,9 +281,7 @@ fn select(
     for wanted in of {
         // The very process if it is still there, else the domain that bears the same name now.
         let same = infos.iter().position(|info| info == wanted).or_else(|| {
-            infos
-                .iter()
-                .position(|info| info.name == wanted.name && info.uuid == wanted.uuid)
+            infos.iter().position(|info| info.name == wanted.name && info.uuid == wanted.uuid)
         });
         match same {
             // A listed domain that does not match the filter is dropped, as libvirt does.
@@ -331,23 +294,15 @@ fn select(
                 }
             }
             None => {
-                let unnamed = found
-                    .missing
-                    .iter()
-                    .find(|missing| missing.domain == *wanted);
+                let unnamed = found.missing.iter().find(|missing| missing.domain == *wanted);
                 let gone = || Missing::new(MissingReason::Gone, "no such QEMU process is running");
                 let missing = unnamed.map_or_else(gone, |missing| missing.missing.clone());
-                report
-                    .missing
-                    .push(MissingDomain::new(wanted.clone(), missing));
+                report.missing.push(MissingDomain::new(wanted.clone(), missing));
             }
         }
     }
     let mut slots: Vec<Option<Candidate>> = candidates.into_iter().map(Some).collect();
-    let chosen = chosen
-        .into_iter()
-        .filter_map(|candidate| slots[candidate].take())
-        .collect();
+    let chosen = chosen.into_iter().filter_map(|candidate| slots[candidate].take()).collect();
     (chosen, order)
 }
 

@@ -171,11 +171,7 @@ impl Monitor {
                 Err(error) => return Err(broken(&error)),
             }
         }
-        Ok(if self.is_owing() {
-            Progress::Waiting
-        } else {
-            Progress::Done
-        })
+        Ok(if self.is_owing() { Progress::Waiting } else { Progress::Done })
     }
 
     fn take_messages(&mut self, replies: &mut Replies) -> Result<(), Missing> {
@@ -257,8 +253,5 @@ fn broken(error: &std::io::Error) -> Missing {
         ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => MissingReason::Gone,
         _ => MissingReason::Failed,
     };
-    Missing::new(
-        reason,
-        format!("the connection to the monitor broke: {error}"),
-    )
+    Missing::new(reason, format!("the connection to the monitor broke: {error}"))
 }

@@ -181,10 +181,7 @@ impl<'a> Conversation<'a> {
 
     /// Returns the questions that an answer raised: where the balloon is, when that was unknown.
     fn follow_up(&mut self) -> Option<Vec<Query>> {
-        let position = self
-            .queries
-            .iter()
-            .rposition(|query| matches!(query, Query::Devices(_)))?;
+        let position = self.queries.iter().rposition(|query| matches!(query, Query::Devices(_)))?;
         let Query::Devices(folder) = self.queries.swap_remove(position) else {
             return None;
         };
@@ -268,20 +265,10 @@ pub(crate) fn converse(
 ) {
     let start = Instant::now();
     let mut meanwhile = Some(meanwhile);
-    let mut greeting = Some(
-        start
-            + if rules.nowait {
-                GREETING_NOWAIT
-            } else {
-                GREETING
-            },
-    );
+    let mut greeting = Some(start + if rules.nowait { GREETING_NOWAIT } else { GREETING });
     loop {
         let mut waiting = false;
-        for conversation in conversations
-            .iter_mut()
-            .filter(|it| !it.over && it.lease.is_none())
-        {
+        for conversation in conversations.iter_mut().filter(|it| !it.over && it.lease.is_none()) {
             conversation.begin(rules);
             waiting |= !conversation.over && conversation.lease.is_none();
         }
@@ -295,10 +282,7 @@ pub(crate) fn converse(
                 conversation.check_busy(rules, proc);
             }
         }
-        let mut open: Vec<_> = conversations
-            .iter_mut()
-            .filter(|it| it.lease.is_some())
-            .collect();
+        let mut open: Vec<_> = conversations.iter_mut().filter(|it| it.lease.is_some()).collect();
         if now >= rules.deadline || (open.is_empty() && !waiting) {
             break;
         }
@@ -345,11 +329,8 @@ fn wait(open: &mut [&mut Conversation<'_>], time: Duration, rules: &Rules) {
             Err(_) => vec![true; fds.len()],
         }
     };
-    let with_monitor = open.iter_mut().filter(|it| {
-        it.lease
-            .as_ref()
-            .is_some_and(|lease| lease.monitor.is_some())
-    });
+    let with_monitor =
+        open.iter_mut().filter(|it| it.lease.as_ref().is_some_and(|lease| lease.monitor.is_some()));
     for (conversation, _) in with_monitor.zip(ready).filter(|(_, ready)| *ready) {
         conversation.advance(rules);
     }

@@ -376,9 +376,6 @@ mod tests {
         let mut replies = Replies::default();
         let json: Box<RawValue> = serde_json::from_str(r#"{"status":7}"#).unwrap();
         replies.note(&Query::Status, Ok(&json));
-        assert_eq!(
-            replies.status.missing().unwrap().reason,
-            MissingReason::Failed
-        );
+        assert_eq!(replies.status.missing().unwrap().reason, MissingReason::Failed);
     }
 }

@@ -110,22 +110,13 @@ fn parse(line: &[u8]) -> Result<Message<'_>, String> {
         format!("sent what is not QMP ({error}): {start:?}")
     })?;
     match line {
-        Line {
-            answer: Some(answer),
-            ..
-        } => Ok(Message::Return(answer)),
-        Line {
-            error: Some(error), ..
-        } => Ok(Message::Error {
-            class: error.class,
-            description: error.desc,
-        }),
-        Line {
-            greeting: Some(greeting),
-            ..
-        } => Ok(Message::Greeting {
-            oob: greeting.capabilities.iter().any(|name| name == "oob"),
-        }),
+        Line { answer: Some(answer), .. } => Ok(Message::Return(answer)),
+        Line { error: Some(error), .. } => {
+            Ok(Message::Error { class: error.class, description: error.desc })
+        }
+        Line { greeting: Some(greeting), .. } => {
+            Ok(Message::Greeting { oob: greeting.capabilities.iter().any(|name| name == "oob") })
+        }
         Line { event: Some(_), .. } => Ok(Message::Event),
         _ => Err("sent a message that is no greeting, answer, error or event".to_owned()),
     }
@@ -159,12 +150,7 @@ mod tests {
         names
     }
 
-    const NAMES: [&str; 4] = [
-        "greeting true",
-        "event",
-        "return [1, 2]",
-        "error CommandNotFound",
-    ];
+    const NAMES: [&str; 4] = ["greeting true", "event", "return [1, 2]", "error CommandNotFound"];
 
     #[test]
     fn wherever_the_stream_is_cut() {
@@ -188,13 +174,7 @@ mod tests {
 
     #[test]
     fn garbage_and_endless_lines_are_refused() {
-        for garbage in [
-            "HTTP/1.1 400\r\n",
-            "{}\n",
-            "[]\n",
-            "{\"return\n",
-            "\u{0}\u{1}\n",
-        ] {
+        for garbage in ["HTTP/1.1 400\r\n", "{}\n", "[]\n", "{\"return\n", "\u{0}\u{1}\n"] {
             let mut reader = Reader::default();
             reader.push(garbage.as_bytes());
             assert!(reader.next_message().is_err(), "{garbage:?}");

@@ -23,16 +23,9 @@ impl Guest {
             .into_iter()
             .filter(|image| image.is_top || backing)
             .zip(0..)
-            .map(|(image, index)| Block {
-                index,
-                ..self.block(image, numbers)
-            })
+            .map(|(image, index)| Block { index, ..self.block(image, numbers) })
             .collect();
-        Blocks {
-            count: Some(blocks.len() as u32),
-            blocks,
-            ..Blocks::default()
-        }
+        Blocks { count: Some(blocks.len() as u32), blocks, ..Blocks::default() }
     }
 
     fn images(&self) -> [Image; 3] {
@@ -159,10 +152,7 @@ fn timed_group(numbers: Numbers, index: u32, interval: u64) -> TimedGroup {
     let part = numbers.part("timed_group", index);
     // Least, then average, then most: each a step above the one before.
     let latencies = |operation: &str| {
-        let step = |of| {
-            part.part(operation, of)
-                .gauge("latency", 50_000..=1_500_000)
-        };
+        let step = |of| part.part(operation, of).gauge("latency", 50_000..=1_500_000);
         let (least, average) = (step(0), step(0) + step(1));
         (Some(least), Some(average + step(2)), Some(average))
     };
@@ -205,9 +195,5 @@ fn histogram(numbers: Numbers) -> LatencyHistogram {
             ..LatencyBin::default()
         })
         .collect();
-    LatencyHistogram {
-        bin_count: Some(bins.len() as u64),
-        bins,
-        ..LatencyHistogram::default()
-    }
+    LatencyHistogram { bin_count: Some(bins.len() as u64), bins, ..LatencyHistogram::default() }
 }

@@ -96,17 +96,13 @@ impl Faults {
             return Answer::After(Duration::ZERO);
         }
         if *fault == Fault::Deny {
-            let denied = Missing::new(
-                MissingReason::Denied,
-                "the caller may not use the domain's monitor",
-            );
+            let denied =
+                Missing::new(MissingReason::Denied, "the caller may not use the domain's monitor");
             return Answer::Lost(Duration::ZERO, denied);
         }
         if request.options.contains(StatsOptions::NOWAIT) {
-            let busy = Missing::new(
-                MissingReason::Busy,
-                "the domain's monitor is not free at once",
-            );
+            let busy =
+                Missing::new(MissingReason::Busy, "the domain's monitor is not free at once");
             return Answer::Lost(Duration::ZERO, busy);
         }
         match *fault {

@@ -65,11 +65,7 @@ impl Guest {
             3 => Profile::Full,
             _ => Profile::Off,
         };
-        Self {
-            number,
-            profile,
-            seed: mix(mix(seed) ^ u64::from(number)),
-        }
+        Self { number, profile, seed: mix(mix(seed) ^ u64::from(number)) }
     }
 
     pub(super) fn name(&self) -> String {
@@ -239,11 +235,7 @@ fn keep_host_side(stats: &mut DomainStats) {
         cpu.haltpoll_fail = None;
     }
     if let Some(balloon) = &mut stats.balloon {
-        *balloon = Balloon {
-            maximum: balloon.maximum,
-            rss: balloon.rss,
-            ..Balloon::default()
-        };
+        *balloon = Balloon { maximum: balloon.maximum, rss: balloon.rss, ..Balloon::default() };
     }
     if let Some(vcpus) = &mut stats.vcpu {
         vcpus.current = None;

@@ -111,10 +111,9 @@ const MAX_DOMAINS: u32 = 100_000;
 
 pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
     if !uri.host.is_empty() {
-        return Err(uri.refuse(
-            ErrorOrigin::Test,
-            "the test driver has no host: write test:///default",
-        ));
+        return Err(
+            uri.refuse(ErrorOrigin::Test, "the test driver has no host: write test:///default")
+        );
     }
     match uri.path.as_str() {
         "/default" => Ok(Box::new(TestDriver::open(uri)?)),
@@ -160,11 +159,7 @@ impl TestDriver {
             }
         };
         let faults = Faults::read(uri, &guests)?;
-        Ok(Self {
-            guests,
-            clock,
-            faults,
-        })
+        Ok(Self { guests, clock, faults })
     }
 
     /// Adds what becomes of a request to one domain; returns how long that takes.
@@ -259,10 +254,7 @@ enum Clock {
 
 impl Clock {
     fn running() -> Self {
-        Self::Running {
-            opened: SystemTime::now(),
-            since: Instant::now(),
-        }
+        Self::Running { opened: SystemTime::now(), since: Instant::now() }
     }
 
     fn now(&self) -> SystemTime {
@@ -278,10 +270,7 @@ fn epoch() -> SystemTime {
 }
 
 fn hostname() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn gone(domain: DomainInfo) -> MissingDomain {

@@ -17,10 +17,7 @@ impl Numbers {
 
     /// Returns the numbers of a part, such as disk 1: others than those of disk 0.
     pub(super) fn part(self, name: &str, index: u32) -> Self {
-        Self {
-            seed: mix(self.draw(name) ^ u64::from(index)),
-            ..self
-        }
+        Self { seed: mix(self.draw(name) ^ u64::from(index)), ..self }
     }
 
     /// Returns a number that time does not change.

@@ -59,9 +59,7 @@ impl Driver for Replay {
             groups |= stats.groups();
             let missing = stats.missing.iter();
             groups.extend(
-                missing
-                    .filter_map(|missing| Group::by_name(&missing.group))
-                    .map(|group| group.bit),
+                missing.filter_map(|missing| Group::by_name(&missing.group)).map(|group| group.bit),
             );
         }
         groups
@@ -75,11 +73,7 @@ impl Driver for Replay {
         let records = self.saved.domains.iter().map(|stats| &stats.domain);
         let missing = self.saved.missing.iter().map(|missing| &missing.domain);
         let mut seen = HashSet::new();
-        Ok(records
-            .chain(missing)
-            .filter(|domain| seen.insert(*domain))
-            .cloned()
-            .collect())
+        Ok(records.chain(missing).filter(|domain| seen.insert(*domain)).cloned().collect())
     }
 
     fn domain_list_stats(
@@ -96,11 +90,8 @@ impl Driver for Replay {
         let Some(domains) = of else {
             let matches = |missing: &&MissingDomain| request.filter.matches_info(&missing.domain);
             report.missing = saved.missing.iter().filter(matches).cloned().collect();
-            report.domains = saved
-                .domains
-                .iter()
-                .filter_map(|stats| select(stats, request))
-                .collect();
+            report.domains =
+                saved.domains.iter().filter_map(|stats| select(stats, request)).collect();
             return Ok(report);
         };
         let records: HashMap<_, _> = saved.domains.iter().map(|s| (&s.domain, s)).collect();
@@ -110,9 +101,7 @@ impl Driver for Replay {
                 report.domains.extend(select(stats, request));
             } else if request.filter.matches_info(domain) {
                 let why = missing.get(domain).map(|missing| (*missing).clone());
-                report
-                    .missing
-                    .push(why.unwrap_or_else(|| gone(domain.clone())));
+                report.missing.push(why.unwrap_or_else(|| gone(domain.clone())));
             }
         }
         Ok(report)
@@ -136,9 +125,7 @@ fn understand(
 fn select(saved: &DomainStats, request: &StatsRequest) -> Option<DomainStats> {
     let state = saved.state.as_ref().and_then(|state| state.state);
     let matches = request.filter.matches_info(&saved.domain)
-        && request
-            .filter
-            .matches_state(state.unwrap_or(DomainState::NoState));
+        && request.filter.matches_state(state.unwrap_or(DomainState::NoState));
     if !matches {
         return None;
     }

@@ -21,19 +21,13 @@ impl Guest {
     fn vcpu_ids(&self, numbers: Numbers) -> Vec<u32> {
         match self.profile {
             Profile::Full => vec![0, 2, 3],
-            _ => (0..4)
-                .take(numbers.setting("vcpus", 1..=4) as usize)
-                .collect(),
+            _ => (0..4).take(numbers.setting("vcpus", 1..=4) as usize).collect(),
         }
     }
 
     /// The CPU time of the domain is that of its vCPUs, and some for the emulator.
     pub(super) fn cpu(&self, numbers: Numbers) -> Cpu {
-        let user = self
-            .vcpu_ids(numbers)
-            .into_iter()
-            .map(|id| vcpu_time(numbers, id))
-            .sum();
+        let user = self.vcpu_ids(numbers).into_iter().map(|id| vcpu_time(numbers, id)).sum();
         let system = numbers.counter("cpu.system", 1_000_000..=40_000_000);
         let mut cpu = Cpu {
             time: Some(user + system),
@@ -98,12 +92,7 @@ impl Guest {
         } else {
             Vec::new()
         };
-        Vcpus {
-            current: Some(current),
-            maximum: Some(maximum),
-            cpus,
-            ..Vcpus::default()
-        }
+        Vcpus { current: Some(current), maximum: Some(maximum), cpus, ..Vcpus::default() }
     }
 
     fn vcpu(&self, numbers: Numbers, id: u32) -> Vcpu {
@@ -132,9 +121,7 @@ impl Guest {
                 HypervisorStat {
                     name: "halt_poll_longest_ns".to_owned(),
                     // A peak: it does not fall.
-                    max: Some(HypervisorValue::Number(
-                        part.setting("halt_poll", 1_000..=200_000),
-                    )),
+                    max: Some(HypervisorValue::Number(part.setting("halt_poll", 1_000..=200_000))),
                     ..HypervisorStat::default()
                 },
             ];
@@ -209,9 +196,7 @@ impl Guest {
                 poll_grow: Some(0),
                 poll_shrink: Some(0),
                 // Newer than most QEMUs.
-                poll_weight: self
-                    .is_full()
-                    .then(|| part.setting("poll-weight", 1..=8) as u32),
+                poll_weight: self.is_full().then(|| part.setting("poll-weight", 1..=8) as u32),
                 name: Some(format!("iothread{id}")),
                 cpu_time: Some(part.counter("cpu.time", 10_000..=200_000_000)),
                 cpu_delay: Some(part.counter("cpu.delay", 1_000..=2_000_000)),
@@ -245,11 +230,7 @@ impl Guest {
             nodes: vec![node(0), node(1)],
             ..BandwidthMonitor::default()
         };
-        Memory {
-            monitor_count: Some(1),
-            monitors: vec![monitor],
-            ..Memory::default()
-        }
+        Memory { monitor_count: Some(1), monitors: vec![monitor], ..Memory::default() }
     }
 
     pub(super) fn dirtyrate(&self, numbers: Numbers) -> DirtyRate {
@@ -271,10 +252,7 @@ impl Guest {
                 ..VcpuDirtyRate::default()
             })
             .collect();
-        let total: u64 = vcpus
-            .iter()
-            .filter_map(|vcpu| vcpu.megabytes_per_second)
-            .sum();
+        let total: u64 = vcpus.iter().filter_map(|vcpu| vcpu.megabytes_per_second).sum();
         DirtyRate {
             status: Some(DirtyRateStatus::Measured),
             start_time: Some(numbers.setting("dirty.start", 1_000..=90_000) as i64),
@@ -308,9 +286,7 @@ impl Guest {
 }
 
 fn vcpu_time(numbers: Numbers, id: u32) -> u64 {
-    numbers
-        .part("vcpu", id)
-        .counter("time", 10_000_000..=900_000_000)
+    numbers.part("vcpu", id).counter("time", 10_000_000..=900_000_000)
 }
 
 fn sum(numbers: Numbers, name: &str, per_second: std::ops::RangeInclusive<u64>) -> HypervisorStat {

@@ -22,12 +22,7 @@ pub(super) struct Family {
 impl Family {
     pub(super) fn new(name: &str, kind: Kind, help: &'static str) -> Self {
         let suffix = if kind == Kind::Counter { "_total" } else { "" };
-        Self {
-            name: format!("libvirt_{name}{suffix}"),
-            kind,
-            help,
-            samples: String::new(),
-        }
+        Self { name: format!("libvirt_{name}{suffix}"), kind, help, samples: String::new() }
     }
 
     /// Adds a sample with these labels: `domain="vm1",vcpu="0"`.

@@ -32,10 +32,8 @@ use crate::{
 pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>) -> io::Result<()> {
     let mut families = Families::default();
     let own = Own::new(&mut families);
-    let groups: Vec<Plan> = GROUPS
-        .iter()
-        .map(|group| Plan::new(group.schema, group.info, &mut families))
-        .collect();
+    let groups: Vec<Plan> =
+        GROUPS.iter().map(|group| Plan::new(group.schema, group.info, &mut families)).collect();
 
     families.push(own.up, "", 1);
     families.push(own.domains, "", report.domains.len());
@@ -104,27 +102,17 @@ impl<'a> Names<'a> {
             let identity = (domain.uuid, domain.id);
             identities.entry(&domain.name).or_default().insert(identity);
         }
-        Self {
-            identities,
-            written: HashSet::new(),
-        }
+        Self { identities, written: HashSet::new() }
     }
 
     /// Returns the labels of a domain, or `None` if it has its series already.
     fn labels(&mut self, domain: &'a DomainInfo) -> Option<String> {
-        if !self
-            .written
-            .insert((&domain.name, (domain.uuid, domain.id)))
-        {
+        if !self.written.insert((&domain.name, (domain.uuid, domain.id))) {
             return None;
         }
         let mut labels = String::new();
         push_label(&mut labels, "domain", &domain.name);
-        if self
-            .identities
-            .get(domain.name.as_str())
-            .is_some_and(|all| all.len() > 1)
-        {
+        if self.identities.get(domain.name.as_str()).is_some_and(|all| all.len() > 1) {
             push_identity(&mut labels, domain);
         }
         Some(labels)
@@ -171,10 +159,7 @@ impl Own {
                 "domain_info_maximum_memory_bytes",
                 "Memory that the guest can have.",
             ),
-            memory_usage: gauge(
-                "domain_info_memory_usage_bytes",
-                "Memory that the guest has now.",
-            ),
+            memory_usage: gauge("domain_info_memory_usage_bytes", "Memory that the guest has now."),
             virtual_cpus: gauge("domain_info_virtual_cpus", "Number of vCPUs plugged in."),
         }
     }
@@ -202,16 +187,8 @@ impl Own {
             }
         };
         let kibibytes = Unit::Kibibytes;
-        push(
-            self.maximum_memory,
-            kibibytes,
-            balloon.and_then(|balloon| balloon.maximum),
-        );
-        push(
-            self.memory_usage,
-            kibibytes,
-            balloon.and_then(|balloon| balloon.current),
-        );
+        push(self.maximum_memory, kibibytes, balloon.and_then(|balloon| balloon.maximum));
+        push(self.memory_usage, kibibytes, balloon.and_then(|balloon| balloon.current));
         let current = stats.vcpu.as_ref().and_then(|vcpus| vcpus.current);
         push(self.virtual_cpus, Unit::Count, current.map(u64::from));
     }
@@ -219,12 +196,8 @@ impl Own {
     fn push_status(&self, reasons: HashSet<&MissingReason>, labels: &str, families: &mut Families) {
         let is_ok = reasons.iter().all(|reason| reason.is_expected());
         let known = MissingReason::WORDS.map(MissingReason::from_word);
-        let statuses = known
-            .iter()
-            .map(|reason| (reason.word(), reasons.contains(reason)));
-        let others = reasons
-            .iter()
-            .filter(|reason| matches!(reason, MissingReason::Other(_)));
+        let statuses = known.iter().map(|reason| (reason.word(), reasons.contains(reason)));
+        let others = reasons.iter().filter(|reason| matches!(reason, MissingReason::Other(_)));
         let statuses = [("ok", is_ok)].into_iter().chain(statuses);
         for (status, is) in statuses.chain(others.map(|reason| (reason.word(), true))) {
             let mut labels = labels.to_owned();
@@ -264,10 +237,7 @@ impl Plan {
             Row::List(row) => Step::List(row, Self::new(row.schema, row.info, families)),
             Row::Part(row) => Step::Part(row, Self::new(row.schema, None, families)),
         };
-        Self {
-            steps: schema.rows.iter().map(step).collect(),
-            info,
-        }
+        Self { steps: schema.rows.iter().map(step).collect(), info }
     }
 }
 
@@ -345,9 +315,7 @@ fn name_of(item: &dyn Section) -> Option<String> {
 fn label_text(value: &Value<'_>) -> String {
     match value {
         Value::String(text) => text.clone().into_owned(),
-        Value::Word {
-            word: Some(word), ..
-        } => (*word).to_owned(),
+        Value::Word { word: Some(word), .. } => (*word).to_owned(),
         Value::Word { code, .. } => code.to_string(),
         Value::Int(number) => number.to_string(),
         Value::UInt(number) => number.to_string(),

@@ -17,11 +17,7 @@ pub fn fields_markdown() -> String {
             group.bit.bits(),
             group.element
         );
-        let at = At {
-            group,
-            key: format!("{}.", group.flat),
-            xml: group.element.to_owned(),
-        };
+        let at = At { group, key: format!("{}.", group.flat), xml: group.element.to_owned() };
         rows(group.schema, &at, &mut out);
     }
     out

@@ -56,10 +56,7 @@ pub fn json_schema() -> String {
 fn who(name: &str, members: &mut Map<String, Json>) {
     members.insert(name.to_owned(), json!({"type": "string"}));
     let uuid = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
-    members.insert(
-        "uuid".to_owned(),
-        json!({"type": "string", "pattern": uuid}),
-    );
+    members.insert("uuid".to_owned(), json!({"type": "string", "pattern": uuid}));
     members.insert("id".to_owned(), json!({"type": "integer", "minimum": 0}));
     members.insert("persistent".to_owned(), json!({"type": "boolean"}));
 }
@@ -122,10 +119,7 @@ fn insert(nodes: Vec<Node>, members: &mut Map<String, Json>, definitions: &mut M
             Node::Row(name, Row::Field(field)) => (name, value(field)),
             Node::Row(name, Row::List(row)) => {
                 define(row.schema, Some(row.key), definitions);
-                (
-                    name,
-                    json!({"type": "array", "items": reference(row.schema)}),
-                )
+                (name, json!({"type": "array", "items": reference(row.schema)}))
             }
             Node::Row(name, Row::Part(row)) => {
                 define(row.schema, None, definitions);

@@ -36,11 +36,7 @@ pub fn rng() -> String {
         rng.close("optional");
     }
     rng.missing("group");
-    let elements: Vec<_> = GROUPS
-        .iter()
-        .map(|group| group.element)
-        .chain(["missing"])
-        .collect();
+    let elements: Vec<_> = GROUPS.iter().map(|group| group.element).chain(["missing"]).collect();
     rng.foreign(&["name", "uuid", "id", "persistent"], Some(&elements));
     rng.close("element");
     rng.close("define");
@@ -255,11 +251,8 @@ impl Rng {
 /// Returns what a value can be; `None` for any text.
 fn content(field: &Field) -> Option<String> {
     if !field.words.is_empty() {
-        let words: String = field
-            .words
-            .iter()
-            .map(|word| format!("<value>{word}</value>"))
-            .collect();
+        let words: String =
+            field.words.iter().map(|word| format!("<value>{word}</value>")).collect();
         // Any other number is a member that this version has no word for.
         return Some(format!("<choice>{words}<data type='int'/></choice>"));
     }

@@ -19,10 +19,7 @@ fn assert_file(path: &str, text: &str) {
         fs::write(&path, text).unwrap();
     }
     let file = fs::read_to_string(&path).unwrap_or_default();
-    let differs = file
-        .lines()
-        .zip(text.lines())
-        .position(|(file, text)| file != text);
+    let differs = file.lines().zip(text.lines()).position(|(file, text)| file != text);
     assert!(
         file == text,
         "{} is stale from line {} on: look at what changed, then run \

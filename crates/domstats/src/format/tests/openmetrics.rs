@@ -32,10 +32,7 @@ fn values_are_exact_in_base_units() {
         "libvirt_domain_dirty_rate_bytes_per_second{domain=\"vm1\"} -1048576",
         "libvirt_domain_vcpu_halted{domain=\"vm1\",vcpu=\"0\"} 1",
     ] {
-        assert!(
-            lines.iter().any(|written| written == line),
-            "{line} in {lines:#?}"
-        );
+        assert!(lines.iter().any(|written| written == line), "{line} in {lines:#?}");
     }
 }
 
@@ -62,9 +59,7 @@ fn no_series_is_written_twice() {
     ] {
         let series = "libvirt_domain_block_stats_read_bytes_total{";
         assert!(
-            lines
-                .iter()
-                .any(|line| line.starts_with(series) && line.contains(labels)),
+            lines.iter().any(|line| line.starts_with(series) && line.contains(labels)),
             "{labels}"
         );
     }
@@ -86,10 +81,7 @@ fn families_are_contiguous_and_labels_unique() {
         // Every label of the sample report but the odd domain's name is a plain word.
         if line.contains("domain=\"vm1\"") {
             let mut labels = HashSet::new();
-            for label in rest
-                .split([',', '{'])
-                .filter_map(|label| label.split_once("=\""))
-            {
+            for label in rest.split([',', '{']).filter_map(|label| label.split_once("=\"")) {
                 assert!(labels.insert(label.0), "{} twice: {line}", label.0);
             }
         }

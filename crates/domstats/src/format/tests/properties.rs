@@ -154,12 +154,7 @@ prop_compose! {
 
 /// A tree of things that no version knows, with names that are known elsewhere.
 fn unknown() -> impl Strategy<Value = Json> {
-    let name = || {
-        prop_oneof![
-            "[a-z_@#.:0-9 é]{0,4}",
-            "time|cpu|@id|#text|name|_|rd|missing|index"
-        ]
-    };
+    let name = || prop_oneof!["[a-z_@#.:0-9 é]{0,4}", "time|cpu|@id|#text|name|_|rd|missing|index"];
     let leaf = prop_oneof![
         Just(Json::Null),
         any::<bool>().prop_map(Json::from),
@@ -253,9 +248,6 @@ fn characters_that_xml_forbids_are_replaced() {
     domain.domain.name = "a\0b\u{1b}c\u{FFFE}d\u{7f}".to_owned();
     report.domains.push(domain);
     let xml = StatsReport::from_xml(&report.to_xml()).unwrap();
-    assert_eq!(
-        xml.domains[0].domain.name,
-        "a\u{FFFD}b\u{FFFD}c\u{FFFD}d\u{7f}"
-    );
+    assert_eq!(xml.domains[0].domain.name, "a\u{FFFD}b\u{FFFD}c\u{FFFD}d\u{7f}");
     assert_eq!(StatsReport::from_json(&report.to_json()).unwrap(), report);
 }

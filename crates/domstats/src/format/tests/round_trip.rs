@@ -5,10 +5,7 @@ use crate::{ErrorKind, StatsReport, format::sample};
 #[test]
 fn the_canonical_report_reads_back() {
     let report = sample::canonical();
-    assert_eq!(
-        StatsReport::from_xml(&report.to_xml()).unwrap().to_xml(),
-        report.to_xml()
-    );
+    assert_eq!(StatsReport::from_xml(&report.to_xml()).unwrap().to_xml(), report.to_xml());
     let json = StatsReport::from_json(&report.to_json()).unwrap();
     assert_eq!(json, report);
 }
@@ -35,10 +32,7 @@ fn the_documents_of_the_rfc_are_read() {
 </domainstats>
 ";
     let report = StatsReport::from_xml(xml).unwrap();
-    assert_eq!(
-        report.domains[0].vcpu.as_ref().unwrap().cpus[1].time,
-        Some(10_001_231_231)
-    );
+    assert_eq!(report.domains[0].vcpu.as_ref().unwrap().cpus[1].time, Some(10_001_231_231));
     assert_eq!(report.to_xml(), xml);
 }
 
@@ -135,12 +129,7 @@ fn what_is_unknown_survives_in_json() {
     assert_eq!(again, before);
     // In XML everything is text; it is all there, and stays as it is from then on.
     let xml = report.to_xml();
-    for piece in [
-        "18446744073709551615",
-        "soon",
-        "-0.000000125",
-        "<_ name='é b'>true</_>",
-    ] {
+    for piece in ["18446744073709551615", "soon", "-0.000000125", "<_ name='é b'>true</_>"] {
         assert!(xml.contains(piece), "{piece} is lost:\n{xml}");
     }
     let through = StatsReport::from_xml(&xml).unwrap();
@@ -149,24 +138,14 @@ fn what_is_unknown_survives_in_json() {
 
 #[test]
 fn numbers_that_json_cannot_spell_read_back() {
-    for number in [
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        f64::MAX,
-        f64::MIN_POSITIVE,
-        -0.0,
-        0.1,
-    ] {
+    for number in [f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE, -0.0, 0.1] {
         let mut report = sample::canonical();
         let group = &mut report.domains[0].block.as_mut().unwrap().blocks[0].timed_groups[0];
         group.rd_queue_depth_avg = Some(number);
         assert_eq!(StatsReport::from_json(&report.to_json()).unwrap(), report);
         let mut xml = StatsReport::from_xml(&report.to_xml()).unwrap();
         let group = &mut xml.domains[0].block.as_mut().unwrap().blocks[0].timed_groups[0];
-        assert_eq!(
-            group.rd_queue_depth_avg.map(f64::to_bits),
-            Some(number.to_bits())
-        );
+        assert_eq!(group.rd_queue_depth_avg.map(f64::to_bits), Some(number.to_bits()));
     }
 }
 
@@ -175,18 +154,9 @@ fn what_is_not_a_document_is_refused_with_its_place() {
     for (text, place) in [
         ("", "no element"),
         ("<domainstats>", "ends inside <domainstats>"),
-        (
-            "<domainstats>\n  <domain name='a'></cpu></domainstats>",
-            "line 2",
-        ),
-        (
-            "<domainstats>\n<domain name='a' name='b'/></domainstats>",
-            "line 2",
-        ),
-        (
-            "<domainstats>\n\n<domain name='&nope;'/></domainstats>",
-            "line 3",
-        ),
+        ("<domainstats>\n  <domain name='a'></cpu></domainstats>", "line 2"),
+        ("<domainstats>\n<domain name='a' name='b'/></domainstats>", "line 2"),
+        ("<domainstats>\n\n<domain name='&nope;'/></domainstats>", "line 3"),
         ("<domainstats>&nope;</domainstats>", "'&nope;'"),
         ("<domainstats/><domainstats/>", "second document"),
         ("<domainstats><domain/></domainstats>", "domain 1"),
@@ -198,12 +168,7 @@ fn what_is_not_a_document_is_refused_with_its_place() {
         assert!(error.to_string().contains(place), "{text}: {error}");
     }
     let deep = "<a>".repeat(100_000);
-    assert!(
-        StatsReport::from_xml(&deep)
-            .unwrap_err()
-            .to_string()
-            .contains("60 deep")
-    );
+    assert!(StatsReport::from_xml(&deep).unwrap_err().to_string().contains("60 deep"));
     for (text, place) in [
         ("", "line 1"),
         ("{\n\"domains\": [\n", "line 3"),

@@ -33,17 +33,9 @@ fn every_schema(test: &mut dyn FnMut(&'static Schema)) {
 #[test]
 fn rows_that_share_a_wrapper_are_neighbours() {
     every_schema(&mut |schema| {
-        let paths: Vec<&str> = schema
-            .rows
-            .iter()
-            .map(super::super::schema::doc_path)
-            .collect();
+        let paths: Vec<&str> = schema.rows.iter().map(super::super::schema::doc_path).collect();
         for (position, path) in paths.iter().enumerate() {
-            assert!(
-                !paths[..position].contains(path),
-                "{}: {path} twice",
-                schema.name
-            );
+            assert!(!paths[..position].contains(path), "{}: {path} twice", schema.name);
             for (cut, _) in path.match_indices('.') {
                 let wrapper = &path[..=cut];
                 let rows = paths.iter().enumerate();
@@ -51,11 +43,7 @@ fn rows_that_share_a_wrapper_are_neighbours() {
                 let (first, _) = sharing.next().unwrap();
                 let last = sharing.next_back().map_or(first, |(last, _)| last);
                 for path in &paths[first..=last] {
-                    assert!(
-                        path.starts_with(wrapper),
-                        "{}: {path} is in {wrapper}",
-                        schema.name
-                    );
+                    assert!(path.starts_with(wrapper), "{}: {path} is in {wrapper}", schema.name);
                 }
             }
         }
@@ -70,27 +58,17 @@ fn every_row_fits_the_formats() {
             let Row::Field(field) = row else { continue };
             let name = format!("{}.{}", schema.name, field.path);
             assert!(!field.help().is_empty(), "{name} has no help");
-            assert!(
-                field.source().next().is_some(),
-                "{name} does not say where it comes from"
-            );
+            assert!(field.source().next().is_some(), "{name} does not say where it comes from");
             assert!(
                 field.place == Place::Element || !field.doc_path.contains('.'),
                 "{name} is an attribute inside a wrapper"
             );
             let is_sample = field.kind != Kind::Info;
-            assert!(
-                !is_sample || field.value_type != ValueType::String,
-                "{name} is no number"
-            );
+            assert!(!is_sample || field.value_type != ValueType::String, "{name} is no number");
             assert!(!is_sample || field.metric.is_some(), "{name} has no metric");
             if let Some(metric) = field.metric.filter(|_| is_sample) {
                 let first = metrics.entry(metric).or_insert(field);
-                assert_eq!(
-                    (first.kind, first.unit),
-                    (field.kind, field.unit),
-                    "{metric}"
-                );
+                assert_eq!((first.kind, first.unit), (field.kind, field.unit), "{metric}");
             }
         }
     });

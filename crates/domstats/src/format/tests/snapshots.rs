@@ -16,10 +16,7 @@ fn snapshot(format: Format) -> String {
 #[test]
 fn every_format_writes_what_it_wrote() {
     for format in Format::ALL {
-        assert_file(
-            &format!("tests/snapshots/canonical.{format}"),
-            &snapshot(format),
-        );
+        assert_file(&format!("tests/snapshots/canonical.{format}"), &snapshot(format));
     }
 }
 
@@ -41,11 +38,7 @@ fn every_field(section: &dyn Section, path: &str, test: &mut dyn FnMut(&'static 
     for (number, row) in section.schema().rows.iter().enumerate() {
         match (row, section.cell(number)) {
             (Row::Field(field), Cell::Field(value)) => {
-                assert!(
-                    value.is_some(),
-                    "the canonical report lacks {path}{}",
-                    field.path
-                );
+                assert!(value.is_some(), "the canonical report lacks {path}{}", field.path);
                 test(field, path);
             }
             (Row::List(row), Cell::List(list)) => {
@@ -61,11 +54,7 @@ fn every_field(section: &dyn Section, path: &str, test: &mut dyn FnMut(&'static 
 }
 
 fn dotted(path: &str) -> String {
-    if path.is_empty() {
-        String::new()
-    } else {
-        format!("{path}.")
-    }
+    if path.is_empty() { String::new() } else { format!("{path}.") }
 }
 
 fn canonical_domain() -> DomainStats {
@@ -116,15 +105,8 @@ fn every_row_has_its_words_in_every_format() {
                 Place::Attribute => format!(" {name}='"),
                 Place::Text => format!("<{name} "),
             };
-            assert!(
-                xml.contains(&in_xml),
-                "{in_xml} of {path}{} is not in XML",
-                field.path
-            );
-            assert!(
-                json.contains(&format!("\"{name}\": ")),
-                "{name} is not in JSON"
-            );
+            assert!(xml.contains(&in_xml), "{in_xml} of {path}{} is not in XML", field.path);
+            assert!(json.contains(&format!("\"{name}\": ")), "{name} is not in JSON");
             let key = format!("\n  {}.{path}{}=", group.flat, field.path);
             assert!(text.contains(&key), "{key} is not in the text");
             // The name of a disk or interface is the label of all its series.
@@ -134,10 +116,7 @@ fn every_row_has_its_words_in_every_format() {
                     Kind::Gauge => format!("\nlibvirt_domain_{metric}{{"),
                     Kind::Info => format!(",{metric}=\""),
                 };
-                assert!(
-                    openmetrics.contains(&found),
-                    "{found} is not in OpenMetrics"
-                );
+                assert!(openmetrics.contains(&found), "{found} is not in OpenMetrics");
             } else {
                 assert_eq!((field.path, field.kind), ("name", Kind::Info));
             }

@@ -11,10 +11,7 @@ fn no_line_is_wider_than_a_terminal() {
     report.domains[0].cpu.as_mut().unwrap().time = Some(u64::MAX);
     report.domains[0].balloon.as_mut().unwrap().current = Some(u64::MAX);
     let table = report.to_table();
-    assert_eq!(
-        table.lines().count(),
-        1 + report.domains.len() + report.missing.len()
-    );
+    assert_eq!(table.lines().count(), 1 + report.domains.len() + report.missing.len());
     for line in table.lines() {
         assert!(line.width() <= 80, "{} columns: {line}", line.width());
         assert_eq!(line.trim_end(), line);
@@ -31,10 +28,7 @@ fn what_was_not_read_is_not_zero() {
         let line = table.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().map(str::to_owned).collect()
     };
-    assert_eq!(
-        cells("vm2")[1..10],
-        ["paused", "-", "9.0s", "-", "-", "-", "-", "-", "-"]
-    );
+    assert_eq!(cells("vm2")[1..10], ["paused", "-", "9.0s", "-", "-", "-", "-", "-", "-"]);
     assert_eq!(cells("vm2")[10..].join(" "), "timeout: balloon block");
     assert_eq!(cells("vm4")[10..], ["gone"]);
 }
@@ -47,9 +41,5 @@ fn images_under_a_disk_are_not_counted_again() {
         block.name = Some("vda".to_owned());
         block.rd_bytes = Some(bytes);
     }
-    assert!(
-        report.to_table().contains(" 3.0M "),
-        "{}",
-        report.to_table()
-    );
+    assert!(report.to_table().contains(" 3.0M "), "{}", report.to_table());
 }

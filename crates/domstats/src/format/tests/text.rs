@@ -32,10 +32,7 @@ fn text_is_what_virsh_prints() {
     let report = records();
     assert_eq!(report.domains.len(), 3);
     assert!(report.domains.iter().all(|domain| domain.extra.is_empty()));
-    assert_eq!(
-        report.domains[1].block.as_ref().unwrap().blocks[0].rd_bytes,
-        Some(512)
-    );
+    assert_eq!(report.domains[1].block.as_ref().unwrap().blocks[0].rd_bytes, Some(512));
     assert_eq!(Format::Text.write_to_string(&report), VIRSH);
 }
 
@@ -49,10 +46,7 @@ fn values_are_printed_as_virsh_does() {
         ("vcpu.0.new.sum", Value::Boolean(false)),
         ("vm.new.thing", Value::Boolean(false)),
         ("cpu.energy.monitor.0.pkg.0.core_energy", Value::Double(1.5)),
-        (
-            "cpu.energy.monitor.0.pkg.0.activity",
-            Value::Double(f64::NAN),
-        ),
+        ("cpu.energy.monitor.0.pkg.0.activity", Value::Double(f64::NAN)),
         ("gpu.0.load", Value::Double(-0.000_000_4)),
         ("gpu.0.name", Value::String("a b=c".into())),
         ("lone", Value::LLong(-3)),

@@ -1,0 +1,103 @@
+//! The monitors that the URI names (`?monitor=GLOB`).
+
+use std::{
+    collections::HashMap,
+    fs::Metadata,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use super::{command_line::is_libvirt_monitor, guest::Process, monitor::Monitor};
+use crate::{
+    domain::DomainInfo,
+    host::procfs::Proc,
+    report::{Missing, MissingDomain, MissingReason},
+};
+
+/// Finds the named monitors, and remembers who listens on them.
+#[derive(Debug)]
+pub(crate) struct NamedMonitors {
+    patterns: Vec<String>,
+    /// Who listens, by the socket's device and inode; nobody whom `/proc` shows, perhaps.
+    listeners: Mutex<HashMap<(u64, u64), Option<Process>>>,
+}
+
+/// A monitor that the URI names.
+#[derive(Debug)]
+pub(crate) struct NamedMonitor {
+    pub(crate) path: PathBuf,
+    pub(crate) process: Option<Process>,
+    /// The connection that told who listens, the first time.
+    pub(crate) connection: Option<Monitor>,
+}
+
+impl NamedMonitors {
+    pub(crate) fn new(patterns: Vec<String>) -> Self {
+        Self { patterns, listeners: Mutex::default() }
+    }
+
+    /// Returns the sockets that match and have a listener; those that must not or cannot be used
+    /// go to `missing`.
+    pub(crate) fn list(&self, proc: &Proc, missing: &mut Vec<MissingDomain>) -> Vec<NamedMonitor> {
+        let mut known = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = HashMap::new();
+        let mut monitors = Vec::new();
+        for (path, metadata) in self.sockets() {
+            let inode = (metadata.dev(), metadata.ino());
+            let known = known.remove(&inode).filter(|listener| is_alive(proc, *listener));
+            match known.map_or_else(|| connect(proc, &path), |process| Ok((process, None))) {
+                Ok((process, connection)) => {
+                    seen.insert(inode, process);
+                    monitors.push(NamedMonitor { path, process, connection });
+                }
+                // A socket without a listener is what a VM leaves behind when it is killed.
+                Err(reason) if reason.reason == MissingReason::Failed => {}
+                Err(reason) => {
+                    let info = DomainInfo { name: name_of(&path), ..DomainInfo::default() };
+                    missing.push(MissingDomain::new(info, reason));
+                }
+            }
+        }
+        *known = seen;
+        monitors
+    }
+
+    /// Returns the sockets that match. The patterns were checked when the connection was opened;
+    /// what cannot be listed matches nothing.
+    fn sockets(&self) -> impl Iterator<Item = (PathBuf, Metadata)> {
+        let paths = self.patterns.iter().filter_map(|pattern| glob::glob(pattern).ok()).flatten();
+        paths.flatten().filter_map(|path| {
+            let metadata = path.metadata().ok()?;
+            metadata.file_type().is_socket().then_some((path, metadata))
+        })
+    }
+}
+
+fn connect(proc: &Proc, path: &Path) -> Result<(Option<Process>, Option<Monitor>), Missing> {
+    if is_libvirt_monitor(path) {
+        return Err(belongs_to_libvirt());
+    }
+    let monitor = Monitor::connect(path)?;
+    let process = monitor.peer().and_then(|pid| {
+        let stat = proc.stat(pid).ok()?;
+        Some(Process { pid, start_time: stat.start_time })
+    });
+    Ok((process, Some(monitor)))
+}
+
+fn is_alive(proc: &Proc, listener: Option<Process>) -> bool {
+    listener.is_none_or(|process| process.is_alive(proc))
+}
+
+/// Returns the name of a guest of which only the monitor is known.
+pub(crate) fn name_of(socket: &Path) -> String {
+    socket.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+pub(crate) fn belongs_to_libvirt() -> Missing {
+    Missing::new(
+        MissingReason::Busy,
+        "the monitor belongs to libvirtd: give the VM a second one, or ask libvirtd",
+    )
+}
