@@ -28,11 +28,7 @@ impl Python {
             .unwrap();
         let calls = process.stdin.take().unwrap();
         let times = BufReader::new(process.stdout.take().unwrap());
-        Self {
-            process,
-            calls,
-            times,
-        }
+        Self { process, calls, times }
     }
 
     /// Makes a call, `bulk` or `split`, and returns how long it took for this many guests.
@@ -40,10 +36,7 @@ impl Python {
         writeln!(self.calls, "{call}").unwrap();
         let mut line = String::new();
         self.times.read_line(&mut line).unwrap();
-        let (time, count) = line
-            .trim()
-            .split_once(' ')
-            .expect("the Python process failed");
+        let (time, count) = line.trim().split_once(' ').expect("the Python process failed");
         assert_eq!(count, guests.to_string(), "libvirt left guests out");
         Duration::from_nanos(time.parse().unwrap())
     }
@@ -58,20 +51,13 @@ impl Drop for Python {
 
 /// Runs `virsh domstats`, and returns how long the process took.
 pub(crate) fn virsh(libvirt: &Libvirt, groups: StatsGroups, guests: usize) -> Duration {
-    let options: Vec<_> = groups
-        .iter()
-        .filter_map(Group::by_bit)
-        .map(|group| format!("--{}", group.name))
-        .collect();
+    let options: Vec<_> =
+        groups.iter().filter_map(Group::by_bit).map(|group| format!("--{}", group.name)).collect();
     let mut arguments = vec!["domstats"];
     arguments.extend(options.iter().map(String::as_str));
     let start = Instant::now();
     let text = lab().run(&mut libvirt.virsh(&arguments));
     let time = start.elapsed();
-    assert_eq!(
-        text.matches("Domain: ").count(),
-        guests,
-        "virsh left guests out"
-    );
+    assert_eq!(text.matches("Domain: ").count(), guests, "virsh left guests out");
     time
 }

@@ -8,10 +8,7 @@
 //! library read the very same guests: 2 vCPUs, 2 disks (one above a backing image), 1 tap, 1
 //! iothread, a balloon. Every round makes every call once, in turns, each after one call that is
 //! not counted. Progress goes to standard error, the table to standard output.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a benchmark that cannot go on has nothing to say"
-)]
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has nothing to say")]
 
 mod clients;
 mod table;
@@ -37,10 +34,7 @@ const WRITTEN: usize = 1000;
 fn main() {
     let guests = argument("--guests", 100);
     let rounds = argument("--rounds", 15);
-    assert!(
-        guests > 0 && rounds > 0,
-        "--guests and --rounds must be at least 1"
-    );
+    assert!(guests > 0 && rounds > 0, "--guests and --rounds must be at least 1");
     calls(guests, rounds);
     formats(rounds);
 }
@@ -48,8 +42,7 @@ fn main() {
 fn argument(name: &str, default: usize) -> usize {
     let mut arguments = env::args().skip_while(|word| word != name).skip(1);
     arguments.next().map_or(default, |word| {
-        word.parse()
-            .unwrap_or_else(|_| panic!("{name} takes a number, not '{word}'"))
+        word.parse().unwrap_or_else(|_| panic!("{name} takes a number, not '{word}'"))
     })
 }
 
@@ -89,15 +82,9 @@ fn calls(guests: usize, rounds: usize) {
         by_split.add(python.call("split", guests.len()));
     }
     eprintln!();
-    let references = [
-        ("to libvirt's bulk call", &rows[3]),
-        ("to the floor", &rows[2]),
-    ];
+    let references = [("to libvirt's bulk call", &rows[3]), ("to the floor", &rows[2])];
     let cpus = thread::available_parallelism().map_or(1, usize::from);
-    let head = format!(
-        "{} paused guests on {cpus} CPUs, one call for all",
-        guests.len()
-    );
+    let head = format!("{} paused guests on {cpus} CPUs, one call for all", guests.len());
     table::print(&head, &rows.each_ref(), &references);
 }
 

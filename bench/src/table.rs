@@ -10,10 +10,7 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            times: Vec::new(),
-        }
+        Self { name, times: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, time: Duration) {
@@ -46,12 +43,7 @@ pub(crate) fn print(head: &str, rows: &[&Row], references: &[(&str, &Row)]) {
     references.iter().for_each(|_| print!("---:|"));
     println!();
     for row in rows {
-        print!(
-            "| {} | {:.2} | {:.2} |",
-            row.name,
-            row.min() * 1e3,
-            row.median() * 1e3
-        );
+        print!("| {} | {:.2} | {:.2} |", row.name, row.min() * 1e3, row.median() * 1e3);
         for (_, reference) in references {
             print!(" {:.2} |", row.median() / reference.median());
         }

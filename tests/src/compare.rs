@@ -19,10 +19,7 @@ pub fn params(record: &DomainStats) -> Params {
         other => panic!("the tests know no values such as {other:?}"),
     };
     let params = record.params();
-    params
-        .iter()
-        .map(|(key, value)| (key.clone(), json(value)))
-        .collect()
+    params.iter().map(|(key, value)| (key.clone(), json(value))).collect()
 }
 
 /// Returns a line for every key that `ours` lacks, has in excess, or whose value was not one that

@@ -119,12 +119,7 @@ impl Fake {
             assert!(Instant::now() < deadline, "fake {name} did not start");
             thread::sleep(Duration::from_millis(5));
         }
-        Self {
-            name,
-            pid: process.id(),
-            monitor,
-            process,
-        }
+        Self { name, pid: process.id(), monitor, process }
     }
 }
 

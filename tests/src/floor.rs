@@ -39,10 +39,7 @@ impl Floor {
     /// If one of them does not answer.
     pub fn connect(monitors: impl IntoIterator<Item = PathBuf>) -> io::Result<Self> {
         let mut floor = Self {
-            streams: monitors
-                .into_iter()
-                .map(UnixStream::connect)
-                .collect::<io::Result<_>>()?,
+            streams: monitors.into_iter().map(UnixStream::connect).collect::<io::Result<_>>()?,
             buffer: vec![0; 1 << 16],
         };
         // The greeting, and the answer.
@@ -64,16 +61,10 @@ impl Floor {
         for mut stream in &self.streams {
             stream.write_all(text.as_bytes())?;
         }
-        let mut owed: Vec<_> = self
-            .streams
-            .iter()
-            .map(|stream| (stream, answers))
-            .collect();
+        let mut owed: Vec<_> = self.streams.iter().map(|stream| (stream, answers)).collect();
         while !owed.is_empty() {
-            let mut polled: Vec<_> = owed
-                .iter()
-                .map(|(stream, _)| PollFd::new(*stream, PollFlags::IN))
-                .collect();
+            let mut polled: Vec<_> =
+                owed.iter().map(|(stream, _)| PollFd::new(*stream, PollFlags::IN)).collect();
             poll(&mut polled, None)?;
             let ready: Vec<_> = polled.iter().map(|one| !one.revents().is_empty()).collect();
             for ((stream, owed), ready) in owed.iter_mut().zip(ready) {

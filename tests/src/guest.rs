@@ -178,11 +178,7 @@ impl Spec {
             dir
         };
         let taps: Vec<_> = (0..self.taps).map(|_| lab().tap_name()).collect();
-        let uuid = format!(
-            "{:08x}-0000-4000-8000-{:012x}",
-            std::process::id(),
-            lab().number()
-        );
+        let uuid = format!("{:08x}-0000-4000-8000-{:012x}", std::process::id(), lab().number());
         let log = dir.join("log");
         let mut command = self.command();
         command
@@ -379,8 +375,7 @@ impl Guest {
             "arguments": { "val": 0, "size": 4096, "filename": pipe },
         });
         write!(side, "{{\"execute\":\"qmp_capabilities\"}}{command}").unwrap();
-        side.set_read_timeout(Some(Duration::from_millis(100)))
-            .unwrap();
+        side.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         // Greeting and capabilities are answered, then nothing more.
         while side.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {}
         Wedge { pipe, _side: side }

@@ -26,9 +26,7 @@ pub fn raw(dir: &Path, name: &str) -> PathBuf {
 pub fn qcow2_above(backing: &Path, format: &str, dir: &Path, name: &str) -> PathBuf {
     let path = dir.join(format!("{name}.qcow2"));
     let mut create = lab().command("qemu-img");
-    create
-        .args(["create", "-q", "-f", "qcow2", "-F", format, "-b"])
-        .args([backing, &path]);
+    create.args(["create", "-q", "-f", "qcow2", "-F", format, "-b"]).args([backing, &path]);
     lab().run(&mut create);
     path
 }

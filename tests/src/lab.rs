@@ -90,11 +90,7 @@ impl Lab {
             .process_group(0)
             .spawn()
             .unwrap();
-        Self {
-            dir,
-            janitor,
-            counter: AtomicU32::new(0),
-        }
+        Self { dir, janitor, counter: AtomicU32::new(0) }
     }
 
     /// Returns the path of a file in the lab.
@@ -136,15 +132,11 @@ impl Lab {
     pub fn tap_of_nobody(&self) -> String {
         use std::io::Write;
         let name = self.tap_name();
-        let mut list = fs::File::options()
-            .append(true)
-            .open(self.path("taps"))
-            .unwrap();
+        let mut list = fs::File::options().append(true).open(self.path("taps")).unwrap();
         writeln!(list, "{name}").unwrap();
         let owner = NOBODY.to_string();
         self.run(
-            self.command("ip")
-                .args(["tuntap", "add", "dev", &name, "mode", "tap", "user", &owner]),
+            self.command("ip").args(["tuntap", "add", "dev", &name, "mode", "tap", "user", &owner]),
         );
         self.run(self.command("ip").args(["link", "set", "dev", &name, "up"]));
         self.run(self.command("python3").args(["-c", SEND_FRAMES, &name]));
@@ -162,10 +154,7 @@ impl Lab {
     pub fn command_at(&self, program: &Path) -> Command {
         let group = i32::try_from(self.janitor.id()).unwrap();
         let mut command = Command::new(program);
-        command
-            .process_group(group)
-            .stdin(Stdio::null())
-            .current_dir(&self.dir);
+        command.process_group(group).stdin(Stdio::null()).current_dir(&self.dir);
         command
     }
 
@@ -187,11 +176,7 @@ impl Lab {
     pub fn run(&self, command: &mut Command) -> String {
         let output = command.output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "{command:?} failed, {}: {stderr}",
-            output.status
-        );
+        assert!(output.status.success(), "{command:?} failed, {}: {stderr}", output.status);
         String::from_utf8(output.stdout).unwrap()
     }
 }

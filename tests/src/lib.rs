@@ -13,10 +13,7 @@
 //!
 //! Nothing here shares code with the library: a mistake made twice would not be seen. What cannot
 //! be set up fails the test with a sentence; no test is skipped.
-#![allow(
-    clippy::unwrap_used,
-    reason = "what fails in the kit is to fail the test"
-)]
+#![allow(clippy::unwrap_used, reason = "what fails in the kit is to fail the test")]
 
 pub mod boot;
 pub mod compare;

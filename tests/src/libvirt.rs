@@ -41,11 +41,7 @@ impl Libvirt {
             let _ = lab().directory_of_nobody(&format!("{name}/{part}"));
         }
         // Without this it would start another daemon for the guests' logs.
-        fs::write(
-            dir.join("config/libvirt/qemu.conf"),
-            "stdio_handler = \"file\"\n",
-        )
-        .unwrap();
+        fs::write(dir.join("config/libvirt/qemu.conf"), "stdio_handler = \"file\"\n").unwrap();
         let daemon = lab()
             .command_as_nobody(&tool("libvirtd"))
             .arg("--pid-file")
@@ -60,13 +56,7 @@ impl Libvirt {
             .unwrap();
         let libvirt = Self { dir, daemon };
         let deadline = Instant::now() + Duration::from_secs(30);
-        while !libvirt
-            .virsh(&["version"])
-            .output()
-            .unwrap()
-            .status
-            .success()
-        {
+        while !libvirt.virsh(&["version"]).output().unwrap().status.success() {
             let log = fs::read_to_string(libvirt.dir.join("log")).unwrap_or_default();
             assert!(Instant::now() < deadline, "libvirtd did not start: {log}");
             thread::sleep(Duration::from_millis(50));
@@ -86,10 +76,7 @@ impl Libvirt {
     pub fn virsh(&self, arguments: &[&str]) -> Command {
         let mut virsh = lab().command("virsh");
         // Words are translated otherwise, `yes` among them.
-        virsh
-            .env("LC_ALL", "C")
-            .args(["-c", &self.uri()])
-            .args(arguments);
+        virsh.env("LC_ALL", "C").args(["-c", &self.uri()]).args(arguments);
         virsh
     }
 
@@ -103,9 +90,7 @@ impl Libvirt {
             .lines()
             .filter_map(|line| line.trim().split_once('='))
             .map(|(key, value)| {
-                let value = value
-                    .parse::<i64>()
-                    .map_or_else(|_| value.into(), Into::into);
+                let value = value.parse::<i64>().map_or_else(|_| value.into(), Into::into);
                 (key.to_owned(), value)
             })
             .collect()
@@ -131,11 +116,7 @@ impl Libvirt {
         lab().run(&mut self.virsh(&["create", "--paused", &path]));
         let pid_file = self.dir.join(format!("run/libvirt/qemu/run/{name}.pid"));
         let pid = fs::read_to_string(pid_file).unwrap();
-        LibvirtGuest {
-            pid: pid.trim().parse().unwrap(),
-            name,
-            monitor,
-        }
+        LibvirtGuest { pid: pid.trim().parse().unwrap(), name, monitor }
     }
 
     fn xml(&self, name: &str, monitor: Option<&Path>) -> String {

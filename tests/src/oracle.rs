@@ -71,12 +71,7 @@ fn balloon(params: &mut Params, qmp: &mut Qmp, guest: &Guest) {
     put(params, "balloon.last-update", stats["last-update"].clone());
     // No guest of these tests has a driver for its balloon.
     let reported = stats["stats"].as_object().unwrap().values();
-    assert_eq!(
-        reported
-            .filter(|value| value.as_u64() != Some(u64::MAX))
-            .count(),
-        0
-    );
+    assert_eq!(reported.filter(|value| value.as_u64() != Some(u64::MAX)).count(), 0);
 }
 
 fn vcpu(params: &mut Params, qmp: &mut Qmp, guest: &Guest) {
@@ -152,9 +147,7 @@ fn block(params: &mut Params, qmp: &mut Qmp, backing: bool) {
                 block_counters(params, &prefix, &disk["stats"]);
             }
             let nodes = nodes.as_array().unwrap();
-            let node = nodes
-                .iter()
-                .find(|node| node["node-name"] == entry["node-name"]);
+            let node = nodes.iter().find(|node| node["node-name"] == entry["node-name"]);
             let (node, file) = (node.unwrap(), &entry["parent"]);
             for (key, value) in [
                 ("path", &node["file"]),
@@ -204,11 +197,9 @@ fn dirtyrate(params: &mut Params, qmp: &mut Qmp) {
     let words = ["unstarted", "measuring", "measured"];
     let status = words.iter().position(|word| rate["status"] == *word);
     put(params, "dirtyrate.calc_status", status.unwrap());
-    for (key, source) in [
-        ("calc_start_time", "start-time"),
-        ("calc_period", "calc-time"),
-        ("calc_mode", "mode"),
-    ] {
+    for (key, source) in
+        [("calc_start_time", "start-time"), ("calc_period", "calc-time"), ("calc_mode", "mode")]
+    {
         put(params, format!("dirtyrate.{key}"), rate[source].clone());
     }
 }

@@ -18,10 +18,7 @@ pub const TICK: Duration = Duration::from_millis(10);
 #[must_use]
 pub fn cpu_times(pid: u32) -> CpuTimes {
     let ticks = |number| u32::try_from(stat(pid, number)).unwrap() * TICK;
-    CpuTimes {
-        user: ticks(14),
-        system: ticks(15),
-    }
+    CpuTimes { user: ticks(14), system: ticks(15) }
 }
 
 /// Reads `/proc/PID/stat`: resident memory in KiB.

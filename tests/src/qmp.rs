@@ -29,10 +29,7 @@ impl Qmp {
     pub fn connect(path: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut qmp = Self {
-            stream: BufReader::new(stream),
-            events: Vec::new(),
-        };
+        let mut qmp = Self { stream: BufReader::new(stream), events: Vec::new() };
         qmp.line()?;
         qmp.try_ask("qmp_capabilities", json!({}))?.unwrap();
         Ok(qmp)

@@ -15,10 +15,7 @@ use domstats_live::{
 };
 use serde_json::json;
 
-const POLICIES: [&str; 2] = [
-    "qemu+qmp:///system",
-    "qemu+qmp:///system?monitor_policy=hold",
-];
+const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -41,9 +38,7 @@ fn handles(connect: &Connect, guests: &[Guest]) -> Vec<Domain> {
         .iter()
         .map(|guest| {
             let found = domains.iter().find(|domain| domain.name() == guest.name());
-            found
-                .unwrap_or_else(|| panic!("{} was not found", guest.name()))
-                .clone()
+            found.unwrap_or_else(|| panic!("{} was not found", guest.name())).clone()
         })
         .collect()
 }
@@ -76,9 +71,7 @@ fn killed_between_the_lookup_and_the_question_is_gone() {
     guests[2].kill();
     let report = Domain::list_stats(&domains, &StatsRequest::new().timeout(TIMEOUT)).unwrap();
     assert_eq!(report.domains.len(), 3);
-    let [missing] = &report.missing[..] else {
-        panic!("{:?}", report.missing)
-    };
+    let [missing] = &report.missing[..] else { panic!("{:?}", report.missing) };
     assert_eq!(missing.domain.name, guests[2].name());
     assert_eq!(missing.missing.reason, MissingReason::Gone);
     for number in [0, 1, 3] {
@@ -110,11 +103,7 @@ fn killed_during_calls() {
             }
         });
         let report = ask(&connect);
-        assert!(
-            victims
-                .iter()
-                .all(|victim| report.domain(victim.name()).is_none())
-        );
+        assert!(victims.iter().all(|victim| report.domain(victim.name()).is_none()));
     }
 }
 
@@ -143,11 +132,7 @@ fn plugged_and_unplugged_between_calls() {
             let report = ask(&connect);
             let after = oracle::read(&guest, false);
             let record = complete(&report, &guest);
-            assert_eq!(
-                differences(&before, &params(record), &after),
-                [""; 0],
-                "{what}"
-            );
+            assert_eq!(differences(&before, &params(record), &after), [""; 0], "{what}");
             record.clone()
         };
         assert_eq!(same_as_oracle("at first").block.unwrap().count, Some(2));
@@ -161,11 +146,7 @@ fn plugged_and_unplugged_between_calls() {
         assert_eq!(same_as_oracle("a disk more").block.unwrap().count, Some(3));
 
         let free = guest.side().ask("query-hotpluggable-cpus");
-        let free = free
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|cpu| cpu.get("qom-path").is_none());
+        let free = free.as_array().unwrap().iter().find(|cpu| cpu.get("qom-path").is_none());
         let free = free.unwrap();
         let mut cpu = free["props"].clone();
         cpu["driver"] = free["type"].clone();
@@ -186,11 +167,7 @@ fn plugged_and_unplugged_between_calls() {
         );
         let record = complete(&ask(&connect), &guest).clone();
         let interfaces = record.interface.unwrap();
-        let names: Vec<_> = interfaces
-            .interfaces
-            .iter()
-            .map(|one| one.name.clone())
-            .collect();
+        let names: Vec<_> = interfaces.interfaces.iter().map(|one| one.name.clone()).collect();
         assert!(names.contains(&Some(tap)), "{names:?}");
 
         // A guest without a driver answers no request to let go: the device leaves at a reset.
@@ -212,10 +189,7 @@ fn a_guest_that_was_never_asked_for_its_memory_reports_the_time_zero() {
     assert_eq!(balloon.last_update, Some(0));
     assert_eq!(balloon.actual, Some(16 << 10));
     // Nothing was invented, and asking did not make the guest report.
-    assert_eq!(
-        (balloon.unused, balloon.available, balloon.swap_in),
-        (None, None, None)
-    );
+    assert_eq!((balloon.unused, balloon.available, balloon.swap_in), (None, None, None));
     let path = json!({ "path": "/machine/peripheral/balloon0", "property": "guest-stats-polling-interval" });
     assert_eq!(guest.side().ask_with("qom-get", path), 0);
 }
@@ -225,13 +199,7 @@ fn a_paused_guest_runs_in_the_next_call() {
     let _alone = alone();
     let guest = Spec::new("paused").raw_disks(1).boot();
     let connect = Connect::open("qemu+qmp:///system").unwrap();
-    let state = || {
-        complete(&ask(&connect), &guest)
-            .state
-            .as_ref()
-            .unwrap()
-            .state
-    };
+    let state = || complete(&ask(&connect), &guest).state.as_ref().unwrap().state;
     assert_eq!(state(), Some(domstats::DomainState::Paused));
     guest.side().ask("cont");
     assert_eq!(state(), Some(domstats::DomainState::Running));

@@ -23,10 +23,7 @@ use domstats_live::{
     oracle::{self, Params},
 };
 
-const POLICIES: [&str; 2] = [
-    "qemu+qmp:///system",
-    "qemu+qmp:///system?monitor_policy=hold",
-];
+const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
 const GUESTS: usize = 50;
 const STOPPED: [usize; 3] = [3, 24, 49];
 /// Fifty guests answer in a tenth of a second; a machine that builds something else at the same
@@ -44,11 +41,7 @@ fn fleet() -> MutexGuard<'static, Vec<Guest>> {
             1 => Spec::full("fleet").machine("q35"),
             2 => Spec::full("fleet").monitor_by_chardev(),
             3 => Spec::new("fleet"),
-            _ => Spec::new("fleet")
-                .raw_disks(2)
-                .taps(1)
-                .iothreads(1)
-                .balloon(),
+            _ => Spec::new("fleet").raw_disks(2).taps(1).iothreads(1).balloon(),
         };
         Mutex::new(boot_all((0..GUESTS).map(spec)))
     });
@@ -82,18 +75,12 @@ impl<'a> Silent<'a> {
             }
             How::Wedged => guests.iter().map(|guest| guest.wedge()).collect(),
         };
-        Self {
-            guests,
-            how,
-            wedges,
-        }
+        Self { guests, how, wedges }
     }
 
     fn others(&self, fleet: &'a [Guest]) -> impl Iterator<Item = &'a Guest> {
         let silent: Vec<_> = self.guests.iter().map(|guest| guest.pid).collect();
-        fleet
-            .iter()
-            .filter(move |guest| !silent.contains(&guest.pid))
+        fleet.iter().filter(move |guest| !silent.contains(&guest.pid))
     }
 }
 
@@ -130,12 +117,7 @@ fn incomplete<'a>(
             None => Some(format!("{}: no record", guest.name())),
             Some(record) => {
                 let lacking = record.missing.first()?;
-                Some(format!(
-                    "{}: {}: {}",
-                    guest.name(),
-                    lacking.group,
-                    lacking.missing
-                ))
+                Some(format!("{}: {}: {}", guest.name(), lacking.group, lacking.missing))
             }
         })
         .collect()
@@ -148,12 +130,7 @@ fn assert_complete<'a>(report: &StatsReport, guests: impl IntoIterator<Item = &'
 #[test]
 fn fifty_guests_in_one_call_are_complete_and_equal_to_the_oracle() {
     let fleet = fleet();
-    let read = || {
-        fleet
-            .iter()
-            .map(|guest| oracle::read(guest, false))
-            .collect::<Vec<Params>>()
-    };
+    let read = || fleet.iter().map(|guest| oracle::read(guest, false)).collect::<Vec<Params>>();
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     let before = read();
     let report = call(&connect);
@@ -167,12 +144,7 @@ fn fifty_guests_in_one_call_are_complete_and_equal_to_the_oracle() {
         assert_eq!(wrong, [""; 0], "{}", guest.name());
     }
     // The running guests do work their disks.
-    let busy = report
-        .domain(fleet[0].name())
-        .unwrap()
-        .block
-        .as_ref()
-        .unwrap();
+    let busy = report.domain(fleet[0].name()).unwrap().block.as_ref().unwrap();
     assert!(busy.blocks[0].wr_bytes > Some(0));
 }
 
@@ -196,14 +168,7 @@ fn counters_move_while_a_guest_works() {
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     let written = || {
         let report = call(&connect);
-        report
-            .domain(fleet[0].name())
-            .unwrap()
-            .block
-            .as_ref()
-            .unwrap()
-            .blocks[0]
-            .wr_reqs
+        report.domain(fleet[0].name()).unwrap().block.as_ref().unwrap().blocks[0].wr_reqs
     };
     let before = written();
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -228,17 +193,12 @@ fn three_of_fifty(how: How, before_the_first_call: bool) {
             let report = call(&connect);
             assert_complete(&report, silent.others(&fleet));
             for guest in &silent.guests {
-                let record = report
-                    .domain(guest.name())
-                    .expect("a silent guest has a record");
+                let record = report.domain(guest.name()).expect("a silent guest has a record");
                 assert_host_side(record, guest);
             }
             // The second call knows that they are stuck, and waits for them no longer.
             let elapsed = report.elapsed;
-            assert!(
-                round == 0 || elapsed < TIMEOUT / 2,
-                "{how:?}, {uri}, {round}: {elapsed:?}"
-            );
+            assert!(round == 0 || elapsed < TIMEOUT / 2, "{how:?}, {uri}, {round}: {elapsed:?}");
         }
         drop(silent);
         call(&connect);
@@ -249,18 +209,11 @@ fn three_of_fifty(how: How, before_the_first_call: bool) {
 /// Checks that what needs a monitor is missing for `timeout`, and that the rest is there.
 fn assert_host_side(record: &DomainStats, guest: &Guest) {
     let why = |group| record.why_missing(group).map(|missing| &missing.reason);
-    for group in [
-        StatsGroups::STATE,
-        StatsGroups::BLOCK,
-        StatsGroups::IOTHREAD,
-        StatsGroups::DIRTYRATE,
-    ] {
+    for group in
+        [StatsGroups::STATE, StatsGroups::BLOCK, StatsGroups::IOTHREAD, StatsGroups::DIRTYRATE]
+    {
         let missing = record.why_missing(group);
-        assert_eq!(
-            why(group),
-            Some(&MissingReason::Timeout),
-            "{group:?}: {missing:?}"
-        );
+        assert_eq!(why(group), Some(&MissingReason::Timeout), "{group:?}: {missing:?}");
     }
     assert!(record.block.is_none() && record.iothread.is_none());
     for group in [StatsGroups::CPU_TOTAL, StatsGroups::INTERFACE] {
@@ -272,11 +225,7 @@ fn assert_host_side(record: &DomainStats, guest: &Guest) {
     assert!(balloon.rss > Some(0));
     assert_eq!(balloon.maximum, Some(16 << 10));
     let interfaces = record.interface.as_ref().unwrap();
-    let names: Vec<_> = interfaces
-        .interfaces
-        .iter()
-        .flat_map(|one| &one.name)
-        .collect();
+    let names: Vec<_> = interfaces.interfaces.iter().flat_map(|one| &one.name).collect();
     assert_eq!(names, guest.taps.iter().collect::<Vec<_>>());
     let vcpus = record.vcpu.as_ref().unwrap();
     assert_eq!(vcpus.maximum, Some(guest.maximum_vcpus()));
@@ -351,9 +300,7 @@ fn a_short_timeout_is_kept() {
     let silent = Silent::some_of(&fleet, How::Wedged);
     let timeout = Duration::from_millis(300);
     let start = Instant::now();
-    let report = connect
-        .all_domain_stats(&request().timeout(timeout))
-        .unwrap();
+    let report = connect.all_domain_stats(&request().timeout(timeout)).unwrap();
     let elapsed = start.elapsed();
     assert!(elapsed < timeout + SLACK, "{elapsed:?}");
     for guest in &silent.guests {
@@ -377,20 +324,12 @@ fn a_live_report_in_every_format() {
     fs::write(&path, xml).unwrap();
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/domainstats.rng");
     let mut validate = lab().command("xmllint");
-    lab().run(
-        validate
-            .arg("--noout")
-            .arg("--relaxng")
-            .args([&schema, &path]),
-    );
+    lab().run(validate.arg("--noout").arg("--relaxng").args([&schema, &path]));
 
     let mut metrics = Vec::new();
     Format::OpenMetrics.write(&report, &mut metrics).unwrap();
     let mut check = lab().command("promtool");
-    check
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped());
+    check.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut check = check.spawn().unwrap();
     check.stdin.take().unwrap().write_all(&metrics).unwrap();
     let output = check.wait_with_output().unwrap();

@@ -34,47 +34,21 @@ fn the_boot_sector_reads_and_writes() {
 #[test]
 fn the_comparison_finds_what_is_wrong() {
     let params = |pairs: &[(&str, i64)]| -> Params {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).into()))
-            .collect()
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect()
     };
-    let before = params(&[
-        ("block.0.rd.reqs", 5),
-        ("vcpu.current", 1),
-        ("net.count", 1),
-    ]);
-    let after = params(&[
-        ("block.0.rd.reqs", 9),
-        ("vcpu.current", 1),
-        ("net.count", 1),
-    ]);
-    let right = params(&[
-        ("block.0.rd.reqs", 7),
-        ("vcpu.current", 1),
-        ("net.count", 1),
-    ]);
+    let before = params(&[("block.0.rd.reqs", 5), ("vcpu.current", 1), ("net.count", 1)]);
+    let after = params(&[("block.0.rd.reqs", 9), ("vcpu.current", 1), ("net.count", 1)]);
+    let right = params(&[("block.0.rd.reqs", 7), ("vcpu.current", 1), ("net.count", 1)]);
     assert_eq!(differences(&before, &right, &after), [""; 0]);
-    let wrong = params(&[
-        ("block.0.rd.reqs", 4),
-        ("vcpu.current", 1),
-        ("vcpu.maximum", 1),
-    ]);
+    let wrong = params(&[("block.0.rd.reqs", 4), ("vcpu.current", 1), ("vcpu.maximum", 1)]);
     let lines = differences(&before, &wrong, &after);
     assert_eq!(lines.len(), 3, "{lines:?}");
 }
 
 #[test]
 fn the_floor_asks_what_a_guest_can_answer() {
-    let guests: Vec<Guest> = (0..2)
-        .map(|_| {
-            Spec::new("floor")
-                .raw_disks(1)
-                .balloon()
-                .iothreads(1)
-                .boot()
-        })
-        .collect();
+    let guests: Vec<Guest> =
+        (0..2).map(|_| Spec::new("floor").raw_disks(1).balloon().iothreads(1).boot()).collect();
     let mut floor = Floor::connect(guests.iter().map(|guest| guest.monitor.clone())).unwrap();
     floor.pass().unwrap();
     floor.pass().unwrap();

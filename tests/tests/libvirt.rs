@@ -38,19 +38,13 @@ fn host() -> MutexGuard<'static, Host> {
         let libvirt = Libvirt::start();
         let with_second = libvirt.create("parity", true);
         let without = libvirt.create("alone", false);
-        Mutex::new(Host {
-            with_second,
-            without,
-            libvirt,
-        })
+        Mutex::new(Host { with_second, without, libvirt })
     });
     HOST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn ask(connect: &Connect, options: StatsOptions) -> StatsReport {
-    let request = StatsRequest::new()
-        .timeout(Duration::from_secs(3))
-        .options(options);
+    let request = StatsRequest::new().timeout(Duration::from_secs(3)).options(options);
     connect.all_domain_stats(&request).unwrap()
 }
 
@@ -99,19 +93,12 @@ fn parity(backing: bool) {
     guest.qmp().ask("cont");
     thread::sleep(Duration::from_secs(2));
     let mut before: Params = host.libvirt.domstats(guest, options);
-    let flag = if backing {
-        StatsOptions::BACKING
-    } else {
-        StatsOptions::empty()
-    };
+    let flag = if backing { StatsOptions::BACKING } else { StatsOptions::empty() };
     let report = ask(&connect, flag);
     let mut after = host.libvirt.domstats(guest, options);
     guest.qmp().ask("stop");
     assert!(before["block.0.wr.reqs"].as_i64() > Some(0), "{before:?}");
-    assert_eq!(
-        [&before["net.0.tx.pkts"], &before["net.0.tx.bytes"]],
-        [3, 180]
-    );
+    assert_eq!([&before["net.0.tx.pkts"], &before["net.0.tx.bytes"]], [3, 180]);
 
     let record = record(&report, guest);
     assert_eq!(record.missing, []);
@@ -130,10 +117,7 @@ fn parity(backing: bool) {
         .filter(|key| !before.contains_key(*key))
         .filter(|key| !MORE_THAN_LIBVIRT.iter().any(|end| key.ends_with(end)))
         .collect();
-    assert_eq!(
-        more, [""; 0],
-        "keys that are not libvirt's and not meant to be"
-    );
+    assert_eq!(more, [""; 0], "keys that are not libvirt's and not meant to be");
 }
 
 /// libvirt adds up user and system time of a vCPU, each cut to ticks of 10 ms; we read nanoseconds:
@@ -166,26 +150,13 @@ fn keys_come_in_libvirts_order() {
     let host = host();
     let guest = &host.with_second;
     let text = lab().run(&mut host.libvirt.virsh(&["domstats", &guest.name]));
-    let virsh: Vec<_> = text
-        .lines()
-        .filter_map(|line| line.trim().split_once('='))
-        .collect();
+    let virsh: Vec<_> = text.lines().filter_map(|line| line.trim().split_once('=')).collect();
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     let report = ask(&connect, StatsOptions::empty());
-    let ours: Vec<_> = record(&report, guest)
-        .params()
-        .into_iter()
-        .map(|(key, _)| key)
-        .collect();
-    let theirs: Vec<_> = virsh
-        .iter()
-        .map(|(key, _)| *key)
-        .filter(|key| ours.iter().any(|our| our == key))
-        .collect();
-    let shared: Vec<_> = ours
-        .iter()
-        .filter(|key| theirs.contains(&key.as_str()))
-        .collect();
+    let ours: Vec<_> = record(&report, guest).params().into_iter().map(|(key, _)| key).collect();
+    let theirs: Vec<_> =
+        virsh.iter().map(|(key, _)| *key).filter(|key| ours.iter().any(|our| our == key)).collect();
+    let shared: Vec<_> = ours.iter().filter(|key| theirs.contains(&key.as_str())).collect();
     assert!(theirs.len() > 60, "{theirs:?}");
     assert_eq!(shared, theirs);
 }
@@ -204,16 +175,9 @@ fn a_paused_guest_agrees_in_its_state_and_reason_too() {
 #[test]
 fn a_guest_with_only_libvirts_monitor_yields_what_the_host_knows() {
     let host = host();
-    let report = ask(
-        &Connect::open("qemu+qmp:///system").unwrap(),
-        StatsOptions::empty(),
-    );
+    let report = ask(&Connect::open("qemu+qmp:///system").unwrap(), StatsOptions::empty());
     let record = record(&report, &host.without);
-    for group in [
-        StatsGroups::STATE,
-        StatsGroups::BLOCK,
-        StatsGroups::IOTHREAD,
-    ] {
+    for group in [StatsGroups::STATE, StatsGroups::BLOCK, StatsGroups::IOTHREAD] {
         let missing = record.why_missing(group).unwrap();
         assert_eq!(missing.reason, MissingReason::Busy);
         assert!(missing.text.contains("libvirt"), "{missing}");
@@ -248,10 +212,7 @@ fn libvirts_monitor_is_never_connected_to() {
     assert!((0..10).any(|_| count() == [LIBVIRTD_ALONE; 2]));
 
     // The path can be named, by mistake, and is refused all the same.
-    let pattern = host
-        .libvirt
-        .dir
-        .join("config/libvirt/qemu/lib/*/monitor.sock");
+    let pattern = host.libvirt.dir.join("config/libvirt/qemu/lib/*/monitor.sock");
     assert!(glob_matches(&pattern.display().to_string()) >= 2);
     let uri = format!("qemu+qmp:///system?monitor={}", pattern.display());
     let over = AtomicBool::new(false);
@@ -264,11 +225,7 @@ fn libvirts_monitor_is_never_connected_to() {
             }
             looks
         });
-        for uri in [
-            "qemu+qmp:///system",
-            "qemu+qmp:///system?monitor_policy=hold",
-            &uri,
-        ] {
+        for uri in ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold", &uri] {
             let connect = Connect::open(uri).unwrap();
             for _ in 0..5 {
                 ask(&connect, StatsOptions::empty());
@@ -277,9 +234,7 @@ fn libvirts_monitor_is_never_connected_to() {
         over.store(true, Ordering::Relaxed);
         let report = ask(&Connect::open(&uri).unwrap(), StatsOptions::empty());
         let refused = report.missing.iter().map(|missing| &missing.missing);
-        let refused = refused
-            .filter(|missing| missing.text.contains("libvirtd"))
-            .count();
+        let refused = refused.filter(|missing| missing.text.contains("libvirtd")).count();
         assert!(refused >= 2, "{:?}", report.missing);
         assert!(watch.join().unwrap() > 20);
     });

@@ -18,21 +18,14 @@ use domstats_live::{
     qmp::Qmp,
 };
 
-const POLICIES: [&str; 2] = [
-    "qemu+qmp:///system",
-    "qemu+qmp:///system?monitor_policy=hold",
-];
+const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
 /// More than a guest needs, also on a machine that is busy with something else.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_millis(250);
 
 /// The groups for which this driver needs a monitor.
-const OF_MONITOR: [StatsGroups; 4] = [
-    StatsGroups::STATE,
-    StatsGroups::BLOCK,
-    StatsGroups::IOTHREAD,
-    StatsGroups::DIRTYRATE,
-];
+const OF_MONITOR: [StatsGroups; 4] =
+    [StatsGroups::STATE, StatsGroups::BLOCK, StatsGroups::IOTHREAD, StatsGroups::DIRTYRATE];
 
 fn fake(fault: &str) -> Fake {
     Fake::start(env!("CARGO_BIN_EXE_fake-qemu"), fault)
@@ -40,18 +33,14 @@ fn fake(fault: &str) -> Fake {
 
 fn ask(connect: &Connect) -> StatsReport {
     let start = Instant::now();
-    let report = connect
-        .all_domain_stats(&StatsRequest::new().timeout(TIMEOUT))
-        .unwrap();
+    let report = connect.all_domain_stats(&StatsRequest::new().timeout(TIMEOUT)).unwrap();
     let elapsed = start.elapsed();
     assert!(elapsed < TIMEOUT + SLACK, "the call took {elapsed:?}");
     report
 }
 
 fn record<'a>(report: &'a StatsReport, name: &str) -> &'a DomainStats {
-    report
-        .domain(name)
-        .unwrap_or_else(|| panic!("{name} has no record: {:?}", report.missing))
+    report.domain(name).unwrap_or_else(|| panic!("{name} has no record: {:?}", report.missing))
 }
 
 fn assert_complete(report: &StatsReport, guest: &Guest) {
@@ -62,9 +51,7 @@ fn assert_complete(report: &StatsReport, guest: &Guest) {
 fn assert_host_side_only(record: &DomainStats, reason: &MissingReason) {
     let name = &record.domain.name;
     for group in OF_MONITOR {
-        let missing = record
-            .why_missing(group)
-            .unwrap_or_else(|| panic!("{name}: {group:?}"));
+        let missing = record.why_missing(group).unwrap_or_else(|| panic!("{name}: {group:?}"));
         assert_eq!(&missing.reason, reason, "{name}: {missing}");
     }
     assert_eq!(record.why_missing(StatsGroups::CPU_TOTAL), None, "{name}");
@@ -125,9 +112,7 @@ fn nowait_asks_no_monitor_that_is_not_free() {
         let waiting = scope.spawn(|| connect.all_domain_stats(&long).unwrap());
         thread::sleep(Duration::from_millis(200));
         // ... and a second one does not queue behind it.
-        let request = StatsRequest::new()
-            .timeout(TIMEOUT)
-            .options(StatsOptions::NOWAIT);
+        let request = StatsRequest::new().timeout(TIMEOUT).options(StatsOptions::NOWAIT);
         let report = connect.all_domain_stats(&request).unwrap();
         assert_host_side_only(record(&report, guests[0].name()), &MissingReason::Busy);
         assert_complete(&report, &guests[1]);
@@ -159,17 +144,9 @@ fn monitors_can_be_named_by_a_pattern() {
     let connect = Connect::open(&uri).unwrap();
     let report = ask(&connect);
     assert_complete(&report, &guest);
-    let names: Vec<_> = report
-        .domains
-        .iter()
-        .map(|record| &record.domain.name)
-        .collect();
+    let names: Vec<_> = report.domains.iter().map(|record| &record.domain.name).collect();
     let unique: HashSet<_> = names.iter().collect();
-    assert_eq!(
-        names.len(),
-        unique.len(),
-        "a guest that is found twice is listed once"
-    );
+    assert_eq!(names.len(), unique.len(), "a guest that is found twice is listed once");
 }
 
 #[test]
@@ -214,14 +191,8 @@ fn a_fault_harms_its_own_guest_alone() {
                 assert!(record.cpu.is_some(), "{fault}, {round}");
                 let missing = record.why_missing(StatsGroups::BLOCK);
                 let missing = missing.unwrap_or_else(|| panic!("{fault}, {round}: {record:?}"));
-                assert!(
-                    reasons.contains(&missing.reason),
-                    "{fault}, {round}: {missing}"
-                );
-                assert!(
-                    !missing.text.is_empty() && missing.text.len() < 300,
-                    "{missing}"
-                );
+                assert!(reasons.contains(&missing.reason), "{fault}, {round}: {missing}");
+                assert!(!missing.text.is_empty() && missing.text.len() < 300, "{missing}");
                 assert!(missing.text.chars().all(|c| !c.is_control()), "{missing:?}");
             }
         }
@@ -241,10 +212,7 @@ fn many_long_lines_do_not_fill_the_memory() {
         }
     }
     let grown = procfs::own_peak_kib() - before;
-    assert!(
-        grown < 150 << 10,
-        "{grown} KiB for five lines of 100 MB, three times"
-    );
+    assert!(grown < 150 << 10, "{grown} KiB for five lines of 100 MB, three times");
 }
 
 #[test]
@@ -255,19 +223,14 @@ fn a_late_answer_is_thrown_away_and_the_monitor_used_again() {
     let connect = Connect::open("qemu+qmp:///system?monitor_policy=hold").unwrap();
     let short = StatsRequest::new().timeout(Duration::from_millis(100));
     let report = connect.all_domain_stats(&short).unwrap();
-    let missing = record(&report, &fake.name)
-        .why_missing(StatsGroups::DIRTYRATE)
-        .unwrap();
+    let missing = record(&report, &fake.name).why_missing(StatsGroups::DIRTYRATE).unwrap();
     assert_eq!(missing.reason, MissingReason::Timeout);
     thread::sleep(Duration::from_millis(800));
     ask(&connect);
     let report = ask(&connect);
     let record = record(&report, &fake.name);
     assert_eq!(record.missing, []);
-    assert_eq!(
-        record.dirtyrate.as_ref().unwrap().mode.as_deref(),
-        Some("page-sampling")
-    );
+    assert_eq!(record.dirtyrate.as_ref().unwrap().mode.as_deref(), Some("page-sampling"));
 }
 
 #[test]

@@ -29,10 +29,7 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
 
 fn domstats_as_nobody(uri: &str) -> (StatsReport, Output) {
     let mut command = lab().command_as_nobody(&PROGRAM);
-    let output = command
-        .args(["-c", uri, "--format", "json"])
-        .output()
-        .unwrap();
+    let output = command.args(["-c", uri, "--format", "json"]).output().unwrap();
     let json = String::from_utf8(output.stdout.clone()).unwrap();
     let report = StatsReport::from_json(&json);
     let report = report.unwrap_or_else(|error| panic!("{error}: {output:?}"));
@@ -56,10 +53,7 @@ fn others_are_denied_with_a_hint() {
     let missing = match record {
         Some(record) => record.why_missing(StatsGroups::BLOCK).unwrap(),
         None => {
-            let missing = report
-                .missing
-                .iter()
-                .find(|one| one.domain.id == Some(other.pid));
+            let missing = report.missing.iter().find(|one| one.domain.id == Some(other.pid));
             &missing.unwrap().missing
         }
     };
@@ -78,10 +72,5 @@ fn a_session_is_the_users_own_guests() {
     let (report, _) = domstats_as_nobody("qemu+qmp:///session");
     assert_own_is_complete(&report, &own);
     assert!(report.domain(other.name()).is_none());
-    assert!(
-        report
-            .missing
-            .iter()
-            .all(|one| one.domain.id != Some(other.pid))
-    );
+    assert!(report.missing.iter().all(|one| one.domain.id != Some(other.pid)));
 }
