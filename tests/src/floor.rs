@@ -12,12 +12,11 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// The questions of one pass.
+/// The questions of one pass: all groups of a guest whose threads bear their vCPU's name.
 pub const QUESTIONS: &str = concat!(
     r#"{"execute":"query-status"}"#,
     r#"{"execute":"query-balloon"}"#,
     r#"{"execute":"qom-get","arguments":{"path":"/machine/peripheral/balloon0","property":"guest-stats"}}"#,
-    r#"{"execute":"query-cpus-fast"}"#,
     r#"{"execute":"query-blockstats"}"#,
     r#"{"execute":"query-named-block-nodes","arguments":{"flat":true}}"#,
     r#"{"execute":"query-iothreads"}"#,

@@ -118,24 +118,32 @@ impl Proc {
         }
     }
 
-    /// Returns the time that a thread waited, in nanoseconds; `None` where the kernel does not
-    /// account for it.
+    /// Returns whether the kernel accounts for the time that threads wait.
+    pub(crate) fn accounts_for_waits(&self) -> bool {
+        fs::read_to_string(self.root.join("sys/kernel/sched_schedstats"))
+            .is_ok_and(|text| text.trim() == "1")
+    }
+
+    /// Returns the time that a thread waited, in nanoseconds. Of no use unless the kernel
+    /// [accounts](Self::accounts_for_waits) for it.
     pub(crate) fn thread_wait(&self, pid: u32, tid: u32) -> Option<u64> {
         let text = fs::read_to_string(self.of(pid, &format!("task/{tid}/sched"))).ok()?;
         parse_wait_sum(&text)
     }
 
-    /// Returns the threads of a process with their names.
-    pub(crate) fn threads(&self, pid: u32) -> io::Result<Vec<(u32, String)>> {
-        let tids = fs::read_dir(self.of(pid, "task"))?
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        Ok(tids
-            .filter_map(|tid| {
-                let name = fs::read(self.of(pid, &format!("task/{tid}/comm"))).ok()?;
-                Some((tid, String::from_utf8_lossy(&name).trim_end().to_owned()))
-            })
-            .collect())
+    /// Returns the threads of a process, in the order of their numbers.
+    pub(crate) fn threads(&self, pid: u32) -> io::Result<Vec<u32>> {
+        let tids = fs::read_dir(self.of(pid, "task"))?.flatten();
+        let mut tids: Vec<u32> =
+            tids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        tids.sort_unstable();
+        Ok(tids)
+    }
+
+    /// Returns the name of a thread, at most 15 bytes.
+    pub(crate) fn thread_name(&self, pid: u32, tid: u32) -> io::Result<String> {
+        let name = fs::read(self.of(pid, &format!("task/{tid}/comm")))?;
+        Ok(String::from_utf8_lossy(&name).trim_end().to_owned())
     }
 
     /// Returns the taps that a process holds, by file descriptor.

@@ -19,13 +19,13 @@ section! {
     /// The vCPUs of the domain.
     pub struct Vcpus[] {
         /// Number of vCPUs plugged in.
-        /// QMP `query-cpus-fast`; libvirt `vcpu.current`.
+        /// Threads named after a vCPU, else QMP `query-cpus-fast`; libvirt `vcpu.current`.
         current: u32 = ("current", Gauge, Count, metric "vcpu_current", place Attribute);
         /// Number of vCPUs that can be plugged in.
         /// QEMU `-smp maxcpus`; libvirt `vcpu.maximum`.
         maximum: u32 = ("maximum", Gauge, Count, metric "vcpu_maximum", place Attribute);
         /// The vCPUs that are plugged in; ids may have holes.
-        /// QMP `query-cpus-fast`; libvirt `vcpu.<n>`.
+        /// Threads named after a vCPU, else QMP `query-cpus-fast`; libvirt `vcpu.<n>`.
         cpus: [Vcpu] = ("", "cpu", label "vcpu");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{
     blocks::blocks,
     command_line::Network,
-    guest::Guest,
+    guest::{Guest, VcpuThread},
     query::{self, Answer, Query, Replies},
 };
 use crate::{
@@ -28,8 +28,8 @@ pub(crate) const SUPPORTED: StatsGroups = StatsGroups::STATE
     .union(StatsGroups::IOTHREAD)
     .union(StatsGroups::DIRTYRATE);
 
-/// Returns what a request has to ask a guest's monitor.
-pub(crate) fn queries(guest: &Guest, request: &StatsRequest) -> Vec<Query> {
+/// Returns what a request has to ask a guest's monitor, beyond what the host told.
+pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) -> Vec<Query> {
     let mut queries = Vec::new();
     let wants = |group| request.groups.contains(group);
     if guest.is_nameless() {
@@ -49,7 +49,7 @@ pub(crate) fn queries(guest: &Guest, request: &StatsRequest) -> Vec<Query> {
             queries.push(Query::MemorySize);
         }
     }
-    if wants(StatsGroups::VCPU) {
+    if wants(StatsGroups::VCPU) && host.vcpu_threads.is_none() {
         queries.push(Query::Cpus);
     }
     if wants(StatsGroups::BLOCK) {
@@ -68,6 +68,10 @@ pub(crate) fn queries(guest: &Guest, request: &StatsRequest) -> Vec<Query> {
 #[derive(Debug, Default)]
 pub(crate) struct HostSide {
     pub(crate) stat: Option<Stat>,
+    /// The threads of the vCPUs; `None` if the host cannot tell them from others.
+    pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
+    /// Whether the kernel accounts for the time that threads wait.
+    pub(crate) accounts_for_waits: bool,
     /// The taps that the process holds; `None` if the caller may not know.
     pub(crate) taps: Option<Vec<(u32, String)>>,
 }
@@ -213,30 +217,18 @@ impl Sources<'_> {
     }
 
     /// Returns the threads of the vCPUs, and why they may not be up to date.
-    fn vcpu_threads(&self) -> (Vec<(u32, u32)>, Option<Missing>) {
-        let lacks = self.lacks(&self.replies.cpus);
-        if let Some(cpus) = self.replies.cpus.got() {
-            return (cpus.iter().map(|cpu| (cpu.cpu_index, cpu.thread_id)).collect(), None);
+    fn vcpu_threads(&self) -> (Vec<VcpuThread>, Option<Missing>) {
+        if let Some(threads) = &self.host.vcpu_threads {
+            return (threads.clone(), None);
         }
-        // QEMU names the threads after their vCPU if it was told to (`debug-threads=on`).
-        let threads = self.guest.pid().and_then(|pid| self.proc.threads(pid).ok());
-        let index = |name: &str| name.strip_prefix("CPU ")?.split('/').next()?.parse().ok();
-        let mut named: Vec<(u32, u32)> = threads
-            .into_iter()
-            .flatten()
-            .filter_map(|(tid, name)| Some((index(&name)?, tid)))
-            .collect();
-        named.sort_unstable();
-        match named.is_empty() {
-            true => (self.guest.learned().vcpu_threads, lacks),
-            // The names say all that the monitor would have said.
-            false => (named, None),
+        match self.replies.cpus.got() {
+            Some(cpus) => (cpus.iter().map(query::Cpu::thread).collect(), None),
+            None => (self.guest.learned().vcpu_threads, self.lacks(&self.replies.cpus)),
         }
     }
 
     fn vcpu(&self, stats: &mut DomainStats) -> Option<Missing> {
         let (threads, lacks) = self.vcpu_threads();
-        let known_line = self.guest.line.maximum_vcpus;
         let current =
             (!threads.is_empty()).then(|| u32::try_from(threads.len()).unwrap_or(u32::MAX));
         // One thread for several vCPUs: its time is nobody's.
@@ -249,13 +241,19 @@ impl Sources<'_> {
                 id,
                 state: Some(VcpuState::Running),
                 time: sched.map(|sched| sched.run_ns),
-                wait: pid.and_then(|pid| self.proc.thread_wait(pid, tid)),
+                wait: pid
+                    .filter(|_| self.host.accounts_for_waits)
+                    .and_then(|pid| self.proc.thread_wait(pid, tid)),
                 delay: sched.map(|sched| sched.delay_ns),
                 ..Vcpu::default()
             }
         });
-        let mut vcpus =
-            Vcpus { current, maximum: known_line, cpus: cpus.collect(), ..Vcpus::default() };
+        let mut vcpus = Vcpus {
+            current,
+            maximum: self.guest.line.maximum_vcpus,
+            cpus: cpus.collect(),
+            ..Vcpus::default()
+        };
         vcpus.cpus.sort_by_key(|cpu| cpu.id);
         stats.vcpu = (vcpus != Vcpus::default()).then_some(vcpus);
         lacks

@@ -9,7 +9,7 @@ use super::{
     command_line::CommandLine,
     monitor::Monitor,
     named::name_of,
-    query::{Query, Replies},
+    query::{Cpu, Query, Replies},
 };
 use crate::{domain::DomainInfo, host::procfs::Proc, report::Missing};
 
@@ -55,7 +55,12 @@ struct State {
     stuck: bool,
     monitor: Option<Monitor>,
     learned: Learned,
+    /// The threads of the process when their names were read, and the vCPUs among them.
+    threads: (Vec<u32>, Option<Vec<VcpuThread>>),
 }
+
+/// A vCPU's index and its thread.
+pub(crate) type VcpuThread = (u32, u32);
 
 /// What a monitor told in earlier calls and does not change often.
 #[derive(Debug, Default, Clone)]
@@ -63,7 +68,7 @@ pub(crate) struct Learned {
     pub(crate) name: Option<String>,
     pub(crate) uuid: Option<uuid::Uuid>,
     /// The threads of the vCPUs, by their index.
-    pub(crate) vcpu_threads: Vec<(u32, u32)>,
+    pub(crate) vcpu_threads: Vec<VcpuThread>,
     /// Where the balloon device is; `Some(None)` if there is none.
     pub(crate) balloon: Option<Option<String>>,
 }
@@ -131,7 +136,7 @@ impl Guest {
         let mut state = self.state();
         let learned = &mut state.learned;
         if let Some(cpus) = replies.cpus.got() {
-            learned.vcpu_threads = cpus.iter().map(|cpu| (cpu.cpu_index, cpu.thread_id)).collect();
+            learned.vcpu_threads = cpus.iter().map(Cpu::thread).collect();
         }
         if let Some(reply) = replies.name.got() {
             learned.name = reply.name.clone().or(learned.name.take());
@@ -140,6 +145,22 @@ impl Guest {
             // QEMU answers with zeros when it was given none.
             learned.uuid = reply.uuid.parse().ok().filter(|uuid: &uuid::Uuid| !uuid.is_nil());
         }
+    }
+
+    /// Returns the threads of the vCPUs as their names tell (`-name debug-threads=on`), or `None`
+    /// if they do not.
+    ///
+    /// This spares QEMU a question. The names are read again whenever a thread has come or gone.
+    pub(crate) fn named_vcpu_threads(&self, proc: &Proc) -> Option<Vec<VcpuThread>> {
+        let pid = self.pid()?;
+        let threads = proc.threads(pid).ok()?;
+        let mut state = self.state();
+        if state.threads.0 != threads {
+            state.threads = (Vec::new(), None);
+            let vcpus = name_vcpu_threads(proc, pid, &threads)?;
+            state.threads = (threads, vcpus);
+        }
+        state.threads.1.clone()
     }
 
     pub(crate) fn learn_balloon(&self, path: Option<String>) {
@@ -184,4 +205,22 @@ pub(crate) fn find_balloon(replies: &Replies, folder: &str) -> Option<Query> {
     let devices = replies.devices.got()?;
     let balloon = devices.iter().find(|device| device.kind.starts_with("child<virtio-balloon"))?;
     Some(Query::GuestStats(format!("{folder}/{}", balloon.name)))
+}
+
+/// Returns the vCPUs that threads are named after: `CPU 0/KVM`. The outer `None` says that the
+/// names are not settled, the inner one that they tell nothing.
+fn name_vcpu_threads(proc: &Proc, pid: u32, threads: &[u32]) -> Option<Option<Vec<VcpuThread>>> {
+    let main = proc.thread_name(pid, pid).ok()?;
+    let mut vcpus = Vec::new();
+    for tid in threads.iter().filter(|tid| **tid != pid) {
+        let name = proc.thread_name(pid, *tid).ok()?;
+        // A thread that bears the name of the first has none of its own, or not yet.
+        if name == main {
+            return None;
+        }
+        let index = name.strip_prefix("CPU ").and_then(|rest| rest.split('/').next()?.parse().ok());
+        vcpus.extend(index.map(|index| (index, *tid)));
+    }
+    vcpus.sort_unstable();
+    Some((!vcpus.is_empty()).then_some(vcpus))
 }

@@ -18,7 +18,7 @@
 //! | `state` | | `query-status` |
 //! | `cpu-total` | `/proc/PID/stat` | |
 //! | `balloon` | `-m`, `/proc/PID/stat` | `query-balloon`, `qom-get` of `guest-stats`, `query-memory-size-summary` |
-//! | `vcpu` | `/proc/PID/task/TID/schedstat` | `query-cpus-fast` |
+//! | `vcpu` | `/proc/PID/task/TID/schedstat`, and `comm` with `-name debug-threads=on` | else `query-cpus-fast` |
 //! | `interface` | `/proc/PID/fdinfo`, `/proc/net/dev` | |
 //! | `block` | | `query-blockstats`, `query-named-block-nodes` |
 //! | `iothread` | `/proc/PID/task/TID/schedstat` | `query-iothreads` |
@@ -183,9 +183,19 @@ impl Qemu {
         let proc = &self.discovery.proc;
         let guests: Vec<Arc<Guest>> =
             candidates.iter().map(|candidate| Arc::clone(&candidate.guest)).collect();
+        if request.groups.contains(StatsGroups::VCPU) {
+            let accounts_for_waits = proc.accounts_for_waits();
+            for candidate in &mut candidates {
+                candidate.host.vcpu_threads = candidate.guest.named_vcpu_threads(proc);
+                candidate.host.accounts_for_waits = accounts_for_waits;
+            }
+        }
         let mut conversations: Vec<Conversation<'_>> = guests
             .iter()
-            .map(|guest| Conversation::new(guest, assemble::queries(guest, request)))
+            .zip(&candidates)
+            .map(|(guest, candidate)| {
+                Conversation::new(guest, assemble::queries(guest, &candidate.host, request))
+            })
             .collect();
         for (conversation, candidate) in conversations.iter_mut().zip(&candidates) {
             if candidate.host.stat.as_ref().is_some_and(|stat| stat.state == 'T') {
@@ -267,7 +277,7 @@ fn select(
     let candidates = found
         .guests
         .into_iter()
-        .map(|(guest, stat)| Candidate { guest, host: HostSide { stat, taps: None } });
+        .map(|(guest, stat)| Candidate { guest, host: HostSide { stat, ..HostSide::default() } });
     let Some(of) = of else {
         report.missing.extend(found.missing);
         let candidates: Vec<Candidate> = candidates.filter(matches).collect();

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::guest::VcpuThread;
 use crate::report::{Missing, MissingReason};
 
 /// What came of one question.
@@ -209,6 +210,12 @@ pub(crate) struct MemorySize {
 pub(crate) struct Cpu {
     pub(crate) cpu_index: u32,
     pub(crate) thread_id: u32,
+}
+
+impl Cpu {
+    pub(crate) fn thread(&self) -> VcpuThread {
+        (self.cpu_index, self.thread_id)
+    }
 }
 
 /// A disk, an image of it or the file below an image.
