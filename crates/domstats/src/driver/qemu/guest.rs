@@ -55,8 +55,18 @@ struct State {
     stuck: bool,
     monitor: Option<Monitor>,
     learned: Learned,
-    /// The threads of the process when their names were read, and the vCPUs among them.
-    threads: (Vec<u32>, Option<Vec<VcpuThread>>),
+    threads: Threads,
+}
+
+/// The threads of a process, as their names told.
+#[derive(Debug, Default)]
+struct Threads {
+    /// All of them, by number.
+    all: Vec<u32>,
+    /// Those that still bear the name of the first.
+    unnamed: Vec<u32>,
+    /// Those that are named after a vCPU.
+    vcpus: Vec<VcpuThread>,
 }
 
 /// A vCPU's index and its thread.
@@ -150,17 +160,16 @@ impl Guest {
     /// Returns the threads of the vCPUs as their names tell (`-name debug-threads=on`), or `None`
     /// if they do not.
     ///
-    /// This spares QEMU a question. The names are read again whenever a thread has come or gone.
+    /// This spares QEMU a question. The names are read again whenever a thread has come or gone,
+    /// or was given its name; the thread of a vCPU has its name before the vCPU is plugged in.
     pub(crate) fn named_vcpu_threads(&self, proc: &Proc) -> Option<Vec<VcpuThread>> {
         let pid = self.pid()?;
-        let threads = proc.threads(pid).ok()?;
-        let mut state = self.state();
-        if state.threads.0 != threads {
-            state.threads = (Vec::new(), None);
-            let vcpus = name_vcpu_threads(proc, pid, &threads)?;
-            state.threads = (threads, vcpus);
+        let all = proc.threads(pid).ok()?;
+        let threads = &mut self.state().threads;
+        if !threads.are_still(proc, pid, &all) {
+            *threads = Threads::read(proc, pid, all);
         }
-        state.threads.1.clone()
+        (!threads.vcpus.is_empty()).then(|| threads.vcpus.clone())
     }
 
     pub(crate) fn learn_balloon(&self, path: Option<String>) {
@@ -207,20 +216,34 @@ pub(crate) fn find_balloon(replies: &Replies, folder: &str) -> Option<Query> {
     Some(Query::GuestStats(format!("{folder}/{}", balloon.name)))
 }
 
-/// Returns the vCPUs that threads are named after: `CPU 0/KVM`. The outer `None` says that the
-/// names are not settled, the inner one that they tell nothing.
-fn name_vcpu_threads(proc: &Proc, pid: u32, threads: &[u32]) -> Option<Option<Vec<VcpuThread>>> {
-    let main = proc.thread_name(pid, pid).ok()?;
-    let mut vcpus = Vec::new();
-    for tid in threads.iter().filter(|tid| **tid != pid) {
-        let name = proc.thread_name(pid, *tid).ok()?;
-        // A thread that bears the name of the first has none of its own, or not yet.
-        if name == main {
-            return None;
+impl Threads {
+    fn read(proc: &Proc, pid: u32, all: Vec<u32>) -> Self {
+        let name = |tid| proc.thread_name(pid, tid).unwrap_or_default();
+        let first = name(pid);
+        let (mut unnamed, mut vcpus) = (Vec::new(), Vec::new());
+        for tid in all.iter().copied().filter(|tid| *tid != pid) {
+            match name(tid) {
+                name if name == first => unnamed.push(tid),
+                // `CPU 0/KVM`, `CPU 0/TCG`
+                name => vcpus.extend(vcpu_of(&name).map(|index| (index, tid))),
+            }
         }
-        let index = name.strip_prefix("CPU ").and_then(|rest| rest.split('/').next()?.parse().ok());
-        vcpus.extend(index.map(|index| (index, *tid)));
+        vcpus.sort_unstable();
+        Self { all, unnamed, vcpus }
     }
-    vcpus.sort_unstable();
-    Some((!vcpus.is_empty()).then_some(vcpus))
+
+    /// Returns whether the process has these threads, and those without a name still have none.
+    fn are_still(&self, proc: &Proc, pid: u32, all: &[u32]) -> bool {
+        let name = |tid| proc.thread_name(pid, tid).ok();
+        self.all == all
+            && (self.unnamed.is_empty() || {
+                let first = name(pid);
+                self.unnamed.iter().all(|tid| name(*tid) == first)
+            })
+    }
+}
+
+/// Returns the vCPU that a thread is named after.
+fn vcpu_of(name: &str) -> Option<u32> {
+    name.strip_prefix("CPU ")?.split('/').next()?.parse().ok()
 }
