@@ -4,10 +4,14 @@
 //! `schedstat`, `fdinfo`, `net/*`), except [`Proc::command_line`], which says so.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
+    mem::MaybeUninit,
     path::{Path, PathBuf},
     sync::LazyLock,
 };
+
+use rustix::fs::{Dir, Mode, OFlags, open, readlinkat_raw};
 
 /// A `/proc`, or a tree that looks like one.
 #[derive(Debug, Clone)]
@@ -57,6 +61,9 @@ pub(crate) struct NetDevice {
     pub(crate) transmitted: NetCounters,
 }
 
+/// More than any file of a few numbers has.
+const SMALL: usize = 1024;
+
 /// Nanoseconds in a clock tick.
 static TICK_NS: LazyLock<u64> =
     LazyLock::new(|| 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1));
@@ -82,9 +89,17 @@ impl Proc {
         path
     }
 
+    /// Reads a small file of a process in one go: the kernel makes it up on each read, so its size
+    /// says nothing and a second read nothing more.
+    fn small<'a>(&self, pid: u32, name: &str, buffer: &'a mut [u8; SMALL]) -> io::Result<&'a [u8]> {
+        let length = fs::File::open(self.of(pid, name))?.read(buffer)?;
+        Ok(&buffer[..length])
+    }
+
     pub(crate) fn stat(&self, pid: u32) -> io::Result<Stat> {
-        let text = fs::read(self.of(pid, "stat"))?;
-        parse_stat(&String::from_utf8_lossy(&text)).ok_or_else(invalid)
+        let mut buffer = [0; SMALL];
+        let text = self.small(pid, "stat", &mut buffer)?;
+        parse_stat(&String::from_utf8_lossy(text)).ok_or_else(invalid)
     }
 
     /// Returns the user that a process runs as.
@@ -110,7 +125,9 @@ impl Proc {
     }
 
     pub(crate) fn thread_sched_stat(&self, pid: u32, tid: u32) -> io::Result<SchedStat> {
-        let text = fs::read_to_string(self.of(pid, &format!("task/{tid}/schedstat")))?;
+        let mut buffer = [0; SMALL];
+        let text = self.small(pid, &format!("task/{tid}/schedstat"), &mut buffer)?;
+        let text = std::str::from_utf8(text).map_err(|_| invalid())?;
         let mut numbers = text.split_ascii_whitespace().map(str::parse);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(run_ns)), Some(Ok(delay_ns))) => Ok(SchedStat { run_ns, delay_ns }),
@@ -142,19 +159,23 @@ impl Proc {
 
     /// Returns the name of a thread, at most 15 bytes.
     pub(crate) fn thread_name(&self, pid: u32, tid: u32) -> io::Result<String> {
-        let name = fs::read(self.of(pid, &format!("task/{tid}/comm")))?;
-        Ok(String::from_utf8_lossy(&name).trim_end().to_owned())
+        let mut buffer = [0; SMALL];
+        let name = self.small(pid, &format!("task/{tid}/comm"), &mut buffer)?;
+        Ok(String::from_utf8_lossy(name).trim_end().to_owned())
     }
 
     /// Returns the taps that a process holds, by file descriptor.
     pub(crate) fn taps(&self, pid: u32) -> io::Result<Vec<(u32, String)>> {
+        // Relative to the folder: a path would be resolved anew for each of many descriptors.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = open(self.of(pid, "fd"), flags, Mode::empty())?;
         let mut taps = Vec::new();
-        for entry in fs::read_dir(self.of(pid, "fd"))?.flatten() {
-            let is_tun =
-                fs::read_link(entry.path()).is_ok_and(|to| to == Path::new("/dev/net/tun"));
-            let Some(fd) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
+        let mut target = [MaybeUninit::uninit(); 64];
+        for entry in Dir::read_from(&folder)?.flatten() {
+            let fd = entry.file_name();
+            let is_tun = readlinkat_raw(&folder, fd, &mut target)
+                .is_ok_and(|(target, _)| *target == *b"/dev/net/tun");
+            let Some(fd) = fd.to_str().ok().and_then(|name| name.parse().ok()) else { continue };
             if is_tun
                 && let Ok(info) = fs::read_to_string(self.of(pid, &format!("fdinfo/{fd}")))
                 && let Some(name) = info.lines().find_map(|line| line.strip_prefix("iff:"))

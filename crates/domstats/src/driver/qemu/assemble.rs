@@ -72,6 +72,9 @@ pub(crate) struct HostSide {
     pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
     /// Whether the kernel accounts for the time that threads wait.
     pub(crate) accounts_for_waits: bool,
+    /// The network namespace that the process is in; `None` if the caller may not know, and then
+    /// taken for the caller's own.
+    pub(crate) namespace: Option<u64>,
     /// The taps that the process holds; `None` if the caller may not know.
     pub(crate) taps: Option<Vec<(u32, String)>>,
 }

@@ -32,7 +32,7 @@ pub(crate) enum Reading {
     /// It has not come back.
     Going,
     /// It gave the line, or nothing to a caller without the right.
-    Done(Option<CommandLine>),
+    Done(Option<Arc<CommandLine>>),
 }
 
 impl CommandLines {
@@ -74,7 +74,7 @@ impl CommandLines {
         let shared = Arc::clone(&self.shared);
         let read = move || {
             let arguments = proc.command_line(process.pid).ok();
-            let line = arguments.map(|arguments| CommandLine::parse(&arguments));
+            let line = arguments.map(|arguments| Arc::new(CommandLine::parse(&arguments)));
             let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
             lines.insert(process, Reading::Done(line));
             shared.changed.notify_all();

@@ -93,7 +93,7 @@ impl Discovery {
             }
         }
         for monitor in named {
-            let guest = self.guest_of_monitor(None, &CommandLine::default(), monitor, &mut seen);
+            let guest = self.guest_of_monitor(None, &Arc::default(), monitor, &mut seen);
             found.guests.push((guest, None));
         }
         self.guests().retain(|identity, _| seen.contains(identity));
@@ -114,7 +114,7 @@ impl Discovery {
     fn guests_of(
         &self,
         process: Process,
-        line: &CommandLine,
+        line: &Arc<CommandLine>,
         named: Vec<NamedMonitor>,
         seen: &mut HashSet<Identity>,
     ) -> Vec<Arc<Guest>> {
@@ -136,7 +136,7 @@ impl Discovery {
     fn guest_of_monitor(
         &self,
         process: Option<Process>,
-        line: &CommandLine,
+        line: &Arc<CommandLine>,
         monitor: NamedMonitor,
         seen: &mut HashSet<Identity>,
     ) -> Arc<Guest> {
@@ -148,7 +148,7 @@ impl Discovery {
     fn guest(
         &self,
         process: Option<Process>,
-        line: &CommandLine,
+        line: &Arc<CommandLine>,
         monitor: std::result::Result<MonitorSocket, Missing>,
         connection: Option<Monitor>,
         seen: &mut HashSet<Identity>,
@@ -156,7 +156,7 @@ impl Discovery {
         let path = monitor.as_ref().ok().map(|socket| socket.path.clone());
         let identity = Identity { process, monitor: path };
         seen.insert(identity.clone());
-        let new = || Arc::new(Guest::new(process, line.clone(), monitor, connection));
+        let new = || Arc::new(Guest::new(process, Arc::clone(line), monitor, connection));
         Arc::clone(self.guests().entry(identity).or_insert_with(new))
     }
 

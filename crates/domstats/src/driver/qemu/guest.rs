@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{domain::DomainInfo, host::procfs::Proc, report::Missing};
 pub(crate) struct Guest {
     /// The process, and when it started: a recycled number is another guest.
     pub(crate) process: Option<Process>,
-    pub(crate) line: CommandLine,
+    pub(crate) line: Arc<CommandLine>,
     /// The monitor that may be used, or why there is none.
     pub(crate) monitor: Result<MonitorSocket, Missing>,
     state: Mutex<State>,
@@ -86,7 +86,7 @@ pub(crate) struct Learned {
 impl Guest {
     pub(crate) fn new(
         process: Option<Process>,
-        line: CommandLine,
+        line: Arc<CommandLine>,
         monitor: Result<MonitorSocket, Missing>,
         connection: Option<Monitor>,
     ) -> Self {
@@ -97,7 +97,7 @@ impl Guest {
                 Some(None) => None,
                 // A known command line without a balloon; one can still be plugged in later, and
                 // then the monitor knows its size but not its guest's statistics.
-                None if line != CommandLine::default() => Some(None),
+                None if *line != CommandLine::default() => Some(None),
                 None => None,
             },
             ..Learned::default()

@@ -214,10 +214,10 @@ impl Qemu {
         pass::converse(&mut conversations, &rules, proc, || {
             if request.groups.contains(StatsGroups::INTERFACE) {
                 for candidate in &mut candidates {
-                    candidate.host.taps = candidate.guest.pid().and_then(|pid| {
-                        networks.read(proc, pid);
-                        proc.taps(pid).ok()
-                    });
+                    if let Some(pid) = candidate.guest.pid() {
+                        candidate.host.namespace = networks.read(proc, pid);
+                        candidate.host.taps = proc.taps(pid).ok();
+                    }
                 }
             }
         });
@@ -251,7 +251,7 @@ impl Qemu {
                 proc,
                 guest,
                 host: &candidate.host,
-                devices: networks.of(proc, guest),
+                devices: networks.of(candidate.host.namespace),
                 replies: &conversation.replies,
                 missing,
             };
@@ -323,14 +323,16 @@ struct Networks {
 }
 
 impl Networks {
-    fn read(&mut self, proc: &Proc, pid: u32) {
+    /// Reads the devices that a process sees, and returns the namespace that it is in.
+    fn read(&mut self, proc: &Proc, pid: u32) -> Option<u64> {
+        let namespace = proc.net_namespace(pid);
         self.namespaces
-            .entry(proc.net_namespace(pid))
+            .entry(namespace)
             .or_insert_with(|| proc.net_devices(pid).unwrap_or_default());
+        namespace
     }
 
-    fn of(&self, proc: &Proc, guest: &Guest) -> &[NetDevice] {
-        let namespace = guest.pid().and_then(|pid| proc.net_namespace(pid));
+    fn of(&self, namespace: Option<u64>) -> &[NetDevice] {
         self.namespaces.get(&namespace).map_or(&[], Vec::as_slice)
     }
 }
