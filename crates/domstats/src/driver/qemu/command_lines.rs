@@ -82,3 +82,45 @@ impl CommandLines {
         thread::Builder::new().name("command line".to_owned()).spawn(read).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_blocked_command_line_holds_up_neither_the_call_nor_the_others() {
+        let root = std::env::temp_dir().join(format!("domstats-proc-{}", std::process::id()));
+        fs::create_dir_all(root.join("1")).unwrap();
+        fs::create_dir_all(root.join("2")).unwrap();
+        // A pipe without a writer blocks its reader, as the file of a stuck process does.
+        let blocked = root.join("1/cmdline");
+        mknodat(CWD, &blocked, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        fs::write(root.join("2/cmdline"), "kvm\0-name\0free\0").unwrap();
+
+        let proc = Proc::new(&root);
+        let processes = [1, 2].map(|pid| Process { pid, start_time: 7 });
+        let lines = CommandLines::default();
+        let get = |time: u64| {
+            let start = Instant::now();
+            let deadline = start + Duration::from_millis(time);
+            let names = lines.get(&proc, &processes, deadline).into_iter().map(|line| match line {
+                Reading::Done(line) => line.and_then(|line| line.name.clone()),
+                Reading::Going => None,
+            });
+            (names.collect::<Vec<_>>(), start.elapsed())
+        };
+        let (names, time) = get(100);
+        assert_eq!(names, [None, Some("free".to_owned())]);
+        assert!(time < Duration::from_secs(5), "{time:?}");
+
+        // It goes on: the line that comes late serves the next call.
+        fs::write(&blocked, "kvm\0-name\0late\0").unwrap();
+        let (names, _) = get(10_000);
+        assert_eq!(names, [Some("late".to_owned()), Some("free".to_owned())]);
+        fs::remove_dir_all(&root).unwrap();
+    }
+}
