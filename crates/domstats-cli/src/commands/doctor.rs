@@ -69,14 +69,24 @@ fn examine(uri: &str, connect: &Connect, report: &StatsReport) -> Vec<String> {
         lines.push(format!("  {}", domain.domain.name));
         lines.push(format!("    lacks everything: {}", domain.missing));
     }
+    // A host has many domains that are alike: those that give the same are named together.
+    let mut alike: Vec<(Vec<&str>, Vec<String>)> = Vec::new();
     for stats in &report.domains {
-        lines.push(format!("  {}", stats.domain.name));
-        examine_domain(stats, &mut lines);
+        let (name, findings) = (stats.domain.name.as_str(), examine_domain(stats));
+        match alike.iter_mut().find(|(_, known)| *known == findings) {
+            Some((names, _)) => names.push(name),
+            None => alike.push((vec![name], findings)),
+        }
+    }
+    for (names, findings) in alike {
+        lines.push(format!("  {}", names.join(", ")));
+        lines.extend(findings);
     }
     lines
 }
 
-fn examine_domain(stats: &DomainStats, lines: &mut Vec<String>) {
+/// Returns the lines about what one domain gives.
+fn examine_domain(stats: &DomainStats) -> Vec<String> {
     let gives: Vec<_> = GROUPS
         .iter()
         .filter(|group| group.of(stats).is_some())
@@ -85,12 +95,14 @@ fn examine_domain(stats: &DomainStats, lines: &mut Vec<String>) {
             None => group.name.to_owned(),
         })
         .collect();
+    let mut lines = Vec::new();
     if !gives.is_empty() {
         lines.push(format!("    gives {}", gives.join(", ")));
     }
     for (why, groups) in missing::by_reason(stats) {
         lines.push(format!("    lacks {}: {why}", groups.join(", ")));
     }
+    lines
 }
 
 fn collect_reasons(report: &StatsReport, reasons: &mut Vec<MissingReason>) {
