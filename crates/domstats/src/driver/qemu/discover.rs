@@ -11,7 +11,6 @@ use super::{
     command_line::{CommandLine, MonitorOption},
     command_lines::{CommandLines, Reading},
     guest::{Guest, MonitorSocket, Process},
-    monitor::Monitor,
     named::{NamedMonitor, NamedMonitors, belongs_to_libvirt},
     processes::Processes,
 };
@@ -93,7 +92,7 @@ impl Discovery {
             }
         }
         for monitor in named {
-            let guest = self.guest_of_monitor(None, &Arc::default(), monitor, &mut seen);
+            let guest = self.guest(None, &Arc::default(), Ok(monitor.socket()), &mut seen);
             found.guests.push((guest, None));
         }
         self.guests().retain(|identity, _| seen.contains(identity));
@@ -118,30 +117,12 @@ impl Discovery {
         named: Vec<NamedMonitor>,
         seen: &mut HashSet<Identity>,
     ) -> Vec<Arc<Guest>> {
-        let own = line.monitor().map(|path| self.socket(process, path));
-        match own {
-            None if !named.is_empty() => named
-                .into_iter()
-                .map(|monitor| self.guest_of_monitor(Some(process), line, monitor, seen))
-                .collect(),
-            None => vec![self.guest(Some(process), line, Err(no_monitor(line)), None, seen)],
-            Some(own) => {
-                let same = named.into_iter().find(|monitor| monitor.path == own.path);
-                let connection = same.and_then(|monitor| monitor.connection);
-                vec![self.guest(Some(process), line, Ok(own), connection, seen)]
-            }
-        }
-    }
-
-    fn guest_of_monitor(
-        &self,
-        process: Option<Process>,
-        line: &Arc<CommandLine>,
-        monitor: NamedMonitor,
-        seen: &mut HashSet<Identity>,
-    ) -> Arc<Guest> {
-        let socket = MonitorSocket { bound: monitor.path.clone(), path: monitor.path };
-        self.guest(process, line, Ok(socket), monitor.connection, seen)
+        let monitors: Vec<_> = match line.monitor() {
+            Some(path) => vec![Ok(self.socket(process, path))],
+            None if named.is_empty() => vec![Err(no_monitor(line))],
+            None => named.into_iter().map(|monitor| Ok(monitor.socket())).collect(),
+        };
+        monitors.into_iter().map(|monitor| self.guest(Some(process), line, monitor, seen)).collect()
     }
 
     /// Returns the guest of an earlier call if it is the same, else a new one.
@@ -150,13 +131,12 @@ impl Discovery {
         process: Option<Process>,
         line: &Arc<CommandLine>,
         monitor: std::result::Result<MonitorSocket, Missing>,
-        connection: Option<Monitor>,
         seen: &mut HashSet<Identity>,
     ) -> Arc<Guest> {
         let path = monitor.as_ref().ok().map(|socket| socket.path.clone());
         let identity = Identity { process, monitor: path };
         seen.insert(identity.clone());
-        let new = || Arc::new(Guest::new(process, Arc::clone(line), monitor, connection));
+        let new = || Arc::new(Guest::new(process, Arc::clone(line), monitor));
         Arc::clone(self.guests().entry(identity).or_insert_with(new))
     }
 

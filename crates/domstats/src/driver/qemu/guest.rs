@@ -88,7 +88,6 @@ impl Guest {
         process: Option<Process>,
         line: Arc<CommandLine>,
         monitor: Result<MonitorSocket, Missing>,
-        connection: Option<Monitor>,
     ) -> Self {
         let learned = Learned {
             balloon: match &line.balloon {
@@ -102,7 +101,7 @@ impl Guest {
             },
             ..Learned::default()
         };
-        let state = State { monitor: connection, learned, ..State::default() };
+        let state = State { learned, ..State::default() };
         Self { process, line, monitor, state: Mutex::new(state) }
     }
 

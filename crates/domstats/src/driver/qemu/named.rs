@@ -8,7 +8,11 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{command_line::is_libvirt_monitor, guest::Process, monitor::Monitor};
+use super::{
+    command_line::is_libvirt_monitor,
+    guest::{MonitorSocket, Process},
+    monitor::Monitor,
+};
 use crate::{
     domain::DomainInfo,
     host::procfs::Proc,
@@ -28,8 +32,12 @@ pub(crate) struct NamedMonitors {
 pub(crate) struct NamedMonitor {
     pub(crate) path: PathBuf,
     pub(crate) process: Option<Process>,
-    /// The connection that told who listens, the first time.
-    pub(crate) connection: Option<Monitor>,
+}
+
+impl NamedMonitor {
+    pub(crate) fn socket(self) -> MonitorSocket {
+        MonitorSocket { bound: self.path.clone(), path: self.path }
+    }
 }
 
 impl NamedMonitors {
@@ -46,10 +54,10 @@ impl NamedMonitors {
         for (path, metadata) in self.sockets() {
             let inode = (metadata.dev(), metadata.ino());
             let known = known.remove(&inode).filter(|listener| is_alive(proc, *listener));
-            match known.map_or_else(|| connect(proc, &path), |process| Ok((process, None))) {
-                Ok((process, connection)) => {
+            match known.map_or_else(|| listener(proc, &path), Ok) {
+                Ok(process) => {
                     seen.insert(inode, process);
-                    monitors.push(NamedMonitor { path, process, connection });
+                    monitors.push(NamedMonitor { path, process });
                 }
                 // A socket without a listener is what a VM leaves behind when it is killed.
                 Err(reason) if reason.reason == MissingReason::Failed => {}
@@ -74,16 +82,14 @@ impl NamedMonitors {
     }
 }
 
-fn connect(proc: &Proc, path: &Path) -> Result<(Option<Process>, Option<Monitor>), Missing> {
+/// Returns who listens on a socket. Only a connection tells; it is let go at once, since the
+/// monitor may not be ours to keep.
+fn listener(proc: &Proc, path: &Path) -> Result<Option<Process>, Missing> {
     if is_libvirt_monitor(path) {
         return Err(belongs_to_libvirt());
     }
-    let monitor = Monitor::connect(path)?;
-    let process = monitor.peer().and_then(|pid| {
-        let stat = proc.stat(pid).ok()?;
-        Some(Process { pid, start_time: stat.start_time })
-    });
-    Ok((process, Some(monitor)))
+    let Some(pid) = Monitor::connect(path)?.peer() else { return Ok(None) };
+    Ok(proc.stat(pid).ok().map(|stat| Process { pid, start_time: stat.start_time }))
 }
 
 fn is_alive(proc: &Proc, listener: Option<Process>) -> bool {
