@@ -38,11 +38,13 @@ struct Identity {
     monitor: Option<PathBuf>,
 }
 
+/// A guest, and what its process looked like a moment ago.
+pub(crate) type Sighting = (Arc<Guest>, Option<Stat>);
+
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// The guests, and what their process looked like a moment ago.
-    pub(crate) guests: Vec<(Arc<Guest>, Option<Stat>)>,
+    pub(crate) guests: Vec<Sighting>,
     /// Guests of which not even the name could be read.
     pub(crate) missing: Vec<MissingDomain>,
 }

@@ -52,7 +52,7 @@ use std::{
 };
 
 use assemble::{HostSide, SUPPORTED, Sources};
-use discover::{Discovery, Found};
+use discover::{Discovery, Found, Sighting};
 use guest::Guest;
 use pass::{Conversation, Rules};
 use query::Query;
@@ -60,9 +60,9 @@ use query::Query;
 use crate::{
     domain::DomainInfo,
     driver::Driver,
-    error::{ErrorOrigin, Result},
+    error::{self, ErrorOrigin},
     host::procfs::{NetDevice, Proc},
-    report::{Missing, MissingDomain, MissingReason, StatsReport},
+    report::{DomainStats, Missing, MissingDomain, MissingReason, StatsReport},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     uri::Uri,
 };
@@ -70,7 +70,7 @@ use crate::{
 /// The part of a call's time that is left for putting the answer together.
 const ASSEMBLY: Duration = Duration::from_millis(20);
 
-pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
+pub(crate) fn open(uri: &Uri) -> error::Result<Box<dyn Driver>> {
     let refuse = |what: String| uri.refuse(ErrorOrigin::Qemu, what);
     let user = match uri.path.as_str() {
         "/system" => None,
@@ -108,12 +108,6 @@ struct Qemu {
     hold: bool,
 }
 
-/// A guest of one call.
-struct Candidate {
-    guest: Arc<Guest>,
-    host: HostSide,
-}
-
 impl Driver for Qemu {
     fn name(&self) -> &'static str {
         "QEMU"
@@ -135,7 +129,7 @@ impl Driver for Qemu {
         self.discovery.disconnect();
     }
 
-    fn domains(&self) -> Result<Vec<DomainInfo>> {
+    fn domains(&self) -> error::Result<Vec<DomainInfo>> {
         let deadline = Instant::now() + StatsRequest::DEFAULT_TIMEOUT;
         let found = self.discovery.find(deadline)?;
         let nameless = found.guests.iter().filter(|(guest, _)| guest.is_nameless());
@@ -155,56 +149,36 @@ impl Driver for Qemu {
         &self,
         of: Option<&[DomainInfo]>,
         request: &StatsRequest,
-    ) -> Result<StatsReport> {
+    ) -> error::Result<StatsReport> {
         let start = Instant::now();
         let mut report = StatsReport::new(SystemTime::now());
         let deadline = start + request.timeout.saturating_sub(ASSEMBLY.min(request.timeout / 4));
         // Command lines are read once in a VM's life, and may use half the time then.
         let found = self.discovery.find(start + request.timeout / 2)?;
-        let (candidates, order) = select(found, of, request.filter, &mut report);
-        let answers = self.ask(candidates, request, deadline, &mut report);
-        for position in order {
-            report.domains.extend(answers.get(position).cloned().flatten());
-        }
+        let (guests, order) = select(found, of, request.filter, &mut report);
+        let records = self.ask(guests, request, deadline, &mut report);
+        report.domains = match order {
+            None => records.into_iter().flatten().collect(),
+            Some(order) => order.into_iter().filter_map(|place| records[place].clone()).collect(),
+        };
         report.elapsed = start.elapsed();
         Ok(report)
     }
 }
 
 impl Qemu {
-    /// Asks the candidates and returns their records; `None` for one that is not in the answer.
+    /// Asks guests and returns their records; `None` for one that is not in the answer.
     fn ask(
         &self,
-        mut candidates: Vec<Candidate>,
+        guests: Vec<Sighting>,
         request: &StatsRequest,
         deadline: Instant,
         report: &mut StatsReport,
-    ) -> Vec<Option<crate::report::DomainStats>> {
+    ) -> Vec<Option<DomainStats>> {
         let proc = &self.discovery.proc;
-        let guests: Vec<Arc<Guest>> =
-            candidates.iter().map(|candidate| Arc::clone(&candidate.guest)).collect();
-        if request.groups.contains(StatsGroups::VCPU) {
-            let accounts_for_waits = proc.accounts_for_waits();
-            for candidate in &mut candidates {
-                candidate.host.vcpu_threads = candidate.guest.named_vcpu_threads(proc);
-                candidate.host.accounts_for_waits = accounts_for_waits;
-            }
-        }
-        let mut conversations: Vec<Conversation<'_>> = guests
-            .iter()
-            .zip(&candidates)
-            .map(|(guest, candidate)| {
-                Conversation::new(guest, assemble::queries(guest, &candidate.host, request))
-            })
-            .collect();
-        for (conversation, candidate) in conversations.iter_mut().zip(&candidates) {
-            if candidate.host.stat.as_ref().is_some_and(|stat| stat.state == 'T') {
-                conversation.refuse(Missing::new(
-                    MissingReason::Timeout,
-                    "the QEMU process is stopped (SIGSTOP) and cannot answer",
-                ));
-            }
-        }
+        let (guests, mut hosts) = read_hosts(proc, guests, request.groups);
+        let mut conversations: Vec<Conversation<'_>> =
+            guests.iter().zip(&hosts).map(|(guest, host)| begin(guest, host, request)).collect();
         let rules = Rules {
             deadline,
             nowait: request.options.contains(StatsOptions::NOWAIT),
@@ -213,51 +187,69 @@ impl Qemu {
         let mut networks = Networks::default();
         pass::converse(&mut conversations, &rules, proc, || {
             if request.groups.contains(StatsGroups::INTERFACE) {
-                for candidate in &mut candidates {
-                    if let Some(pid) = candidate.guest.pid() {
-                        candidate.host.namespace = networks.read(proc, pid);
-                        candidate.host.taps = proc.taps(pid).ok();
+                for (guest, host) in guests.iter().zip(&mut hosts) {
+                    if let Some(pid) = guest.pid() {
+                        host.namespace = networks.read(proc, pid);
+                        host.taps = proc.taps(pid).ok();
                     }
                 }
             }
         });
-        let mut records = Vec::new();
-        for (conversation, candidate) in conversations.iter().zip(&candidates) {
+        let records = conversations.iter().zip(&hosts).map(|(conversation, host)| {
             let guest = conversation.guest();
             guest.learn(&conversation.replies);
+            let devices = networks.of(host.namespace);
+            let replies = &conversation.replies;
             let missing = conversation.missing.as_ref();
-            if let Some(missing) = missing.filter(|_| is_gone(proc, guest)) {
-                let gone = Missing::new(MissingReason::Gone, missing.text.clone());
-                report.missing.push(MissingDomain::new(guest.info(), gone));
-                records.push(None);
-                continue;
-            }
-            match assemble::matches(request.filter, &conversation.replies) {
-                Some(true) => {}
-                Some(false) => {
-                    records.push(None);
-                    continue;
-                }
-                None => {
-                    let missing = missing.cloned().unwrap_or_else(|| {
-                        Missing::new(MissingReason::Failed, "its state is not known")
-                    });
-                    report.missing.push(MissingDomain::new(guest.info(), missing));
-                    records.push(None);
-                    continue;
-                }
-            }
-            let sources = Sources {
-                proc,
-                guest,
-                host: &candidate.host,
-                devices: networks.of(candidate.host.namespace),
-                replies: &conversation.replies,
-                missing,
-            };
-            records.push(Some(sources.record(request)));
-        }
-        records
+            let sources = Sources { proc, guest, host, devices, replies, missing };
+            record(&sources, request).unwrap_or_else(|missing| {
+                report.missing.push(MissingDomain::new(guest.info(), missing));
+                None
+            })
+        });
+        records.collect()
+    }
+}
+
+/// Reads what the host tells before any monitor is asked.
+fn read_hosts(
+    proc: &Proc,
+    guests: Vec<Sighting>,
+    groups: StatsGroups,
+) -> (Vec<Arc<Guest>>, Vec<HostSide>) {
+    let wants_vcpus = groups.contains(StatsGroups::VCPU);
+    let accounts_for_waits = wants_vcpus && proc.accounts_for_waits();
+    let host = |(guest, stat): Sighting| {
+        let vcpu_threads = wants_vcpus.then(|| guest.named_vcpu_threads(proc)).flatten();
+        (guest, HostSide { stat, vcpu_threads, accounts_for_waits, ..HostSide::default() })
+    };
+    guests.into_iter().map(host).unzip()
+}
+
+/// Prepares the questions to a guest. One that is stopped is not asked: it could not answer, and
+/// the questions would wait for it.
+fn begin<'a>(guest: &'a Guest, host: &HostSide, request: &StatsRequest) -> Conversation<'a> {
+    let mut conversation = Conversation::new(guest, assemble::queries(guest, host, request));
+    if host.stat.as_ref().is_some_and(|stat| stat.state == 'T') {
+        conversation.refuse(Missing::new(
+            MissingReason::Timeout,
+            "the QEMU process is stopped (SIGSTOP) and cannot answer",
+        ));
+    }
+    conversation
+}
+
+/// Returns the record of a guest, `None` if it does not match the filter, or why there is none.
+fn record(sources: &Sources<'_>, request: &StatsRequest) -> Result<Option<DomainStats>, Missing> {
+    if let Some(missing) = sources.missing.filter(|_| is_gone(sources.proc, sources.guest)) {
+        return Err(Missing::new(MissingReason::Gone, missing.text.clone()));
+    }
+    match assemble::matches(request.filter, sources.replies) {
+        Some(true) => Ok(Some(sources.record(request))),
+        Some(false) => Ok(None),
+        None => Err(sources.missing.cloned().unwrap_or_else(|| {
+            Missing::new(MissingReason::Failed, "the monitor did not tell its state")
+        })),
     }
 }
 
@@ -266,27 +258,22 @@ fn is_gone(proc: &Proc, guest: &Guest) -> bool {
     guest.process.is_some_and(|process| !process.is_alive(proc))
 }
 
-/// Chooses the guests to ask, and in which order their records are wanted.
+/// Chooses the guests to ask, and for a list the places of their records: one for each occurrence.
 fn select(
     found: Found,
     of: Option<&[DomainInfo]>,
     filter: DomainFilter,
     report: &mut StatsReport,
-) -> (Vec<Candidate>, Vec<usize>) {
-    let matches = |candidate: &Candidate| filter.matches_info(&candidate.guest.info());
-    let candidates = found
-        .guests
-        .into_iter()
-        .map(|(guest, stat)| Candidate { guest, host: HostSide { stat, ..HostSide::default() } });
+) -> (Vec<Sighting>, Option<Vec<usize>>) {
+    let matches = |(guest, _): &Sighting| filter.matches_info(&guest.info());
     let Some(of) = of else {
         report.missing.extend(found.missing);
-        let candidates: Vec<Candidate> = candidates.filter(matches).collect();
-        let order = (0..candidates.len()).collect();
-        return (candidates, order);
+        return (found.guests.into_iter().filter(matches).collect(), None);
     };
-    let candidates: Vec<Candidate> = candidates.collect();
-    let infos: Vec<DomainInfo> = candidates.iter().map(|it| it.guest.info()).collect();
-    let mut chosen: Vec<usize> = Vec::new();
+    let infos: Vec<DomainInfo> = found.guests.iter().map(|(guest, _)| guest.info()).collect();
+    // The place of each found guest among the chosen ones.
+    let mut places: Vec<Option<usize>> = vec![None; infos.len()];
+    let mut chosen = Vec::new();
     let mut order = Vec::new();
     for wanted in of {
         // The very process if it is still there, else the domain that bears the same name now.
@@ -295,14 +282,11 @@ fn select(
         });
         match same {
             // A listed domain that does not match the filter is dropped, as libvirt does.
-            Some(candidate) if !matches(&candidates[candidate]) => {}
-            Some(candidate) => {
-                let place = chosen.iter().position(|chosen| *chosen == candidate);
-                order.push(place.unwrap_or(chosen.len()));
-                if place.is_none() {
-                    chosen.push(candidate);
-                }
-            }
+            Some(number) if !matches(&found.guests[number]) => {}
+            Some(number) => order.push(*places[number].get_or_insert_with(|| {
+                chosen.push(found.guests[number].clone());
+                chosen.len() - 1
+            })),
             None => {
                 let unnamed = found.missing.iter().find(|missing| missing.domain == *wanted);
                 let gone = || Missing::new(MissingReason::Gone, "no such QEMU process is running");
@@ -311,9 +295,7 @@ fn select(
             }
         }
     }
-    let mut slots: Vec<Option<Candidate>> = candidates.into_iter().map(Some).collect();
-    let chosen = chosen.into_iter().filter_map(|candidate| slots[candidate].take()).collect();
-    (chosen, order)
+    (chosen, Some(order))
 }
 
 /// The network devices of the namespaces that guests live in, each read once a call.
