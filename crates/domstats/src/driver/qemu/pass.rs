@@ -215,12 +215,14 @@ impl<'a> Conversation<'a> {
 
     /// Ends the conversation without the rest of its answers.
     fn give_up(&mut self, rules: &Rules, missing: Missing) {
+        // In the queue of a busy monitor a connection would take the next turn, wanted or not.
+        let keep = rules.hold && missing.reason != MissingReason::Busy;
         self.missing = Some(missing);
         self.over = true;
         if let Some(mut lease) = self.lease.take() {
             lease.stuck = true;
             match &mut lease.monitor {
-                Some(monitor) if rules.hold => monitor.abandon(),
+                Some(monitor) if keep => monitor.abandon(),
                 monitor => *monitor = None,
             }
         }
@@ -237,8 +239,7 @@ impl<'a> Conversation<'a> {
                 MissingReason::Busy,
                 format!("another client uses the monitor {}", socket.path.display()),
             );
-            // Not stuck, and not to be left in the queue: it would take the monitor's next turn.
-            self.end(Some(missing), rules);
+            self.give_up(rules, missing);
         }
     }
 }
@@ -298,6 +299,10 @@ pub(crate) fn converse(
         wait(&mut open, until.saturating_duration_since(now), rules);
     }
     for conversation in conversations.iter_mut().filter(|it| !it.over) {
+        conversation.check_busy(rules, proc);
+        if conversation.over {
+            continue;
+        }
         let text = if conversation.is_stuck() {
             "the monitor still does not answer".to_owned()
         } else {
