@@ -10,6 +10,7 @@
 //! - The counters of swapped memory have the names that they need to have as counters
 //!   (`…_swap_in_bytes_total`); the gauges of other exporters without `_total` would be families
 //!   of the same name, which OpenMetrics forbids.
+//! - Counters have no type line, because the two formats spell it in ways that exclude each other.
 //! - What no row of the catalogue describes has no metric name, and is left out.
 
 mod family;
