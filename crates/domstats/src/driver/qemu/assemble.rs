@@ -6,6 +6,7 @@ use super::{
     blocks::blocks,
     command_line::Network,
     guest::{Guest, VcpuThread},
+    interfaces::interfaces,
     query::{self, Answer, Query, Replies},
 };
 use crate::{
@@ -13,8 +14,8 @@ use crate::{
     report::{DomainStats, Missing, MissingReason},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     stats::{
-        Balloon, Cpu, DirtyRate, DirtyRateStatus, DomainState, Interface, Interfaces, Iothread,
-        Iothreads, State, Vcpu, VcpuDirtyRate, VcpuState, Vcpus,
+        Balloon, Cpu, DirtyRate, DirtyRateStatus, DomainState, Iothread, Iothreads, State, Vcpu,
+        VcpuDirtyRate, VcpuState, Vcpus,
     },
 };
 
@@ -268,74 +269,14 @@ impl Sources<'_> {
         }
         let networks = &self.guest.line.networks;
         let taps = self.host.taps.as_deref();
+        stats.interface = Some(interfaces(networks, taps, self.devices));
         let needs_taps = networks.iter().any(|network| matches!(network, Network::TapFds(_)));
-        let mut unclaimed: Vec<&(u32, String)> = taps.unwrap_or_default().iter().collect();
-        let mut names: Vec<Option<&str>> = Vec::new();
-        for network in networks {
-            let name = match network {
-                Network::Tap(name) => Some(name.as_str()),
-                Network::TapFds(fds) => {
-                    unclaimed.iter().find(|(fd, _)| fds.contains(fd)).map(|(_, name)| name.as_str())
-                }
-                Network::Other => None,
-            };
-            // A tap that the process no longer holds was unplugged.
-            let unplugged = match network {
-                Network::Tap(name) => {
-                    taps.is_some() && !unclaimed.iter().any(|(_, tap)| tap == name)
-                }
-                Network::TapFds(fds) => taps.is_some() && !fds.is_empty() && name.is_none(),
-                Network::Other => false,
-            };
-            unclaimed.retain(|(_, tap)| Some(tap.as_str()) != name);
-            if !unplugged {
-                names.push(name);
-            }
-        }
-        // What is left belongs to interfaces that QEMU named itself, or that were plugged in.
-        for (_, tap) in unclaimed {
-            let place = names.iter().zip(networks).position(|(name, network)| {
-                name.is_none() && matches!(network, Network::TapFds(_))
-            });
-            match place {
-                Some(place) => names[place] = Some(tap),
-                // A tap with several queues has several descriptors.
-                None if names.contains(&Some(tap)) => {}
-                None => names.push(Some(tap)),
-            }
-        }
-        let interfaces = names.iter().enumerate().filter_map(|(index, name)| {
-            Some(self.interface_of(u32::try_from(index).ok()?, (*name)?))
-        });
-        stats.interface = Some(Interfaces {
-            count: u32::try_from(names.len()).ok(),
-            interfaces: interfaces.collect(),
-            ..Interfaces::default()
-        });
         (needs_taps && taps.is_none()).then(|| {
             Missing::new(
                 MissingReason::Denied,
                 "no right to see which taps the process holds: run as root or as the VM's user",
             )
         })
-    }
-
-    fn interface_of(&self, index: u32, name: &str) -> Interface {
-        let mut interface =
-            Interface { index, name: Some(name.to_owned()), ..Interface::default() };
-        if let Some(device) = self.devices.iter().find(|device| device.name == name) {
-            // What the host receives from a tap, the guest has transmitted.
-            let (rx, tx) = (device.transmitted, device.received);
-            interface.rx_bytes = Some(rx.bytes);
-            interface.rx_pkts = Some(rx.packets);
-            interface.rx_errs = Some(rx.errors);
-            interface.rx_drop = Some(rx.drops);
-            interface.tx_bytes = Some(tx.bytes);
-            interface.tx_pkts = Some(tx.packets);
-            interface.tx_errs = Some(tx.errors);
-            interface.tx_drop = Some(tx.drops);
-        }
-        interface
     }
 
     fn block(&self, stats: &mut DomainStats, request: &StatsRequest) -> Option<Missing> {

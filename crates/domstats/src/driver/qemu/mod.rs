@@ -37,6 +37,7 @@ mod command_line;
 mod command_lines;
 mod discover;
 mod guest;
+mod interfaces;
 mod monitor;
 mod named;
 mod pass;
