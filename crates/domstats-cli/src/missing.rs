@@ -1,6 +1,6 @@
 //! What could not be read: one line a domain on standard error, never in the data.
 
-use domstats::{DomainStats, Missing, MissingReason, StatsGroups, StatsReport, stats::Group};
+use domstats::{DomainStats, Missing, StatsGroups, StatsReport, stats::Group};
 
 use crate::exit;
 
@@ -17,7 +17,7 @@ pub(crate) fn warn(report: &StatsReport, asked: StatsGroups) {
             .into_iter()
             .filter_map(|(why, mut groups)| {
                 groups.retain(|group| {
-                    !is_expected(why)
+                    !why.reason.is_expected()
                         || Group::by_name(group).is_some_and(|g| asked.contains(g.bit))
                 });
                 (!groups.is_empty()).then(|| sentence(why, &groups))
@@ -48,8 +48,4 @@ pub(crate) fn sentence(why: &Missing, groups: &[&str]) -> String {
         "" => format!("{}: {groups}", why.reason),
         text => format!("{}: {groups} ({text})", why.reason),
     }
-}
-
-fn is_expected(why: &Missing) -> bool {
-    matches!(why.reason, MissingReason::Unsupported | MissingReason::Inactive)
 }

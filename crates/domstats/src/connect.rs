@@ -1,10 +1,11 @@
 //! A connection to a hypervisor, and the bulk call.
 
 use std::{
+    cmp::Ordering,
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{self, AtomicBool},
     },
 };
 
@@ -101,7 +102,7 @@ impl Connect {
     /// on it or its domains are errors. Dropping the last handle does the same.
     #[doc(alias = "virConnectClose")]
     pub fn close(&self) {
-        self.connection.closed.store(true, Ordering::Release);
+        self.connection.closed.store(true, atomic::Ordering::Release);
         self.connection.driver.close();
     }
 
@@ -130,7 +131,7 @@ impl Connect {
         } else {
             let mut infos = self.connection.driver.domains()?;
             infos.retain(|info| filter.matches_info(info));
-            infos.sort_by(|a, b| a.name.cmp(&b.name).then(a.id.cmp(&b.id)));
+            infos.sort_by(by_name);
             infos
         };
         Ok(infos.into_iter().map(|info| self.domain(info)).collect())
@@ -206,7 +207,7 @@ impl Connect {
 
 impl Connection {
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.closed.load(atomic::Ordering::Acquire)
     }
 
     fn check_open(&self) -> Result<()> {
@@ -258,9 +259,7 @@ impl Connection {
         }
         let mut report = self.driver.domain_list_stats(of, &request)?;
         if of.is_none() {
-            report.domains.sort_by(|a, b| {
-                a.domain.name.cmp(&b.domain.name).then(a.domain.id.cmp(&b.domain.id))
-            });
+            report.domains.sort_by(|a, b| by_name(&a.domain, &b.domain));
         }
         Ok(report)
     }
@@ -275,6 +274,11 @@ fn names(groups: StatsGroups) -> String {
         names.push(format!("{:#x}", unknown.bits()));
     }
     names.join(", ")
+}
+
+/// The order of "all" domains; several processes can bear one name.
+fn by_name(a: &DomainInfo, b: &DomainInfo) -> Ordering {
+    a.name.cmp(&b.name).then(a.id.cmp(&b.id))
 }
 
 impl fmt::Debug for Connect {

@@ -238,7 +238,8 @@ impl MissingReason {
         ["unsupported", "timeout", "busy", "denied", "gone", "inactive", "failed"];
 
     /// Returns whether there is nothing to read, so that a report without it is complete.
-    pub(crate) fn is_expected(&self) -> bool {
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
         matches!(self, Self::Unsupported | Self::Inactive)
     }
 
