@@ -1,27 +1,10 @@
 //! The monitor's lines, however they arrive.
 
-use domstats::driver::qemu::reader::{MAX_LINE, Message, Reader};
-use proptest::prelude::*;
+mod messages;
 
-/// Returns what a reader makes of a stream that arrives in chunks, up to its first error.
-fn messages<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Result<String, String>> {
-    let mut reader = Reader::default();
-    let mut messages = Vec::new();
-    for chunk in chunks {
-        reader.push(chunk);
-        loop {
-            match reader.next_message() {
-                Ok(Some(message)) => messages.push(Ok(format!("{message:?}"))),
-                Ok(None) => break,
-                Err(error) => {
-                    messages.push(Err(error));
-                    return messages;
-                }
-            }
-        }
-    }
-    messages
-}
+use domstats::driver::qemu::reader::{MAX_LINE, Message, Reader};
+use messages::messages;
+use proptest::prelude::*;
 
 /// Lines that monitors send, and some that they do not.
 fn line() -> impl Strategy<Value = String> {
