@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use super::{
     blocks::blocks,
     command_line::Network,
-    guest::{Guest, VcpuThread},
+    guest::Guest,
     interfaces::interfaces,
     query::{self, Answer, Query, Replies},
+    threads::VcpuThread,
 };
 use crate::{
     host::procfs::{NetDevice, Proc, Stat},
@@ -41,7 +42,7 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
     }
     if wants(StatsGroups::BALLOON) {
         queries.push(Query::Balloon);
-        match guest.learned().balloon {
+        match guest.learned(|learned| learned.balloon.clone()) {
             Some(Some(path)) => queries.push(Query::GuestStats(path)),
             Some(None) => {}
             None => queries.push(Query::Devices("/machine/peripheral".to_owned())),
@@ -227,7 +228,10 @@ impl Sources<'_> {
         }
         match self.replies.cpus.got() {
             Some(cpus) => (cpus.iter().map(query::Cpu::thread).collect(), None),
-            None => (self.guest.learned().vcpu_threads, self.lacks(&self.replies.cpus)),
+            None => {
+                let threads = self.guest.learned(|learned| learned.vcpu_threads.clone());
+                (threads, self.lacks(&self.replies.cpus))
+            }
         }
     }
 

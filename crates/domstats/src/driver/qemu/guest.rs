@@ -9,7 +9,8 @@ use super::{
     command_line::CommandLine,
     monitor::Monitor,
     named::name_of,
-    query::{Cpu, Query, Replies},
+    query::{Cpu, ObjectPath, Replies},
+    threads::{Threads, VcpuThread},
 };
 use crate::{domain::DomainInfo, host::procfs::Proc, report::Missing};
 
@@ -58,29 +59,15 @@ struct State {
     threads: Threads,
 }
 
-/// The threads of a process, as their names told.
-#[derive(Debug, Default)]
-struct Threads {
-    /// All of them, by number.
-    all: Vec<u32>,
-    /// Those that still bear the name of the first.
-    unnamed: Vec<u32>,
-    /// Those that are named after a vCPU.
-    vcpus: Vec<VcpuThread>,
-}
-
-/// A vCPU's index and its thread.
-pub(crate) type VcpuThread = (u32, u32);
-
 /// What a monitor told in earlier calls and does not change often.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 pub(crate) struct Learned {
     pub(crate) name: Option<String>,
     pub(crate) uuid: Option<uuid::Uuid>,
     /// The threads of the vCPUs, by their index.
     pub(crate) vcpu_threads: Vec<VcpuThread>,
     /// Where the balloon device is; `Some(None)` if there is none.
-    pub(crate) balloon: Option<Option<String>>,
+    pub(crate) balloon: Option<Option<ObjectPath>>,
 }
 
 impl Guest {
@@ -120,24 +107,20 @@ impl Guest {
     }
 
     pub(crate) fn info(&self) -> DomainInfo {
-        let learned = self.learned();
-        let name = self.line.name.clone().or(learned.name).unwrap_or_else(|| {
+        let (name, uuid) = self.learned(|learned| (learned.name.clone(), learned.uuid));
+        let name = self.line.name.clone().or(name).unwrap_or_else(|| {
             match (&self.monitor, self.process) {
                 (Ok(socket), _) => name_of(&socket.path),
                 (Err(_), Some(process)) => format!("qemu-{}", process.pid),
                 (Err(_), None) => "qemu".to_owned(),
             }
         });
-        DomainInfo {
-            name,
-            uuid: self.line.uuid.or(learned.uuid),
-            id: self.pid(),
-            persistent: false,
-        }
+        DomainInfo { name, uuid: self.line.uuid.or(uuid), id: self.pid(), persistent: false }
     }
 
-    pub(crate) fn learned(&self) -> Learned {
-        self.state().learned.clone()
+    /// Reads something of what earlier calls told.
+    pub(crate) fn learned<T>(&self, read: impl FnOnce(&Learned) -> T) -> T {
+        read(&self.state().learned)
     }
 
     /// Keeps what the replies tell beyond this call.
@@ -156,22 +139,12 @@ impl Guest {
         }
     }
 
-    /// Returns the threads of the vCPUs as their names tell (`-name debug-threads=on`), or `None`
-    /// if they do not.
-    ///
-    /// This spares QEMU a question. The names are read again whenever a thread has come or gone,
-    /// or was given its name; the thread of a vCPU has its name before the vCPU is plugged in.
+    /// Returns the threads of the vCPUs as their names tell, or `None` if they do not.
     pub(crate) fn named_vcpu_threads(&self, proc: &Proc) -> Option<Vec<VcpuThread>> {
-        let pid = self.pid()?;
-        let all = proc.threads(pid).ok()?;
-        let threads = &mut self.state().threads;
-        if !threads.are_still(proc, pid, &all) {
-            *threads = Threads::read(proc, pid, all);
-        }
-        (!threads.vcpus.is_empty()).then(|| threads.vcpus.clone())
+        self.state().threads.vcpus(proc, self.pid()?)
     }
 
-    pub(crate) fn learn_balloon(&self, path: Option<String>) {
+    pub(crate) fn learn_balloon(&self, path: Option<ObjectPath>) {
         self.state().learned.balloon = Some(path);
     }
 
@@ -206,43 +179,4 @@ impl Drop for Lease<'_> {
         state.stuck = self.stuck;
         state.monitor = self.monitor.take();
     }
-}
-
-/// Returns where a list of devices has the balloon.
-pub(crate) fn find_balloon(replies: &Replies, folder: &str) -> Option<Query> {
-    let devices = replies.devices.got()?;
-    let balloon = devices.iter().find(|device| device.kind.starts_with("child<virtio-balloon"))?;
-    Some(Query::GuestStats(format!("{folder}/{}", balloon.name)))
-}
-
-impl Threads {
-    fn read(proc: &Proc, pid: u32, all: Vec<u32>) -> Self {
-        let name = |tid| proc.thread_name(pid, tid).unwrap_or_default();
-        let first = name(pid);
-        let (mut unnamed, mut vcpus) = (Vec::new(), Vec::new());
-        for tid in all.iter().copied().filter(|tid| *tid != pid) {
-            match name(tid) {
-                name if name == first => unnamed.push(tid),
-                // `CPU 0/KVM`, `CPU 0/TCG`
-                name => vcpus.extend(vcpu_of(&name).map(|index| (index, tid))),
-            }
-        }
-        vcpus.sort_unstable();
-        Self { all, unnamed, vcpus }
-    }
-
-    /// Returns whether the process has these threads, and those without a name still have none.
-    fn are_still(&self, proc: &Proc, pid: u32, all: &[u32]) -> bool {
-        let name = |tid| proc.thread_name(pid, tid).ok();
-        self.all == all
-            && (self.unnamed.is_empty() || {
-                let first = name(pid);
-                self.unnamed.iter().all(|tid| name(*tid) == first)
-            })
-    }
-}
-
-/// Returns the vCPU that a thread is named after.
-fn vcpu_of(name: &str) -> Option<u32> {
-    name.strip_prefix("CPU ")?.split('/').next()?.parse().ok()
 }

@@ -45,6 +45,7 @@ mod processes;
 mod query;
 #[doc(hidden)]
 pub mod reader;
+mod threads;
 
 use std::{
     collections::HashMap,

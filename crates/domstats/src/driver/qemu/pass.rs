@@ -17,9 +17,9 @@ use rustix::{
 };
 
 use super::{
-    guest::{Guest, Lease, find_balloon},
+    guest::{Guest, Lease},
     monitor::{Monitor, Progress},
-    query::{Query, Replies},
+    query::{ObjectPath, Query, Replies},
 };
 use crate::{
     host::procfs::Proc,
@@ -157,9 +157,9 @@ impl<'a> Conversation<'a> {
                 Ok(Progress::Waiting) => return,
                 Ok(Progress::Done) if !self.asked => {}
                 Ok(Progress::Done) => match self.follow_up() {
-                    Some(queries) => {
+                    Some(query) => {
                         if let Some(monitor) = self.monitor() {
-                            monitor.ask(&queries);
+                            monitor.ask(&[query]);
                         }
                     }
                     None => return self.end(None, rules),
@@ -179,18 +179,16 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Returns the questions that an answer raised: where the balloon is, when that was unknown.
-    fn follow_up(&mut self) -> Option<Vec<Query>> {
+    /// Returns the question that an answer raised: where the balloon is, when that was unknown.
+    fn follow_up(&mut self) -> Option<Query> {
         let position = self.queries.iter().rposition(|query| matches!(query, Query::Devices(_)))?;
         let Query::Devices(folder) = self.queries.swap_remove(position) else {
             return None;
         };
         let next = match find_balloon(&self.replies, &folder) {
-            Some(query) => {
-                if let Query::GuestStats(path) = &query {
-                    self.guest.learn_balloon(Some(path.clone()));
-                }
-                query
+            Some(path) => {
+                self.guest.learn_balloon(Some(path.clone()));
+                Query::GuestStats(path)
             }
             None if folder == ANONYMOUS_DEVICES => {
                 self.guest.learn_balloon(None);
@@ -199,7 +197,7 @@ impl<'a> Conversation<'a> {
             None => Query::Devices(ANONYMOUS_DEVICES.to_owned()),
         };
         self.queries.push(next.clone());
-        Some(vec![next])
+        Some(next)
     }
 
     fn end(&mut self, missing: Option<Missing>, rules: &Rules) {
@@ -242,6 +240,13 @@ impl<'a> Conversation<'a> {
             self.give_up(rules, missing);
         }
     }
+}
+
+/// Returns the path of the balloon, if it is among the devices of a folder.
+fn find_balloon(replies: &Replies, folder: &str) -> Option<ObjectPath> {
+    let devices = replies.devices.got()?;
+    let balloon = devices.iter().find(|device| device.kind.starts_with("child<virtio-balloon"))?;
+    Some(format!("{folder}/{}", balloon.name))
 }
 
 /// Returns why a monitor must not be used: its socket belongs to another process than the guest.

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::guest::VcpuThread;
+use super::threads::VcpuThread;
 use crate::report::{Missing, MissingReason};
 
 /// What came of one question.
