@@ -1,0 +1,202 @@
+//! A packet: four bytes of length, which count themselves, a header of six words, the payload.
+
+use std::fmt;
+
+use crate::{
+    limits,
+    xdr::{Decoder, Encoder, Fault, Xdr, xdr_struct},
+};
+
+const LENGTH: usize = 4;
+const HEADER: usize = 24;
+
+/// The version of every program.
+pub const VERSION: u32 = 1;
+
+/// Numbers on the wire that have names; one without a name is kept.
+macro_rules! named_numbers {
+    ($(#[$meta:meta])* $name:ident { $($(#[$about:meta])* $word:ident = $number:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$about])* $word,)*
+            /// Another one.
+            Other(u32),
+        }
+
+        impl Xdr<'_> for $name {
+            const MIN_SIZE: usize = 4;
+
+            fn encode(&self, out: &mut Encoder) {
+                match self {
+                    $(Self::$word => $number,)*
+                    Self::Other(number) => *number,
+                }
+                .encode(out);
+            }
+
+            fn decode(input: &mut Decoder<'_>) -> Result<Self, Fault> {
+                Ok(match u32::decode(input)? {
+                    $($number => Self::$word,)*
+                    number => Self::Other(number),
+                })
+            }
+        }
+    };
+}
+
+named_numbers! {
+    /// What a packet is about.
+    Program {
+        /// The hypervisor: every procedure of this crate.
+        Remote = 0x2000_8086,
+        /// Signs of life.
+        Keepalive = 0x6b65_6570,
+    }
+}
+
+named_numbers! {
+    /// What a packet is.
+    Kind {
+        /// A question.
+        Call = 0,
+        /// The answer to a call.
+        Reply = 1,
+        /// An event or a sign of life, not to be answered as a call is.
+        Message = 2,
+    }
+}
+
+named_numbers! {
+    /// How a call ended.
+    Status {
+        /// The payload is the result. Calls and messages have this status too.
+        Ok = 0,
+        /// The payload is an [error](crate::message::RemoteError).
+        Error = 1,
+    }
+}
+
+xdr_struct! {
+    /// The six words after the length.
+    #[derive(Copy, Eq)]
+    Header {
+        /// The program.
+        program: Program,
+        /// Its version: [`VERSION`].
+        version: u32,
+        /// The procedure: its number in the program.
+        procedure: i32,
+        /// Call, reply or message.
+        kind: Kind,
+        /// The number that the caller gave the call, and that its reply bears.
+        serial: u32,
+        /// How the call ended.
+        status: Status,
+    }
+}
+
+/// Why bytes are not a packet. The connection is of no more use: where the next packet begins
+/// cannot be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadLength(pub u32);
+
+impl fmt::Display for BadLength {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = limits::PACKET + LENGTH;
+        write!(f, "a packet cannot be {} bytes long, only {} to {most}", self.0, LENGTH + HEADER)
+    }
+}
+
+impl std::error::Error for BadLength {}
+
+/// A whole packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// Its header.
+    pub header: Header,
+    /// Its arguments, result, error or event.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    /// Takes the first packet from a stream: returns it with the number of bytes that it takes, or
+    /// `None` if it is not complete yet.
+    ///
+    /// # Errors
+    ///
+    /// [`BadLength`] if no packet has that length.
+    pub fn split(stream: &'a [u8]) -> Result<Option<(Self, usize)>, BadLength> {
+        let Some((length, rest)) = stream.split_first_chunk::<LENGTH>() else {
+            return Ok(None);
+        };
+        let bad = BadLength(u32::from_be_bytes(*length));
+        let length = bad.0 as usize;
+        if !(LENGTH + HEADER..=LENGTH + limits::PACKET).contains(&length) {
+            return Err(bad);
+        }
+        let Some(packet) = rest.get(..length - LENGTH) else {
+            return Ok(None);
+        };
+        let mut input = Decoder::new(packet);
+        let header = Header::decode(&mut input).map_err(|_| bad)?;
+        Ok(Some((Self { header, payload: input.rest() }, length)))
+    }
+
+    /// Reads the payload. What stands behind the value is ignored, as libvirt does.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if it is no such value.
+    pub fn decode<T: Xdr<'a>>(&self) -> Result<T, Fault> {
+        T::decode(&mut Decoder::new(self.payload))
+    }
+}
+
+impl Header {
+    /// Returns the packet with this header and payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::TooLong`] if a value, or the packet, exceeds its limit.
+    pub fn packet<'a>(&self, payload: &impl Xdr<'a>) -> Result<Vec<u8>, Fault> {
+        let mut out = Encoder::default();
+        // The length is known only at the end.
+        0u32.encode(&mut out);
+        self.encode(&mut out);
+        payload.encode(&mut out);
+        let mut packet = out.finish()?;
+        let too_long = Fault::TooLong { length: packet.len() - LENGTH, limit: limits::PACKET };
+        if packet.len() > limits::PACKET + LENGTH {
+            return Err(too_long);
+        }
+        let length = u32::try_from(packet.len()).map_err(|_| too_long)?;
+        if let Some(first) = packet.first_chunk_mut() {
+            *first = length.to_be_bytes();
+        }
+        Ok(packet)
+    }
+}
+
+/// The question and the answer of the keepalive program: procedures 1 and 2, without a payload.
+pub mod keepalive {
+    use super::{Header, Kind, Program, Status, VERSION};
+
+    /// The procedure of "are you there?".
+    pub const PING: i32 = 1;
+    /// The procedure of "I am".
+    pub const PONG: i32 = 2;
+
+    /// Returns the header of either.
+    #[must_use]
+    pub fn header(procedure: i32) -> Header {
+        Header {
+            program: Program::Keepalive,
+            version: VERSION,
+            procedure,
+            kind: Kind::Message,
+            serial: 0,
+            status: Status::Ok,
+        }
+    }
+}
