@@ -16,8 +16,7 @@ use crate::{
     driver::{self, Driver},
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
-    request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
-    stats::GROUPS,
+    request::{DomainFilter, StatsGroups, StatsRequest},
     uri::Uri,
 };
 
@@ -87,7 +86,7 @@ impl Connect {
     /// Returns the driver's name, as libvirt spells it: `QEMU` or `TEST`.
     #[must_use]
     #[doc(alias = "virConnectGetType")]
-    pub fn driver_name(&self) -> &'static str {
+    pub fn driver_name(&self) -> &str {
         self.connection.driver.name()
     }
 
@@ -240,40 +239,14 @@ impl Connection {
         request: &StatsRequest,
     ) -> Result<StatsReport> {
         self.check_filter(request.filter)?;
-        let supported = self.driver.supported();
-        let unsupported = request.groups.difference(supported);
-        if request.options.contains(StatsOptions::ENFORCE_STATS) && !unsupported.is_empty() {
-            return Err(Error::new(
-                ErrorKind::ArgumentUnsupported,
-                self.driver.origin(),
-                format!(
-                    "the {} driver does not support the stats groups {}",
-                    self.driver.name(),
-                    names(unsupported)
-                ),
-            ));
-        }
         let mut request = request.clone();
-        if request.groups.is_empty() {
-            request.groups = supported;
-        }
+        request.groups = self.driver.groups(&request)?;
         let mut report = self.driver.domain_list_stats(of, &request)?;
         if of.is_none() {
             report.domains.sort_by(|a, b| by_name(&a.domain, &b.domain));
         }
         Ok(report)
     }
-}
-
-/// Returns the names of groups, and what has no name as a number.
-fn names(groups: StatsGroups) -> String {
-    let known = GROUPS.iter().filter(|group| groups.contains(group.bit));
-    let mut names: Vec<_> = known.map(|group| group.name.to_owned()).collect();
-    let unknown = groups.difference(StatsGroups::all_known());
-    if !unknown.is_empty() {
-        names.push(format!("{:#x}", unknown.bits()));
-    }
-    names.join(", ")
 }
 
 /// The order of "all" domains; several processes can bear one name.

@@ -7,20 +7,39 @@ use crate::{
     domain::DomainInfo,
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
-    request::{StatsGroups, StatsRequest},
+    request::{StatsGroups, StatsOptions, StatsRequest},
+    stats::GROUPS,
     uri::Uri,
 };
 
 /// A hypervisor. Everything a driver returns is typed; names and formats are not its business.
 pub(crate) trait Driver: Send + Sync {
     /// libvirt's spelling: `QEMU`, `TEST`.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// Who reports this driver's errors.
     fn origin(&self) -> ErrorOrigin;
 
     /// The groups that it can give for at least some domains.
     fn supported(&self) -> StatsGroups;
+
+    /// The groups to read: those of the request, or all. Refuses what is not supported, if the
+    /// request says so.
+    fn groups(&self, request: &StatsRequest) -> Result<StatsGroups> {
+        let unsupported = request.groups.difference(self.supported());
+        if request.options.contains(StatsOptions::ENFORCE_STATS) && !unsupported.is_empty() {
+            return Err(Error::new(
+                ErrorKind::ArgumentUnsupported,
+                self.origin(),
+                format!(
+                    "the {} driver does not support the stats groups {}",
+                    self.name(),
+                    names(unsupported)
+                ),
+            ));
+        }
+        Ok(if request.groups.is_empty() { self.supported() } else { request.groups })
+    }
 
     /// The host that the domains run on.
     fn hostname(&self) -> String;
@@ -37,8 +56,8 @@ pub(crate) trait Driver: Send + Sync {
 
     /// The RFC's one callback: the statistics of all domains that match the request's filter, or
     /// of the listed ones, a record for each occurrence in the list's order. The request's groups
-    /// are never empty, its filter and options are known to exist. Must return by the request's
-    /// timeout.
+    /// are those of [`groups`](Self::groups), its filter and options are known to exist. Must
+    /// return by the request's timeout.
     fn domain_list_stats(
         &self,
         of: Option<&[DomainInfo]>,
@@ -73,4 +92,15 @@ pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
             ))
         }
     }
+}
+
+/// Returns the names of groups, and what has no name as a number.
+fn names(groups: StatsGroups) -> String {
+    let known = GROUPS.iter().filter(|group| groups.contains(group.bit));
+    let mut names: Vec<_> = known.map(|group| group.name.to_owned()).collect();
+    let unknown = groups.difference(StatsGroups::all_known());
+    if !unknown.is_empty() {
+        names.push(format!("{:#x}", unknown.bits()));
+    }
+    names.join(", ")
 }

@@ -111,7 +111,7 @@ struct Qemu {
 }
 
 impl Driver for Qemu {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "QEMU"
     }
 

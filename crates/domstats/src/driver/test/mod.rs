@@ -188,7 +188,7 @@ impl TestDriver {
 }
 
 impl Driver for TestDriver {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "TEST"
     }
 
