@@ -15,6 +15,7 @@ use domstats_live::{
     libvirt::{Libvirt, LibvirtGuest, LibvirtSpec, PASSWORD, USER, virsh},
     pki::Pki,
     relay::Relay,
+    sshd::{PROGRAMS, Sshd},
 };
 
 /// Runs `virsh hostname`, and returns what it says of a failure.
@@ -113,6 +114,30 @@ fn a_relay_carries_scram() {
     let output = login("wrong horse");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && text.contains("authentication failed"), "{output:?}");
+}
+
+#[test]
+fn ssh_reaches_the_daemon_by_either_program() {
+    let libvirt = Libvirt::start();
+    let sshd = Sshd::start(&libvirt, PROGRAMS);
+    let socket = libvirt.socket();
+    hostname(&sshd.uri()).unwrap();
+    hostname(&format!("{}&proxy=native", sshd.uri())).unwrap();
+    let netcat = format!("{}&proxy=netcat&socket={}", sshd.uri(), socket.display());
+    hostname(&netcat).unwrap();
+
+    let sshd = Sshd::start(&libvirt, &["sh"]);
+    assert_refused(&format!("{}&proxy=native", sshd.uri()), "virt-ssh-helper: not found");
+}
+
+#[test]
+fn ssh_refuses_a_strange_key_and_knows_the_server() {
+    let libvirt = Libvirt::start();
+    let sshd = Sshd::start(&libvirt, PROGRAMS);
+    assert_refused(&sshd.uri_with(&sshd.ssh, &sshd.strange_key), "Permission denied (publickey)");
+    let doubting = sshd.uri_with(&sshd.doubting_ssh, &sshd.key);
+    assert_refused(&doubting, "Host key verification failed");
+    hostname(&format!("{doubting}&no_verify=1")).unwrap();
 }
 
 #[test]
