@@ -1,5 +1,7 @@
 //! Lists: a length, then the items.
 
+use std::fmt;
+
 use super::{Decoder, Encoder, Fault, Xdr};
 
 /// A list of at most `MAX` values.
@@ -36,8 +38,15 @@ impl<'a, T: Xdr<'a>, const MAX: usize> Xdr<'a> for List<T, MAX> {
 }
 
 /// A list of at most `MAX` C `char`s: each takes four bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Chars<const MAX: usize>(pub Vec<u8>);
+
+/// Shows the length only: what SASL passes may be a password.
+impl<const MAX: usize> fmt::Debug for Chars<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chars({} bytes)", self.0.len())
+    }
+}
 
 impl<const MAX: usize> Xdr<'_> for Chars<MAX> {
     const MIN_SIZE: usize = 4;
