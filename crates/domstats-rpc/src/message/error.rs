@@ -82,15 +82,21 @@ impl<'a> RemoteError<'a> {
     }
 
     /// Returns whether the server does not know the procedure.
+    ///
+    /// libvirt has no code for that, and sentences are translated. But this one names the number
+    /// of the procedure, and no other that a correct call can get with this code has a digit.
     #[must_use]
     pub fn is_unknown_procedure(&self) -> bool {
-        self.code == code::RPC && self.sentence().starts_with("unknown procedure")
+        self.code == code::RPC && self.sentence().contains(|c: char| c.is_ascii_digit())
     }
 
     /// Returns whether the reply would have been longer than a packet may be: less is to be asked.
+    ///
+    /// libvirt has no code for that either: it is what [`code::RPC`] means when the server knows
+    /// the procedure, the call was correct, and the client is authenticated.
     #[must_use]
     pub fn is_reply_too_large(&self) -> bool {
-        self.code == code::RPC && self.sentence().starts_with("Unable to encode message payload")
+        self.code == code::RPC && !self.is_unknown_procedure()
     }
 }
 
