@@ -51,7 +51,7 @@ fn calls(guests: usize, rounds: usize) {
     let start = Instant::now();
     eprintln!("starting libvirtd and {guests} guests ...");
     let libvirt = Libvirt::start();
-    let guests: Vec<_> = (0..guests).map(|_| libvirt.create("bench", true)).collect();
+    let guests = libvirt.create_many("bench", guests, true);
     eprintln!("started in {:.1} s", start.elapsed().as_secs_f64());
 
     let shared = Connect::open("qemu+qmp:///system").unwrap();

@@ -12,12 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::{
     image,
     lab::{NOBODY, lab},
+    process,
     qmp::Qmp,
 };
 
@@ -350,17 +350,12 @@ impl Guest {
 
     /// Stops the process: nothing in it runs any more, monitors included.
     pub fn freeze(&self) {
-        self.signal(Signal::STOP);
-        // The signal is delivered when every thread has stopped.
-        let status = format!("/proc/{}/stat", self.pid);
-        while !fs::read_to_string(&status).unwrap().contains(") T ") {
-            thread::sleep(Duration::from_millis(1));
-        }
+        process::freeze(self.pid);
     }
 
     /// Lets the process go on.
     pub fn thaw(&self) {
-        self.signal(Signal::CONT);
+        process::thaw(self.pid);
     }
 
     /// Makes the process wait in its main loop, monitors included, as it does for storage that
@@ -386,11 +381,6 @@ impl Guest {
         let mut process = self.process.lock().unwrap();
         let _ = process.kill();
         let _ = process.wait();
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.pid).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
     }
 
     fn wait_until_up(&self) {

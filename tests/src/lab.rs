@@ -6,6 +6,7 @@
 
 use std::{
     env, fs,
+    net::TcpListener,
     os::unix::{
         fs::{PermissionsExt, chown},
         process::CommandExt,
@@ -35,13 +36,15 @@ exec setsid sh -c '
 ' cleanup $$ "$1" 2>/dev/null
 "#;
 
-/// Opens a tap as a guest's QEMU does (`TUNSETIFF`, `IFF_TAP | IFF_NO_PI`) and writes three frames.
+/// Opens taps as a guest's QEMU does (`TUNSETIFF`, `IFF_TAP | IFF_NO_PI`) and writes three frames.
 const SEND_FRAMES: &str = r#"
 import fcntl, os, struct, sys
-tap = os.open("/dev/net/tun", os.O_RDWR)
-fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH", sys.argv[1].encode(), 0x1002))
-for _ in range(3):
-    os.write(tap, b"\xff" * 12 + b"\x88\xb5" + bytes(46))
+for name in sys.argv[1:]:
+    tap = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH", name.encode(), 0x1002))
+    for _ in range(3):
+        os.write(tap, b"\xff" * 12 + b"\x88\xb5" + bytes(46))
+    os.close(tap)
 "#;
 
 static LAB: LazyLock<Lab> = LazyLock::new(Lab::open);
@@ -126,21 +129,31 @@ impl Lab {
         format!("d{:x}t{}", process::id(), self.number())
     }
 
-    /// Makes a tap that the user `nobody` may open, and sends frames from its guest's side: what
-    /// was sent and what was received are different numbers. The janitor removes it.
+    /// Makes taps that the user `nobody` may open, and sends frames from their guests' side: what
+    /// was sent and what was received are different numbers. The janitor removes them.
     #[must_use]
-    pub fn tap_of_nobody(&self) -> String {
+    pub fn taps_of_nobody(&self, count: usize) -> Vec<String> {
         use std::io::Write;
-        let name = self.tap_name();
+        let names: Vec<_> = (0..count).map(|_| self.tap_name()).collect();
         let mut list = fs::File::options().append(true).open(self.path("taps")).unwrap();
-        writeln!(list, "{name}").unwrap();
         let owner = NOBODY.to_string();
-        self.run(
-            self.command("ip").args(["tuntap", "add", "dev", &name, "mode", "tap", "user", &owner]),
-        );
-        self.run(self.command("ip").args(["link", "set", "dev", &name, "up"]));
-        self.run(self.command("python3").args(["-c", SEND_FRAMES, &name]));
-        name
+        for name in &names {
+            writeln!(list, "{name}").unwrap();
+            self.run(
+                self.command("ip")
+                    .args(["tuntap", "add", "dev", name, "mode", "tap", "user", &owner]),
+            );
+            self.run(self.command("ip").args(["link", "set", "dev", name, "up"]));
+        }
+        self.run(self.command("python3").args(["-c", SEND_FRAMES]).args(&names));
+        names
+    }
+
+    /// Returns a TCP port of 127.0.0.1 that was free a moment ago.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.local_addr().unwrap().port()
     }
 
     /// Returns a command for a program that dies with the lab.

@@ -8,7 +8,10 @@
 //! | [`oracle`] | what a guest's statistics are, read slowly and simply |
 //! | [`compare`] | a report against the oracle, before and after |
 //! | [`fake`] | a QEMU whose monitor misbehaves, for faults that a real one cannot be made to show |
-//! | [`libvirt`] | a private libvirtd with guests that have a second monitor |
+//! | [`libvirt`] | a private libvirtd, by TCP, TLS and with passwords, and guests that may have a second monitor |
+//! | [`sshd`] | a private sshd, by which such a daemon is reached |
+//! | [`pki`] | certificates for TLS: some that are to be accepted, and some that are not |
+//! | [`relay`] | a relay from a TCP port to a Unix socket |
 //! | [`floor`] | the least work with which all monitors can be asked, for the benchmark |
 //!
 //! Nothing here shares code with the library: a mistake made twice would not be seen. What cannot
@@ -24,6 +27,10 @@ pub mod image;
 pub mod lab;
 pub mod libvirt;
 pub mod oracle;
+pub mod pki;
+pub mod process;
 pub mod procfs;
 pub mod qmp;
+pub mod relay;
+pub mod sshd;
 pub mod tools;

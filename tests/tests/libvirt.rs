@@ -21,7 +21,6 @@ use domstats_live::{
     libvirt::{Libvirt, LibvirtGuest},
     oracle::Params,
 };
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// A libvirtd with one guest that has a second monitor, and one that has not.
@@ -252,14 +251,13 @@ fn glob_matches(pattern: &str) -> usize {
 #[test]
 fn a_stopped_libvirtd_changes_nothing() {
     let host = host();
-    let pid = Pid::from_raw(i32::try_from(host.libvirt.pid()).unwrap()).unwrap();
-    kill_process(pid, Signal::STOP).unwrap();
+    host.libvirt.freeze();
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     let start = Instant::now();
     let report = ask(&connect, StatsOptions::empty());
     let elapsed = start.elapsed();
     let sockets = [&host.with_second, &host.without].map(sockets_of_libvirts_monitor);
-    kill_process(pid, Signal::CONT).unwrap();
+    host.libvirt.thaw();
     assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
     assert!(sockets.iter().all(|sockets| *sockets <= LIBVIRTD_ALONE));
     assert_eq!(record(&report, &host.with_second).missing, []);

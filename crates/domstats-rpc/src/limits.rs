@@ -1,19 +1,28 @@
 //! libvirt's sizes, those of version 9.0 and later.
 
 /// The most bytes of a packet, its length word not counted.
+#[doc(alias = "VIR_NET_MESSAGE_MAX")]
 pub const PACKET: usize = 32 << 20;
 /// The most bytes of a string.
+#[doc(alias = "VIR_NET_MESSAGE_STRING_MAX")]
+#[doc(alias = "REMOTE_STRING_MAX")]
 pub const STRING: usize = 4 << 20;
 /// The most domains in a list, and records of statistics in a reply.
+#[doc(alias = "REMOTE_DOMAIN_LIST_MAX")]
 pub const DOMAINS: usize = 16_384;
 /// The most typed parameters of one record of statistics.
+#[doc(alias = "REMOTE_CONNECT_GET_ALL_DOMAIN_STATS_MAX")]
 pub const STATS_PARAMS: usize = 262_144;
 /// The most ways to authenticate that a server may offer.
+#[doc(alias = "REMOTE_AUTH_TYPE_LIST_MAX")]
 pub const AUTH_TYPES: usize = 20;
 /// The most bytes of one step of SASL.
+#[doc(alias = "REMOTE_AUTH_SASL_DATA_MAX")]
 pub const SASL_DATA: usize = 65_536;
-/// The calls of one connection that a daemon works on at a time (`max_client_requests`). It
-/// does not read the socket while it has as many, keepalive messages included.
+/// The calls of one connection that a daemon works on at a time, unless it is configured otherwise.
+/// It does not read the socket while it has as many, keepalive messages included.
+#[doc(alias = "max_client_requests")]
 pub const CALLS_IN_FLIGHT: usize = 5;
-/// The threads of a daemon that work on calls of all connections (`max_workers`).
+/// The threads of a daemon that work on calls of all connections, unless it is configured otherwise.
+#[doc(alias = "max_workers")]
 pub const WORKERS: usize = 20;

@@ -8,7 +8,7 @@ use crate::{
 };
 
 const LENGTH: usize = 4;
-const HEADER: usize = 24;
+const HEADER: usize = Header::MIN_SIZE;
 
 /// The version of every program.
 pub const VERSION: u32 = 1;
@@ -20,7 +20,7 @@ macro_rules! named_numbers {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $name {
             $($(#[$about])* $word,)*
-            /// Another one.
+            /// One that has no name here.
             Other(u32),
         }
 
@@ -48,48 +48,63 @@ macro_rules! named_numbers {
 named_numbers! {
     /// What a packet is about.
     Program {
-        /// The hypervisor: every procedure of this crate.
+        /// The hypervisor: every [procedure](crate::procedure) of this crate.
+        #[doc(alias = "REMOTE_PROGRAM")]
         Remote = 0x2000_8086,
-        /// Signs of life.
+        /// [Signs of life](keepalive).
+        #[doc(alias = "KEEPALIVE_PROGRAM")]
         Keepalive = 0x6b65_6570,
     }
 }
 
 named_numbers! {
     /// What a packet is.
+    #[doc(alias = "virNetMessageType")]
     Kind {
         /// A question.
+        #[doc(alias = "VIR_NET_CALL")]
         Call = 0,
         /// The answer to a call.
+        #[doc(alias = "VIR_NET_REPLY")]
         Reply = 1,
         /// An event or a sign of life, not to be answered as a call is.
+        #[doc(alias = "VIR_NET_MESSAGE")]
         Message = 2,
     }
 }
 
 named_numbers! {
     /// How a call ended.
+    #[doc(alias = "virNetMessageStatus")]
     Status {
         /// The payload is the result. Calls and messages have this status too.
+        #[doc(alias = "VIR_NET_OK")]
         Ok = 0,
         /// The payload is an [error](crate::message::RemoteError).
+        #[doc(alias = "VIR_NET_ERROR")]
         Error = 1,
     }
 }
 
 xdr_struct! {
     /// The six words after the length.
+    #[doc(alias = "virNetMessageHeader")]
     #[derive(Copy, Eq)]
     Header {
         /// The program.
+        #[doc(alias = "prog")]
         program: Program,
         /// Its version: [`VERSION`].
+        #[doc(alias = "vers")]
         version: u32,
-        /// The procedure: its number in the program.
+        /// The procedure or event: its number in the program, from 1.
+        #[doc(alias = "proc")]
         procedure: i32,
         /// Call, reply or message.
+        #[doc(alias = "type")]
         kind: Kind,
-        /// The number that the caller gave the call, and that its reply bears.
+        /// The number that the caller gave the call, and that its reply bears. That of a message
+        /// means nothing.
         serial: u32,
         /// How the call ended.
         status: Status,
@@ -166,28 +181,29 @@ impl Header {
         self.encode(&mut out);
         payload.encode(&mut out);
         let mut packet = out.finish()?;
-        let too_long = Fault::TooLong { length: packet.len() - LENGTH, limit: limits::PACKET };
-        if packet.len() > limits::PACKET + LENGTH {
-            return Err(too_long);
+        let length = packet.len() - LENGTH;
+        if length > limits::PACKET {
+            return Err(Fault::TooLong { length, limit: limits::PACKET });
         }
-        let length = u32::try_from(packet.len()).map_err(|_| too_long)?;
-        if let Some(first) = packet.first_chunk_mut() {
-            *first = length.to_be_bytes();
-        }
+        let word = packet.len() as u32;
+        packet[..LENGTH].copy_from_slice(&word.to_be_bytes());
         Ok(packet)
     }
 }
 
 /// The question and the answer of the keepalive program: procedures 1 and 2, without a payload.
+/// The header's [`packet(&())`](Header::packet) is the whole packet.
 pub mod keepalive {
     use super::{Header, Kind, Program, Status, VERSION};
 
     /// The procedure of "are you there?".
+    #[doc(alias = "KEEPALIVE_PROC_PING")]
     pub const PING: i32 = 1;
     /// The procedure of "I am".
+    #[doc(alias = "KEEPALIVE_PROC_PONG")]
     pub const PONG: i32 = 2;
 
-    /// Returns the header of either.
+    /// Returns the header of [`PING`] or [`PONG`].
     #[must_use]
     pub fn header(procedure: i32) -> Header {
         Header {

@@ -1,0 +1,115 @@
+//! Errors: what stands in a reply that refuses a call.
+
+use std::{borrow::Cow, fmt};
+
+use super::Domain;
+use crate::xdr::xdr_struct;
+
+xdr_struct! {
+    /// A network, in an error about one.
+    #[doc(alias = "remote_nonnull_network")]
+    #[derive(Eq)]
+    Network<'a> {
+        /// Its name.
+        name: Cow<'a, str>,
+        /// Its UUID.
+        uuid: [u8; 16],
+    }
+}
+
+xdr_struct! {
+    /// Why a call failed.
+    #[doc(alias = "virError")]
+    #[doc(alias = "remote_error")]
+    #[derive(Eq)]
+    RemoteError<'a> {
+        /// What is wrong, from 1.
+        #[doc(alias = "virErrorNumber")]
+        code: i32,
+        /// The part of libvirt that reports it, from 0.
+        #[doc(alias = "virErrorDomain")]
+        #[doc(alias = "domain")]
+        origin: i32,
+        /// The sentence, in the language of the server's host. Always to be sent: some clients read
+        /// it without looking whether it is there.
+        message: Option<Cow<'a, str>>,
+        /// 2 for an error.
+        #[doc(alias = "virErrorLevel")]
+        level: i32,
+        /// The domain that it is about.
+        #[doc(alias = "dom")]
+        domain: Option<Domain<'a>>,
+        /// The pattern of the sentence.
+        str1: Option<Cow<'a, str>>,
+        /// What the pattern was filled with.
+        str2: Option<Cow<'a, str>>,
+        /// More of it.
+        str3: Option<Cow<'a, str>>,
+        /// -1, mostly.
+        int1: i32,
+        /// -1, mostly.
+        int2: i32,
+        /// The network that it is about.
+        #[doc(alias = "net")]
+        network: Option<Network<'a>>,
+    }
+}
+
+impl<'a> RemoteError<'a> {
+    /// Returns an error with a sentence, made up as libvirt does it.
+    #[must_use]
+    pub fn new(code: i32, origin: i32, message: impl Into<Cow<'a, str>>) -> Self {
+        let message = message.into();
+        Self {
+            code,
+            origin,
+            message: Some(message.clone()),
+            level: 2,
+            domain: None,
+            str1: Some("%s".into()),
+            str2: Some(message),
+            str3: None,
+            int1: -1,
+            int2: -1,
+            network: None,
+        }
+    }
+
+    /// Returns the sentence.
+    #[must_use]
+    pub fn sentence(&self) -> &str {
+        self.message.as_deref().unwrap_or("no reason given")
+    }
+
+    /// Returns whether the server does not know the procedure.
+    ///
+    /// libvirt has no code for that, and sentences are translated. But this one names the number
+    /// of the procedure, and no other that a correct call can get with this code has a digit.
+    #[must_use]
+    pub fn is_unknown_procedure(&self) -> bool {
+        self.code == code::RPC && self.sentence().contains(|c: char| c.is_ascii_digit())
+    }
+
+    /// Returns whether the reply would have been longer than a packet may be: less is to be asked.
+    ///
+    /// libvirt has no code for that either: it is what [`code::RPC`] means when the server knows
+    /// the procedure, the call was correct, and the client is authenticated.
+    #[must_use]
+    pub fn is_reply_too_large(&self) -> bool {
+        self.code == code::RPC && !self.is_unknown_procedure()
+    }
+}
+
+impl fmt::Display for RemoteError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.sentence())
+    }
+}
+
+/// Numbers of errors that decide what a client does next.
+#[doc(alias = "virErrorNumber")]
+pub mod code {
+    /// The message was not understood, or the answer could not be sent.
+    #[doc(alias = "VIR_ERR_RPC")]
+    pub const RPC: i32 = 39;
+}

@@ -1,0 +1,65 @@
+//! Lists: a length, then the items.
+
+use std::fmt;
+
+use super::{Decoder, Encoder, Fault, Xdr};
+
+/// A list of at most `MAX` values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<T, const MAX: usize>(pub Vec<T>);
+
+impl<T, const MAX: usize> Default for List<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'a, T: Xdr<'a>, const MAX: usize> Xdr<'a> for List<T, MAX> {
+    const MIN_SIZE: usize = 4;
+
+    fn encode(&self, out: &mut Encoder) {
+        out.length(self.0.len(), MAX);
+        self.0.iter().for_each(|item| item.encode(out));
+    }
+
+    fn decode(input: &mut Decoder<'a>) -> Result<Self, Fault> {
+        let length = input.length(MAX)?;
+        // A peer that announces more than it sends gets no memory for it.
+        let (needed, left) = (length.saturating_mul(T::MIN_SIZE), input.rest().len());
+        if needed > left {
+            return Err(Fault::Short { needed, left });
+        }
+        let mut items = Vec::with_capacity(length);
+        for _ in 0..length {
+            items.push(T::decode(input)?);
+        }
+        Ok(Self(items))
+    }
+}
+
+/// A list of at most `MAX` C `char`s: each takes four bytes.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Chars<const MAX: usize>(pub Vec<u8>);
+
+/// Shows the length only: what SASL passes may be a password.
+impl<const MAX: usize> fmt::Debug for Chars<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chars({} bytes)", self.0.len())
+    }
+}
+
+impl<const MAX: usize> Xdr<'_> for Chars<MAX> {
+    const MIN_SIZE: usize = 4;
+
+    fn encode(&self, out: &mut Encoder) {
+        out.length(self.0.len(), MAX);
+        // C's `char` is signed where libvirt runs most.
+        self.0.iter().for_each(|byte| i32::from(byte.cast_signed()).encode(out));
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, Fault> {
+        let length = input.length(MAX)?;
+        let words = input.fixed(length.saturating_mul(4))?;
+        Ok(Self(words.iter().skip(3).step_by(4).copied().collect()))
+    }
+}

@@ -1,0 +1,122 @@
+//! Certificates for TLS: some that are to be accepted, and some that are not.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use crate::lab::lab;
+
+/// Where a server and its clients have their certificates. Each is a directory with the names that
+/// libvirt knows: `cacert.pem`, and `servercert.pem` with its key, or `clientcert.pem` with its.
+#[derive(Debug)]
+pub struct Pki {
+    /// A server at `localhost` and 127.0.0.1.
+    pub server: PathBuf,
+    /// A server of the same authority at another host.
+    pub server_elsewhere: PathBuf,
+    /// A client that the servers let in.
+    pub client: PathBuf,
+    /// A client whose certificate is of an authority that the servers do not know.
+    pub stranger: PathBuf,
+    /// A client whose certificate was valid for a day of the year 2020.
+    pub expired: PathBuf,
+    /// A client without a certificate.
+    pub nameless: PathBuf,
+    /// A client of another authority, which does not know that of the servers.
+    pub doubter: PathBuf,
+}
+
+const SERVER: &str = "tls_www_server\nsigning_key\nencryption_key\n";
+const CLIENT: &str = "tls_www_client\nsigning_key\nencryption_key\n";
+const HERE: &str = "dns_name = \"localhost\"\nip_address = \"127.0.0.1\"\n";
+const ELSEWHERE: &str = "dns_name = \"elsewhere.example.org\"\n";
+const VALID: &str = "expiration_days = 2\n";
+const EXPIRED: &str = "activation_date = \"2020-01-01 00:00:00\"
+expiration_date = \"2020-01-02 00:00:00\"\n";
+
+impl Pki {
+    /// Makes them all.
+    #[must_use]
+    pub fn new() -> Self {
+        let dir = lab().path(lab().name("pki"));
+        let authority = Authority::new(&dir.join("authority"));
+        let other = Authority::new(&dir.join("other-authority"));
+        let client = |name: &str, trusted: &Authority, signer: &Authority, life: &str| {
+            let party = trusted.known_to(&dir.join(name));
+            signer.sign(&party, "client", &format!("cn = \"{name}\"\n{CLIENT}{life}"));
+            party
+        };
+        let server = |name: &str, names: &str| {
+            let party = authority.known_to(&dir.join(name));
+            authority.sign(&party, "server", &format!("cn = \"{name}\"\n{names}{SERVER}{VALID}"));
+            party
+        };
+        Self {
+            server: server("server", HERE),
+            server_elsewhere: server("server-elsewhere", ELSEWHERE),
+            client: client("client", &authority, &authority, VALID),
+            stranger: client("stranger", &authority, &other, VALID),
+            expired: client("expired", &authority, &authority, EXPIRED),
+            nameless: authority.known_to(&dir.join("nameless")),
+            doubter: client("doubter", &other, &other, VALID),
+        }
+    }
+}
+
+impl Default for Pki {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Who signs certificates.
+struct Authority {
+    dir: PathBuf,
+}
+
+impl Authority {
+    fn new(dir: &Path) -> Self {
+        fs::create_dir_all(dir).unwrap();
+        let (key, template) = (dir.join("cakey.pem"), dir.join("template"));
+        generate_key(&key, "ecdsa");
+        let name = dir.file_name().unwrap().display();
+        let text = format!("cn = \"{name}\"\nca\ncert_signing_key\n{VALID}");
+        fs::write(&template, text).unwrap();
+        let mut command = lab().command("certtool");
+        command.arg("--generate-self-signed").arg("--load-privkey").arg(&key);
+        command.arg("--template").arg(&template).arg("--outfile").arg(dir.join("cacert.pem"));
+        lab().run(&mut command);
+        Self { dir: dir.to_owned() }
+    }
+
+    /// Makes the directory of a party that trusts it.
+    fn known_to(&self, dir: &Path) -> PathBuf {
+        fs::create_dir_all(dir).unwrap();
+        fs::copy(self.dir.join("cacert.pem"), dir.join("cacert.pem")).unwrap();
+        dir.to_owned()
+    }
+
+    /// Makes a party's key, of the kind that libvirt's documentation makes, and its certificate.
+    fn sign(&self, party: &Path, role: &str, text: &str) {
+        let (key, template) = (party.join(format!("{role}key.pem")), party.join("template"));
+        generate_key(&key, "rsa");
+        fs::write(&template, text).unwrap();
+        let mut command = lab().command("certtool");
+        command.arg("--generate-certificate").arg("--load-privkey").arg(&key);
+        command.arg("--load-ca-privkey").arg(self.dir.join("cakey.pem"));
+        command.arg("--load-ca-certificate").arg(self.dir.join("cacert.pem"));
+        command.arg("--template").arg(&template);
+        command.arg("--outfile").arg(party.join(format!("{role}cert.pem")));
+        lab().run(&mut command);
+    }
+}
+
+fn generate_key(path: &Path, kind: &str) {
+    let mut command = lab().command("certtool");
+    command.args(["--generate-privkey", "--key-type", kind, "--sec-param", "medium"]);
+    lab().run(command.arg("--outfile").arg(path));
+    // For the user `nobody`, as whom the daemons run.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+}

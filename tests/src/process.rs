@@ -1,0 +1,30 @@
+//! Signals to processes that the kit started.
+
+use std::{fs, thread, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Stops a process: nothing in it runs any more.
+pub fn freeze(pid: u32) {
+    signal(pid, Signal::STOP).unwrap();
+    // The signal is delivered when every thread has stopped.
+    let status = format!("/proc/{pid}/stat");
+    while !fs::read_to_string(&status).unwrap().contains(") T ") {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Lets a process go on.
+pub fn thaw(pid: u32) {
+    signal(pid, Signal::CONT).unwrap();
+}
+
+/// Kills a process that may be gone already, and is not a child of ours.
+pub fn kill(pid: u32) {
+    let _ = signal(pid, Signal::KILL);
+}
+
+fn signal(pid: u32, signal: Signal) -> rustix::io::Result<()> {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, signal)
+}
