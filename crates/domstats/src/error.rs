@@ -36,6 +36,10 @@ pub enum ErrorKind {
     Malformed,
     /// The operating system refused. `VIR_ERR_SYSTEM_ERROR`, 38.
     System,
+    /// What a daemon said is not its protocol. `VIR_ERR_RPC`, 39.
+    Rpc,
+    /// The daemon does not believe who the caller is. `VIR_ERR_AUTH_FAILED`, 45.
+    AuthFailed,
     /// No domain has that name, UUID or id. `VIR_ERR_NO_DOMAIN`, 42.
     NoDomain,
     /// The time was up. `VIR_ERR_OPERATION_TIMEOUT`, 68.
@@ -45,6 +49,8 @@ pub enum ErrorKind {
     ArgumentUnsupported,
     /// The caller lacks the right. `VIR_ERR_ACCESS_DENIED`, 88.
     AccessDenied,
+    /// A libvirt daemon gives this number, which has no name here.
+    Other(i32),
 }
 
 impl ErrorKind {
@@ -60,11 +66,35 @@ impl ErrorKind {
             Self::InvalidArgument => 8,
             Self::Malformed => 27,
             Self::System => 38,
+            Self::Rpc => 39,
             Self::NoDomain => 42,
+            Self::AuthFailed => 45,
             Self::Timeout => 68,
             Self::ArgumentUnsupported => 74,
             Self::AccessDenied => 88,
+            Self::Other(code) => code,
         }
+    }
+
+    /// Returns the kind of libvirt's number.
+    pub(crate) fn from_code(code: i32) -> Self {
+        let named = [
+            Self::Internal,
+            Self::NoSupport,
+            Self::NoConnect,
+            Self::InvalidConnection,
+            Self::InvalidDomain,
+            Self::InvalidArgument,
+            Self::Malformed,
+            Self::System,
+            Self::Rpc,
+            Self::NoDomain,
+            Self::AuthFailed,
+            Self::Timeout,
+            Self::ArgumentUnsupported,
+            Self::AccessDenied,
+        ];
+        named.into_iter().find(|kind| kind.code() == code).unwrap_or(Self::Other(code))
     }
 }
 
@@ -82,6 +112,16 @@ pub enum ErrorOrigin {
     Test,
     /// The checks on domain handles and lists. `VIR_FROM_DOMAIN`, 20.
     Domain,
+    /// The conversation with a libvirt daemon. `VIR_FROM_RPC`, 7.
+    Rpc,
+    /// The driver of a libvirt daemon. `VIR_FROM_REMOTE`, 13.
+    Remote,
+    /// The proof of who the caller is. `VIR_FROM_AUTH`, 46.
+    Auth,
+    /// polkit. `VIR_FROM_POLKIT`, 60.
+    Polkit,
+    /// A part of libvirt with this number, which has no name here.
+    Other(i32),
 }
 
 impl ErrorOrigin {
@@ -93,7 +133,27 @@ impl ErrorOrigin {
             Self::Qemu => 10,
             Self::Test => 12,
             Self::Domain => 20,
+            Self::Rpc => 7,
+            Self::Remote => 13,
+            Self::Auth => 46,
+            Self::Polkit => 60,
+            Self::Other(code) => code,
         }
+    }
+
+    /// Returns the origin of libvirt's number.
+    pub(crate) fn from_code(code: i32) -> Self {
+        let named = [
+            Self::Library,
+            Self::Qemu,
+            Self::Test,
+            Self::Domain,
+            Self::Rpc,
+            Self::Remote,
+            Self::Auth,
+            Self::Polkit,
+        ];
+        named.into_iter().find(|origin| origin.code() == code).unwrap_or(Self::Other(code))
     }
 }
 

@@ -26,6 +26,7 @@
 //! signal handler.
 
 mod connect;
+mod connect_options;
 mod domain;
 pub mod driver;
 mod error;

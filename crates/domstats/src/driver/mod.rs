@@ -1,5 +1,6 @@
 //! Drivers: one folder each, one row in the table `DRIVERS`.
 
+pub mod libvirt;
 pub mod qemu;
 pub mod test;
 
@@ -81,6 +82,12 @@ const DRIVERS: &[DriverEntry] = &[
 
 /// Opens the driver that serves the URI.
 pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
+    if libvirt::serves(&uri.scheme) {
+        return libvirt::open(
+            uri,
+            &crate::connect_options::ConnectOptions { timeout: std::time::Duration::from_secs(5) },
+        );
+    }
     match DRIVERS.iter().find(|entry| entry.schemes.contains(&uri.scheme.as_str())) {
         Some(entry) => (entry.open)(uri),
         None => {

@@ -1,0 +1,3 @@
+pub struct ConnectOptions {
+    pub timeout: std::time::Duration,
+}

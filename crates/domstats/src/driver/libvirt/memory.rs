@@ -1,0 +1,75 @@
+//! What is known of domains from call to call.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use uuid::Uuid;
+
+use crate::{domain::DomainInfo, report::Missing};
+
+/// What is known of a domain that did not answer. Nobody waits for it until it answers again.
+#[derive(Debug, Clone)]
+pub(super) struct Suspicion {
+    pub(super) missing: Missing,
+    /// Questions to it that the daemon still works on.
+    pub(super) abandoned: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    suspects: HashMap<Uuid, Suspicion>,
+    /// Active domains, by their ids, whose QEMU has no statistics of the group `vm`, as without
+    /// KVM: a property of the process. libvirt looks for them anew in every call.
+    without_vm: HashMap<Uuid, u32>,
+}
+
+impl Memory {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // No change under this lock can be left half done.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn suspicion(&self, domain: Uuid) -> Option<Suspicion> {
+        self.known().suspects.get(&domain).cloned()
+    }
+
+    /// Notes that a domain did not answer, and whether a question to it was abandoned.
+    pub(super) fn suspect(&self, domain: Uuid, missing: Missing, abandoned: bool) {
+        let suspects = &mut self.known().suspects;
+        let before = suspects.get(&domain).map_or(0, |suspicion| suspicion.abandoned);
+        let abandoned = before + usize::from(abandoned);
+        suspects.insert(domain, Suspicion { missing, abandoned });
+    }
+
+    /// Notes that domains answered, or that nobody is there any more who would.
+    pub(super) fn trust(&self, domains: &[Uuid]) {
+        let suspects = &mut self.known().suspects;
+        domains.iter().for_each(|domain| drop(suspects.remove(domain)));
+    }
+
+    pub(super) fn is_without_vm(&self, domain: &DomainInfo) -> bool {
+        let (Some(uuid), Some(id)) = (domain.uuid, domain.id) else { return false };
+        self.known().without_vm.get(&uuid) == Some(&id)
+    }
+
+    pub(super) fn note_without_vm(&self, domain: &DomainInfo) {
+        if let (Some(uuid), Some(id)) = (domain.uuid, domain.id) {
+            self.known().without_vm.insert(uuid, id);
+        }
+    }
+
+    /// Forgets all domains but these, the ones that exist.
+    pub(super) fn retain(&self, domains: &[DomainInfo]) {
+        let exists: HashSet<Uuid> = domains.iter().filter_map(|domain| domain.uuid).collect();
+        let mut known = self.known();
+        known.suspects.retain(|uuid, _| exists.contains(uuid));
+        known.without_vm.retain(|uuid, _| exists.contains(uuid));
+    }
+}

@@ -1,0 +1,306 @@
+//! The libvirt driver: asks a libvirt daemon over its own protocol, without any library of libvirt.
+//!
+//! | URI | what it reads |
+//! |---|---|
+//! | `qemu:///system` | the domains of this host's libvirt, by its socket for reading |
+//! | `qemu:///session` | the caller's own |
+//! | `qemu+unix:///system?socket=PATH` | those of the daemon at that socket |
+//! | `qemu+tls://HOST/system` | those of another host, by TLS with libvirt's certificates (`?pkipath=DIR`, `?no_verify=1`) |
+//! | `qemu+ssh://USER@HOST/system` | by `ssh` (`?keyfile=`, `?command=`, `?netcat=`, `?proxy=`, `?no_tty=1`) |
+//! | `qemu+tcp://HOST/system` | by TCP without encryption |
+//! | `lxc:///system`, `test+unix:///default`, ... | what libvirt's other drivers have |
+//!
+//! URIs mean what they mean to libvirt. Connections are opened for reading only.
+//!
+//! # What it does better than libvirt's own client
+//!
+//! A daemon works through a bulk call on one thread, domain by domain, and waits for a stuck one
+//! for ever. This driver asks for many small parts side by side, over several connections. What
+//! needs no monitor (`state`, `interface`, `perf`, `memory`) is asked apart from the rest, and is
+//! there whatever the monitors do. A domain that does not answer in time is remembered, and nobody
+//! waits for it until it answers again. At most 8 questions that may ask a monitor are under way
+//! at a time, abandoned ones included: a daemon works on 20 calls by default, so that libvirt
+//! stays usable for everybody else.
+//!
+//! # What it leaves out
+//!
+//! The CPU times of inactive domains: libvirt gives those of its daemon. Everything else is passed
+//! on, fields that this version does not know among it.
+
+mod address;
+mod auth_file;
+mod hello;
+mod link;
+mod memory;
+mod pass;
+mod pool;
+mod record;
+mod remote;
+mod sasl;
+mod transport;
+
+use std::{
+    collections::{HashMap, HashSet},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use address::Address;
+pub(super) use address::serves;
+use hello::Peer;
+use link::silent;
+use pass::{Pass, Plan};
+use pool::Pool;
+use record::HOST_GROUPS;
+use uuid::Uuid;
+
+use crate::{
+    connect_options::ConnectOptions,
+    domain::DomainInfo,
+    driver::Driver,
+    error::{self, Error, ErrorKind, ErrorOrigin},
+    report::{Missing, MissingDomain, MissingReason, StatsReport},
+    request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
+    uri::Uri,
+};
+
+/// The part of a call's time that is left for putting the answer together.
+const ASSEMBLY: Duration = Duration::from_millis(20);
+
+/// The pauses between attempts to reach a daemon that went away during a call.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The version of libvirt that knows `NOWAIT`: 4.5.0.
+const KNOWS_NOWAIT: u64 = 4_005_000;
+
+pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> error::Result<Box<dyn Driver>> {
+    let address = Address::new(uri, options)?;
+    let (pool, peer) = Pool::open(address, Instant::now() + options.timeout)?;
+    Ok(Box::new(Libvirt { pool, peer }))
+}
+
+struct Libvirt {
+    pool: Pool,
+    peer: Peer,
+}
+
+impl Driver for Libvirt {
+    fn name(&self) -> &str {
+        &self.peer.driver
+    }
+
+    fn origin(&self) -> ErrorOrigin {
+        match self.peer.driver.as_str() {
+            "QEMU" => ErrorOrigin::Qemu,
+            "TEST" | "Test" => ErrorOrigin::Test,
+            _ => ErrorOrigin::Remote,
+        }
+    }
+
+    fn supported(&self) -> StatsGroups {
+        StatsGroups::all_known()
+    }
+
+    /// The daemon decides, domain by domain.
+    fn groups(&self, request: &StatsRequest) -> error::Result<StatsGroups> {
+        Ok(request.groups)
+    }
+
+    fn hostname(&self) -> String {
+        self.peer.hostname.clone()
+    }
+
+    fn is_alive(&self) -> bool {
+        self.pool.is_alive()
+    }
+
+    fn close(&self) {
+        self.pool.close();
+    }
+
+    fn domains(&self) -> error::Result<Vec<DomainInfo>> {
+        let deadline = Instant::now() + StatsRequest::DEFAULT_TIMEOUT;
+        let call = self.pool.next_call();
+        insist(deadline, || {
+            let mut lease = self.pool.lease(deadline)?;
+            let filters = [DomainFilter::empty(), DomainFilter::PERSISTENT];
+            let mut lists = pass::list(&mut lease, call, &filters, deadline)?;
+            mark_persistent(&mut lists);
+            Ok(lists.swap_remove(0))
+        })
+    }
+
+    fn domain_list_stats(
+        &self,
+        of: Option<&[DomainInfo]>,
+        request: &StatsRequest,
+    ) -> error::Result<StatsReport> {
+        let start = Instant::now();
+        let mut report = StatsReport::new(SystemTime::now());
+        let deadline = start + request.timeout.saturating_sub(ASSEMBLY.min(request.timeout / 4));
+        let plan = self.plan(request, deadline);
+        let call = self.pool.next_call();
+        let mut under_way = None;
+        let result = insist(deadline, || {
+            let mut lease = self.pool.lease(deadline)?;
+            let (pass, _) = match &mut under_way {
+                Some(known) => known,
+                none => none.insert(self.begin(&mut lease, call, of, plan, request.filter)?),
+            };
+            let result = pass.run(&mut lease);
+            if result.is_err() {
+                pass.start_over();
+            }
+            result
+        });
+        let Some((pass, selection)) = under_way else {
+            return Err(result.err().unwrap_or_else(silent));
+        };
+        let slots = pass.finish()?;
+        if !slots.is_empty() && !slots.iter().any(|slot| slot.is_answered()) {
+            return Err(result.err().unwrap_or_else(silent));
+        }
+        report.missing.extend(selection.missing);
+        let wanted = match request.groups.is_empty() {
+            true => StatsGroups::all_known(),
+            false => request.groups,
+        };
+        let mut records = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let info = slot.info.clone();
+            records.push(match slot.into_record(wanted, &plan) {
+                Ok(record) => Some(record),
+                Err(missing) => {
+                    report.missing.push(MissingDomain::new(info, missing));
+                    None
+                }
+            });
+        }
+        report.domains = match selection.order {
+            None => records.into_iter().flatten().collect(),
+            Some(order) => order.into_iter().filter_map(|place| records[place].clone()).collect(),
+        };
+        report.elapsed = start.elapsed();
+        Ok(report)
+    }
+}
+
+/// Which records there will be.
+struct Selection {
+    /// For a list of domains, the places of their records: one for each occurrence.
+    order: Option<Vec<usize>>,
+    /// The listed domains that do not exist.
+    missing: Vec<MissingDomain>,
+}
+
+impl Libvirt {
+    fn plan(&self, request: &StatsRequest, deadline: Instant) -> Plan {
+        let all = request.groups.is_empty();
+        // All: those of a newer libvirt too. It leaves out the ones that it does not have, unless
+        // it is told to refuse them.
+        let groups = if all { StatsGroups::from_bits_retain(!0) } else { request.groups };
+        let mut options = request.options;
+        options.set(
+            StatsOptions::ENFORCE_STATS,
+            options.contains(StatsOptions::ENFORCE_STATS) && !all,
+        );
+        let nowait = options.contains(StatsOptions::NOWAIT);
+        // Other drivers have no monitors, and refuse what they do not know.
+        let qemu = self.peer.driver == "QEMU";
+        let partial = qemu && self.peer.version >= KNOWS_NOWAIT;
+        options.set(StatsOptions::NOWAIT, nowait || partial);
+        let host = if qemu { groups & HOST_GROUPS } else { StatsGroups::empty() };
+        Plan {
+            host,
+            monitor: groups - host,
+            flags: options.bits(),
+            partial,
+            patient: partial && !nowait,
+            deadline,
+        }
+    }
+
+    /// Lists the domains, and prepares the questions to them.
+    fn begin(
+        &self,
+        lease: &mut pool::Lease<'_>,
+        call: u64,
+        of: Option<&[DomainInfo]>,
+        plan: Plan,
+        filter: DomainFilter,
+    ) -> error::Result<(Pass<'_>, Selection)> {
+        let start = Instant::now();
+        // All, to tell those that do not exist from those that do not match.
+        let filters = [filter, DomainFilter::PERSISTENT, DomainFilter::empty()];
+        let mut lists = pass::list(lease, call, &filters, plan.deadline)?;
+        let round_trip = start.elapsed();
+        mark_persistent(&mut lists);
+        let all = lists.pop().unwrap_or_default();
+        self.pool.memory.retain(&all);
+        let matching = lists.swap_remove(0);
+        let (domains, selection) = match of {
+            None => (matching, Selection { order: None, missing: Vec::new() }),
+            Some(of) => select(of, matching, &all),
+        };
+        Ok((Pass::new(&self.pool, call, plan, domains, round_trip), selection))
+    }
+}
+
+/// Chooses the domains of a list among those that match the filter.
+fn select(
+    of: &[DomainInfo],
+    matching: Vec<DomainInfo>,
+    all: &[DomainInfo],
+) -> (Vec<DomainInfo>, Selection) {
+    let exists: HashSet<Option<Uuid>> = all.iter().map(|info| info.uuid).collect();
+    let mut matching: HashMap<_, _> = matching.into_iter().map(|info| (info.uuid, info)).collect();
+    let mut places = HashMap::new();
+    let mut chosen = Vec::new();
+    let mut order = Vec::new();
+    let mut missing = Vec::new();
+    for wanted in of {
+        if let Some(info) = matching.remove(&wanted.uuid) {
+            places.insert(wanted.uuid, chosen.len());
+            chosen.push(info);
+        }
+        match places.get(&wanted.uuid) {
+            Some(place) => order.push(*place),
+            // It does not match the filter: dropped, as libvirt does.
+            None if exists.contains(&wanted.uuid) => {}
+            None => missing.push(MissingDomain::new(
+                wanted.clone(),
+                Missing::new(MissingReason::Gone, "libvirt does not know it any more"),
+            )),
+        }
+    }
+    (chosen, Selection { order: Some(order), missing })
+}
+
+/// Marks the domains of every list that are in the second one, that of the persistent ones.
+fn mark_persistent(lists: &mut [Vec<DomainInfo>]) {
+    let persistent: HashSet<_> =
+        lists.iter().skip(1).take(1).flatten().map(|info| info.uuid).collect();
+    for info in lists.iter_mut().flatten() {
+        info.persistent = persistent.contains(&info.uuid);
+    }
+}
+
+/// Tries again, until the deadline, when the daemon goes away: it may be restarting.
+fn insist<R>(deadline: Instant, mut attempt: impl FnMut() -> error::Result<R>) -> error::Result<R> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match attempt() {
+            Err(error) if is_lost(&error) && Instant::now() + pause < deadline => {
+                thread::sleep(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Returns whether the connection is gone, and another may be had.
+fn is_lost(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::System | ErrorKind::NoConnect)
+}

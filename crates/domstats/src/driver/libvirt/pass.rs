@@ -1,0 +1,441 @@
+//! One call to a daemon: many questions, side by side, and no domain waits for another.
+//!
+//! ```text
+//! list ──┬── front link      slices ── groups that need no monitor ───────────────┐
+//!        │                                                                        ├─ records
+//!        └── monitor links   batches ── groups that may ask a monitor ── answered ┘
+//!                               │  late: one by one     │ somebody else has the monitor: again
+//! ```
+//!
+//! Questions that may ask a monitor never wait for one that another question has (`NOWAIT`): the
+//! daemon answers at once with what it knows, and the pass asks again a moment later. So a monitor
+//! that is stuck keeps one of the daemon's threads, the first that asked it, and never a second.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use domstats_rpc::{
+    message::{DomainStatsArgs, ListDomainsArgs, RemoteError},
+    procedure::{ConnectGetAllDomainStats, ConnectListAllDomains},
+    xdr::List,
+};
+
+use super::{
+    link::{Answer, decode, silent, wait},
+    pool::{Lease, Link, Pool, Question, free_slots},
+    record::{self, Slot},
+    remote,
+};
+use crate::{
+    domain::DomainInfo,
+    error::{Error, ErrorKind, Result},
+    report::{Missing, MissingReason},
+    request::{DomainFilter, StatsGroups},
+};
+
+/// The domains of one question that needs no monitor.
+const SLICE: usize = 256;
+
+/// The most domains of one question that may ask monitors.
+const LARGEST_BATCH: usize = 32;
+
+/// What a daemon takes for the monitor of one domain, roughly.
+const ONE_DOMAIN: Duration = Duration::from_millis(4);
+
+/// After this time the domains of a batch are asked one by one: one of them may be stuck.
+const LATE: Duration = Duration::from_millis(100);
+const LATE_PER_DOMAIN: Duration = Duration::from_millis(25);
+
+/// The first pause before a domain whose monitor somebody else has is asked again.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a pass waits for domains that did not answer the last one, when only they are left.
+const SUSPECT_GRACE: Duration = Duration::from_millis(20);
+
+/// How often a pass looks whether other calls left a part of the share.
+const SHARE_CHECK: Duration = Duration::from_millis(2);
+
+/// What a question is about.
+#[derive(Debug, Default)]
+pub(super) enum About {
+    /// A step of opening the connection.
+    #[default]
+    Hello,
+    /// The domains that match the filter in this place.
+    List(usize),
+    /// The statistics that need no monitor, of the slots in these places.
+    Host(Vec<usize>),
+    /// The statistics that may ask monitors, of the slots in these places.
+    Monitor(Vec<usize>),
+}
+
+/// What is asked of every domain.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// The groups that need no monitor.
+    pub(super) host: StatsGroups,
+    /// The groups that may.
+    pub(super) monitor: StatsGroups,
+    /// The flags of every question.
+    pub(super) flags: u32,
+    /// Whether an answer can lack what the monitor would have said (`NOWAIT`).
+    pub(super) partial: bool,
+    /// Whether a domain whose answer lacks that is asked again.
+    pub(super) patient: bool,
+    pub(super) deadline: Instant,
+}
+
+/// Lists the domains that match each filter.
+pub(super) fn list(
+    lease: &mut Lease<'_>,
+    call: u64,
+    filters: &[DomainFilter],
+    deadline: Instant,
+) -> Result<Vec<Vec<DomainInfo>>> {
+    let Some(link) = lease.front.first_mut() else { return Err(silent()) };
+    for (place, filter) in filters.iter().enumerate() {
+        let args = ListDomainsArgs { need_results: true, flags: filter.bits() };
+        let about = About::List(place);
+        link.ask::<ConnectListAllDomains>(&args, Question { call, about, ..Question::default() })?;
+    }
+    let mut lists = vec![None; filters.len()];
+    let mut refused = None;
+    while refused.is_none() && lists.iter().any(Option::is_none) {
+        if !wait(&[&*link], deadline)? {
+            return Err(silent());
+        }
+        link.pump(|question, answer| {
+            let About::List(place) = question.about else { return };
+            let domains = decode::<ConnectListAllDomains, _>(answer, |reply| {
+                reply.domains.0.iter().map(remote::domain_info).collect::<Vec<_>>()
+            });
+            match (domains, lists.get_mut(place)) {
+                (Ok(domains), Some(list)) => *list = Some(domains),
+                (Err(error), _) => refused = Some(error),
+                _ => {}
+            }
+        })?;
+    }
+    match refused {
+        Some(error) => Err(error),
+        None => Ok(lists.into_iter().flatten().collect()),
+    }
+}
+
+/// One call.
+pub(super) struct Pass<'a> {
+    pool: &'a Pool,
+    call: u64,
+    plan: Plan,
+    pub(super) slots: Vec<Slot>,
+    slices: VecDeque<Vec<usize>>,
+    batches: VecDeque<Vec<usize>>,
+    /// Batches under way that are to be asked one by one when they are late.
+    deadlines: Vec<(Instant, Vec<usize>)>,
+    /// Domains whose monitor somebody else had, and when they are asked again.
+    retries: Vec<(Instant, usize)>,
+    /// The error that ends the call: the daemon refused what was asked.
+    refused: Option<Error>,
+}
+
+impl<'a> Pass<'a> {
+    /// Prepares the questions. The round trip is how long the list of domains took.
+    pub(super) fn new(
+        pool: &'a Pool,
+        call: u64,
+        plan: Plan,
+        domains: Vec<DomainInfo>,
+        round_trip: Duration,
+    ) -> Self {
+        let slots: Vec<_> = domains
+            .into_iter()
+            .map(|info| {
+                let suspicion = info.uuid.and_then(|uuid| pool.memory.suspicion(uuid));
+                Slot::new(info, suspicion)
+            })
+            .collect();
+        let places: Vec<_> = (0..slots.len()).collect();
+        let slices = match plan.host.is_empty() {
+            true => VecDeque::new(),
+            false => places.chunks(SLICE).map(<[_]>::to_vec).collect(),
+        };
+        let mut batches = VecDeque::new();
+        if !plan.monitor.is_empty() {
+            // A long way is worth larger batches: the daemon is not to run out of work.
+            let size = round_trip.as_micros() / ONE_DOMAIN.as_micros();
+            let size = usize::try_from(size).unwrap_or(LARGEST_BATCH).clamp(1, LARGEST_BATCH);
+            let (suspects, others): (Vec<_>, Vec<_>) =
+                places.into_iter().partition(|place| slots[*place].suspicion.is_some());
+            batches.extend(others.chunks(size).map(<[_]>::to_vec));
+            // One with two abandoned questions answers not even when it is not to wait.
+            let asked = |place: &usize| {
+                slots[*place].suspicion.as_ref().is_some_and(|suspicion| suspicion.abandoned < 2)
+            };
+            batches.extend(suspects.into_iter().filter(asked).map(|place| vec![place]));
+        }
+        Self {
+            pool,
+            call,
+            plan,
+            slots,
+            slices,
+            batches,
+            deadlines: Vec::new(),
+            retries: Vec::new(),
+            refused: None,
+        }
+    }
+
+    /// Asks, until everything is answered that will be.
+    ///
+    /// # Errors
+    ///
+    /// A connection breaks: the pass can [start over](Self::start_over) with another lease.
+    pub(super) fn run(&mut self, lease: &mut Lease<'_>) -> Result<()> {
+        lease.add_monitor_links(self.batches.len(), self.plan.deadline)?;
+        let mut only_suspects_since = None;
+        loop {
+            self.ask(lease)?;
+            let now = Instant::now();
+            let mut until = self.plan.deadline;
+            if !self.is_open() {
+                if !self.suspects_open() {
+                    return Ok(());
+                }
+                until = until.min(*only_suspects_since.get_or_insert(now) + SUSPECT_GRACE);
+            }
+            if now >= until {
+                return Ok(());
+            }
+            let wake = self.next_event().map_or(until, |event| until.min(event));
+            let links: Vec<&Link> = lease.front.iter().chain(&lease.monitor).collect();
+            wait(&links, wake)?;
+            for link in lease.front.iter_mut().chain(&mut lease.monitor) {
+                link.pump(|question, answer| self.take(question, &answer))?;
+            }
+            if self.refused.is_some() {
+                return Ok(());
+            }
+            self.on_time();
+        }
+    }
+
+    /// Returns whether an answer is awaited, other than of suspects.
+    fn is_open(&self) -> bool {
+        self.slots.iter().any(|slot| {
+            let host = !self.plan.host.is_empty() && !slot.host_is_over();
+            let monitor = !self.plan.monitor.is_empty() && !slot.monitor_is_over(&self.plan);
+            host || (monitor && slot.suspicion.is_none())
+        })
+    }
+
+    fn suspects_open(&self) -> bool {
+        let open = |slot: &Slot| slot.suspicion.is_some() && !slot.monitor_is_over(&self.plan);
+        !self.plan.monitor.is_empty() && self.slots.iter().any(open)
+    }
+
+    /// Sends the questions for which there is room.
+    fn ask(&mut self, lease: &mut Lease<'_>) -> Result<()> {
+        for front in &mut lease.front {
+            while free_slots(front) > 0
+                && let Some(slice) = self.slices.pop_front()
+            {
+                let args = self.question(&slice, self.plan.host);
+                let about = About::Host(slice);
+                let question = Question { call: self.call, about, ..Question::default() };
+                front.ask::<ConnectGetAllDomainStats>(&args, question)?;
+            }
+            front.pump(|question, answer| self.take(question, &answer))?;
+        }
+        // In turns, so that each connection has as many as the others.
+        while let Some(link) = lease.monitor.iter_mut().max_by_key(|link| free_slots(link))
+            && free_slots(link) > 0
+        {
+            let Some(batch) = self.next_batch() else { break };
+            let Some(permit) = self.pool.permit() else {
+                self.batches.push_front(batch);
+                break;
+            };
+            let again = batch.iter().any(|place| self.slots[*place].pauses > 0);
+            let question = Question {
+                call: self.call,
+                domains: batch.iter().filter_map(|place| self.slots[*place].info.uuid).collect(),
+                about: About::Monitor(batch.clone()),
+                permit: Some(permit),
+            };
+            let mut groups = self.plan.telling(again);
+            if batch.iter().all(|place| self.pool.memory.is_without_vm(&self.slots[*place].info)) {
+                groups -= StatsGroups::VM;
+            }
+            let args = self.question(&batch, groups);
+            link.ask::<ConnectGetAllDomainStats>(&args, question)?;
+            batch.iter().for_each(|place| self.slots[*place].under_way += 1);
+            if batch.len() > 1 {
+                let allowance = LATE_PER_DOMAIN * u32::try_from(batch.len()).unwrap_or(1);
+                self.deadlines.push((Instant::now() + LATE + allowance, batch));
+            }
+        }
+        for link in &mut lease.monitor {
+            link.pump(|question, answer| self.take(question, &answer))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next batch, without domains that were answered since it was made.
+    fn next_batch(&mut self) -> Option<Vec<usize>> {
+        while let Some(mut batch) = self.batches.pop_front() {
+            batch.retain(|place| !self.slots[*place].monitor_is_over(&self.plan));
+            if !batch.is_empty() {
+                return Some(batch);
+            }
+        }
+        None
+    }
+
+    fn question<'b>(&'b self, places: &[usize], groups: StatsGroups) -> DomainStatsArgs<'b> {
+        let domains = places.iter().filter_map(|place| remote::domain(&self.slots[*place].info));
+        DomainStatsArgs {
+            domains: List(domains.collect()),
+            stats: groups.bits(),
+            flags: self.plan.flags,
+        }
+    }
+
+    /// Takes an answer; a late one, to a question of an earlier call, is thrown away.
+    fn take(&mut self, question: Question, answer: &Answer<'_>) {
+        if question.call != self.call {
+            return self.pool.memory.trust(&question.domains);
+        }
+        let (places, of_host) = match question.about {
+            About::Host(places) => (places, true),
+            About::Monitor(places) => (places, false),
+            About::Hello | About::List(_) => return,
+        };
+        let records = match answer {
+            Err(error) if ends_the_call(error) => {
+                self.refused = Some(remote::error(error));
+                return;
+            }
+            Err(error) => Err(format!("libvirt: {error}")),
+            Ok(payload) => record::decode(payload)
+                .map_err(|fault| format!("libvirt's reply could not be understood: {fault}")),
+        };
+        match records {
+            Ok(records) => {
+                for place in places {
+                    let slot = &mut self.slots[place];
+                    let record = records.0.iter().find(|record| slot.is(&record.domain));
+                    if of_host {
+                        slot.take_host(record);
+                        continue;
+                    }
+                    slot.take_monitor(record, &self.plan);
+                    if !slot.monitor_is_over(&self.plan) {
+                        // Somebody else has the monitor.
+                        let pause = FIRST_PAUSE * 2u32.saturating_pow(slot.pauses.min(8));
+                        slot.pauses += 1;
+                        self.retries.push((Instant::now() + pause.min(LONGEST_PAUSE), place));
+                    }
+                }
+            }
+            // Less is asked at a time: the reply was too large, or one domain spoils the others.
+            Err(_) if places.len() > 1 => {
+                let queue = if of_host { &mut self.slices } else { &mut self.batches };
+                let (first, second) = places.split_at(places.len() / 2);
+                queue.push_front(second.to_vec());
+                queue.push_front(first.to_vec());
+            }
+            Err(text) => {
+                let missing = Missing::new(MissingReason::Failed, text);
+                places.iter().for_each(|place| self.slots[*place].fail(of_host, &missing));
+            }
+        }
+    }
+
+    /// Returns when something is to be done though nothing comes.
+    fn next_event(&self) -> Option<Instant> {
+        // The share is free again when other calls are answered, which nobody tells.
+        let share = (!self.batches.is_empty()).then(|| Instant::now() + SHARE_CHECK);
+        let late = self.deadlines.iter().map(|(when, _)| *when);
+        let retries = self.retries.iter().map(|(when, _)| *when);
+        late.chain(retries).chain(share).min()
+    }
+
+    /// Does what is due: asks the domains of late batches one by one, and busy ones again.
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        let late: Vec<_> = self.deadlines.extract_if(.., |(when, _)| *when <= now).collect();
+        let due: Vec<_> = self.retries.extract_if(.., |(when, _)| *when <= now).collect();
+        let places = late.into_iter().flat_map(|(_, batch)| batch);
+        for place in places.chain(due.into_iter().map(|(_, place)| place)) {
+            self.batches.push_front(vec![place]);
+        }
+    }
+
+    /// Asks again what broken connections cannot answer any more.
+    pub(super) fn start_over(&mut self) {
+        let open = |is_over: &dyn Fn(&Slot) -> bool| -> Vec<usize> {
+            (0..self.slots.len()).filter(|place| !is_over(&self.slots[*place])).collect()
+        };
+        let host = open(&Slot::host_is_over);
+        let monitor = open(&|slot| slot.monitor_is_over(&self.plan));
+        self.slots.iter_mut().for_each(|slot| slot.under_way = 0);
+        self.deadlines.clear();
+        self.retries.clear();
+        self.slices.clear();
+        self.batches.clear();
+        if !self.plan.host.is_empty() {
+            self.slices.extend(host.chunks(SLICE).map(<[_]>::to_vec));
+        }
+        if !self.plan.monitor.is_empty() {
+            self.batches.extend(monitor.into_iter().map(|place| vec![place]));
+        }
+    }
+
+    /// Returns the slots when the time is up, and remembers the domains that did not answer.
+    ///
+    /// # Errors
+    ///
+    /// The daemon refused what was asked.
+    pub(super) fn finish(self) -> Result<Vec<Slot>> {
+        let Self { pool, plan, mut slots, refused, .. } = self;
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        for slot in &mut slots {
+            if slot.is_without_vm(&plan) {
+                pool.memory.note_without_vm(&slot.info);
+            }
+            let abandoned = slot.under_way > 0;
+            match (slot.info.uuid, slot.time_is_up()) {
+                (Some(uuid), Some(missing)) => pool.memory.suspect(uuid, missing, abandoned),
+                (Some(uuid), None) if slot.monitor_is_done() => pool.memory.trust(&[uuid]),
+                _ => {}
+            }
+        }
+        Ok(slots)
+    }
+}
+
+impl Plan {
+    /// Returns the groups of a question that may ask monitors. One that would not tell whether the
+    /// monitor was asked gets a group that does.
+    fn telling(&self, again: bool) -> StatsGroups {
+        let tells = record::TELLING_GROUPS.intersects(self.monitor);
+        match self.partial && (again || !tells) {
+            true => self.monitor | StatsGroups::BALLOON,
+            false => self.monitor,
+        }
+    }
+}
+
+/// Returns whether an error is about what was asked for, not about the domains.
+fn ends_the_call(error: &RemoteError<'_>) -> bool {
+    matches!(
+        remote::error(error).kind(),
+        ErrorKind::NoSupport | ErrorKind::InvalidArgument | ErrorKind::ArgumentUnsupported
+    )
+}

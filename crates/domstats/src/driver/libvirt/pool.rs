@@ -1,0 +1,238 @@
+//! The connections to one daemon, and what is known of it from call to call.
+//!
+//! A daemon works on calls with a few threads. A call that asks a stuck monitor keeps one of them
+//! until the monitor answers, whether its caller still waits or not. Hence the share: only so many
+//! questions that may ask a monitor are under way at a time, the abandoned ones counted.
+
+use std::{
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use uuid::Uuid;
+
+use super::{address::Address, hello, link, memory::Memory, pass::About};
+use crate::error::Result;
+
+/// The questions under way that may ask a monitor: 8 of the 20 calls that a daemon works on by
+/// default.
+const SHARE: usize = 8;
+
+/// The questions under way on one connection. With 5, a daemon stops reading it, and could not
+/// answer a sign of life.
+const IN_FLIGHT: usize = 4;
+
+/// The connections for questions that may ask a monitor. One more is for the others, so that a
+/// stuck monitor never delays them.
+const MONITOR_LINKS: usize = SHARE.div_ceil(IN_FLIGHT);
+
+/// A connection that did not answer a sign of life for so long is given up.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
+pub(super) type Link = link::Link<Question>;
+
+/// A question under way.
+#[derive(Debug, Default)]
+pub(super) struct Question {
+    /// The call that asked it. A later one throws the answer away.
+    pub(super) call: u64,
+    pub(super) about: About,
+    /// The domains whose monitors it may ask.
+    pub(super) domains: Vec<Uuid>,
+    /// Its part of the share.
+    pub(super) permit: Option<Permit>,
+}
+
+/// The right to one question that may ask a monitor, until it is answered.
+#[derive(Debug)]
+pub(super) struct Permit(Arc<AtomicUsize>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+pub(super) struct Pool {
+    address: Address,
+    idle: Mutex<Idle>,
+    calls: AtomicU64,
+    /// How many permits are out.
+    asking: Arc<AtomicUsize>,
+    pub(super) memory: Memory,
+}
+
+/// The connections that no call uses.
+#[derive(Default)]
+struct Idle {
+    front: Vec<Link>,
+    monitor: Vec<Link>,
+}
+
+impl Pool {
+    /// Opens the first connection, and learns what is behind it.
+    pub(super) fn open(address: Address, deadline: Instant) -> Result<(Self, hello::Peer)> {
+        let mut link = hello::open(&address, deadline)?;
+        let peer = hello::peer(&mut link, deadline)?;
+        let pool = Self {
+            address,
+            idle: Mutex::new(Idle { front: vec![link], monitor: Vec::new() }),
+            calls: AtomicU64::new(0),
+            asking: Arc::default(),
+            memory: Memory::default(),
+        };
+        Ok((pool, peer))
+    }
+
+    /// Returns a number for a call.
+    pub(super) fn next_call(&self) -> u64 {
+        // 0 is the calls that open a connection.
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Returns a permit if the share allows it.
+    pub(super) fn permit(&self) -> Option<Permit> {
+        let more = |asking| (asking < SHARE).then_some(asking + 1);
+        self.asking.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        Some(Permit(Arc::clone(&self.asking)))
+    }
+
+    /// Returns whether a connection is there that the daemon did not close.
+    pub(super) fn is_alive(&self) -> bool {
+        self.tidy();
+        !lock(&self.idle).front.is_empty()
+    }
+
+    /// Lets go of all connections that no call uses.
+    pub(super) fn close(&self) {
+        *lock(&self.idle) = Idle::default();
+    }
+
+    /// Takes in what came since the last call, and lets go of connections that are broken.
+    fn tidy(&self) {
+        let mut idle = lock(&self.idle);
+        let Idle { front, monitor } = &mut *idle;
+        for links in [front, monitor] {
+            for mut link in mem::take(links) {
+                match self.is_sound(&mut link) {
+                    true => links.push(link),
+                    false => self.forget(link),
+                }
+            }
+        }
+    }
+
+    fn is_sound(&self, link: &mut Link) -> bool {
+        if link.pump(|question, _| self.memory.trust(&question.domains)).is_err() {
+            return false;
+        }
+        if link.heard.elapsed() < SIGN_OF_LIFE {
+            return true;
+        }
+        // Nothing since it was asked: nobody is there any more.
+        if link.pinged.is_some_and(|pinged| pinged > link.heard && pinged.elapsed() > SIGN_OF_LIFE)
+        {
+            return false;
+        }
+        link.ping();
+        true
+    }
+
+    /// Lets go of a broken connection. What was asked on it will not be answered.
+    pub(super) fn forget(&self, link: Link) {
+        for question in link.into_waiting() {
+            self.memory.trust(&question.domains);
+        }
+    }
+
+    /// Takes a connection for questions that no monitor delays.
+    pub(super) fn lease(&self, deadline: Instant) -> Result<Lease<'_>> {
+        self.tidy();
+        let idle = lock(&self.idle).front.pop();
+        let front = idle.map_or_else(|| hello::open(&self.address, deadline), Ok)?;
+        Ok(Lease { pool: self, front: vec![front], monitor: Vec::new() })
+    }
+}
+
+/// The connections that a call uses. The sound ones are given back at the end.
+pub(super) struct Lease<'a> {
+    pool: &'a Pool,
+    /// For questions that no monitor delays: always one.
+    pub(super) front: Vec<Link>,
+    /// For questions that may ask a monitor.
+    pub(super) monitor: Vec<Link>,
+}
+
+impl Lease<'_> {
+    /// Takes connections for this many questions that may ask a monitor, as far as there may be.
+    ///
+    /// # Errors
+    ///
+    /// There is none to be had.
+    pub(super) fn add_monitor_links(&mut self, questions: usize, deadline: Instant) -> Result<()> {
+        let wanted = questions.div_ceil(IN_FLIGHT).min(MONITOR_LINKS);
+        {
+            let mut idle = lock(&self.pool.idle);
+            while self.monitor.len() < wanted
+                && let Some(place) = idle.monitor.iter().position(|link| free_slots(link) > 0)
+            {
+                self.monitor.push(idle.monitor.swap_remove(place));
+            }
+        }
+        let open = || hello::open(&self.pool.address, deadline);
+        let mut error = None;
+        // Side by side: the way can be long.
+        thread::scope(|scope| {
+            let opening: Vec<_> = (self.monitor.len()..wanted).map(|_| scope.spawn(open)).collect();
+            for thread in opening {
+                match thread.join() {
+                    Ok(Ok(link)) => self.monitor.push(link),
+                    Ok(Err(refused)) => error = Some(refused),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+        });
+        match error {
+            // The daemon may have no room for more: the call goes on with fewer.
+            Some(error) if self.monitor.is_empty() => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let mut idle = lock(&self.pool.idle);
+        for link in self.front.drain(..) {
+            // One that owes an answer that needs no monitor has nobody on its other side.
+            if idle.front.is_empty() && !link.is_broken() && link.waiting() == 0 {
+                idle.front.push(link);
+            }
+        }
+        for link in self.monitor.drain(..) {
+            let spare = |link: &&Link| link.waiting() == 0;
+            if link.is_broken() {
+                self.pool.forget(link);
+            } else if !spare(&&link) || idle.monitor.iter().filter(spare).count() < MONITOR_LINKS {
+                // A question that was abandoned keeps its connection: closing it would not end the
+                // daemon's work. Of the others, as many as one call needs are kept.
+                idle.monitor.push(link);
+            }
+        }
+    }
+}
+
+/// Returns how many more questions a connection takes.
+pub(super) fn free_slots(link: &Link) -> usize {
+    IN_FLIGHT.saturating_sub(link.waiting())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under these locks can be left half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

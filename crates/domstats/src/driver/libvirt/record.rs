@@ -1,0 +1,238 @@
+//! What became of each domain in a call, and its record at the end.
+
+use domstats_rpc::{
+    Xdr,
+    message::{self, StatsRecord, StatsRecords},
+    xdr::{Decoder, Fault},
+};
+
+use super::{memory::Suspicion, pass::Plan, remote};
+use crate::{
+    domain::DomainInfo,
+    report::{DomainStats, Missing, MissingReason},
+    request::StatsGroups,
+    stats::GROUPS,
+};
+
+/// The groups that libvirt reads without asking a monitor.
+pub(super) const HOST_GROUPS: StatsGroups = StatsGroups::STATE
+    .union(StatsGroups::INTERFACE)
+    .union(StatsGroups::PERF)
+    .union(StatsGroups::MEMORY);
+
+/// The groups whose answer tells whether the monitor was asked, for almost every domain.
+pub(super) const TELLING_GROUPS: StatsGroups = StatsGroups::CPU_TOTAL
+    .union(StatsGroups::BALLOON)
+    .union(StatsGroups::BLOCK)
+    .union(StatsGroups::DIRTYRATE);
+
+/// Reads the reply to a question for statistics.
+pub(super) fn decode(payload: &[u8]) -> Result<StatsRecords<'_>, Fault> {
+    StatsRecords::decode(&mut Decoder::new(payload))
+}
+
+/// One domain of a call.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) info: DomainInfo,
+    /// Why nobody waits for it, if so.
+    pub(super) suspicion: Option<Suspicion>,
+    /// The questions under way that may ask its monitor.
+    pub(super) under_way: usize,
+    /// How often somebody else had its monitor.
+    pub(super) pauses: u32,
+    stats: DomainStats,
+    host: Progress,
+    monitor: Progress,
+    gone: bool,
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Progress {
+    /// No answer yet.
+    Open,
+    /// Answered without what only the monitor knows.
+    Partial,
+    /// Answered.
+    Done,
+    /// There will be no answer.
+    Failed(Missing),
+}
+
+impl Slot {
+    pub(super) fn new(info: DomainInfo, suspicion: Option<Suspicion>) -> Self {
+        Self {
+            stats: DomainStats::new(info.clone()),
+            info,
+            suspicion,
+            under_way: 0,
+            pauses: 0,
+            host: Progress::Open,
+            monitor: Progress::Open,
+            gone: false,
+        }
+    }
+
+    /// Returns whether it is the domain on the wire.
+    pub(super) fn is(&self, domain: &message::Domain<'_>) -> bool {
+        self.info.uuid.is_some_and(|uuid| uuid.as_bytes() == &domain.uuid)
+    }
+
+    pub(super) fn host_is_over(&self) -> bool {
+        self.gone || self.host != Progress::Open
+    }
+
+    /// Returns whether nothing more is to be asked of it.
+    pub(super) fn monitor_is_over(&self, plan: &Plan) -> bool {
+        let again = plan.patient && self.suspicion.is_none();
+        self.gone
+            || match self.monitor {
+                Progress::Open => false,
+                Progress::Partial => !again,
+                Progress::Done | Progress::Failed(_) => true,
+            }
+    }
+
+    /// Returns whether it answered with all that it has.
+    pub(super) fn monitor_is_done(&self) -> bool {
+        self.monitor == Progress::Done
+    }
+
+    /// Returns whether it was asked for the group `vm`, answered, and has none of it.
+    pub(super) fn is_without_vm(&self, plan: &Plan) -> bool {
+        plan.partial
+            && plan.monitor.contains(StatsGroups::VM)
+            && self.monitor_is_done()
+            && self.stats.vm.is_none()
+    }
+
+    /// Returns whether anything was learned of it.
+    pub(super) fn is_answered(&self) -> bool {
+        self.gone || self.host != Progress::Open || self.monitor != Progress::Open
+    }
+
+    /// Takes the record of a question that needs no monitor; `None` if libvirt left the domain
+    /// out: it does not exist any more.
+    pub(super) fn take_host(&mut self, record: Option<&StatsRecord<'_>>) {
+        match record {
+            Some(record) => {
+                self.set(record);
+                self.host = Progress::Done;
+            }
+            None => self.gone = true,
+        }
+    }
+
+    /// Takes the record of a question that may ask the monitor.
+    pub(super) fn take_monitor(&mut self, record: Option<&StatsRecord<'_>>, plan: &Plan) {
+        self.under_way = self.under_way.saturating_sub(1);
+        let Some(record) = record else {
+            self.gone = true;
+            return;
+        };
+        if self.monitor == Progress::Done {
+            return;
+        }
+        self.set(record);
+        self.monitor = match plan.partial && self.info.id.is_some() && !asked_monitor(record) {
+            true => Progress::Partial,
+            false => Progress::Done,
+        };
+    }
+
+    pub(super) fn fail(&mut self, of_host: bool, missing: &Missing) {
+        let progress = match of_host {
+            true => &mut self.host,
+            false => {
+                self.under_way = self.under_way.saturating_sub(1);
+                &mut self.monitor
+            }
+        };
+        *progress = Progress::Failed(missing.clone());
+    }
+
+    fn set(&mut self, record: &StatsRecord<'_>) {
+        for param in &record.params.0 {
+            self.stats.set_param(&param.field, &remote::value(&param.value));
+        }
+    }
+
+    /// Notes what was not answered in time. Returns why the domain is suspect, if it is.
+    pub(super) fn time_is_up(&mut self) -> Option<Missing> {
+        let known = self.suspicion.as_ref();
+        let timeout = |text: &str| Missing::new(MissingReason::Timeout, text);
+        let missing = match self.monitor {
+            Progress::Open if self.under_way > 0 => {
+                timeout("libvirt waits for its monitor: QEMU is stopped or stuck")
+            }
+            Progress::Open => match known {
+                Some(suspicion) => suspicion.missing.clone(),
+                None => {
+                    let missing = timeout("libvirt had no time for it: --timeout gives it more");
+                    self.monitor = Progress::Failed(missing);
+                    return None;
+                }
+            },
+            Progress::Partial => match known.filter(|suspicion| suspicion.abandoned > 0) {
+                Some(suspicion) => suspicion.missing.clone(),
+                None => Missing::new(
+                    MissingReason::Busy,
+                    "another job of libvirt has its monitor: a migration, a save, a stuck question",
+                ),
+            },
+            Progress::Done | Progress::Failed(_) => return None,
+        };
+        self.monitor = Progress::Failed(missing.clone());
+        Some(missing)
+    }
+
+    /// Returns the record, or why there is none.
+    pub(super) fn into_record(
+        mut self,
+        wanted: StatsGroups,
+        plan: &Plan,
+    ) -> Result<DomainStats, Missing> {
+        if self.gone {
+            return Err(Missing::new(MissingReason::Gone, "libvirt does not know it any more"));
+        }
+        if !wanted.contains(StatsGroups::BALLOON) {
+            // Asked only to see whether the monitor answers.
+            self.stats.balloon = None;
+        }
+        let inactive = self.info.id.is_none();
+        if inactive {
+            // libvirt 8.8 and later give the times of the daemon itself here.
+            self.stats.cpu = None;
+        }
+        let nothing = match inactive {
+            true => Missing::new(MissingReason::Inactive, "the domain is not active"),
+            false => Missing::new(MissingReason::Unsupported, "libvirt has none of this domain"),
+        };
+        for group in GROUPS.iter().filter(|group| wanted.contains(group.bit)) {
+            let progress = if plan.host.contains(group.bit) { &self.host } else { &self.monitor };
+            let missing = match progress {
+                Progress::Failed(missing) => missing.clone(),
+                Progress::Open => {
+                    Missing::new(MissingReason::Timeout, "libvirt's daemon did not answer in time")
+                }
+                Progress::Partial | Progress::Done if group.of(&self.stats).is_none() => {
+                    nothing.clone()
+                }
+                Progress::Partial | Progress::Done => continue,
+            };
+            self.stats.note_missing(group.bit, &missing);
+        }
+        Ok(self.stats)
+    }
+}
+
+/// Returns whether a record has what only the monitor knows.
+fn asked_monitor(record: &StatsRecord<'_>) -> bool {
+    record.params.0.iter().any(|param| {
+        let field = param.field.as_ref();
+        matches!(field, "balloon.rss" | "dirtyrate.calc_status" | "iothread.count")
+            || field.starts_with("cpu.haltpoll.")
+            || (field.starts_with("block.") && field.ends_with(".rd.reqs"))
+    })
+}

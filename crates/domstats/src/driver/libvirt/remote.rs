@@ -1,0 +1,62 @@
+//! What is said across the wire, in the terms of this library.
+
+use std::borrow::Cow;
+
+use domstats_rpc::message::{self, ParamValue, RemoteError};
+use uuid::Uuid;
+
+use crate::{
+    domain::DomainInfo,
+    error::{Error, ErrorKind, ErrorOrigin},
+    stats::Value,
+};
+
+/// Returns a daemon's error under libvirt's own number and origin.
+pub(super) fn error(remote: &RemoteError<'_>) -> Error {
+    if remote.is_unknown_procedure() {
+        // libvirt's own client takes it for a call that the driver lacks.
+        return Error::new(
+            ErrorKind::NoSupport,
+            ErrorOrigin::Rpc,
+            format!("this libvirt is too old for the call: {remote}"),
+        );
+    }
+    Error::new(
+        ErrorKind::from_code(remote.code),
+        ErrorOrigin::from_code(remote.origin),
+        format!("libvirt: {remote}"),
+    )
+}
+
+/// Returns a domain; whether it is persistent is another question.
+pub(super) fn domain_info(domain: &message::Domain<'_>) -> DomainInfo {
+    DomainInfo {
+        name: domain.name.to_string(),
+        uuid: Some(Uuid::from_bytes(domain.uuid)),
+        // -1 is an inactive domain.
+        id: u32::try_from(domain.id).ok(),
+        persistent: false,
+    }
+}
+
+/// Returns how a domain is named on the wire; `None` for one of another driver, without a UUID.
+pub(super) fn domain(info: &DomainInfo) -> Option<message::Domain<'_>> {
+    Some(message::Domain {
+        name: Cow::Borrowed(&info.name),
+        uuid: info.uuid?.into_bytes(),
+        id: info.id.and_then(|id| i32::try_from(id).ok()).unwrap_or(-1),
+    })
+}
+
+/// Returns the value of a typed parameter.
+pub(super) fn value<'a>(value: &'a ParamValue<'_>) -> Value<'a> {
+    match value {
+        ParamValue::Int(number) => Value::Int(*number),
+        ParamValue::UInt(number) => Value::UInt(*number),
+        ParamValue::LLong(number) => Value::LLong(*number),
+        ParamValue::ULLong(number) => Value::ULLong(*number),
+        ParamValue::Double(number) => Value::Double(*number),
+        ParamValue::Boolean(truth) => Value::Boolean(*truth),
+        ParamValue::String(text) => Value::String(Cow::Borrowed(text)),
+    }
+}
