@@ -121,6 +121,11 @@ fn more_stuck_guests_than_the_share_leave_the_daemon_its_workers() {
         let workers = libvirt.workers();
         // 8 is the share of one connection of ours.
         assert!(workers.maximum - workers.current + workers.free >= 12, "{workers:?}");
+        // A call in the queue would stay there, and all calls after it.
+        assert_eq!(workers.queued, 0, "{workers:?}");
+        let start = Instant::now();
+        lab().run(&mut libvirt.virsh(&["domstats", "--state"]));
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
         assert_virsh_lists_at_once(&libvirt, 24);
     }
     stuck.iter().for_each(LibvirtGuest::thaw);

@@ -7,6 +7,11 @@
 //!                               │  late: one by one     │ somebody else has the monitor: again
 //! ```
 //!
+//! Such questions are asked one at a time at first, and one more for each that is answered. A
+//! daemon has few threads and starts more only for a call that comes when none is free and none
+//! waits (libvirt 9.0): several calls at once that meet stuck monitors would leave the rest in its
+//! queue, and every other client's calls behind them, until a monitor answers.
+//!
 //! Questions that may ask a monitor never wait for one that another question has (`NOWAIT`): the
 //! daemon answers at once with what it knows, and the pass asks again a moment later. So a monitor
 //! that is stuck keeps one of the daemon's threads, the first that asked it, and never a second.
@@ -24,7 +29,7 @@ use domstats_rpc::{
 
 use super::{
     link::{Answer, decode, silent, wait},
-    pool::{Lease, Link, Pool, Question, free_slots},
+    pool::{Lease, Pool, Question, SHARE, free_slots},
     record::{self, Slot},
     remote,
 };
@@ -57,6 +62,9 @@ const SUSPECT_GRACE: Duration = Duration::from_millis(20);
 
 /// How often a pass looks whether other calls left a part of the share.
 const SHARE_CHECK: Duration = Duration::from_millis(2);
+
+/// When nothing is answered for so long, one more question is asked.
+const PACE: Duration = Duration::from_millis(10);
 
 /// What a question is about.
 #[derive(Debug, Default)]
@@ -137,6 +145,11 @@ pub(super) struct Pass<'a> {
     deadlines: Vec<(Instant, Vec<usize>)>,
     /// Domains whose monitor somebody else had, and when they are asked again.
     retries: Vec<(Instant, usize)>,
+    /// How many questions that may ask a monitor can be under way at a time, and how many are.
+    window: usize,
+    under_way: usize,
+    /// When one was last answered, or the window opened for lack of answers.
+    progress: Instant,
     /// The error that ends the call: the daemon refused what was asked.
     refused: Option<Error>,
 }
@@ -162,6 +175,7 @@ impl<'a> Pass<'a> {
             true => VecDeque::new(),
             false => places.chunks(SLICE).map(<[_]>::to_vec).collect(),
         };
+        let calm = slots.iter().all(|slot| slot.suspicion.is_none());
         let mut batches = VecDeque::new();
         if !plan.monitor.is_empty() {
             // A long way is worth larger batches: the daemon is not to run out of work.
@@ -185,6 +199,9 @@ impl<'a> Pass<'a> {
             batches,
             deadlines: Vec::new(),
             retries: Vec::new(),
+            window: if calm { pool.window() } else { 1 },
+            under_way: 0,
+            progress: Instant::now(),
             refused: None,
         }
     }
@@ -211,7 +228,7 @@ impl<'a> Pass<'a> {
                 return Ok(());
             }
             let wake = self.next_event().map_or(until, |event| until.min(event));
-            let links: Vec<&Link> = lease.front.iter().chain(&lease.monitor).collect();
+            let links: Vec<_> = lease.front.iter().chain(&lease.monitor).collect();
             wait(&links, wake)?;
             for link in lease.front.iter_mut().chain(&mut lease.monitor) {
                 link.pump(|question, answer| self.take(question, &answer))?;
@@ -251,7 +268,8 @@ impl<'a> Pass<'a> {
             front.pump(|question, answer| self.take(question, &answer))?;
         }
         // In turns, so that each connection has as many as the others.
-        while let Some(link) = lease.monitor.iter_mut().max_by_key(|link| free_slots(link))
+        while self.under_way < self.window
+            && let Some(link) = lease.monitor.iter_mut().max_by_key(|link| free_slots(link))
             && free_slots(link) > 0
         {
             let Some(batch) = self.next_batch() else { break };
@@ -273,6 +291,7 @@ impl<'a> Pass<'a> {
             let args = self.question(&batch, groups);
             link.ask::<ConnectGetAllDomainStats>(&args, question)?;
             batch.iter().for_each(|place| self.slots[*place].under_way += 1);
+            self.under_way += 1;
             if batch.len() > 1 {
                 let allowance = LATE_PER_DOMAIN * u32::try_from(batch.len()).unwrap_or(1);
                 self.deadlines.push((Instant::now() + LATE + allowance, batch));
@@ -311,7 +330,12 @@ impl<'a> Pass<'a> {
         }
         let (places, of_host) = match question.about {
             About::Host(places) => (places, true),
-            About::Monitor(places) => (places, false),
+            About::Monitor(places) => {
+                self.under_way -= 1;
+                self.window = (self.window + 1).min(SHARE);
+                self.progress = Instant::now();
+                (places, false)
+            }
             About::Hello | About::List(_) => return,
         };
         let records = match answer {
@@ -357,16 +381,24 @@ impl<'a> Pass<'a> {
 
     /// Returns when something is to be done though nothing comes.
     fn next_event(&self) -> Option<Instant> {
-        // The share is free again when other calls are answered, which nobody tells.
-        let share = (!self.batches.is_empty()).then(|| Instant::now() + SHARE_CHECK);
+        let open = self.under_way < self.window;
+        let more = (!self.batches.is_empty()).then(|| match open {
+            // The share is free again when other calls are answered, which nobody tells.
+            true => Instant::now() + SHARE_CHECK,
+            false => self.progress + PACE,
+        });
         let late = self.deadlines.iter().map(|(when, _)| *when);
         let retries = self.retries.iter().map(|(when, _)| *when);
-        late.chain(retries).chain(share).min()
+        late.chain(retries).chain(more).min()
     }
 
     /// Does what is due: asks the domains of late batches one by one, and busy ones again.
     fn on_time(&mut self) {
         let now = Instant::now();
+        if self.under_way >= self.window && self.window < SHARE && now >= self.progress + PACE {
+            self.window += 1;
+            self.progress = now;
+        }
         let late: Vec<_> = self.deadlines.extract_if(.., |(when, _)| *when <= now).collect();
         let due: Vec<_> = self.retries.extract_if(.., |(when, _)| *when <= now).collect();
         let places = late.into_iter().flat_map(|(_, batch)| batch);
@@ -383,6 +415,9 @@ impl<'a> Pass<'a> {
         let host = open(&Slot::host_is_over);
         let monitor = open(&|slot| slot.monitor_is_over(&self.plan));
         self.slots.iter_mut().for_each(|slot| slot.under_way = 0);
+        // The daemon may have started anew, with few threads.
+        self.under_way = 0;
+        self.window = 1;
         self.deadlines.clear();
         self.retries.clear();
         self.slices.clear();
@@ -401,7 +436,8 @@ impl<'a> Pass<'a> {
     ///
     /// The daemon refused what was asked.
     pub(super) fn finish(self) -> Result<Vec<Slot>> {
-        let Self { pool, plan, mut slots, refused, .. } = self;
+        let Self { pool, plan, mut slots, refused, window, .. } = self;
+        pool.remember_window(window);
         if let Some(error) = refused {
             return Err(error);
         }

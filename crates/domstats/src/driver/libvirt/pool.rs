@@ -21,7 +21,7 @@ use crate::error::Result;
 
 /// The questions under way that may ask a monitor: 8 of the 20 calls that a daemon works on by
 /// default.
-const SHARE: usize = 8;
+pub(super) const SHARE: usize = 8;
 
 /// The questions under way on one connection. With 5, a daemon stops reading it, and could not
 /// answer a sign of life.
@@ -64,6 +64,8 @@ pub(super) struct Pool {
     calls: AtomicU64,
     /// How many permits are out.
     asking: Arc<AtomicUsize>,
+    /// How many questions at a time the last call came to.
+    window: AtomicUsize,
     pub(super) memory: Memory,
 }
 
@@ -84,6 +86,7 @@ impl Pool {
             idle: Mutex::new(Idle { front: vec![link], monitor: Vec::new() }),
             calls: AtomicU64::new(0),
             asking: Arc::default(),
+            window: AtomicUsize::new(1),
             memory: Memory::default(),
         };
         Ok((pool, peer))
@@ -100,6 +103,15 @@ impl Pool {
         let more = |asking| (asking < SHARE).then_some(asking + 1);
         self.asking.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
         Some(Permit(Arc::clone(&self.asking)))
+    }
+
+    /// Returns how many questions that may ask a monitor the daemon was seen to work on at a time.
+    pub(super) fn window(&self) -> usize {
+        self.window.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn remember_window(&self, window: usize) {
+        self.window.store(window, Ordering::Relaxed);
     }
 
     /// Returns whether a connection is there that the daemon did not close.
@@ -145,6 +157,8 @@ impl Pool {
 
     /// Lets go of a broken connection. What was asked on it will not be answered.
     pub(super) fn forget(&self, link: Link) {
+        // The daemon may have started anew, with few threads.
+        self.remember_window(1);
         for question in link.into_waiting() {
             self.memory.trust(&question.domains);
         }
