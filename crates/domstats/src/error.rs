@@ -80,6 +80,8 @@ pub enum ErrorOrigin {
     Qemu,
     /// The test driver. `VIR_FROM_TEST`, 12.
     Test,
+    /// The libvirt driver. `VIR_FROM_REMOTE`, 13.
+    Remote,
     /// The checks on domain handles and lists. `VIR_FROM_DOMAIN`, 20.
     Domain,
 }
@@ -92,6 +94,7 @@ impl ErrorOrigin {
             Self::Library => 0,
             Self::Qemu => 10,
             Self::Test => 12,
+            Self::Remote => 13,
             Self::Domain => 20,
         }
     }

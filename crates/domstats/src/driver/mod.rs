@@ -1,9 +1,11 @@
 //! Drivers: one folder each, one row in the table `DRIVERS`.
 
+mod libvirt;
 pub mod qemu;
 pub mod test;
 
 use crate::{
+    connect_options::ConnectOptions,
     domain::DomainInfo,
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
@@ -71,7 +73,7 @@ struct DriverEntry {
     schemes: &'static [&'static str],
     /// An example, for the error that lists the choices.
     example: &'static str,
-    open: fn(&Uri) -> Result<Box<dyn Driver>>,
+    open: fn(&Uri, &ConnectOptions) -> Result<Box<dyn Driver>>,
 }
 
 const DRIVERS: &[DriverEntry] = &[
@@ -80,9 +82,9 @@ const DRIVERS: &[DriverEntry] = &[
 ];
 
 /// Opens the driver that serves the URI.
-pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
+pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> Result<Box<dyn Driver>> {
     match DRIVERS.iter().find(|entry| entry.schemes.contains(&uri.scheme.as_str())) {
-        Some(entry) => (entry.open)(uri),
+        Some(entry) => (entry.open)(uri, options),
         None => {
             let examples: Vec<_> = DRIVERS.iter().map(|entry| entry.example).collect();
             Err(Error::new(
