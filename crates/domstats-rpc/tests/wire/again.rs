@@ -1,0 +1,103 @@
+//! What a stream is taken apart into, and every message decoded and encoded again: for the tests
+//! and the fuzz target alike.
+
+use domstats_rpc::{
+    Header, Packet, Xdr,
+    message::RemoteError,
+    packet::BadLength,
+    procedure::*,
+    xdr::{Decoder, Encoder, Fault},
+};
+
+/// Returns the packets of a stream that arrives in chunks, up to its first error.
+pub(crate) fn packets<'a>(
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> Vec<Result<(Header, Vec<u8>), BadLength>> {
+    let mut packets = Vec::new();
+    let mut stream = Vec::new();
+    for chunk in chunks {
+        stream.extend_from_slice(chunk);
+        loop {
+            match Packet::split(&stream) {
+                Ok(Some((packet, length))) => {
+                    packets.push(Ok((packet.header, packet.payload.to_vec())));
+                    stream.drain(..length);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    packets.push(Err(error));
+                    return packets;
+                }
+            }
+        }
+    }
+    packets
+}
+
+/// Decodes a payload and encodes it again.
+pub(crate) type Again = fn(&[u8]) -> Result<Vec<u8>, Fault>;
+
+/// Every procedure of the crate: its number, its arguments, its result.
+pub(crate) const PROCEDURES: [(i32, Again, Again); 16] = [
+    messages::<ConnectOpen>(),
+    messages::<ConnectClose>(),
+    messages::<ConnectGetType>(),
+    messages::<DomainLookupById>(),
+    messages::<DomainLookupByName>(),
+    messages::<DomainLookupByUuid>(),
+    messages::<ConnectGetHostname>(),
+    messages::<AuthList>(),
+    messages::<AuthSaslInit>(),
+    messages::<AuthSaslStart>(),
+    messages::<AuthSaslStep>(),
+    messages::<AuthPolkit>(),
+    messages::<ConnectGetLibVersion>(),
+    messages::<DomainGetState>(),
+    messages::<ConnectListAllDomains>(),
+    messages::<ConnectGetAllDomainStats>(),
+];
+
+const fn messages<P: Procedure>() -> (i32, Again, Again) {
+    (P::NUMBER, args::<P>, reply::<P>)
+}
+
+/// The arguments of a procedure.
+pub(crate) fn args<P: Procedure>(payload: &[u8]) -> Result<Vec<u8>, Fault> {
+    again::<P::Args<'_>>(payload)
+}
+
+/// The result of a procedure.
+pub(crate) fn reply<P: Procedure>(payload: &[u8]) -> Result<Vec<u8>, Fault> {
+    again::<P::Reply<'_>>(payload)
+}
+
+/// The error of any procedure.
+pub(crate) fn error(payload: &[u8]) -> Result<Vec<u8>, Fault> {
+    again::<RemoteError<'_>>(payload)
+}
+
+fn again<'a, T: Xdr<'a>>(payload: &'a [u8]) -> Result<Vec<u8>, Fault> {
+    let mut input = Decoder::new(payload);
+    let value = T::decode(&mut input)?;
+    let taken = payload.len() - input.rest().len();
+    assert!(taken >= T::MIN_SIZE && taken.is_multiple_of(4), "{taken} bytes taken");
+    encoded(&value)
+}
+
+/// Encodes a value.
+pub(crate) fn encoded<'a>(value: &impl Xdr<'a>) -> Result<Vec<u8>, Fault> {
+    let mut out = Encoder::default();
+    value.encode(&mut out);
+    out.finish()
+}
+
+/// Asserts for every message that a payload either is none, or is settled by encoding it once:
+/// flags, padding and text that is not UTF-8 may change then, and nothing afterwards.
+pub(crate) fn settles(payload: &[u8]) {
+    let messages = PROCEDURES.iter().flat_map(|(_, args, reply)| [args, reply]);
+    for again in messages.chain([&(error as Again)]) {
+        if let Ok(once) = again(payload) {
+            assert_eq!(again(&once).as_ref(), Ok(&once));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The wire format against libvirt's own bytes, and against any.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod again;
+mod captures;
+mod errors;
+mod limits;
+mod properties;
+mod recorded;
