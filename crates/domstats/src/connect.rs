@@ -12,6 +12,7 @@ use std::{
 use uuid::Uuid;
 
 use crate::{
+    connect_options::ConnectOptions,
     domain::{Domain, DomainInfo},
     driver::{self, Driver},
     error::{Error, ErrorKind, ErrorOrigin, Result},
@@ -63,8 +64,19 @@ impl Connect {
     #[doc(alias = "virConnectOpen")]
     #[doc(alias = "virConnectOpenReadOnly")]
     pub fn open(uri: &str) -> Result<Self> {
+        Self::open_with(uri, &ConnectOptions::new())
+    }
+
+    /// Opens a connection with options: how long it may take, where the user's files are. Else it
+    /// is [`open`](Self::open).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    #[doc(alias = "virConnectOpenAuth")]
+    pub fn open_with(uri: &str, options: &ConnectOptions) -> Result<Self> {
         let uri: Uri = uri.parse()?;
-        let driver = driver::open(&uri)?;
+        let driver = driver::open(&uri, options)?;
         let connection = Connection { driver, uri, closed: AtomicBool::new(false) };
         Ok(Self { connection: Arc::new(connection) })
     }

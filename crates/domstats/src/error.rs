@@ -106,16 +106,16 @@ impl ErrorKind {
 pub enum ErrorOrigin {
     /// The library itself, before a driver was asked. `VIR_FROM_NONE`, 0.
     Library,
+    /// The conversation with a libvirt daemon. `VIR_FROM_RPC`, 7.
+    Rpc,
     /// The QEMU driver. `VIR_FROM_QEMU`, 10.
     Qemu,
     /// The test driver. `VIR_FROM_TEST`, 12.
     Test,
+    /// The libvirt driver. `VIR_FROM_REMOTE`, 13.
+    Remote,
     /// The checks on domain handles and lists. `VIR_FROM_DOMAIN`, 20.
     Domain,
-    /// The conversation with a libvirt daemon. `VIR_FROM_RPC`, 7.
-    Rpc,
-    /// The driver of a libvirt daemon. `VIR_FROM_REMOTE`, 13.
-    Remote,
     /// The proof of who the caller is. `VIR_FROM_AUTH`, 46.
     Auth,
     /// polkit. `VIR_FROM_POLKIT`, 60.
@@ -130,11 +130,11 @@ impl ErrorOrigin {
     pub fn code(self) -> i32 {
         match self {
             Self::Library => 0,
+            Self::Rpc => 7,
             Self::Qemu => 10,
             Self::Test => 12,
-            Self::Domain => 20,
-            Self::Rpc => 7,
             Self::Remote => 13,
+            Self::Domain => 20,
             Self::Auth => 46,
             Self::Polkit => 60,
             Self::Other(code) => code,

@@ -22,8 +22,8 @@
 //! | the document | [`StatsReport::to_xml`], [`StatsReport::to_json`] |
 //!
 //! A value that was not read is absent, never zero; a [`StatsReport`] says what is missing and
-//! why. The library is synchronous, prints nothing, reads no environment variable and installs no
-//! signal handler.
+//! why. The library is synchronous, prints nothing, installs no signal handler, and reads
+//! environment variables only in [`ConnectOptions::from_env`].
 
 mod connect;
 mod connect_options;
@@ -38,6 +38,7 @@ pub mod stats;
 mod uri;
 
 pub use connect::Connect;
+pub use connect_options::ConnectOptions;
 pub use domain::{Domain, DomainInfo};
 pub use error::{Error, ErrorKind, ErrorOrigin, Result};
 pub use format::Format;

@@ -5,6 +5,7 @@ pub mod qemu;
 pub mod test;
 
 use crate::{
+    connect_options::ConnectOptions,
     domain::DomainInfo,
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
@@ -68,28 +69,27 @@ pub(crate) trait Driver: Send + Sync {
 
 /// One row of the driver table.
 struct DriverEntry {
-    /// The URI schemes that it serves.
-    schemes: &'static [&'static str],
+    /// Whether it serves a URI scheme, in lower case.
+    serves: fn(&str) -> bool,
     /// An example, for the error that lists the choices.
     example: &'static str,
-    open: fn(&Uri) -> Result<Box<dyn Driver>>,
+    open: fn(&Uri, &ConnectOptions) -> Result<Box<dyn Driver>>,
 }
 
 const DRIVERS: &[DriverEntry] = &[
-    DriverEntry { schemes: &["qemu+qmp"], example: "qemu+qmp:///system", open: qemu::open },
-    DriverEntry { schemes: &["test"], example: "test:///default", open: test::open },
+    DriverEntry { serves: libvirt::serves, example: "qemu:///system", open: libvirt::open },
+    DriverEntry {
+        serves: |scheme| scheme == "qemu+qmp",
+        example: "qemu+qmp:///system",
+        open: qemu::open,
+    },
+    DriverEntry { serves: |scheme| scheme == "test", example: "test:///default", open: test::open },
 ];
 
 /// Opens the driver that serves the URI.
-pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
-    if libvirt::serves(&uri.scheme) {
-        return libvirt::open(
-            uri,
-            &crate::connect_options::ConnectOptions { timeout: std::time::Duration::from_secs(5) },
-        );
-    }
-    match DRIVERS.iter().find(|entry| entry.schemes.contains(&uri.scheme.as_str())) {
-        Some(entry) => (entry.open)(uri),
+pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> Result<Box<dyn Driver>> {
+    match DRIVERS.iter().find(|entry| (entry.serves)(&uri.scheme)) {
+        Some(entry) => (entry.open)(uri, options),
         None => {
             let examples: Vec<_> = DRIVERS.iter().map(|entry| entry.example).collect();
             Err(Error::new(

@@ -62,8 +62,7 @@ fn authenticate<T: Default>(
 ) -> Result<()> {
     let offered = link.call::<AuthList, _>(&(), deadline, |types| types.0)?;
     let wanted = match &address.auth {
-        Some(Auth::None) => Some(AUTH_NONE),
-        Some(Auth::Sasl(_)) => Some(AUTH_SASL),
+        Some(Auth::Sasl { .. }) => Some(AUTH_SASL),
         Some(Auth::Polkit) => Some(AUTH_POLKIT),
         None => offered.first().copied(),
     };
@@ -95,7 +94,7 @@ fn authenticate<T: Default>(
 
 fn sasl<T: Default>(link: &mut Link<T>, address: &Address, deadline: Instant) -> Result<()> {
     let wanted = match &address.auth {
-        Some(Auth::Sasl(mechanism)) => mechanism.as_deref(),
+        Some(Auth::Sasl { mechanism }) => mechanism.as_deref(),
         _ => None,
     };
     let credentials = auth_file::credentials(address)?;

@@ -60,6 +60,7 @@ use pass::{Conversation, Rules};
 use query::Query;
 
 use crate::{
+    connect_options::ConnectOptions,
     domain::DomainInfo,
     driver::Driver,
     error::{self, ErrorOrigin},
@@ -72,7 +73,7 @@ use crate::{
 /// The part of a call's time that is left for putting the answer together.
 const ASSEMBLY: Duration = Duration::from_millis(20);
 
-pub(crate) fn open(uri: &Uri) -> error::Result<Box<dyn Driver>> {
+pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Driver>> {
     let refuse = |what: String| uri.refuse(ErrorOrigin::Qemu, what);
     let user = match uri.path.as_str() {
         "/system" => None,

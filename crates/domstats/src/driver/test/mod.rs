@@ -93,6 +93,7 @@ use faults::{Answer, Faults};
 use guests::{Guest, Guests};
 
 use crate::{
+    connect_options::ConnectOptions,
     domain::DomainInfo,
     driver::Driver,
     error::{ErrorOrigin, Result},
@@ -109,7 +110,7 @@ const MAX_LIFE: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 const MAX_DOMAINS: u32 = 100_000;
 
-pub(crate) fn open(uri: &Uri) -> Result<Box<dyn Driver>> {
+pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> Result<Box<dyn Driver>> {
     if !uri.host.is_empty() {
         return Err(
             uri.refuse(ErrorOrigin::Test, "the test driver has no host: write test:///default")

@@ -1,4 +1,4 @@
-use super::address::Address;
+use super::address::{Address, Transport};
 use crate::error::*;
 use std::{
     io::{self, Read, Write},
@@ -32,7 +32,8 @@ impl Stream for UnixStream {
     }
 }
 pub(super) fn connect(address: &Address, _: Instant) -> Result<Box<dyn Stream>> {
-    let s = UnixStream::connect(&address.socket)
+    let Transport::Unix { sockets } = &address.transport else { todo!() };
+    let s = UnixStream::connect(sockets.iter().find(|s| s.exists()).unwrap_or(&sockets[0]))
         .map_err(|e| Error::new(ErrorKind::NoConnect, ErrorOrigin::Rpc, "connect").because(e))?;
     s.set_nonblocking(true).unwrap();
     Ok(Box::new(s))
