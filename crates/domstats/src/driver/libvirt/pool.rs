@@ -45,6 +45,7 @@ pub(super) struct Question {
     /// The domains whose monitors it may ask.
     pub(super) domains: Vec<Uuid>,
     /// Its part of the share.
+    #[expect(dead_code, reason = "held, and given back when dropped")]
     pub(super) permit: Option<Permit>,
 }
 
