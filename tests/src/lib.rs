@@ -9,6 +9,7 @@
 //! | [`compare`] | a report against the oracle, before and after |
 //! | [`fake`] | a QEMU whose monitor misbehaves, for faults that a real one cannot be made to show |
 //! | [`libvirt`] | a private libvirtd, by TCP, TLS and with passwords, and guests that may have a second monitor |
+//! | [`fake_daemon`] | a libvirt daemon that misbehaves, or has thousands of domains |
 //! | [`sshd`] | a private sshd, by which such a daemon is reached |
 //! | [`pki`] | certificates for TLS: some that are to be accepted, and some that are not |
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
@@ -21,6 +22,7 @@
 pub mod boot;
 pub mod compare;
 pub mod fake;
+pub mod fake_daemon;
 pub mod floor;
 pub mod guest;
 pub mod image;

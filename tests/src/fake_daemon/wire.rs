@@ -1,0 +1,133 @@
+//! libvirt's wire format, written and read plainly.
+
+/// Program number of libvirt's calls.
+pub(super) const REMOTE: u32 = 0x2000_8086;
+/// Program number of its pings.
+pub(super) const KEEPALIVE: u32 = 0x6b65_6570;
+
+/// Length word and header.
+pub(super) const HEADER: usize = 28;
+
+/// Bytes to be sent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bytes(pub(super) Vec<u8>);
+
+/// A typed parameter's value.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Value<'a> {
+    Int(i32),
+    UInt(u32),
+    LLong(i64),
+    ULLong(u64),
+    Double(f64),
+    Boolean(bool),
+    String(&'a str),
+}
+
+impl Bytes {
+    pub(super) fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(super) fn u32(self, number: u32) -> Self {
+        self.raw(&number.to_be_bytes())
+    }
+
+    pub(super) fn u64(self, number: u64) -> Self {
+        self.raw(&number.to_be_bytes())
+    }
+
+    pub(super) fn string(self, text: &str) -> Self {
+        let padding = text.len().next_multiple_of(4) - text.len();
+        self.u32(length(text.len())).raw(text.as_bytes()).raw(&[0; 3][..padding])
+    }
+
+    /// A string that may be absent, and is not.
+    pub(super) fn some_string(self, text: &str) -> Self {
+        self.u32(1).string(text)
+    }
+
+    pub(super) fn param(self, field: &str, value: Value<'_>) -> Self {
+        let field = self.string(field);
+        match value {
+            Value::Int(number) => field.u32(1).raw(&number.to_be_bytes()),
+            Value::UInt(number) => field.u32(2).u32(number),
+            Value::LLong(number) => field.u32(3).raw(&number.to_be_bytes()),
+            Value::ULLong(number) => field.u32(4).u64(number),
+            Value::Double(number) => field.u32(5).raw(&number.to_be_bytes()),
+            Value::Boolean(truth) => field.u32(6).u32(truth.into()),
+            Value::String(text) => field.u32(7).string(text),
+        }
+    }
+
+    /// The payload of an error reply.
+    pub(super) fn error(self, code: u32, domain: u32, text: &str) -> Self {
+        const LEVEL: u32 = 2;
+        let start = self.u32(code).u32(domain).some_string(text).u32(LEVEL);
+        // No domain; the format, the text again, nothing; two numbers that are not used; no network.
+        start.u32(0).some_string("%s").some_string(text).u32(0).u32(!0).u32(!0).u32(0)
+    }
+}
+
+pub(super) fn length(length: usize) -> u32 {
+    u32::try_from(length).unwrap()
+}
+
+/// A packet's header and payload.
+#[derive(Debug, Clone)]
+pub(super) struct Packet {
+    pub(super) program: u32,
+    pub(super) version: u32,
+    pub(super) procedure: u32,
+    pub(super) kind: u32,
+    pub(super) serial: u32,
+    pub(super) status: u32,
+    pub(super) payload: Vec<u8>,
+}
+
+impl Packet {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        Bytes::default()
+            .u32(length(HEADER + self.payload.len()))
+            .u32(self.program)
+            .u32(self.version)
+            .u32(self.procedure)
+            .u32(self.kind)
+            .u32(self.serial)
+            .u32(self.status)
+            .raw(&self.payload)
+            .0
+    }
+
+    /// Reads what follows the length word.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        let mut word = || reader.u32();
+        let [program, version, procedure] = [word()?, word()?, word()?];
+        let [kind, serial, status] = [word()?, word()?, word()?];
+        Some(Self { program, version, procedure, kind, serial, status, payload: reader.0.to_vec() })
+    }
+}
+
+/// Bytes that came.
+#[derive(Debug)]
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(super) fn raw(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_be_bytes(self.raw(4)?.try_into().ok()?))
+    }
+
+    pub(super) fn string(&mut self) -> Option<&'a str> {
+        let length = self.u32()? as usize;
+        let text = self.raw(length.next_multiple_of(4))?.get(..length)?;
+        std::str::from_utf8(text).ok()
+    }
+}
