@@ -152,7 +152,10 @@ impl Refusal {
 fn no_tls(server: &str) -> Error {
     error(
         ErrorKind::Tls,
-        format!("{server} does not speak TLS: is that the daemon's TLS port, 16514 by default?"),
+        format!(
+            "no TLS with {server}: is that the daemon's port for it, 16514 by default, and has it \
+             TLS 1.2 or 1.3?"
+        ),
     )
 }
 
@@ -236,7 +239,7 @@ impl Stream for Tls {
     }
 }
 
-/// Says good-bye: libvirt's daemon reports a connection that just ends as an error.
+/// Says good-bye, else the daemon's log tells of a connection that broke.
 impl Drop for Tls {
     fn drop(&mut self) {
         self.session.send_close_notify();
