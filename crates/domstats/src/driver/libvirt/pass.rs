@@ -29,7 +29,7 @@ use domstats_rpc::{
 
 use super::{
     link::{Answer, decode, silent, wait},
-    pool::{Lease, Pool, Question, SHARE, free_slots},
+    pool::{Lease, Link, Pool, Question, SHARE, free_slots},
     record::{self, Slot},
     remote,
 };
@@ -265,7 +265,7 @@ impl<'a> Pass<'a> {
                 let question = Question { call: self.call, about, ..Question::default() };
                 front.ask::<ConnectGetAllDomainStats>(&args, question)?;
             }
-            front.pump(|question, answer| self.take(question, &answer))?;
+            front.send()?;
         }
         // In turns, so that each connection has as many as the others.
         while self.under_way < self.window
@@ -297,10 +297,7 @@ impl<'a> Pass<'a> {
                 self.deadlines.push((Instant::now() + LATE + allowance, batch));
             }
         }
-        for link in &mut lease.monitor {
-            link.pump(|question, answer| self.take(question, &answer))?;
-        }
-        Ok(())
+        lease.monitor.iter_mut().try_for_each(Link::send)
     }
 
     /// Takes the next batch, without domains that were answered since it was made.
@@ -340,7 +337,7 @@ impl<'a> Pass<'a> {
         };
         let records = match answer {
             Err(error) if ends_the_call(error) => {
-                self.refused = Some(remote::error(error));
+                self.refused = Some(refusal(remote::error(error)));
                 return;
             }
             Err(error) => Err(format!("libvirt: {error}")),
@@ -474,4 +471,16 @@ fn ends_the_call(error: &RemoteError<'_>) -> bool {
         remote::error(error).kind(),
         ErrorKind::NoSupport | ErrorKind::InvalidArgument | ErrorKind::ArgumentUnsupported
     )
+}
+
+fn refusal(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NoSupport => Error::new(
+            ErrorKind::NoSupport,
+            error.origin(),
+            "this libvirt has no bulk statistics: its driver lacks them, or it is older than 1.2.8",
+        )
+        .because(error),
+        _ => error,
+    }
 }

@@ -45,6 +45,7 @@ pub(super) struct Slot {
     host: Progress,
     monitor: Progress,
     gone: bool,
+    answered: bool,
 }
 
 /// What became of a question.
@@ -71,6 +72,7 @@ impl Slot {
             host: Progress::Open,
             monitor: Progress::Open,
             gone: false,
+            answered: false,
         }
     }
 
@@ -109,12 +111,13 @@ impl Slot {
 
     /// Returns whether anything was learned of it.
     pub(super) fn is_answered(&self) -> bool {
-        self.gone || self.host != Progress::Open || self.monitor != Progress::Open
+        self.answered
     }
 
     /// Takes the record of a question that needs no monitor; `None` if libvirt left the domain
     /// out: it does not exist any more.
     pub(super) fn take_host(&mut self, record: Option<&StatsRecord<'_>>) {
+        self.answered = true;
         match record {
             Some(record) => {
                 self.set(record);
@@ -126,6 +129,7 @@ impl Slot {
 
     /// Takes the record of a question that may ask the monitor.
     pub(super) fn take_monitor(&mut self, record: Option<&StatsRecord<'_>>, plan: &Plan) {
+        self.answered = true;
         self.under_way = self.under_way.saturating_sub(1);
         let Some(record) = record else {
             self.gone = true;
@@ -142,6 +146,7 @@ impl Slot {
     }
 
     pub(super) fn fail(&mut self, of_host: bool, missing: &Missing) {
+        self.answered = true;
         let progress = match of_host {
             true => &mut self.host,
             false => {
