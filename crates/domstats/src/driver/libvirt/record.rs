@@ -6,25 +6,13 @@ use domstats_rpc::{
     xdr::{Decoder, Fault},
 };
 
-use super::{memory::Suspicion, pass::Plan, remote};
+use super::{memory::Suspicion, plan::Plan, remote};
 use crate::{
     domain::DomainInfo,
     report::{DomainStats, Missing, MissingReason},
     request::StatsGroups,
     stats::GROUPS,
 };
-
-/// The groups that libvirt reads without asking a monitor.
-pub(super) const HOST_GROUPS: StatsGroups = StatsGroups::STATE
-    .union(StatsGroups::INTERFACE)
-    .union(StatsGroups::PERF)
-    .union(StatsGroups::MEMORY);
-
-/// The groups whose answer tells whether the monitor was asked, for almost every domain.
-pub(super) const TELLING_GROUPS: StatsGroups = StatsGroups::CPU_TOTAL
-    .union(StatsGroups::BALLOON)
-    .union(StatsGroups::BLOCK)
-    .union(StatsGroups::DIRTYRATE);
 
 /// Reads the reply to a question for statistics.
 pub(super) fn decode(payload: &[u8]) -> Result<StatsRecords<'_>, Fault> {
@@ -130,7 +118,6 @@ impl Slot {
     /// Takes the record of a question that may ask the monitor.
     pub(super) fn take_monitor(&mut self, record: Option<&StatsRecord<'_>>, plan: &Plan) {
         self.answered = true;
-        self.under_way = self.under_way.saturating_sub(1);
         let Some(record) = record else {
             self.gone = true;
             return;
@@ -147,13 +134,7 @@ impl Slot {
 
     pub(super) fn fail(&mut self, of_host: bool, missing: &Missing) {
         self.answered = true;
-        let progress = match of_host {
-            true => &mut self.host,
-            false => {
-                self.under_way = self.under_way.saturating_sub(1);
-                &mut self.monitor
-            }
-        };
+        let progress = if of_host { &mut self.host } else { &mut self.monitor };
         *progress = Progress::Failed(missing.clone());
     }
 
@@ -168,7 +149,7 @@ impl Slot {
         let known = self.suspicion.as_ref();
         let timeout = |text: &str| Missing::new(MissingReason::Timeout, text);
         let missing = match self.monitor {
-            Progress::Open if self.under_way > 0 => {
+            Progress::Open | Progress::Partial if self.under_way > 0 => {
                 timeout("libvirt waits for its monitor: QEMU is stopped or stuck")
             }
             Progress::Open => match known {
@@ -193,15 +174,11 @@ impl Slot {
     }
 
     /// Returns the record, or why there is none.
-    pub(super) fn into_record(
-        mut self,
-        wanted: StatsGroups,
-        plan: &Plan,
-    ) -> Result<DomainStats, Missing> {
+    pub(super) fn into_record(mut self, plan: &Plan) -> Result<DomainStats, Missing> {
         if self.gone {
             return Err(Missing::new(MissingReason::Gone, "libvirt does not know it any more"));
         }
-        if !wanted.contains(StatsGroups::BALLOON) {
+        if !plan.wanted.contains(StatsGroups::BALLOON) {
             // Asked only to see whether the monitor answers.
             self.stats.balloon = None;
         }
@@ -214,7 +191,7 @@ impl Slot {
             true => Missing::new(MissingReason::Inactive, "the domain is not active"),
             false => Missing::new(MissingReason::Unsupported, "libvirt has none of this domain"),
         };
-        for group in GROUPS.iter().filter(|group| wanted.contains(group.bit)) {
+        for group in GROUPS.iter().filter(|group| plan.wanted.contains(group.bit)) {
             let progress = if plan.host.contains(group.bit) { &self.host } else { &self.monitor };
             let missing = match progress {
                 Progress::Failed(missing) => missing.clone(),
