@@ -2,7 +2,9 @@
 
 use std::{env, error::Error};
 
-use domstats::{Connect, ConnectOptions, Domain, DomainFilter, StatsReport, StatsRequest, Uuid};
+use domstats::{
+    Connect, ConnectOptions, Domain, DomainFilter, ErrorKind, StatsReport, StatsRequest, Uuid,
+};
 
 use crate::{
     exit::{self, Failure, Result},
@@ -102,7 +104,14 @@ impl Hypervisor {
         for uri in daemons() {
             match Connect::open_with(uri, options) {
                 Ok(connect) => return Ok(Self { connect, tried: None }),
-                Err(error) => tried.push(format!("{uri} ({})", exit::chain(&error))),
+                Err(error) => {
+                    let why = exit::chain(&error);
+                    if error.kind() == ErrorKind::Timeout {
+                        // There is a daemon, and what comes next knows less of its domains.
+                        exit::warn(&format!("{uri} does not answer: {why}"));
+                    }
+                    tried.push(format!("{uri} ({why})"));
+                }
             }
         }
         match Connect::open_with(PROCESSES, options) {
