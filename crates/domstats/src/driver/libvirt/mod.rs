@@ -76,12 +76,14 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> error::Result<Box<dyn Driver>> {
     let address = Address::new(uri, options)?;
     let (pool, peer) = Pool::open(address, Instant::now() + options.timeout)?;
-    Ok(Box::new(Libvirt { pool, peer }))
+    Ok(Box::new(Libvirt { pool, peer, timeout: options.timeout }))
 }
 
 struct Libvirt {
     pool: Pool,
     peer: Peer,
+    /// How long opening a connection again may take where no request says.
+    timeout: Duration,
 }
 
 impl Driver for Libvirt {
@@ -119,7 +121,7 @@ impl Driver for Libvirt {
     }
 
     fn domains(&self) -> error::Result<Vec<DomainInfo>> {
-        let deadline = Instant::now() + StatsRequest::DEFAULT_TIMEOUT;
+        let deadline = Instant::now() + self.timeout;
         let call = self.pool.next_call();
         insist(deadline, || {
             let mut lease = self.pool.lease(deadline)?;
