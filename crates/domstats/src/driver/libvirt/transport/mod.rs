@@ -1,40 +1,113 @@
-use super::address::{Address, Transport};
-use crate::error::*;
+//! Streams of bytes to a daemon, one file for each way that leads to one. None of them waits, once
+//! it is open: the caller polls.
+
+mod tcp;
+mod unix;
+
 use std::{
     io::{self, Read, Write},
-    os::{fd::AsFd, unix::net::UnixStream},
+    os::fd::{AsFd, BorrowedFd},
     time::Instant,
 };
+
+use super::address::{Address, Transport};
+use crate::error::{Error, ErrorKind, ErrorOrigin, Result};
+
+/// A connection that carries bytes. Its descriptor is for polling.
 pub(super) trait Stream: AsFd + Send {
+    /// Reads what is there, and returns its length: 0 when the daemon has closed the connection.
+    ///
+    /// A buffer of 64 KiB takes everything that was decoded, so that a poll of the descriptor
+    /// misses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing is there.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Takes some of the bytes, at least one, to be sent. They may have to wait for
+    /// [`flush`](Self::flush).
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when it can take none now.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Sends what waits, and returns whether nothing does any more.
+    ///
+    /// # Errors
+    ///
+    /// The connection is broken.
     fn flush(&mut self) -> io::Result<bool>;
-    fn last_words(&mut self) -> Option<String> {
-        None
-    }
-    fn is_secure(&self) -> bool;
+
+    /// Returns whether something waits for [`flush`](Self::flush): what was written, or what the
+    /// encryption has to say on its own.
     fn wants_write(&self) -> bool {
         false
     }
+
+    /// Returns what the program that carries the bytes said of its end.
+    fn last_words(&mut self) -> Option<String> {
+        None
+    }
+
+    /// Returns whether nobody on the way can read along: passwords may be sent.
+    fn is_secure(&self) -> bool;
 }
-impl Stream for UnixStream {
+
+/// Connects to the daemon, with everything that comes before its own protocol.
+///
+/// # Errors
+///
+/// [`ErrorKind::NoConnect`] when no daemon is there, [`ErrorKind::AccessDenied`] when its socket is
+/// not for this user, or [`ErrorKind::Timeout`] when the deadline passes.
+pub(super) fn connect(address: &Address, deadline: Instant) -> Result<Box<dyn Stream>> {
+    match &address.transport {
+        Transport::Unix { sockets } => {
+            let socket = unix::connect(sockets, deadline)?;
+            Ok(Box::new(Plain { socket, secure: true }))
+        }
+        Transport::Tcp { host, port } => {
+            let socket = tcp::connect(host, *port, deadline)?;
+            Ok(Box::new(Plain { socket, secure: false }))
+        }
+        Transport::Tls { .. } | Transport::Program { .. } => Err(error(
+            ErrorKind::NoSupport,
+            "neither TLS nor a program can carry the connection yet",
+        )),
+    }
+}
+
+fn error(kind: ErrorKind, what: impl Into<String>) -> Error {
+    Error::new(kind, ErrorOrigin::Rpc, what)
+}
+
+/// A socket, and the bytes as they are.
+struct Plain<S> {
+    socket: S,
+    secure: bool,
+}
+
+impl<S: AsFd> AsFd for Plain<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl<S: Read + Write + AsFd + Send> Stream for Plain<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Read::read(self, buffer)
+        self.socket.read(buffer)
     }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Write::write(self, bytes)
+        self.socket.write(bytes)
     }
+
     fn flush(&mut self) -> io::Result<bool> {
         Ok(true)
     }
+
     fn is_secure(&self) -> bool {
-        true
+        self.secure
     }
-}
-pub(super) fn connect(address: &Address, _: Instant) -> Result<Box<dyn Stream>> {
-    let Transport::Unix { sockets } = &address.transport else { todo!() };
-    let s = UnixStream::connect(sockets.iter().find(|s| s.exists()).unwrap_or(&sockets[0]))
-        .map_err(|e| Error::new(ErrorKind::NoConnect, ErrorOrigin::Rpc, "connect").because(e))?;
-    s.set_nonblocking(true).unwrap();
-    Ok(Box::new(s))
 }

@@ -1,0 +1,172 @@
+//! The way to a daemon of another host: TCP.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::net::sockopt;
+
+use super::error;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How a host is noticed that went away without a word: after so long without a byte it is asked
+/// for a sign of life, again so often, and given up.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+const KEEPALIVES: u32 = 5;
+
+/// Connects to the first of the host's addresses that answers.
+pub(super) fn connect(host: &str, port: u16, deadline: Instant) -> Result<TcpStream> {
+    let addresses = look_up(host, port, deadline)?;
+    let mut last = io::ErrorKind::TimedOut.into();
+    for (index, address) in addresses.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // One that swallows everything leaves time for the others.
+        let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        if share.is_zero() {
+            break;
+        }
+        match TcpStream::connect_timeout(address, share).and_then(prepare) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(refused(host, port, last))
+}
+
+fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
+    // A question is one packet: it shall not wait for another.
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    sockopt::set_tcp_keepidle(&stream, KEEPALIVE)?;
+    sockopt::set_tcp_keepintvl(&stream, KEEPALIVE)?;
+    sockopt::set_tcp_keepcnt(&stream, KEEPALIVES)?;
+    sockopt::set_socket_keepalive(&stream, true)?;
+    Ok(stream)
+}
+
+/// Returns the addresses of a host. The system's resolver knows no deadline, so that a name is
+/// looked up on a thread of its own, which ends when the resolver gives up.
+fn look_up(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let name = host.to_owned();
+    let resolve = move || {
+        let addresses = (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
+        // Nobody listens any more after the deadline.
+        let _ = sender.send(addresses);
+    };
+    thread::Builder::new().name("host name".to_owned()).spawn(resolve).map_err(|cause| {
+        error(ErrorKind::System, "no thread can be started to look up a host name").because(cause)
+    })?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    match receiver.recv_timeout(left) {
+        Ok(addresses) => addresses.map_err(|error| unknown(host).because(error)),
+        Err(_) => Err(error(
+            ErrorKind::Timeout,
+            format!("the address of the host '{host}' was not found in time: is its DNS working?"),
+        )),
+    }
+}
+
+fn unknown(host: &str) -> Error {
+    error(ErrorKind::NoConnect, format!("no host '{host}' is known: is its name right?"))
+}
+
+fn refused(host: &str, port: u16, cause: io::Error) -> Error {
+    match cause.kind() {
+        io::ErrorKind::TimedOut => error(
+            ErrorKind::Timeout,
+            format!(
+                "the host '{host}' did not answer on port {port} in time: it is down, or a \
+                 firewall is in between"
+            ),
+        ),
+        io::ErrorKind::ConnectionRefused => error(
+            ErrorKind::NoConnect,
+            format!(
+                "nobody listens on port {port} of '{host}': is libvirtd or virtproxyd set up to \
+                 listen there?"
+            ),
+        ),
+        _ => error(ErrorKind::NoConnect, format!("cannot connect to port {port} of '{host}'"))
+            .because(cause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
+
+    use rustix::net::{self, AddressFamily, SocketType};
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(5)
+    }
+
+    #[test]
+    fn a_connection_is_ready_for_polling_and_notices_a_dead_peer() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // `localhost` is [::1] as well, where nobody listens.
+        let mut stream = connect("localhost", port, soon()).unwrap();
+        assert!(stream.nodelay().unwrap());
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream), Ok(KEEPALIVE));
+        assert_eq!(sockopt::tcp_keepintvl(&stream), Ok(KEEPALIVE));
+        assert_eq!(sockopt::tcp_keepcnt(&stream), Ok(KEEPALIVES));
+        assert_eq!(stream.read(&mut [0; 1]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        stream.write_all(b"x").unwrap();
+        let mut byte = [0];
+        listener.accept().unwrap().0.read_exact(&mut byte).unwrap();
+        assert_eq!(&byte, b"x");
+    }
+
+    #[test]
+    fn a_port_without_listener_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let error = connect("127.0.0.1", port, soon()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoConnect);
+        assert!(error.to_string().contains(&format!("port {port} of '127.0.0.1'")), "{error}");
+    }
+
+    #[test]
+    fn a_host_that_takes_no_more_connections_costs_no_more_than_the_deadline() {
+        let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        net::listen(&socket, 0).unwrap();
+        let listener = TcpListener::from(socket);
+        let port = listener.local_addr().unwrap().port();
+        // The queue has room for one or two; what comes then is dropped without a word.
+        let _queue: Vec<_> = (0..2)
+            .map_while(|_| {
+                let deadline = Instant::now() + Duration::from_millis(100);
+                connect("127.0.0.1", port, deadline).ok()
+            })
+            .collect();
+        let start = Instant::now();
+        let error = connect("127.0.0.1", port, start + Duration::from_millis(200)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert!((150..3000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_name_without_host_is_an_error() {
+        // A label of 64 letters: no resolver asks anybody.
+        let error = connect(&"x".repeat(64), 1, soon()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoConnect);
+        assert!(error.to_string().contains("is its name right?"), "{error}");
+    }
+}

@@ -1,0 +1,162 @@
+//! The way to a daemon of this host: a Unix socket.
+
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    io::Errno,
+    net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with},
+};
+
+use super::error;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The pause before a daemon is asked again that has too many visitors to let in one more.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Connects to the first of these sockets that exists.
+pub(super) fn connect(sockets: &[PathBuf], deadline: Instant) -> Result<UnixStream> {
+    for path in sockets {
+        match connect_to(path, deadline) {
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            result => return result.map_err(|errno| refused(path, errno)),
+        }
+    }
+    let paths: Vec<_> = sockets.iter().map(|path| path.display().to_string()).collect();
+    let paths = paths.join(" or ");
+    Err(error(
+        ErrorKind::NoConnect,
+        format!("there is no socket {paths}: is libvirtd or virtqemud running here?"),
+    ))
+}
+
+fn connect_to(path: &Path, deadline: Instant) -> std::result::Result<UnixStream, Errno> {
+    let address = SocketAddrUnix::new(path)?;
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket: OwnedFd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    loop {
+        match net::connect(&socket, &address) {
+            Err(Errno::AGAIN | Errno::INTR) if Instant::now() + PAUSE < deadline => {
+                thread::sleep(PAUSE);
+            }
+            result => return result.map(|()| socket.into()),
+        }
+    }
+}
+
+fn refused(path: &Path, errno: Errno) -> Error {
+    let path = path.display();
+    match errno {
+        Errno::ACCESS | Errno::PERM => error(
+            ErrorKind::AccessDenied,
+            format!(
+                "no right to use the socket {path}: run as root, or join the group that owns it"
+            ),
+        ),
+        Errno::CONNREFUSED => error(
+            ErrorKind::NoConnect,
+            format!("nobody listens on the socket {path}: its daemon ended, start it again"),
+        ),
+        Errno::AGAIN | Errno::INTR => error(
+            ErrorKind::Timeout,
+            format!(
+                "too many clients wait for the daemon at the socket {path}: it is stuck or \
+                 overloaded"
+            ),
+        ),
+        errno => error(ErrorKind::System, format!("cannot connect to the socket {path}"))
+            .because(std::io::Error::from(errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::net::UnixListener};
+
+    use super::*;
+
+    fn dir(name: &str) -> PathBuf {
+        let name = format!("domstats-unix-{name}-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(200)
+    }
+
+    #[test]
+    fn the_first_socket_that_exists_is_used() {
+        let dir = dir("first");
+        let sockets = ["none/deeper", "first", "second"].map(|name| dir.join(name));
+        let _second = UnixListener::bind(&sockets[2]).unwrap();
+        let peer =
+            |stream: UnixStream| stream.peer_addr().unwrap().as_pathname().map(Path::to_owned);
+        assert_eq!(peer(connect(&sockets, soon()).unwrap()), Some(sockets[2].clone()));
+        let _first = UnixListener::bind(&sockets[1]).unwrap();
+        assert_eq!(peer(connect(&sockets, soon()).unwrap()), Some(sockets[1].clone()));
+
+        let error = connect(&sockets[..1], soon()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoConnect);
+        assert!(error.to_string().contains("none/deeper"), "{error}");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_socket_that_a_daemon_left_behind_hides_the_next() {
+        let dir = dir("stale");
+        let sockets = ["first", "second"].map(|name| dir.join(name));
+        drop(UnixListener::bind(&sockets[0]).unwrap());
+        let _second = UnixListener::bind(&sockets[1]).unwrap();
+        let error = connect(&sockets, soon()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoConnect);
+        assert!(error.to_string().contains("nobody listens"), "{error}");
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_full_queue_is_waited_for_until_the_deadline() {
+        let dir = dir("queue");
+        let path = dir.join("socket");
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+        let socket = socket.unwrap();
+        net::bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        net::listen(&socket, 0).unwrap();
+        let sockets = [path];
+        let _waits = connect(&sockets, soon()).unwrap();
+        let start = Instant::now();
+        let error = connect(&sockets, start + Duration::from_millis(100)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert!((80..2000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+
+        let listener = UnixListener::from(socket);
+        let late = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50));
+            listener.accept().unwrap();
+            listener
+        });
+        connect(&sockets, start + Duration::from_secs(10)).unwrap();
+        late.join().unwrap();
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// Tests run as root, whom no socket refuses.
+    #[test]
+    fn a_socket_of_others_says_what_to_do() {
+        let error = refused(Path::new("/run/libvirt/libvirt-sock"), Errno::ACCESS);
+        assert_eq!(error.kind(), ErrorKind::AccessDenied);
+        assert!(error.to_string().contains("libvirt-sock: run as root"), "{error}");
+    }
+
+    #[test]
+    fn a_path_that_no_socket_can_have_is_an_error() {
+        let error = connect(&[PathBuf::from("/x".repeat(200))], soon()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::System, "{error}");
+    }
+}
