@@ -9,7 +9,9 @@ use clap::{
     parser::ValueSource,
 };
 use clap_complete::Shell;
-use domstats::{DomainFilter, Format, StatsGroups, StatsOptions, StatsRequest, stats::GROUPS};
+use domstats::{
+    ConnectOptions, DomainFilter, Format, StatsGroups, StatsOptions, StatsRequest, stats::GROUPS,
+};
 
 /// Statistics of all virtual machines, or of the ones that are named, in one call
 ///
@@ -26,10 +28,12 @@ use domstats::{DomainFilter, Format, StatsGroups, StatsOptions, StatsRequest, st
     after_long_help = crate::commands::man::after_help()
 )]
 pub(crate) struct Cli {
-    /// Hypervisor to ask, such as qemu+qmp:///system or test:///default
+    /// Hypervisor to ask, such as qemu:///system, qemu+qmp:///system or test:///default
     ///
-    /// Without it: $DOMSTATS_DEFAULT_URI, then $LIBVIRT_DEFAULT_URI, then qemu+qmp:///system,
-    /// which reads every QEMU process of this host.
+    /// Without it: $DOMSTATS_DEFAULT_URI, then $LIBVIRT_DEFAULT_URI, then uri_default of
+    /// libvirt.conf, then the libvirt daemon of this host, qemu:///system or the user's own
+    /// qemu:///session, if it answers, then qemu+qmp:///system, which reads every QEMU process of
+    /// this host. Names of uri_aliases in libvirt.conf are taken too.
     #[arg(short, long, value_name = "URI", global = true)]
     pub(crate) connect: Option<String>,
     #[command(flatten)]
@@ -104,6 +108,11 @@ impl StatsArgs {
             .filter(self.filter.0)
             .options(options.map(|(_, option)| option).collect())
     }
+
+    /// Returns how to open the connection.
+    pub(crate) fn connect_options(&self) -> ConnectOptions {
+        self.timeout.connect_options()
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -139,6 +148,11 @@ impl ListArgs {
     pub(crate) fn request(&self) -> StatsRequest {
         self.timeout.request().groups(StatsGroups::STATE).filter(self.filter.0)
     }
+
+    /// Returns how to open the connection.
+    pub(crate) fn connect_options(&self) -> ConnectOptions {
+        self.timeout.connect_options()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -159,6 +173,11 @@ impl DoctorArgs {
     pub(crate) fn request(&self) -> StatsRequest {
         self.timeout.request().groups(StatsGroups::all_known())
     }
+
+    /// Returns how to open the connection.
+    pub(crate) fn connect_options(&self) -> ConnectOptions {
+        self.timeout.connect_options()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -170,17 +189,22 @@ pub(crate) struct CompletionsArgs {
 /// `--timeout`.
 #[derive(Debug, Args)]
 struct TimeoutArgs {
-    /// Time after which the call returns with what it has, such as 500ms or 2s
-    #[arg(
-        short, long, value_name = "TIME", default_value = "1s",
-        value_parser = humantime::parse_duration
-    )]
-    timeout: Duration,
+    /// Time after which the call returns with what it has, such as 500ms or 2s; 1s by default
+    ///
+    /// Opening the connection may take as long again, and 5s by default.
+    #[arg(short, long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
 }
 
 impl TimeoutArgs {
     fn request(&self) -> StatsRequest {
-        StatsRequest::new().timeout(self.timeout)
+        let timeout = self.timeout.unwrap_or(StatsRequest::DEFAULT_TIMEOUT);
+        StatsRequest::new().timeout(timeout)
+    }
+
+    fn connect_options(&self) -> ConnectOptions {
+        let timeout = self.timeout.unwrap_or(ConnectOptions::DEFAULT_TIMEOUT);
+        ConnectOptions::from_env().timeout(timeout)
     }
 }
 

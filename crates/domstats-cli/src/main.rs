@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! args ─→ uri ─→ commands/* ─→ exit
-//!                   └ missing: what could not be read, on standard error
+//!          │        └ missing: what could not be read, on standard error
+//!          └ libvirt_conf: the default of libvirt's own tools
 //! ```
 
 mod args;
 mod columns;
 mod commands;
 mod exit;
+mod libvirt_conf;
 mod missing;
 mod uri;
 mod watch;
@@ -17,7 +19,6 @@ use std::process::ExitCode;
 
 use args::{Cli, Command};
 use commands::{completions, doctor, fields, list, man, stats};
-use uri::Target;
 
 fn main() -> ExitCode {
     let cli = Cli::read();
@@ -25,12 +26,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> exit::Result {
-    let target = || Target::choose(cli.connect.as_deref());
+    let connect = cli.connect.as_deref();
     match &cli.command {
-        None => stats::run(&target(), &cli.stats),
-        Some(Command::List(args)) => list::run(&target(), args),
+        None => stats::run(connect, &cli.stats),
+        Some(Command::List(args)) => list::run(connect, args),
         Some(Command::Fields(args)) => fields::run(args),
-        Some(Command::Doctor(args)) => doctor::run(cli.connect.as_deref(), args),
+        Some(Command::Doctor(args)) => doctor::run(connect, args),
         Some(Command::Completions(args)) => completions::run(args),
         Some(Command::Man) => man::run(),
     }

@@ -4,7 +4,7 @@ mod kit;
 
 use std::time::{Duration, Instant};
 
-use kit::{FIXED, domstats, finish, run, shell};
+use kit::{FIXED, finish, run, shell};
 
 #[test]
 fn a_wrong_command_line_is_2() {
@@ -78,43 +78,6 @@ fn a_closed_pipe_is_not_an_error() {
     for command in ["man", "fields", "completions zsh", "list -c test:///default?domains=9999"] {
         let run = finish(&mut shell(&format!("domstats {command} | true")));
         assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{command}: {run:?}");
-    }
-}
-
-#[test]
-fn the_uri_comes_from_the_option_then_from_the_variables() {
-    let names = |domstats: &str, libvirt: &str, option: &[&str]| {
-        let mut command = domstats_list();
-        command.env("DOMSTATS_DEFAULT_URI", domstats);
-        command.env("LIBVIRT_DEFAULT_URI", libvirt);
-        finish(command.args(option))
-    };
-    let [one, two, three] = [1, 2, 3].map(|count| format!("test:///default?domains={count}"));
-    let count = |run: kit::Finished| run.out.lines().count();
-    assert_eq!(count(names(&one, &two, &["-c", &three])), 3);
-    assert_eq!(count(names(&one, &two, &[])), 1);
-    assert_eq!(count(names("", &two, &[])), 2);
-    let foreign = names("", "vbox:///session", &[]);
-    assert_eq!(foreign.code, Some(1));
-    assert!(foreign.err.contains("LIBVIRT_DEFAULT_URI is 'vbox:///session'"), "{foreign:?}");
-}
-
-fn domstats_list() -> std::process::Command {
-    let mut command = domstats();
-    command.args(["list", "--name"]);
-    command
-}
-
-#[test]
-fn without_a_hypervisor_the_error_says_what_was_tried() {
-    // In a world of its own there is no process but ours, so no QEMU.
-    for command in ["domstats", "domstats list", "domstats vm1"] {
-        let alone = format!("unshare --user --map-root-user --pid --fork --mount-proc {command}");
-        let run = finish(&mut shell(&alone));
-        assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{run:?}");
-        for words in ["no hypervisor found", "qemu+qmp:///system", "domstats -c test:///default"] {
-            assert!(run.err.contains(words), "'{words}' is not in {}", run.err);
-        }
     }
 }
 

@@ -56,6 +56,12 @@ impl Connect {
     /// | `test:///path/to/file.xml` | a document that this library wrote |
     /// | `qemu+qmp:///system` | every QEMU process of this host |
     /// | `qemu+qmp:///session` | the caller's own QEMU processes |
+    /// | `qemu:///system` | the libvirt daemon of this host |
+    /// | `qemu:///session` | the caller's own libvirt daemon |
+    /// | `qemu+tls://host/system`, `qemu+ssh://...`, `qemu+tcp://...`, `qemu+unix://...` | a libvirt daemon, by TLS, ssh, TCP or a socket that `?socket=` names |
+    /// | `lxc:///system`, `test+unix:///default` and so on | libvirt's other drivers, in its daemon |
+    ///
+    /// URIs of libvirt mean what they mean to libvirt.
     ///
     /// # Errors
     ///

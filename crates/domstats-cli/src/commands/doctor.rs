@@ -8,22 +8,18 @@ use crate::{
     args::DoctorArgs,
     columns::printable,
     exit::{self, Exit, Result},
-    missing,
-    uri::{DEFAULT, Target},
+    missing, uri,
 };
 
 /// Asks the named hypervisor, or everything that can be asked here. Fails if no domain is found.
-pub(crate) fn run(option: Option<&str>, args: &DoctorArgs) -> Result {
-    let uris = match option {
-        Some(uri) => vec![uri.to_owned()],
-        None => uris_of_this_host(),
-    };
+pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
+    let options = args.connect_options();
     let mut out = io::stdout().lock();
     let mut say = |line: String| writeln!(out, "{}", printable(&line));
     let mut found = false;
     let mut reasons = Vec::new();
-    for uri in uris {
-        let answer = Connect::open(&uri)
+    for uri in uri::all(connect)? {
+        let answer = Connect::open_with(&uri, &options)
             .and_then(|connect| Ok((connect.all_domain_stats(&args.request())?, connect)));
         match answer {
             Ok((report, connect)) => {
@@ -42,18 +38,6 @@ pub(crate) fn run(option: Option<&str>, args: &DoctorArgs) -> Result {
     }
     say("hint: no domain found; `domstats -c test:///default` shows made-up ones".to_owned())?;
     Ok(Exit::Failed)
-}
-
-fn uris_of_this_host() -> Vec<String> {
-    let named = Target::of_variables().map(|target| target.uri);
-    let always = [DEFAULT, "qemu+qmp:///session"].map(str::to_owned);
-    let mut uris: Vec<String> = Vec::new();
-    for uri in named.chain(always) {
-        if !uris.contains(&uri) {
-            uris.push(uri);
-        }
-    }
-    uris
 }
 
 /// Returns the lines about one hypervisor.

@@ -10,12 +10,13 @@ use crate::{
     columns,
     exit::{Exit, Result},
     missing,
-    uri::Target,
+    uri::Hypervisor,
 };
 
 /// Prints id, name and state of each domain, or only what scripts ask for.
-pub(crate) fn run(target: &Target, args: &ListArgs) -> Result {
-    let report = target.all_domain_stats(&target.open()?, &args.request())?;
+pub(crate) fn run(connect: Option<&str>, args: &ListArgs) -> Result {
+    let hypervisor = Hypervisor::open(connect, &args.connect_options())?;
+    let report = hypervisor.all_domain_stats(&args.request())?;
     let read = report.domains.iter().map(|stats| (&stats.domain, stats.state.as_ref()));
     let unread = report.missing.iter().map(|missing| (&missing.domain, None));
     let mut domains: Vec<_> = read.chain(unread).collect();

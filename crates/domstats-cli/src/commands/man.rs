@@ -28,7 +28,17 @@ const EXAMPLES: &[(&str, &str)] = &[
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("DOMSTATS_DEFAULT_URI", "the hypervisor to ask if --connect does not say"),
     ("LIBVIRT_DEFAULT_URI", "the same, if DOMSTATS_DEFAULT_URI is not set"),
+    ("LIBVIRT_AUTH_FILE", "credentials for libvirt daemons"),
+    ("XDG_RUNTIME_DIR", "where the user's own libvirt daemon has its socket, in libvirt"),
     ("NO_COLOR", "if set and not empty, no colours"),
+];
+
+const FILES: &[(&str, &str)] = &[
+    ("/etc/libvirt/libvirt.conf", "uri_default and uri_aliases, for root"),
+    (
+        "~/.config/libvirt/libvirt.conf",
+        "the same for others, below $XDG_CONFIG_HOME if that is set",
+    ),
 ];
 
 const EXIT_STATUS: &[(&str, &str)] = &[
@@ -38,8 +48,12 @@ const EXIT_STATUS: &[(&str, &str)] = &[
     ("3", "with --strict: something that was asked for could not be read"),
 ];
 
-const SECTIONS: &[(&str, &[(&str, &str)])] =
-    &[("Examples", EXAMPLES), ("Environment", ENVIRONMENT), ("Exit status", EXIT_STATUS)];
+const SECTIONS: &[(&str, &[(&str, &str)])] = &[
+    ("Examples", EXAMPLES),
+    ("Environment", ENVIRONMENT),
+    ("Files", FILES),
+    ("Exit status", EXIT_STATUS),
+];
 
 /// Returns the end of `--help`.
 pub(crate) fn after_help() -> String {

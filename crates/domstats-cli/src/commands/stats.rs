@@ -2,13 +2,13 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use domstats::{Connect, Domain, Format, StatsReport};
+use domstats::{Domain, Format, StatsReport};
 
 use crate::{
     args::StatsArgs,
     exit::{Exit, Result},
     missing,
-    uri::Target,
+    uri::Hypervisor,
     watch,
 };
 
@@ -16,16 +16,16 @@ use crate::{
 const REPAINT: &[u8] = b"\x1b[H\x1b[2J";
 
 /// Prints the statistics of all domains or of those that were named, once or with `--watch`.
-pub(crate) fn run(target: &Target, args: &StatsArgs) -> Result {
+pub(crate) fn run(connect: Option<&str>, args: &StatsArgs) -> Result {
     let terminal = io::stdout().is_terminal();
     let format = args.format.unwrap_or(match terminal {
         true => Format::Table,
         false => Format::Text,
     });
-    let connect = target.open()?;
+    let hypervisor = Hypervisor::open(connect, &args.connect_options())?;
     let mut known = Vec::new();
     watch::repeat(args.watch, || {
-        let report = ask(target, &connect, args, &mut known)?;
+        let report = ask(&hypervisor, args, &mut known)?;
         // One write: a reader of a pipe sees whole reports, a terminal does not flicker.
         let mut page = Vec::new();
         if args.watch.is_some() && terminal {
@@ -45,16 +45,11 @@ pub(crate) fn run(target: &Target, args: &StatsArgs) -> Result {
 
 /// Asks once. Named domains are looked up each time, since one that restarted is another process;
 /// `known` remembers them, so that one that is gone is reported as such.
-fn ask(
-    target: &Target,
-    connect: &Connect,
-    args: &StatsArgs,
-    known: &mut Vec<Domain>,
-) -> Result<StatsReport> {
+fn ask(hypervisor: &Hypervisor, args: &StatsArgs, known: &mut Vec<Domain>) -> Result<StatsReport> {
     let words = args.words();
     if words.is_empty() {
-        return target.all_domain_stats(connect, &args.request());
+        return hypervisor.all_domain_stats(&args.request());
     }
-    *known = target.find(connect, &words, known)?;
+    *known = hypervisor.find(&words, known)?;
     Ok(Domain::list_stats(known, &args.request())?)
 }

@@ -31,6 +31,9 @@ fn quiet(mut command: Command) -> Command {
     for variable in ["DOMSTATS_DEFAULT_URI", "LIBVIRT_DEFAULT_URI", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
+    for variable in ["XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
+        command.env(variable, "/nonexistent");
+    }
     command.stdin(Stdio::null());
     command
 }

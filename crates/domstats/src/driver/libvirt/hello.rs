@@ -98,19 +98,32 @@ fn sasl<T: Default>(link: &mut Link<T>, address: &Address, deadline: Instant) ->
         _ => None,
     };
     let credentials = auth_file::credentials(address)?;
-    let mechanisms = link.call::<AuthSaslInit, _>(&(), deadline, |text| text.into_owned())?;
+    let user = credentials.user.clone();
+    let refused = |error: Error| match error.kind() {
+        ErrorKind::AuthFailed => Error::new(
+            ErrorKind::AuthFailed,
+            ErrorOrigin::Auth,
+            format!("libvirt's daemon does not know the user '{user}', or not by this password"),
+        )
+        .because(error),
+        _ => error,
+    };
+    let mechanisms = link.call::<AuthSaslInit, _>(&(), deadline, |text| text.into_owned());
+    let mechanisms = match mechanisms {
+        // How libvirtd says that it has none for this kind of connection.
+        Err(error) if error.kind() == ErrorKind::AuthFailed => String::new(),
+        result => result?,
+    };
     let mut sasl = Sasl::new(&mechanisms, wanted, credentials, link.is_secure())?;
     let (mut data, mut finished) = sasl.step(None)?;
     let mechanism = sasl.mechanism().to_owned();
-    let mut reply = link.call::<AuthSaslStart, _>(
-        &SaslStartArgs {
-            mechanism: mechanism.into(),
-            nil: data.is_none(),
-            data: Chars(data.unwrap_or_default()),
-        },
-        deadline,
-        |reply| reply,
-    )?;
+    let args = SaslStartArgs {
+        mechanism: mechanism.into(),
+        nil: data.is_none(),
+        data: Chars(data.unwrap_or_default()),
+    };
+    let mut reply =
+        link.call::<AuthSaslStart, _>(&args, deadline, |reply| reply).map_err(&refused)?;
     while !(reply.complete && finished) {
         let SaslReply { complete, nil, data: said } = reply;
         (data, finished) = sasl.step((!nil).then_some(&said.0))?;
@@ -119,7 +132,7 @@ fn sasl<T: Default>(link: &mut Link<T>, address: &Address, deadline: Instant) ->
         }
         let nil = data.is_none();
         let args = SaslStepArgs { nil, data: Chars(data.unwrap_or_default()) };
-        reply = link.call::<AuthSaslStep, _>(&args, deadline, |reply| reply)?;
+        reply = link.call::<AuthSaslStep, _>(&args, deadline, |reply| reply).map_err(&refused)?;
     }
     match finished {
         true => Ok(()),

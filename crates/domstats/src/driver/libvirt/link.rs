@@ -124,13 +124,24 @@ impl<T> Link<T> {
         result
     }
 
+    /// Sends what can be without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`pump`](Self::pump).
+    pub(super) fn send(&mut self) -> Result<()> {
+        let result = self.send_some();
+        self.broken |= result.is_err();
+        result
+    }
+
     /// Returns whether the connection is of no more use.
     pub(super) fn is_broken(&self) -> bool {
         self.broken
     }
 
     fn send_and_receive(&mut self, mut each: impl FnMut(T, Answer<'_>)) -> Result<()> {
-        self.send()?;
+        self.send_some()?;
         let mut read = 0;
         while read < READ_AT_ONCE {
             let before = self.received.len();
@@ -149,10 +160,10 @@ impl<T> Link<T> {
             self.take_packets(&mut each)?;
         }
         // Answers to signs of life.
-        self.send()
+        self.send_some()
     }
 
-    fn send(&mut self) -> Result<()> {
+    fn send_some(&mut self) -> Result<()> {
         let mut sent = 0;
         let result = loop {
             if sent == self.out.len() {

@@ -33,11 +33,13 @@ mod hello;
 mod link;
 mod memory;
 mod pass;
+mod plan;
 mod pool;
 mod record;
 mod remote;
 mod sasl;
 mod transport;
+mod window;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -49,9 +51,9 @@ use address::Address;
 pub(super) use address::serves;
 use hello::Peer;
 use link::silent;
-use pass::{Pass, Plan};
+use pass::Pass;
+use plan::Plan;
 use pool::Pool;
-use record::HOST_GROUPS;
 use uuid::Uuid;
 
 use crate::{
@@ -60,7 +62,7 @@ use crate::{
     driver::Driver,
     error::{self, Error, ErrorKind, ErrorOrigin},
     report::{Missing, MissingDomain, MissingReason, StatsReport},
-    request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
+    request::{DomainFilter, StatsGroups, StatsRequest},
     uri::Uri,
 };
 
@@ -71,18 +73,17 @@ const ASSEMBLY: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The version of libvirt that knows `NOWAIT`: 4.5.0.
-const KNOWS_NOWAIT: u64 = 4_005_000;
-
 pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> error::Result<Box<dyn Driver>> {
     let address = Address::new(uri, options)?;
     let (pool, peer) = Pool::open(address, Instant::now() + options.timeout)?;
-    Ok(Box::new(Libvirt { pool, peer }))
+    Ok(Box::new(Libvirt { pool, peer, timeout: options.timeout }))
 }
 
 struct Libvirt {
     pool: Pool,
     peer: Peer,
+    /// How long opening a connection again may take where no request says.
+    timeout: Duration,
 }
 
 impl Driver for Libvirt {
@@ -120,7 +121,7 @@ impl Driver for Libvirt {
     }
 
     fn domains(&self) -> error::Result<Vec<DomainInfo>> {
-        let deadline = Instant::now() + StatsRequest::DEFAULT_TIMEOUT;
+        let deadline = Instant::now() + self.timeout;
         let call = self.pool.next_call();
         insist(deadline, || {
             let mut lease = self.pool.lease(deadline)?;
@@ -139,7 +140,7 @@ impl Driver for Libvirt {
         let start = Instant::now();
         let mut report = StatsReport::new(SystemTime::now());
         let deadline = start + request.timeout.saturating_sub(ASSEMBLY.min(request.timeout / 4));
-        let plan = self.plan(request, deadline);
+        let plan = Plan::new(request, &self.peer, deadline);
         let call = self.pool.next_call();
         let mut under_way = None;
         let result = insist(deadline, || {
@@ -162,14 +163,10 @@ impl Driver for Libvirt {
             return Err(result.err().unwrap_or_else(silent));
         }
         report.missing.extend(selection.missing);
-        let wanted = match request.groups.is_empty() {
-            true => StatsGroups::all_known(),
-            false => request.groups,
-        };
         let mut records = Vec::with_capacity(slots.len());
         for slot in slots {
             let info = slot.info.clone();
-            records.push(match slot.into_record(wanted, &plan) {
+            records.push(match slot.into_record(&plan) {
                 Ok(record) => Some(record),
                 Err(missing) => {
                     report.missing.push(MissingDomain::new(info, missing));
@@ -195,32 +192,6 @@ struct Selection {
 }
 
 impl Libvirt {
-    fn plan(&self, request: &StatsRequest, deadline: Instant) -> Plan {
-        let all = request.groups.is_empty();
-        // All: those of a newer libvirt too. It leaves out the ones that it does not have, unless
-        // it is told to refuse them.
-        let groups = if all { StatsGroups::from_bits_retain(!0) } else { request.groups };
-        let mut options = request.options;
-        options.set(
-            StatsOptions::ENFORCE_STATS,
-            options.contains(StatsOptions::ENFORCE_STATS) && !all,
-        );
-        let nowait = options.contains(StatsOptions::NOWAIT);
-        // Other drivers have no monitors, and refuse what they do not know.
-        let qemu = self.peer.driver == "QEMU";
-        let partial = qemu && self.peer.version >= KNOWS_NOWAIT;
-        options.set(StatsOptions::NOWAIT, nowait || partial);
-        let host = if qemu { groups & HOST_GROUPS } else { StatsGroups::empty() };
-        Plan {
-            host,
-            monitor: groups - host,
-            flags: options.bits(),
-            partial,
-            patient: partial && !nowait,
-            deadline,
-        }
-    }
-
     /// Lists the domains, and prepares the questions to them.
     fn begin(
         &self,

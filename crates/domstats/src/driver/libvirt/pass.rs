@@ -7,11 +7,6 @@
 //!                               │  late: one by one     │ somebody else has the monitor: again
 //! ```
 //!
-//! Such questions are asked one at a time at first, and one more for each that is answered. A
-//! daemon has few threads and starts more only for a call that comes when none is free and none
-//! waits (libvirt 9.0): several calls at once that meet stuck monitors would leave the rest in its
-//! queue, and every other client's calls behind them, until a monitor answers.
-//!
 //! Questions that may ask a monitor never wait for one that another question has (`NOWAIT`): the
 //! daemon answers at once with what it knows, and the pass asks again a moment later. So a monitor
 //! that is stuck keeps one of the daemon's threads, the first that asked it, and never a second.
@@ -29,9 +24,11 @@ use domstats_rpc::{
 
 use super::{
     link::{Answer, decode, silent, wait},
-    pool::{Lease, Pool, Question, SHARE, free_slots},
+    plan::Plan,
+    pool::{Lease, Link, Pool, Question, free_slots},
     record::{self, Slot},
     remote,
+    window::Window,
 };
 use crate::{
     domain::DomainInfo,
@@ -63,9 +60,6 @@ const SUSPECT_GRACE: Duration = Duration::from_millis(20);
 /// How often a pass looks whether other calls left a part of the share.
 const SHARE_CHECK: Duration = Duration::from_millis(2);
 
-/// When nothing is answered for so long, one more question is asked.
-const PACE: Duration = Duration::from_millis(10);
-
 /// What a question is about.
 #[derive(Debug, Default)]
 pub(super) enum About {
@@ -78,22 +72,6 @@ pub(super) enum About {
     Host(Vec<usize>),
     /// The statistics that may ask monitors, of the slots in these places.
     Monitor(Vec<usize>),
-}
-
-/// What is asked of every domain.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
-    /// The groups that need no monitor.
-    pub(super) host: StatsGroups,
-    /// The groups that may.
-    pub(super) monitor: StatsGroups,
-    /// The flags of every question.
-    pub(super) flags: u32,
-    /// Whether an answer can lack what the monitor would have said (`NOWAIT`).
-    pub(super) partial: bool,
-    /// Whether a domain whose answer lacks that is asked again.
-    pub(super) patient: bool,
-    pub(super) deadline: Instant,
 }
 
 /// Lists the domains that match each filter.
@@ -145,11 +123,9 @@ pub(super) struct Pass<'a> {
     deadlines: Vec<(Instant, Vec<usize>)>,
     /// Domains whose monitor somebody else had, and when they are asked again.
     retries: Vec<(Instant, usize)>,
-    /// How many questions that may ask a monitor can be under way at a time, and how many are.
-    window: usize,
-    under_way: usize,
-    /// When one was last answered, or the window opened for lack of answers.
-    progress: Instant,
+    window: Window,
+    /// The slots before this one are over, or suspect.
+    first_open: usize,
     /// The error that ends the call: the daemon refused what was asked.
     refused: Option<Error>,
 }
@@ -199,9 +175,8 @@ impl<'a> Pass<'a> {
             batches,
             deadlines: Vec::new(),
             retries: Vec::new(),
-            window: if calm { pool.window() } else { 1 },
-            under_way: 0,
-            progress: Instant::now(),
+            window: if calm { Window::of_size(pool.window()) } else { Window::narrow() },
+            first_open: 0,
             refused: None,
         }
     }
@@ -241,12 +216,16 @@ impl<'a> Pass<'a> {
     }
 
     /// Returns whether an answer is awaited, other than of suspects.
-    fn is_open(&self) -> bool {
-        self.slots.iter().any(|slot| {
+    fn is_open(&mut self) -> bool {
+        while let Some(slot) = self.slots.get(self.first_open) {
             let host = !self.plan.host.is_empty() && !slot.host_is_over();
             let monitor = !self.plan.monitor.is_empty() && !slot.monitor_is_over(&self.plan);
-            host || (monitor && slot.suspicion.is_none())
-        })
+            if host || (monitor && slot.suspicion.is_none()) {
+                return true;
+            }
+            self.first_open += 1;
+        }
+        false
     }
 
     fn suspects_open(&self) -> bool {
@@ -265,10 +244,10 @@ impl<'a> Pass<'a> {
                 let question = Question { call: self.call, about, ..Question::default() };
                 front.ask::<ConnectGetAllDomainStats>(&args, question)?;
             }
-            front.pump(|question, answer| self.take(question, &answer))?;
+            front.send()?;
         }
         // In turns, so that each connection has as many as the others.
-        while self.under_way < self.window
+        while self.window.is_open()
             && let Some(link) = lease.monitor.iter_mut().max_by_key(|link| free_slots(link))
             && free_slots(link) > 0
         {
@@ -291,16 +270,13 @@ impl<'a> Pass<'a> {
             let args = self.question(&batch, groups);
             link.ask::<ConnectGetAllDomainStats>(&args, question)?;
             batch.iter().for_each(|place| self.slots[*place].under_way += 1);
-            self.under_way += 1;
+            self.window.asked();
             if batch.len() > 1 {
                 let allowance = LATE_PER_DOMAIN * u32::try_from(batch.len()).unwrap_or(1);
                 self.deadlines.push((Instant::now() + LATE + allowance, batch));
             }
         }
-        for link in &mut lease.monitor {
-            link.pump(|question, answer| self.take(question, &answer))?;
-        }
-        Ok(())
+        lease.monitor.iter_mut().try_for_each(Link::send)
     }
 
     /// Takes the next batch, without domains that were answered since it was made.
@@ -331,16 +307,15 @@ impl<'a> Pass<'a> {
         let (places, of_host) = match question.about {
             About::Host(places) => (places, true),
             About::Monitor(places) => {
-                self.under_way -= 1;
-                self.window = (self.window + 1).min(SHARE);
-                self.progress = Instant::now();
+                self.window.answered();
+                places.iter().for_each(|place| self.slots[*place].under_way -= 1);
                 (places, false)
             }
             About::Hello | About::List(_) => return,
         };
         let records = match answer {
             Err(error) if ends_the_call(error) => {
-                self.refused = Some(remote::error(error));
+                self.refused = Some(refusal(remote::error(error)));
                 return;
             }
             Err(error) => Err(format!("libvirt: {error}")),
@@ -381,11 +356,10 @@ impl<'a> Pass<'a> {
 
     /// Returns when something is to be done though nothing comes.
     fn next_event(&self) -> Option<Instant> {
-        let open = self.under_way < self.window;
-        let more = (!self.batches.is_empty()).then(|| match open {
+        let more = (!self.batches.is_empty()).then(|| match self.window.is_open() {
             // The share is free again when other calls are answered, which nobody tells.
             true => Instant::now() + SHARE_CHECK,
-            false => self.progress + PACE,
+            false => self.window.opens(),
         });
         let late = self.deadlines.iter().map(|(when, _)| *when);
         let retries = self.retries.iter().map(|(when, _)| *when);
@@ -395,10 +369,7 @@ impl<'a> Pass<'a> {
     /// Does what is due: asks the domains of late batches one by one, and busy ones again.
     fn on_time(&mut self) {
         let now = Instant::now();
-        if self.under_way >= self.window && self.window < SHARE && now >= self.progress + PACE {
-            self.window += 1;
-            self.progress = now;
-        }
+        self.window.on_time(now);
         let late: Vec<_> = self.deadlines.extract_if(.., |(when, _)| *when <= now).collect();
         let due: Vec<_> = self.retries.extract_if(.., |(when, _)| *when <= now).collect();
         let places = late.into_iter().flat_map(|(_, batch)| batch);
@@ -414,10 +385,11 @@ impl<'a> Pass<'a> {
         };
         let host = open(&Slot::host_is_over);
         let monitor = open(&|slot| slot.monitor_is_over(&self.plan));
+        // What sound connections still answer is of another call.
+        self.call = self.pool.next_call();
         self.slots.iter_mut().for_each(|slot| slot.under_way = 0);
         // The daemon may have started anew, with few threads.
-        self.under_way = 0;
-        self.window = 1;
+        self.window = Window::narrow();
         self.deadlines.clear();
         self.retries.clear();
         self.slices.clear();
@@ -437,7 +409,7 @@ impl<'a> Pass<'a> {
     /// The daemon refused what was asked.
     pub(super) fn finish(self) -> Result<Vec<Slot>> {
         let Self { pool, plan, mut slots, refused, window, .. } = self;
-        pool.remember_window(window);
+        pool.remember_window(window.size());
         if let Some(error) = refused {
             return Err(error);
         }
@@ -456,22 +428,22 @@ impl<'a> Pass<'a> {
     }
 }
 
-impl Plan {
-    /// Returns the groups of a question that may ask monitors. One that would not tell whether the
-    /// monitor was asked gets a group that does.
-    fn telling(&self, again: bool) -> StatsGroups {
-        let tells = record::TELLING_GROUPS.intersects(self.monitor);
-        match self.partial && (again || !tells) {
-            true => self.monitor | StatsGroups::BALLOON,
-            false => self.monitor,
-        }
-    }
-}
-
 /// Returns whether an error is about what was asked for, not about the domains.
 fn ends_the_call(error: &RemoteError<'_>) -> bool {
     matches!(
         remote::error(error).kind(),
         ErrorKind::NoSupport | ErrorKind::InvalidArgument | ErrorKind::ArgumentUnsupported
     )
+}
+
+fn refusal(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NoSupport => Error::new(
+            ErrorKind::NoSupport,
+            error.origin(),
+            "this libvirt has no bulk statistics: its driver lacks them, or it is older than 1.2.8",
+        )
+        .because(error),
+        _ => error,
+    }
 }

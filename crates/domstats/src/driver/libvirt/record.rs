@@ -6,25 +6,13 @@ use domstats_rpc::{
     xdr::{Decoder, Fault},
 };
 
-use super::{memory::Suspicion, pass::Plan, remote};
+use super::{memory::Suspicion, plan::Plan, remote};
 use crate::{
     domain::DomainInfo,
     report::{DomainStats, Missing, MissingReason},
     request::StatsGroups,
     stats::GROUPS,
 };
-
-/// The groups that libvirt reads without asking a monitor.
-pub(super) const HOST_GROUPS: StatsGroups = StatsGroups::STATE
-    .union(StatsGroups::INTERFACE)
-    .union(StatsGroups::PERF)
-    .union(StatsGroups::MEMORY);
-
-/// The groups whose answer tells whether the monitor was asked, for almost every domain.
-pub(super) const TELLING_GROUPS: StatsGroups = StatsGroups::CPU_TOTAL
-    .union(StatsGroups::BALLOON)
-    .union(StatsGroups::BLOCK)
-    .union(StatsGroups::DIRTYRATE);
 
 /// Reads the reply to a question for statistics.
 pub(super) fn decode(payload: &[u8]) -> Result<StatsRecords<'_>, Fault> {
@@ -45,6 +33,7 @@ pub(super) struct Slot {
     host: Progress,
     monitor: Progress,
     gone: bool,
+    answered: bool,
 }
 
 /// What became of a question.
@@ -71,6 +60,7 @@ impl Slot {
             host: Progress::Open,
             monitor: Progress::Open,
             gone: false,
+            answered: false,
         }
     }
 
@@ -109,12 +99,13 @@ impl Slot {
 
     /// Returns whether anything was learned of it.
     pub(super) fn is_answered(&self) -> bool {
-        self.gone || self.host != Progress::Open || self.monitor != Progress::Open
+        self.answered
     }
 
     /// Takes the record of a question that needs no monitor; `None` if libvirt left the domain
     /// out: it does not exist any more.
     pub(super) fn take_host(&mut self, record: Option<&StatsRecord<'_>>) {
+        self.answered = true;
         match record {
             Some(record) => {
                 self.set(record);
@@ -126,7 +117,7 @@ impl Slot {
 
     /// Takes the record of a question that may ask the monitor.
     pub(super) fn take_monitor(&mut self, record: Option<&StatsRecord<'_>>, plan: &Plan) {
-        self.under_way = self.under_way.saturating_sub(1);
+        self.answered = true;
         let Some(record) = record else {
             self.gone = true;
             return;
@@ -142,13 +133,8 @@ impl Slot {
     }
 
     pub(super) fn fail(&mut self, of_host: bool, missing: &Missing) {
-        let progress = match of_host {
-            true => &mut self.host,
-            false => {
-                self.under_way = self.under_way.saturating_sub(1);
-                &mut self.monitor
-            }
-        };
+        self.answered = true;
+        let progress = if of_host { &mut self.host } else { &mut self.monitor };
         *progress = Progress::Failed(missing.clone());
     }
 
@@ -163,7 +149,7 @@ impl Slot {
         let known = self.suspicion.as_ref();
         let timeout = |text: &str| Missing::new(MissingReason::Timeout, text);
         let missing = match self.monitor {
-            Progress::Open if self.under_way > 0 => {
+            Progress::Open | Progress::Partial if self.under_way > 0 => {
                 timeout("libvirt waits for its monitor: QEMU is stopped or stuck")
             }
             Progress::Open => match known {
@@ -188,15 +174,11 @@ impl Slot {
     }
 
     /// Returns the record, or why there is none.
-    pub(super) fn into_record(
-        mut self,
-        wanted: StatsGroups,
-        plan: &Plan,
-    ) -> Result<DomainStats, Missing> {
+    pub(super) fn into_record(mut self, plan: &Plan) -> Result<DomainStats, Missing> {
         if self.gone {
             return Err(Missing::new(MissingReason::Gone, "libvirt does not know it any more"));
         }
-        if !wanted.contains(StatsGroups::BALLOON) {
+        if !plan.wanted.contains(StatsGroups::BALLOON) {
             // Asked only to see whether the monitor answers.
             self.stats.balloon = None;
         }
@@ -209,7 +191,7 @@ impl Slot {
             true => Missing::new(MissingReason::Inactive, "the domain is not active"),
             false => Missing::new(MissingReason::Unsupported, "libvirt has none of this domain"),
         };
-        for group in GROUPS.iter().filter(|group| wanted.contains(group.bit)) {
+        for group in GROUPS.iter().filter(|group| plan.wanted.contains(group.bit)) {
             let progress = if plan.host.contains(group.bit) { &self.host } else { &self.monitor };
             let missing = match progress {
                 Progress::Failed(missing) => missing.clone(),

@@ -10,6 +10,8 @@ mod name;
 mod parameters;
 mod pki;
 mod ssh;
+#[cfg(test)]
+mod tests;
 mod unix;
 
 use std::{ffi::OsString, path::PathBuf};

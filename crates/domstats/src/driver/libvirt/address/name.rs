@@ -5,29 +5,23 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::parameters::Parameters;
 use crate::uri::Uri;
 
-/// All but the marks of RFC 2396.
-const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~')
+const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// What libvirt leaves as it is in a path.
+const IN_PATH: &AsciiSet = &IN_QUERY
     .remove(b'!')
-    .remove(b'*')
+    .remove(b'$')
+    .remove(b'&')
     .remove(b'\'')
     .remove(b'(')
-    .remove(b')');
-
-/// A path may have these too.
-const IN_PATH: &AsciiSet = &IN_QUERY
-    .remove(b'/')
-    .remove(b':')
-    .remove(b'@')
-    .remove(b'&')
-    .remove(b'=')
+    .remove(b')')
+    .remove(b'*')
     .remove(b'+')
-    .remove(b'$')
     .remove(b',')
-    .remove(b';');
+    .remove(b'/')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
 
 /// Returns what to ask the daemon for: driver, path and the parameters that are not the client's.
 pub(super) fn of(uri: &Uri, parameters: &Parameters) -> String {

@@ -1,7 +1,7 @@
 //! The command line of ssh, and the shell line that finds the daemon on the other side.
 //!
-//! libvirt can speak ssh itself (`libssh`, `libssh2`); those URIs are served by the ssh of the
-//! system too, which chooses user, keys and agents by its own configuration.
+//! libvirt can speak ssh itself (`libssh`, `libssh2`). Those URIs are served by the ssh of the system
+//! too, which chooses keys and agents by its own configuration: `sshauth` changes nothing.
 
 use std::ffi::OsString;
 
@@ -39,7 +39,8 @@ pub(super) fn transport(
     if let Some(port) = uri.port {
         add(&["-p", &port.to_string()]);
     }
-    if let Some(user) = &uri.user {
+    let in_process = uri.scheme.ends_with("+libssh") || uri.scheme.ends_with("+libssh2");
+    if let Some(user) = uri.user.as_deref().or(in_process.then_some("root")) {
         add(&["-l", user]);
     }
     if let Some(key) = parameters.get("keyfile") {
@@ -53,7 +54,7 @@ pub(super) fn transport(
     if parameters.is_set("no_verify")? {
         add(&["-o", "StrictHostKeyChecking=no"]);
     }
-    if uri.scheme.ends_with("+libssh") || uri.scheme.ends_with("+libssh2") {
+    if in_process {
         let policies = [("normal", "ask"), ("auto", "accept-new"), ("ignore", "no")];
         if let Some(policy) = parameters.choice("known_hosts_verify", policies)? {
             add(&["-o", &format!("StrictHostKeyChecking={policy}")]);

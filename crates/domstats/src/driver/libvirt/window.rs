@@ -1,0 +1,67 @@
+//! How many questions that may ask a monitor are under way at a time.
+//!
+//! One at first, and one more for each that is answered. A daemon has few threads, and starts more
+//! only for a call that comes when none is free and none waits (seen in libvirt 9.0): several calls
+//! at once that meet stuck monitors would leave the rest in its queue, and every other client's
+//! calls behind them, until a monitor answers.
+
+use std::time::{Duration, Instant};
+
+use super::pool::SHARE;
+
+/// When nothing is answered for so long, one more question is asked.
+const PACE: Duration = Duration::from_millis(10);
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    size: usize,
+    under_way: usize,
+    /// When a question was last answered, or the window opened for lack of answers.
+    progress: Instant,
+}
+
+impl Window {
+    /// Returns a window for one question: nothing is known of the daemon.
+    pub(super) fn narrow() -> Self {
+        Self::of_size(1)
+    }
+
+    /// Returns a window as large as the last one became.
+    pub(super) fn of_size(size: usize) -> Self {
+        Self { size, under_way: 0, progress: Instant::now() }
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.under_way < self.size
+    }
+
+    pub(super) fn asked(&mut self) {
+        self.under_way += 1;
+    }
+
+    pub(super) fn answered(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.grow();
+    }
+
+    fn grow(&mut self) {
+        self.size = (self.size + 1).min(SHARE);
+        self.progress = Instant::now();
+    }
+
+    /// Returns when a closed window opens though nothing is answered.
+    pub(super) fn opens(&self) -> Instant {
+        self.progress + PACE
+    }
+
+    /// Opens the window if it is time.
+    pub(super) fn on_time(&mut self, now: Instant) {
+        if !self.is_open() && now >= self.opens() {
+            self.grow();
+        }
+    }
+}
