@@ -98,6 +98,13 @@ fn an_older_tls_is_enough_and_an_old_one_is_not() {
 }
 
 #[test]
+fn tls_carries_a_password() {
+    let pki = Pki::new();
+    let libvirt = LibvirtSpec::default().sasl("scram-sha-256").tls(&pki.server).start();
+    assert_let_in(&libvirt.tls_uri(&pki.client));
+}
+
+#[test]
 fn tls_goes_to_the_host_that_is_meant() {
     let pki = Pki::new();
     let libvirt = LibvirtSpec::default().tls(&pki.server_elsewhere).start();
