@@ -16,8 +16,15 @@ pub struct Pki {
     pub server: PathBuf,
     /// A server of the same authority at another host.
     pub server_elsewhere: PathBuf,
+    /// A server whose certificate was valid for a day of the year 2020.
+    pub server_expired: PathBuf,
+    /// A server named only where old certificates have the name of a host.
+    pub server_by_common_name: PathBuf,
     /// A client that the servers let in.
     pub client: PathBuf,
+    /// A client that the servers let in, and that knows that the certificate of `server_elsewhere`
+    /// was revoked.
+    pub wary: PathBuf,
     /// A client whose certificate is of an authority that the servers do not know.
     pub stranger: PathBuf,
     /// A client whose certificate was valid for a day of the year 2020.
@@ -30,8 +37,8 @@ pub struct Pki {
 
 const SERVER: &str = "tls_www_server\nsigning_key\nencryption_key\n";
 const CLIENT: &str = "tls_www_client\nsigning_key\nencryption_key\n";
-const HERE: &str = "dns_name = \"localhost\"\nip_address = \"127.0.0.1\"\n";
-const ELSEWHERE: &str = "dns_name = \"elsewhere.example.org\"\n";
+const HERE: &str = "cn = \"server\"\ndns_name = \"localhost\"\nip_address = \"127.0.0.1\"\n";
+const ELSEWHERE: &str = "cn = \"elsewhere\"\ndns_name = \"elsewhere.example.org\"\n";
 const VALID: &str = "expiration_days = 2\n";
 const EXPIRED: &str = "activation_date = \"2020-01-01 00:00:00\"
 expiration_date = \"2020-01-02 00:00:00\"\n";
@@ -48,15 +55,21 @@ impl Pki {
             signer.sign(&party, "client", &format!("cn = \"{name}\"\n{CLIENT}{life}"));
             party
         };
-        let server = |name: &str, names: &str| {
+        let server = |name: &str, names: &str, life: &str| {
             let party = authority.known_to(&dir.join(name));
-            authority.sign(&party, "server", &format!("cn = \"{name}\"\n{names}{SERVER}{VALID}"));
+            authority.sign(&party, "server", &format!("{names}{SERVER}{life}"));
             party
         };
+        let server_elsewhere = server("server-elsewhere", ELSEWHERE, VALID);
+        let wary = client("wary", &authority, &authority, VALID);
+        authority.revoke(&server_elsewhere.join("servercert.pem"), &wary);
         Self {
-            server: server("server", HERE),
-            server_elsewhere: server("server-elsewhere", ELSEWHERE),
+            server: server("server", HERE, VALID),
+            server_elsewhere,
+            server_expired: server("server-expired", HERE, EXPIRED),
+            server_by_common_name: server("server-by-common-name", "cn = \"localhost\"\n", VALID),
             client: client("client", &authority, &authority, VALID),
+            wary,
             stranger: client("stranger", &authority, &other, VALID),
             expired: client("expired", &authority, &authority, EXPIRED),
             nameless: authority.known_to(&dir.join("nameless")),
@@ -111,11 +124,23 @@ impl Authority {
         command.arg("--outfile").arg(party.join(format!("{role}cert.pem")));
         lab().run(&mut command);
     }
+
+    /// Tells a party that a certificate is revoked.
+    fn revoke(&self, certificate: &Path, party: &Path) {
+        let template = party.join("revocations");
+        fs::write(&template, "crl_next_update = 2\ncrl_number = 1\n").unwrap();
+        let mut command = lab().command("certtool");
+        command.arg("--generate-crl").arg("--load-certificate").arg(certificate);
+        command.arg("--load-ca-privkey").arg(self.dir.join("cakey.pem"));
+        command.arg("--load-ca-certificate").arg(self.dir.join("cacert.pem"));
+        command.arg("--template").arg(&template).arg("--outfile").arg(party.join("cacrl.pem"));
+        lab().run(&mut command);
+    }
 }
 
 fn generate_key(path: &Path, kind: &str) {
     let mut command = lab().command("certtool");
-    command.args(["--generate-privkey", "--key-type", kind, "--sec-param", "medium"]);
+    command.args(["--generate-privkey", "--key-type", kind, "--sec-param", "high"]);
     lab().run(command.arg("--outfile").arg(path));
     // For the user `nobody`, as whom the daemons run.
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();

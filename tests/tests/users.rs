@@ -3,6 +3,7 @@
 
 use std::{
     env, fs,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
     path::PathBuf,
     process::{Command, Output},
     sync::LazyLock,
@@ -73,4 +74,16 @@ fn a_session_is_the_users_own_guests() {
     assert_own_is_complete(&report, &own);
     assert!(report.domain(other.name()).is_none());
     assert!(report.missing.iter().all(|one| one.domain.id != Some(other.pid)));
+}
+
+#[test]
+fn a_libvirt_of_others_is_denied_with_a_hint() {
+    let socket = lab().path("libvirt-sock");
+    let _daemon = UnixListener::bind(&socket).unwrap();
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o770)).unwrap();
+    let uri = format!("qemu:///system?socket={}", socket.display());
+    let output = lab().command_as_nobody(&PROGRAM).args(["-c", &uri]).output().unwrap();
+    assert!(!output.status.success());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("run as root, or join the group"), "{stderr}");
 }

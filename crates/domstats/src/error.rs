@@ -38,6 +38,9 @@ pub enum ErrorKind {
     System,
     /// What a daemon said is not its protocol. `VIR_ERR_RPC`, 39.
     Rpc,
+    /// TLS fails, most often because either side does not trust the other. `VIR_ERR_GNUTLS_ERROR`,
+    /// 40.
+    Tls,
     /// The daemon does not believe who the caller is. `VIR_ERR_AUTH_FAILED`, 45.
     AuthFailed,
     /// No domain has that name, UUID or id. `VIR_ERR_NO_DOMAIN`, 42.
@@ -67,6 +70,7 @@ impl ErrorKind {
             Self::Malformed => 27,
             Self::System => 38,
             Self::Rpc => 39,
+            Self::Tls => 40,
             Self::NoDomain => 42,
             Self::AuthFailed => 45,
             Self::Timeout => 68,
@@ -88,6 +92,7 @@ impl ErrorKind {
             Self::Malformed,
             Self::System,
             Self::Rpc,
+            Self::Tls,
             Self::NoDomain,
             Self::AuthFailed,
             Self::Timeout,

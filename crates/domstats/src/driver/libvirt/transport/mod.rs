@@ -1,7 +1,9 @@
 //! Streams of bytes to a daemon, one file for each way that leads to one. None of them waits, once
 //! it is open: the caller polls.
 
+mod certificates;
 mod tcp;
+mod tls;
 mod unix;
 
 use std::{
@@ -60,7 +62,8 @@ pub(super) trait Stream: AsFd + Send {
 /// # Errors
 ///
 /// [`ErrorKind::NoConnect`] when no daemon is there, [`ErrorKind::AccessDenied`] when its socket is
-/// not for this user, or [`ErrorKind::Timeout`] when the deadline passes.
+/// not for this user, [`ErrorKind::Tls`] when either side does not trust the other,
+/// [`ErrorKind::Timeout`] when the deadline passes.
 pub(super) fn connect(address: &Address, deadline: Instant) -> Result<Box<dyn Stream>> {
     match &address.transport {
         Transport::Unix { sockets } => {
@@ -71,10 +74,12 @@ pub(super) fn connect(address: &Address, deadline: Instant) -> Result<Box<dyn St
             let socket = tcp::connect(host, *port, deadline)?;
             Ok(Box::new(Plain { socket, secure: false }))
         }
-        Transport::Tls { .. } | Transport::Program { .. } => Err(error(
-            ErrorKind::NoSupport,
-            "neither TLS nor a program can carry the connection yet",
-        )),
+        Transport::Tls { host, port, pki, verify } => {
+            Ok(Box::new(tls::connect(host, *port, pki, *verify, deadline)?))
+        }
+        Transport::Program { .. } => {
+            Err(error(ErrorKind::NoSupport, "no program can carry the connection yet"))
+        }
     }
 }
 
