@@ -2,6 +2,7 @@
 //! it is open: the caller polls.
 
 mod certificates;
+mod ssh;
 mod tcp;
 mod tls;
 mod unix;
@@ -77,8 +78,8 @@ pub(super) fn connect(address: &Address, deadline: Instant) -> Result<Box<dyn St
         Transport::Tls { host, port, pki, verify } => {
             Ok(Box::new(tls::connect(host, *port, pki, *verify, deadline)?))
         }
-        Transport::Program { .. } => {
-            Err(error(ErrorKind::NoSupport, "no program can carry the connection yet"))
+        Transport::Program { program, arguments } => {
+            Ok(Box::new(ssh::Program::start(program, arguments)?))
         }
     }
 }
