@@ -99,15 +99,7 @@ fn sasl<T: Default>(link: &mut Link<T>, address: &Address, deadline: Instant) ->
     };
     let credentials = auth_file::credentials(address)?;
     let user = credentials.user.clone();
-    let refused = |error: Error| match error.kind() {
-        ErrorKind::AuthFailed => Error::new(
-            ErrorKind::AuthFailed,
-            ErrorOrigin::Auth,
-            format!("libvirt's daemon does not know the user '{user}', or not by this password"),
-        )
-        .because(error),
-        _ => error,
-    };
+    let file = address.auth_file.clone().unwrap_or_default();
     let mechanisms = link.call::<AuthSaslInit, _>(&(), deadline, |text| text.into_owned());
     let mechanisms = match mechanisms {
         // How libvirtd says that it has none for this kind of connection.
@@ -115,31 +107,111 @@ fn sasl<T: Default>(link: &mut Link<T>, address: &Address, deadline: Instant) ->
         result => result?,
     };
     let mut sasl = Sasl::new(&mechanisms, wanted, credentials, link.is_secure())?;
-    let (mut data, mut finished) = sasl.step(None)?;
-    let mechanism = sasl.mechanism().to_owned();
-    let args = SaslStartArgs {
-        mechanism: mechanism.into(),
-        nil: data.is_none(),
-        data: Chars(data.unwrap_or_default()),
-    };
-    let mut reply =
-        link.call::<AuthSaslStart, _>(&args, deadline, |reply| reply).map_err(&refused)?;
-    while !(reply.complete && finished) {
-        let SaslReply { complete, nil, data: said } = reply;
-        (data, finished) = sasl.step((!nil).then_some(&said.0))?;
-        if complete {
-            break;
+    let mut mechanism = Some(sasl.mechanism().to_owned());
+    converse(&mut sasl, |said| {
+        let (nil, data) = (said.is_none(), Chars(said.unwrap_or_default()));
+        let reply = match mechanism.take() {
+            Some(mechanism) => {
+                let args = SaslStartArgs { mechanism: mechanism.into(), nil, data };
+                link.call::<AuthSaslStart, _>(&args, deadline, |reply| reply)
+            }
+            None => {
+                let args = SaslStepArgs { nil, data };
+                link.call::<AuthSaslStep, _>(&args, deadline, |reply| reply)
+            }
+        };
+        reply.map_err(|error| match error.kind() {
+            ErrorKind::AuthFailed => Error::new(
+                ErrorKind::AuthFailed,
+                ErrorOrigin::Auth,
+                format!(
+                    "libvirt's daemon does not let in the user '{user}' with the password that \
+                     '{}' has",
+                    file.display()
+                ),
+            )
+            .because(error),
+            _ => error,
+        })
+    })
+}
+
+/// Speaks until both sides are content: `ask` takes what this side says, and returns the answer.
+fn converse(
+    sasl: &mut Sasl,
+    mut ask: impl FnMut(Option<Vec<u8>>) -> Result<SaslReply>,
+) -> Result<()> {
+    let (mut said, mut content) = sasl.step(None)?;
+    loop {
+        let reply = ask(said)?;
+        if reply.complete && content {
+            return Ok(());
         }
-        let nil = data.is_none();
-        let args = SaslStepArgs { nil, data: Chars(data.unwrap_or_default()) };
-        reply = link.call::<AuthSaslStep, _>(&args, deadline, |reply| reply).map_err(&refused)?;
+        (said, content) = sasl.step((!reply.nil).then_some(&reply.data.0))?;
+        match (reply.complete, content) {
+            (true, true) => return Ok(()),
+            (true, false) => {
+                return Err(Error::new(
+                    ErrorKind::AuthFailed,
+                    ErrorOrigin::Auth,
+                    "libvirt's daemon lets in without proof that it knows the password: it is \
+                     another daemon",
+                ));
+            }
+            (false, _) => {}
+        }
     }
-    match finished {
-        true => Ok(()),
-        false => Err(Error::new(
-            ErrorKind::AuthFailed,
-            ErrorOrigin::Auth,
-            "the daemon accepts the password without proof that it knows it too",
-        )),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::libvirt::auth_file::Credentials;
+
+    /// Logs in at a server that says this, one after the other, and returns how that ended.
+    fn log_in(mechanism: &str, says: &[(bool, Option<&str>)]) -> std::result::Result<(), String> {
+        let credentials = Credentials { user: "user".to_owned(), password: "pencil".to_owned() };
+        let mut sasl = Sasl::new(mechanism, None, credentials, true).unwrap();
+        let mut says = says.iter();
+        let mut nonce = None;
+        let result = converse(&mut sasl, |said| {
+            let said = String::from_utf8(said.unwrap()).unwrap();
+            let nonce = nonce.get_or_insert_with(|| {
+                said.rsplit_once("r=").map(|(_, nonce)| nonce.to_owned()).unwrap_or_default()
+            });
+            let (complete, data) = *says.next().unwrap();
+            let text = data.unwrap_or_default().replace("NONCE", nonce);
+            Ok(SaslReply { complete, nil: data.is_none(), data: Chars(text.into_bytes()) })
+        });
+        assert!(says.next().is_none(), "it ended too early: {result:?}");
+        result.map_err(|error| {
+            assert_eq!(error.kind(), ErrorKind::AuthFailed);
+            error.to_string()
+        })
+    }
+
+    #[test]
+    fn no_daemon_lets_in_before_it_proves_that_it_knows_the_password() {
+        let first = Some("r=NONCEx,s=AAAA,i=1");
+        for (says, reason) in [
+            (&[(true, None)][..], "does not prove"),
+            (&[(true, Some(""))], "makes no sense"),
+            (&[(true, Some("v=AAAA"))], "does not prove"),
+            (&[(true, first)], "without proof"),
+            (&[(false, first), (true, None)], "does not prove"),
+            (&[(false, first), (true, Some("v=AAAA"))], "does not prove"),
+            (&[(false, first), (false, Some("v=AAAA"))], "does not prove"),
+        ] {
+            let error = log_in("SCRAM-SHA-256", says).unwrap_err();
+            assert!(error.contains(reason), "{says:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn who_sends_the_password_asks_for_no_proof() {
+        log_in("PLAIN", &[(true, None)]).unwrap();
+        log_in("PLAIN", &[(true, Some(""))]).unwrap();
+        let error = log_in("PLAIN", &[(false, None)]).unwrap_err();
+        assert!(error.contains("goes on after the end"), "{error}");
     }
 }
