@@ -13,6 +13,7 @@
 //! | [`sshd`] | a private sshd, by which such a daemon is reached |
 //! | [`pki`] | certificates for TLS: some that are to be accepted, and some that are not |
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
+//! | [`command`] | the command `domstats`, for any user |
 //! | [`floor`] | the least work with which all monitors can be asked, for the benchmark |
 //!
 //! Nothing here shares code with the library: a mistake made twice would not be seen. What cannot
@@ -20,6 +21,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails in the kit is to fail the test")]
 
 pub mod boot;
+pub mod command;
 pub mod compare;
 pub mod fake;
 pub mod fake_daemon;

@@ -1,35 +1,17 @@
 //! Users without rights: their own guests, and a hint for the others.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
-use std::{
-    env, fs,
-    os::unix::{fs::PermissionsExt, net::UnixListener},
-    path::PathBuf,
-    process::{Command, Output},
-    sync::LazyLock,
-};
+use std::process::Output;
 
 use domstats::{MissingReason, StatsGroups, StatsReport};
 use domstats_live::{
+    command::domstats,
     guest::{Guest, Spec},
     lab::{alone, lab},
 };
 
-/// The command `domstats`, where every user may run it.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.args(["build", "--quiet", "--package", "domstats-cli"]);
-    lab().run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")));
-    let tests = env::current_exe().unwrap();
-    // target/debug/deps/users-...
-    let built = tests.ancestors().nth(2).unwrap().join("domstats");
-    let program = lab().path("domstats");
-    fs::copy(built, &program).unwrap();
-    program
-});
-
 fn domstats_as_nobody(uri: &str) -> (StatsReport, Output) {
-    let mut command = lab().command_as_nobody(&PROGRAM);
+    let mut command = lab().command_as_nobody(domstats());
     let output = command.args(["-c", uri, "--format", "json"]).output().unwrap();
     let json = String::from_utf8(output.stdout.clone()).unwrap();
     let report = StatsReport::from_json(&json);
@@ -74,16 +56,4 @@ fn a_session_is_the_users_own_guests() {
     assert_own_is_complete(&report, &own);
     assert!(report.domain(other.name()).is_none());
     assert!(report.missing.iter().all(|one| one.domain.id != Some(other.pid)));
-}
-
-#[test]
-fn a_libvirt_of_others_is_denied_with_a_hint() {
-    let socket = lab().path("libvirt-sock");
-    let _daemon = UnixListener::bind(&socket).unwrap();
-    fs::set_permissions(&socket, fs::Permissions::from_mode(0o770)).unwrap();
-    let uri = format!("qemu:///system?socket={}", socket.display());
-    let output = lab().command_as_nobody(&PROGRAM).args(["-c", &uri]).output().unwrap();
-    assert!(!output.status.success());
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("run as root, or join the group"), "{stderr}");
 }

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use domstats::{Connect, DomainStats, MissingReason, StatsReport, stats::GROUPS};
+use domstats::{
+    Connect, DomainStats, Error, ErrorKind, ErrorOrigin, MissingReason, StatsReport, stats::GROUPS,
+};
 
 use crate::{
     args::DoctorArgs,
@@ -18,6 +20,7 @@ pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
     let mut say = |line: String| writeln!(out, "{}", printable(&line));
     let mut found = false;
     let mut reasons = Vec::new();
+    let mut hints = Vec::new();
     for uri in uri::all(connect)? {
         let answer = Connect::open_with(&uri, &options)
             .and_then(|connect| Ok((connect.all_domain_stats(&args.request())?, connect)));
@@ -27,17 +30,19 @@ pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
                 collect_reasons(&report, &mut reasons);
                 examine(&uri, &connect, &report).into_iter().try_for_each(&mut say)?;
             }
-            Err(error) => say(format!("{uri}: {}", exit::chain(&error)))?,
+            Err(error) => {
+                say(format!("{uri}: {}", exit::chain(&error)))?;
+                hints.extend(hint_of_connection(&error));
+            }
         }
     }
-    for hint in reasons.iter().filter_map(hint) {
-        say(format!("hint: {hint}"))?;
+    hints.extend(reasons.iter().filter_map(hint));
+    if !found {
+        hints.push("no domain found; `domstats -c test:///default` shows made-up ones");
     }
-    if found {
-        return Ok(Exit::Ok);
-    }
-    say("hint: no domain found; `domstats -c test:///default` shows made-up ones".to_owned())?;
-    Ok(Exit::Failed)
+    hints.dedup();
+    hints.into_iter().try_for_each(|hint| say(format!("hint: {hint}")))?;
+    Ok(if found { Exit::Ok } else { Exit::Failed })
 }
 
 /// Returns the lines about one hypervisor.
@@ -97,6 +102,36 @@ fn collect_reasons(report: &StatsReport, reasons: &mut Vec<MissingReason>) {
         if !reasons.contains(&missing.reason) {
             reasons.push(missing.reason.clone());
         }
+    }
+}
+
+/// Returns what to do about a hypervisor that cannot be asked, where something can be done.
+fn hint_of_connection(error: &Error) -> Option<&'static str> {
+    match (error.kind(), error.origin()) {
+        (_, ErrorOrigin::Polkit) => Some(
+            "polkit: a rule in /etc/polkit-1/rules.d of that host can allow the action \
+             org.libvirt.unix.monitor to the user",
+        ),
+        (ErrorKind::NoConnect, _) => Some(
+            "no daemon: `systemctl start virtqemud.socket`, or libvirtd.socket on older hosts; \
+             QEMU without libvirt is at qemu+qmp:///system",
+        ),
+        (ErrorKind::AccessDenied, _) => Some(
+            "denied: the group of libvirt's socket is `libvirt` on most hosts: \
+             `usermod --append --groups libvirt USER`, then log in again",
+        ),
+        (ErrorKind::Tls, _) => Some(
+            "TLS: `openssl s_client -connect HOST:16514` shows the server's certificate; one's own \
+             are in /etc/pki/libvirt, ~/.pki/libvirt or where pkipath= says",
+        ),
+        (ErrorKind::AuthFailed, _) => Some(
+            "authentication: `saslpasswd2 -a libvirt USER` on the daemon's host sets a password, \
+             auth.conf or authfile= has it here",
+        ),
+        (ErrorKind::Timeout, _) => Some(
+            "timeout: the daemon is stopped, stuck or far away; --timeout 10s gives it more time",
+        ),
+        _ => None,
     }
 }
 

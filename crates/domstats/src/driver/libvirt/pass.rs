@@ -24,7 +24,7 @@ use domstats_rpc::{
 
 use super::{
     link::{Answer, decode, silent, wait},
-    plan::Plan,
+    plan::{Part, Plan},
     pool::{Lease, Link, Pool, Question, free_slots},
     record::{self, Slot},
     remote,
@@ -68,10 +68,8 @@ pub(super) enum About {
     Hello,
     /// The domains that match the filter in this place.
     List(usize),
-    /// The statistics that need no monitor, of the slots in these places.
-    Host(Vec<usize>),
-    /// The statistics that may ask monitors, of the slots in these places.
-    Monitor(Vec<usize>),
+    /// A part of the statistics, of the slots in these places.
+    Stats(Part, Vec<usize>),
 }
 
 /// Lists the domains that match each filter.
@@ -117,7 +115,7 @@ pub(super) struct Pass<'a> {
     call: u64,
     plan: Plan,
     pub(super) slots: Vec<Slot>,
-    slices: VecDeque<Vec<usize>>,
+    slices: VecDeque<(Part, Vec<usize>)>,
     batches: VecDeque<Vec<usize>>,
     /// Batches under way that are to be asked one by one when they are late.
     deadlines: Vec<(Instant, Vec<usize>)>,
@@ -147,13 +145,10 @@ impl<'a> Pass<'a> {
             })
             .collect();
         let places: Vec<_> = (0..slots.len()).collect();
-        let slices = match plan.host.is_empty() {
-            true => VecDeque::new(),
-            false => places.chunks(SLICE).map(<[_]>::to_vec).collect(),
-        };
+        let slices = slices(&plan, |_| places.clone());
         let calm = slots.iter().all(|slot| slot.suspicion.is_none());
         let mut batches = VecDeque::new();
-        if !plan.monitor.is_empty() {
+        if plan.asks(Part::Monitor) {
             // A long way is worth larger batches: the daemon is not to run out of work.
             let size = round_trip.as_micros() / ONE_DOMAIN.as_micros();
             let size = usize::try_from(size).unwrap_or(LARGEST_BATCH).clamp(1, LARGEST_BATCH);
@@ -218,9 +213,11 @@ impl<'a> Pass<'a> {
     /// Returns whether an answer is awaited, other than of suspects.
     fn is_open(&mut self) -> bool {
         while let Some(slot) = self.slots.get(self.first_open) {
-            let host = !self.plan.host.is_empty() && !slot.host_is_over();
-            let monitor = !self.plan.monitor.is_empty() && !slot.monitor_is_over(&self.plan);
-            if host || (monitor && slot.suspicion.is_none()) {
+            let is_open = |part: Part| {
+                let waited_for = part != Part::Monitor || slot.suspicion.is_none();
+                waited_for && !slot.is_over(part, &self.plan)
+            };
+            if Part::ALL.into_iter().any(is_open) {
                 return true;
             }
             self.first_open += 1;
@@ -229,18 +226,18 @@ impl<'a> Pass<'a> {
     }
 
     fn suspects_open(&self) -> bool {
-        let open = |slot: &Slot| slot.suspicion.is_some() && !slot.monitor_is_over(&self.plan);
-        !self.plan.monitor.is_empty() && self.slots.iter().any(open)
+        let is_open = |slot: &Slot| !slot.is_over(Part::Monitor, &self.plan);
+        self.slots.iter().any(|slot| slot.suspicion.is_some() && is_open(slot))
     }
 
     /// Sends the questions for which there is room.
     fn ask(&mut self, lease: &mut Lease<'_>) -> Result<()> {
         for front in &mut lease.front {
             while free_slots(front) > 0
-                && let Some(slice) = self.slices.pop_front()
+                && let Some((part, slice)) = self.slices.pop_front()
             {
-                let args = self.question(&slice, self.plan.host);
-                let about = About::Host(slice);
+                let args = self.question(&slice, self.plan.groups(part));
+                let about = About::Stats(part, slice);
                 let question = Question { call: self.call, about, ..Question::default() };
                 front.ask::<ConnectGetAllDomainStats>(&args, question)?;
             }
@@ -260,7 +257,7 @@ impl<'a> Pass<'a> {
             let question = Question {
                 call: self.call,
                 domains: batch.iter().filter_map(|place| self.slots[*place].info.uuid).collect(),
-                about: About::Monitor(batch.clone()),
+                about: About::Stats(Part::Monitor, batch.clone()),
                 permit: Some(permit),
             };
             let mut groups = self.plan.telling(again);
@@ -282,7 +279,7 @@ impl<'a> Pass<'a> {
     /// Takes the next batch, without domains that were answered since it was made.
     fn next_batch(&mut self) -> Option<Vec<usize>> {
         while let Some(mut batch) = self.batches.pop_front() {
-            batch.retain(|place| !self.slots[*place].monitor_is_over(&self.plan));
+            batch.retain(|place| !self.slots[*place].is_over(Part::Monitor, &self.plan));
             if !batch.is_empty() {
                 return Some(batch);
             }
@@ -304,15 +301,11 @@ impl<'a> Pass<'a> {
         if question.call != self.call {
             return self.pool.memory.trust(&question.domains);
         }
-        let (places, of_host) = match question.about {
-            About::Host(places) => (places, true),
-            About::Monitor(places) => {
-                self.window.answered();
-                places.iter().for_each(|place| self.slots[*place].under_way -= 1);
-                (places, false)
-            }
-            About::Hello | About::List(_) => return,
-        };
+        let About::Stats(part, places) = question.about else { return };
+        if part == Part::Monitor {
+            self.window.answered();
+            places.iter().for_each(|place| self.slots[*place].under_way -= 1);
+        }
         let records = match answer {
             Err(error) if ends_the_call(error) => {
                 self.refused = Some(refusal(remote::error(error)));
@@ -327,12 +320,8 @@ impl<'a> Pass<'a> {
                 for place in places {
                     let slot = &mut self.slots[place];
                     let record = records.0.iter().find(|record| slot.is(&record.domain));
-                    if of_host {
-                        slot.take_host(record);
-                        continue;
-                    }
-                    slot.take_monitor(record, &self.plan);
-                    if !slot.monitor_is_over(&self.plan) {
+                    slot.take(part, record, &self.plan);
+                    if !slot.is_over(part, &self.plan) {
                         // Somebody else has the monitor.
                         let pause = FIRST_PAUSE * 2u32.saturating_pow(slot.pauses.min(8));
                         slot.pauses += 1;
@@ -342,14 +331,17 @@ impl<'a> Pass<'a> {
             }
             // Less is asked at a time: the reply was too large, or one domain spoils the others.
             Err(_) if places.len() > 1 => {
-                let queue = if of_host { &mut self.slices } else { &mut self.batches };
                 let (first, second) = places.split_at(places.len() / 2);
-                queue.push_front(second.to_vec());
-                queue.push_front(first.to_vec());
+                for half in [second, first].map(<[_]>::to_vec) {
+                    match part {
+                        Part::Monitor => self.batches.push_front(half),
+                        part => self.slices.push_front((part, half)),
+                    }
+                }
             }
             Err(text) => {
                 let missing = Missing::new(MissingReason::Failed, text);
-                places.iter().for_each(|place| self.slots[*place].fail(of_host, &missing));
+                places.iter().for_each(|place| self.slots[*place].fail(part, &missing));
             }
         }
     }
@@ -380,11 +372,6 @@ impl<'a> Pass<'a> {
 
     /// Asks again what broken connections cannot answer any more.
     pub(super) fn start_over(&mut self) {
-        let open = |is_over: &dyn Fn(&Slot) -> bool| -> Vec<usize> {
-            (0..self.slots.len()).filter(|place| !is_over(&self.slots[*place])).collect()
-        };
-        let host = open(&Slot::host_is_over);
-        let monitor = open(&|slot| slot.monitor_is_over(&self.plan));
         // What sound connections still answer is of another call.
         self.call = self.pool.next_call();
         self.slots.iter_mut().for_each(|slot| slot.under_way = 0);
@@ -392,14 +379,12 @@ impl<'a> Pass<'a> {
         self.window = Window::narrow();
         self.deadlines.clear();
         self.retries.clear();
-        self.slices.clear();
-        self.batches.clear();
-        if !self.plan.host.is_empty() {
-            self.slices.extend(host.chunks(SLICE).map(<[_]>::to_vec));
-        }
-        if !self.plan.monitor.is_empty() {
-            self.batches.extend(monitor.into_iter().map(|place| vec![place]));
-        }
+        let open = |part| -> Vec<usize> {
+            let is_open = |place: &usize| !self.slots[*place].is_over(part, &self.plan);
+            (0..self.slots.len()).filter(is_open).collect()
+        };
+        self.slices = slices(&self.plan, open);
+        self.batches = open(Part::Monitor).into_iter().map(|place| vec![place]).collect();
     }
 
     /// Returns the slots when the time is up, and remembers the domains that did not answer.
@@ -446,4 +431,13 @@ fn refusal(error: Error) -> Error {
         .because(error),
         _ => error,
     }
+}
+
+/// Makes the questions that need no monitor, of the slots in the places that are open.
+fn slices(plan: &Plan, open: impl Fn(Part) -> Vec<usize>) -> VecDeque<(Part, Vec<usize>)> {
+    let mut slices = VecDeque::new();
+    for part in [Part::Host, Part::Memory].into_iter().filter(|part| plan.asks(*part)) {
+        slices.extend(open(part).chunks(SLICE).map(|places| (part, places.to_vec())));
+    }
+    slices
 }

@@ -6,11 +6,33 @@ use crate::request::{StatsGroups, StatsOptions, StatsRequest};
 
 use super::hello::Peer;
 
-/// The groups that libvirt reads without asking a monitor.
-const HOST_GROUPS: StatsGroups = StatsGroups::STATE
-    .union(StatsGroups::INTERFACE)
-    .union(StatsGroups::PERF)
-    .union(StatsGroups::MEMORY);
+/// What is asked of a domain in one question, apart from the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// What libvirt reads without asking a monitor.
+    Host,
+    /// The same, but for the first such question of its life a daemon looks for 1.5 s at what the
+    /// host can do (libvirt 9.0).
+    Memory,
+    /// What may ask the monitor.
+    Monitor,
+}
+
+impl Part {
+    pub(super) const ALL: [Self; 3] = [Self::Host, Self::Memory, Self::Monitor];
+
+    /// Returns the part that a group of one bit belongs to.
+    pub(super) fn of(group: StatsGroups) -> Self {
+        match group {
+            group if HOST_GROUPS.contains(group) => Self::Host,
+            StatsGroups::MEMORY => Self::Memory,
+            _ => Self::Monitor,
+        }
+    }
+}
+
+const HOST_GROUPS: StatsGroups =
+    StatsGroups::STATE.union(StatsGroups::INTERFACE).union(StatsGroups::PERF);
 
 /// The groups whose answer tells whether the monitor was asked, for almost every domain.
 const TELLING_GROUPS: StatsGroups = StatsGroups::CPU_TOTAL
@@ -23,10 +45,8 @@ const KNOWS_NOWAIT: u64 = 4_005_000;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    /// The groups that need no monitor.
-    pub(super) host: StatsGroups,
-    /// The groups that may.
-    pub(super) monitor: StatsGroups,
+    /// The groups of each part; with drivers that have no monitors, all are of the last.
+    groups: [StatsGroups; Part::ALL.len()],
     /// The groups to name if they are missing.
     pub(super) wanted: StatsGroups,
     /// The flags of every question.
@@ -53,10 +73,10 @@ impl Plan {
         let qemu = peer.driver == "QEMU";
         let partial = qemu && peer.version >= KNOWS_NOWAIT;
         options.set(StatsOptions::NOWAIT, nowait || partial);
-        let host = if qemu { groups & HOST_GROUPS } else { StatsGroups::empty() };
+        let apart = |part| if qemu { groups & part } else { StatsGroups::empty() };
+        let (host, memory) = (apart(HOST_GROUPS), apart(StatsGroups::MEMORY));
         Self {
-            host,
-            monitor: groups - host,
+            groups: [host, memory, groups - host - memory],
             wanted: if all { StatsGroups::all_known() } else { request.groups },
             flags: options.bits(),
             partial,
@@ -65,13 +85,29 @@ impl Plan {
         }
     }
 
+    /// Returns the groups of a part; none if it is not asked for.
+    pub(super) fn groups(&self, part: Part) -> StatsGroups {
+        self.groups[part as usize]
+    }
+
+    pub(super) fn asks(&self, part: Part) -> bool {
+        !self.groups(part).is_empty()
+    }
+
+    /// Returns the part in which a group of one bit is asked for.
+    pub(super) fn part_of(&self, group: StatsGroups) -> Part {
+        let part = Part::of(group);
+        if self.groups(part).contains(group) { part } else { Part::Monitor }
+    }
+
     /// Returns the groups of a question that may ask monitors. One that would not tell whether the
     /// monitor was asked, and one that is asked again because the answer did not, gets a group that
     /// does.
     pub(super) fn telling(&self, again: bool) -> StatsGroups {
-        match self.partial && (again || !self.monitor.intersects(TELLING_GROUPS)) {
-            true => self.monitor | StatsGroups::BALLOON,
-            false => self.monitor,
+        let groups = self.groups(Part::Monitor);
+        match self.partial && (again || !groups.intersects(TELLING_GROUPS)) {
+            true => groups | StatsGroups::BALLOON,
+            false => groups,
         }
     }
 }

@@ -6,7 +6,11 @@ use domstats_rpc::{
     xdr::{Decoder, Fault},
 };
 
-use super::{memory::Suspicion, plan::Plan, remote};
+use super::{
+    memory::Suspicion,
+    plan::{Part, Plan},
+    remote,
+};
 use crate::{
     domain::DomainInfo,
     report::{DomainStats, Missing, MissingReason},
@@ -30,8 +34,7 @@ pub(super) struct Slot {
     /// How often somebody else had its monitor.
     pub(super) pauses: u32,
     stats: DomainStats,
-    host: Progress,
-    monitor: Progress,
+    progress: [Progress; Part::ALL.len()],
     gone: bool,
     answered: bool,
 }
@@ -57,8 +60,7 @@ impl Slot {
             suspicion,
             under_way: 0,
             pauses: 0,
-            host: Progress::Open,
-            monitor: Progress::Open,
+            progress: [const { Progress::Open }; Part::ALL.len()],
             gone: false,
             answered: false,
         }
@@ -69,30 +71,31 @@ impl Slot {
         self.info.uuid.is_some_and(|uuid| uuid.as_bytes() == &domain.uuid)
     }
 
-    pub(super) fn host_is_over(&self) -> bool {
-        self.gone || self.host != Progress::Open
+    fn progress(&mut self, part: Part) -> &mut Progress {
+        &mut self.progress[part as usize]
     }
 
-    /// Returns whether nothing more is to be asked of it.
-    pub(super) fn monitor_is_over(&self, plan: &Plan) -> bool {
-        let again = plan.patient && self.suspicion.is_none();
+    /// Returns whether nothing more is to be asked of a part.
+    pub(super) fn is_over(&self, part: Part, plan: &Plan) -> bool {
         self.gone
-            || match self.monitor {
+            || !plan.asks(part)
+            || match self.progress[part as usize] {
                 Progress::Open => false,
-                Progress::Partial => !again,
+                // Nobody waits for a suspect.
+                Progress::Partial => !plan.patient || self.suspicion.is_some(),
                 Progress::Done | Progress::Failed(_) => true,
             }
     }
 
     /// Returns whether it answered with all that it has.
     pub(super) fn monitor_is_done(&self) -> bool {
-        self.monitor == Progress::Done
+        self.progress[Part::Monitor as usize] == Progress::Done
     }
 
     /// Returns whether it was asked for the group `vm`, answered, and has none of it.
     pub(super) fn is_without_vm(&self, plan: &Plan) -> bool {
         plan.partial
-            && plan.monitor.contains(StatsGroups::VM)
+            && plan.groups(Part::Monitor).contains(StatsGroups::VM)
             && self.monitor_is_done()
             && self.stats.vm.is_none()
     }
@@ -102,40 +105,28 @@ impl Slot {
         self.answered
     }
 
-    /// Takes the record of a question that needs no monitor; `None` if libvirt left the domain
-    /// out: it does not exist any more.
-    pub(super) fn take_host(&mut self, record: Option<&StatsRecord<'_>>) {
-        self.answered = true;
-        match record {
-            Some(record) => {
-                self.set(record);
-                self.host = Progress::Done;
-            }
-            None => self.gone = true,
-        }
-    }
-
-    /// Takes the record of a question that may ask the monitor.
-    pub(super) fn take_monitor(&mut self, record: Option<&StatsRecord<'_>>, plan: &Plan) {
+    /// Takes the record of a question; `None` if libvirt left the domain out: it does not exist any
+    /// more.
+    pub(super) fn take(&mut self, part: Part, record: Option<&StatsRecord<'_>>, plan: &Plan) {
         self.answered = true;
         let Some(record) = record else {
             self.gone = true;
             return;
         };
-        if self.monitor == Progress::Done {
+        if *self.progress(part) == Progress::Done {
             return;
         }
         self.set(record);
-        self.monitor = match plan.partial && self.info.id.is_some() && !asked_monitor(record) {
-            true => Progress::Partial,
-            false => Progress::Done,
-        };
+        let is_partial = part == Part::Monitor
+            && plan.partial
+            && self.info.id.is_some()
+            && !asked_monitor(record);
+        *self.progress(part) = if is_partial { Progress::Partial } else { Progress::Done };
     }
 
-    pub(super) fn fail(&mut self, of_host: bool, missing: &Missing) {
+    pub(super) fn fail(&mut self, part: Part, missing: &Missing) {
         self.answered = true;
-        let progress = if of_host { &mut self.host } else { &mut self.monitor };
-        *progress = Progress::Failed(missing.clone());
+        *self.progress(part) = Progress::Failed(missing.clone());
     }
 
     fn set(&mut self, record: &StatsRecord<'_>) {
@@ -148,7 +139,7 @@ impl Slot {
     pub(super) fn time_is_up(&mut self) -> Option<Missing> {
         let known = self.suspicion.as_ref();
         let timeout = |text: &str| Missing::new(MissingReason::Timeout, text);
-        let missing = match self.monitor {
+        let missing = match self.progress[Part::Monitor as usize] {
             Progress::Open | Progress::Partial if self.under_way > 0 => {
                 timeout("libvirt waits for its monitor: QEMU is stopped or stuck")
             }
@@ -156,7 +147,7 @@ impl Slot {
                 Some(suspicion) => suspicion.missing.clone(),
                 None => {
                     let missing = timeout("libvirt had no time for it: --timeout gives it more");
-                    self.monitor = Progress::Failed(missing);
+                    *self.progress(Part::Monitor) = Progress::Failed(missing);
                     return None;
                 }
             },
@@ -169,7 +160,7 @@ impl Slot {
             },
             Progress::Done | Progress::Failed(_) => return None,
         };
-        self.monitor = Progress::Failed(missing.clone());
+        *self.progress(Part::Monitor) = Progress::Failed(missing.clone());
         Some(missing)
     }
 
@@ -192,8 +183,7 @@ impl Slot {
             false => Missing::new(MissingReason::Unsupported, "libvirt has none of this domain"),
         };
         for group in GROUPS.iter().filter(|group| plan.wanted.contains(group.bit)) {
-            let progress = if plan.host.contains(group.bit) { &self.host } else { &self.monitor };
-            let missing = match progress {
+            let missing = match &self.progress[plan.part_of(group.bit) as usize] {
                 Progress::Failed(missing) => missing.clone(),
                 Progress::Open => {
                     Missing::new(MissingReason::Timeout, "libvirt's daemon did not answer in time")

@@ -30,7 +30,7 @@ pub(super) fn connect(sockets: &[PathBuf], deadline: Instant) -> Result<UnixStre
     let paths = paths.join(" or ");
     Err(error(
         ErrorKind::NoConnect,
-        format!("there is no socket {paths}: is libvirtd or virtqemud running here?"),
+        format!("no daemon of libvirt runs here: there is no socket {paths}"),
     ))
 }
 
