@@ -1,5 +1,8 @@
 //! One connection to a daemon: calls go out, replies come in, matched by their serials.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     io,

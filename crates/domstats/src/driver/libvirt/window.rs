@@ -65,3 +65,35 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_open_it_up_to_the_share() {
+        let mut window = Window::narrow();
+        for size in 1..=SHARE + 3 {
+            assert!(window.is_open());
+            while window.is_open() {
+                window.asked();
+            }
+            assert_eq!(window.size(), size.min(SHARE));
+            window.under_way = 1;
+            window.answered();
+        }
+    }
+
+    #[test]
+    fn without_answers_it_opens_slowly() {
+        let mut window = Window::narrow();
+        window.asked();
+        assert!(!window.is_open());
+        window.on_time(Instant::now());
+        assert!(!window.is_open(), "too early");
+        window.on_time(window.opens());
+        assert!(window.is_open());
+        window.on_time(window.opens());
+        assert_eq!(window.size(), 2, "an open window does not grow");
+    }
+}
