@@ -234,20 +234,25 @@ fn a_daemon_that_is_not_there_is_an_error_at_once() {
         assert_refused(uri, ErrorKind::NoConnect, reason);
         assert!(start.elapsed() < SLACK, "{:?}", start.elapsed());
     };
-    refused(&uri, "is libvirtd or virtqemud running here?");
+    refused(&uri, "no daemon of libvirt runs here: there is no socket");
     drop(UnixListener::bind(&socket).unwrap());
     refused(&uri, "nobody listens on the socket");
     let port = lab().port();
     refused(&format!("qemu+tcp://localhost:{port}/session"), "nobody listens on port");
 }
 
-/// It notices the end of every connection, and has room for others.
+/// It notices the end of every connection, has room for others, and has nothing to complain of.
 #[test]
 fn a_daemon_is_left_as_it_was() {
     let pki = Pki::new();
     let spec = LibvirtSpec::default().setting("max_clients", 5).setting("max_anonymous_clients", 5);
-    let libvirt: Libvirt = spec.tls(&pki.server).start();
-    for _ in 0..20 {
+    let libvirt: Libvirt = spec.tls(&pki.server).tcp().start();
+    for _ in 0..10 {
         assert_let_in(&libvirt.tls_uri(&pki.client));
+        assert_let_in(&libvirt.tcp_uri());
+        assert_let_in(&libvirt.uri());
     }
+    let log = fs::read_to_string(libvirt.dir.join("log")).unwrap();
+    let complaints = ["End of file", "reading data", "recv data", "write data"];
+    assert!(!complaints.iter().any(|words| log.contains(words)), "{log}");
 }

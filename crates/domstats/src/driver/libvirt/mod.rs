@@ -73,6 +73,9 @@ const ASSEMBLY: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long a daemon that restarts is waited for where no request says.
+const RESTART: Duration = Duration::from_secs(1);
+
 pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> error::Result<Box<dyn Driver>> {
     let address = Address::new(uri, options)?;
     let (pool, peer) = Pool::open(address, Instant::now() + options.timeout)?;
@@ -121,9 +124,10 @@ impl Driver for Libvirt {
     }
 
     fn domains(&self) -> error::Result<Vec<DomainInfo>> {
-        let deadline = Instant::now() + self.timeout;
+        let start = Instant::now();
+        let deadline = start + self.timeout;
         let call = self.pool.next_call();
-        insist(deadline, || {
+        insist(start + self.timeout.min(RESTART), || {
             let mut lease = self.pool.lease(deadline)?;
             let filters = [DomainFilter::empty(), DomainFilter::PERSISTENT];
             let mut lists = pass::list(&mut lease, call, &filters, deadline)?;

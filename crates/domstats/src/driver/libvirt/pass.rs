@@ -398,12 +398,13 @@ impl<'a> Pass<'a> {
         if let Some(error) = refused {
             return Err(error);
         }
+        let starved = pool.permit().is_none();
         for slot in &mut slots {
             if slot.is_without_vm(&plan) {
                 pool.memory.note_without_vm(&slot.info);
             }
             let abandoned = slot.under_way > 0;
-            match (slot.info.uuid, slot.time_is_up()) {
+            match (slot.info.uuid, slot.time_is_up(starved)) {
                 (Some(uuid), Some(missing)) => pool.memory.suspect(uuid, missing, abandoned),
                 (Some(uuid), None) if slot.monitor_is_done() => pool.memory.trust(&[uuid]),
                 _ => {}

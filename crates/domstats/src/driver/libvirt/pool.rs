@@ -14,9 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use domstats_rpc::procedure::ConnectClose;
 use uuid::Uuid;
 
-use super::{address::Address, hello, link, memory::Memory, pass::About};
+use super::{
+    address::Address,
+    hello,
+    link::{self, wait},
+    memory::Memory,
+    pass::About,
+};
 use crate::error::Result;
 
 /// The questions under way that may ask a monitor: 8 of the 20 calls that a daemon works on by
@@ -30,6 +37,9 @@ const IN_FLIGHT: usize = 4;
 /// The connections for questions that may ask a monitor. One more is for the others, so that a
 /// stuck monitor never delays them.
 const MONITOR_LINKS: usize = SHARE.div_ceil(IN_FLIGHT);
+
+/// How long a daemon is waited for at the end of a connection.
+const GOODBYE: Duration = Duration::from_millis(100);
 
 /// A connection that did not answer a sign of life for so long is given up.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
@@ -47,6 +57,12 @@ pub(super) struct Question {
     /// Its part of the share.
     #[expect(dead_code, reason = "held, and given back when dropped")]
     pub(super) permit: Option<Permit>,
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 /// The right to one question that may ask a monitor, until it is answered.
@@ -121,9 +137,22 @@ impl Pool {
         !lock(&self.idle).front.is_empty()
     }
 
-    /// Lets go of all connections that no call uses.
+    /// Ends all connections that no call uses, as libvirt's clients do: a daemon logs an error for
+    /// each that ends without a word.
     pub(super) fn close(&self) {
-        *lock(&self.idle) = Idle::default();
+        let Idle { front, monitor } = mem::take(&mut *lock(&self.idle));
+        let mut links: Vec<_> = front.into_iter().chain(monitor).collect();
+        let goodbye = |link: &mut Link| {
+            link.ask::<ConnectClose>(&(), Question::default()).and_then(|()| link.send()).is_ok()
+        };
+        links.retain_mut(goodbye);
+        let deadline = Instant::now() + GOODBYE;
+        while !links.is_empty()
+            && wait(&links.iter().collect::<Vec<_>>(), deadline).unwrap_or(false)
+        {
+            // The daemon closes its end when it has answered.
+            links.retain_mut(|link| link.pump(|_, _| {}).is_ok());
+        }
     }
 
     /// Takes in what came since the last call, and lets go of connections that are broken.
@@ -144,16 +173,15 @@ impl Pool {
         if link.pump(|question, _| self.memory.trust(&question.domains)).is_err() {
             return false;
         }
-        if link.heard.elapsed() < SIGN_OF_LIFE {
-            return true;
+        match link.pinged.filter(|pinged| *pinged > link.heard) {
+            // Nothing since it was asked: nobody is there any more.
+            Some(pinged) => pinged.elapsed() < SIGN_OF_LIFE,
+            None if link.heard.elapsed() < SIGN_OF_LIFE => true,
+            None => {
+                link.ping();
+                link.send().is_ok()
+            }
         }
-        // Nothing since it was asked: nobody is there any more.
-        if link.pinged.is_some_and(|pinged| pinged > link.heard && pinged.elapsed() > SIGN_OF_LIFE)
-        {
-            return false;
-        }
-        link.ping();
-        true
     }
 
     /// Lets go of a broken connection. What was asked on it will not be answered.

@@ -135,8 +135,9 @@ impl Slot {
         }
     }
 
-    /// Notes what was not answered in time. Returns why the domain is suspect, if it is.
-    pub(super) fn time_is_up(&mut self) -> Option<Missing> {
+    /// Notes what was not answered in time; `starved` if the share is in use. Returns why the domain
+    /// is suspect, if it is.
+    pub(super) fn time_is_up(&mut self, starved: bool) -> Option<Missing> {
         let known = self.suspicion.as_ref();
         let timeout = |text: &str| Missing::new(MissingReason::Timeout, text);
         let missing = match self.progress[Part::Monitor as usize] {
@@ -146,7 +147,10 @@ impl Slot {
             Progress::Open => match known {
                 Some(suspicion) => suspicion.missing.clone(),
                 None => {
-                    let missing = timeout("libvirt had no time for it: --timeout gives it more");
+                    let missing = timeout(match starved {
+                        true => "not asked: too many other domains are stuck",
+                        false => "libvirt had no time for it",
+                    });
                     *self.progress(Part::Monitor) = Progress::Failed(missing);
                     return None;
                 }

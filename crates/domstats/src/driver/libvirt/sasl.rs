@@ -98,7 +98,7 @@ fn choose(offered: &str, wanted: Option<&str>, secure: bool) -> Result<&'static 
         let spoken = spoken.join(", ");
         let what_to_do = match secure {
             true => "put scram-sha-256 into mech_list of /etc/sasl2/libvirt.conf there",
-            false => "use +tls or +ssh, plain TCP is for none of them",
+            false => "use +ssh, or +tls without no_verify",
         };
         failed(format!(
             "libvirt's daemon offers {offered} for logging in{asked}, and this client speaks \
@@ -333,8 +333,8 @@ mod tests {
                 None,
                 false,
                 "libvirt's daemon offers DIGEST-MD5, GSSAPI, PLAIN for logging in, and this client \
-                 speaks SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1: use +tls or +ssh, plain TCP is \
-                 for none of them",
+                 speaks SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1: use +ssh, or +tls without \
+                 no_verify",
             ),
             (
                 "",

@@ -30,6 +30,8 @@ pub(super) struct Tls {
     socket: TcpStream,
     /// How much of a packet was not written yet.
     rest: usize,
+    /// Whether the server is the host that was meant.
+    verified: bool,
 }
 
 /// Connects, and returns when the daemon has let us in.
@@ -47,7 +49,8 @@ pub(super) fn connect(
     })?;
     let session = ClientConnection::new(config, name)
         .map_err(|cause| error(ErrorKind::Internal, "TLS cannot be set up").because(cause))?;
-    let mut tls = Tls { session, socket: tcp::connect(host, port, deadline)?, rest: 0 };
+    let mut tls =
+        Tls { session, socket: tcp::connect(host, port, deadline)?, rest: 0, verified: verify };
     let entry = tls.wait_to_be_let_in(deadline);
     entry.map_err(|refusal| refusal.explain(tls.session.is_handshaking(), host, port, pki))?;
     Ok(tls)
@@ -234,8 +237,9 @@ impl Stream for Tls {
         self.session.wants_write()
     }
 
+    /// Anybody can be at the other end of a connection that was not verified.
     fn is_secure(&self) -> bool {
-        true
+        self.verified
     }
 }
 
