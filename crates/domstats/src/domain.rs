@@ -26,6 +26,11 @@ pub struct DomainInfo {
     pub persistent: bool,
 }
 
+/// Returns a domain's name without control characters: names go to terminals and into documents.
+pub(crate) fn printable_name(name: &str) -> String {
+    name.replace(char::is_control, "\u{fffd}")
+}
+
 /// A domain of a [`Connect`]. A cheap handle: clone it, send it to another thread.
 ///
 /// ```

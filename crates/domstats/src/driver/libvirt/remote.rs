@@ -6,7 +6,7 @@ use domstats_rpc::message::{self, ParamValue, RemoteError};
 use uuid::Uuid;
 
 use crate::{
-    domain::DomainInfo,
+    domain::{DomainInfo, printable_name},
     error::{Error, ErrorKind, ErrorOrigin},
     stats::Value,
 };
@@ -31,7 +31,7 @@ pub(super) fn error(remote: &RemoteError<'_>) -> Error {
 /// Returns a domain; whether it is persistent is another question.
 pub(super) fn domain_info(domain: &message::Domain<'_>) -> DomainInfo {
     DomainInfo {
-        name: domain.name.to_string(),
+        name: printable_name(&domain.name),
         uuid: Some(Uuid::from_bytes(domain.uuid)),
         // -1 is an inactive domain.
         id: u32::try_from(domain.id).ok(),

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use crate::domain::printable_name;
+
 /// The parts of a QEMU command line that the driver uses.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct CommandLine {
@@ -108,7 +110,9 @@ impl CommandLine {
                 continue;
             };
             match option {
-                "name" => line.name = Options::parse(value, "guest").get("guest").map(printable),
+                "name" => {
+                    line.name = Options::parse(value, "guest").get("guest").map(printable_name)
+                }
                 "uuid" => line.uuid = value.parse().ok(),
                 "qmp" | "qmp-pretty" => line.monitors.push(legacy_socket(value)),
                 "chardev" => {
@@ -245,11 +249,6 @@ fn network(options: &Options) -> Option<Network> {
         "bridge" => Network::TapFds(Vec::new()),
         _ => Network::Other,
     })
-}
-
-/// Returns a name without control characters: names go to terminals and into documents.
-fn printable(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,11 @@ use super::{
     query::{Cpu, ObjectPath, Replies},
     threads::{Threads, VcpuThread},
 };
-use crate::{domain::DomainInfo, host::procfs::Proc, report::Missing};
+use crate::{
+    domain::{DomainInfo, printable_name},
+    host::procfs::Proc,
+    report::Missing,
+};
 
 /// A guest, from one call to the next.
 #[derive(Debug)]
@@ -131,7 +135,8 @@ impl Guest {
             learned.vcpu_threads = cpus.iter().map(Cpu::thread).collect();
         }
         if let Some(reply) = replies.name.got() {
-            learned.name = reply.name.clone().or(learned.name.take());
+            let name = reply.name.as_deref().map(printable_name);
+            learned.name = name.or(learned.name.take());
         }
         if let Some(reply) = replies.uuid.got() {
             // QEMU answers with zeros when it was given none.
