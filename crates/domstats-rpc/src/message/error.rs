@@ -89,15 +89,6 @@ impl<'a> RemoteError<'a> {
     pub fn is_unknown_procedure(&self) -> bool {
         self.code == code::RPC && self.sentence().contains(|c: char| c.is_ascii_digit())
     }
-
-    /// Returns whether the reply would have been longer than a packet may be: less is to be asked.
-    ///
-    /// libvirt has no code for that either: it is what [`code::RPC`] means when the server knows
-    /// the procedure, the call was correct, and the client is authenticated.
-    #[must_use]
-    pub fn is_reply_too_large(&self) -> bool {
-        self.code == code::RPC && !self.is_unknown_procedure()
-    }
 }
 
 impl fmt::Display for RemoteError<'_> {
