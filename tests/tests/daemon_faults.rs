@@ -57,6 +57,15 @@ fn assert_virsh_lists_at_once(libvirt: &Libvirt, count: usize) {
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
 
+/// Starts a libvirtd with guests that has served before: the first call for CPU times of its life
+/// takes it more than a second.
+fn host(label: &str, count: usize) -> (Libvirt, Vec<LibvirtGuest>) {
+    let libvirt = Libvirt::start();
+    let guests = libvirt.create_many(label, count, false);
+    lab().run(&mut libvirt.virsh(&["domstats", "--cpu-total"]));
+    (libvirt, guests)
+}
+
 fn names<'a>(guests: impl IntoIterator<Item = &'a LibvirtGuest>) -> BTreeSet<&'a str> {
     guests.into_iter().map(|guest| guest.name.as_str()).collect()
 }
@@ -64,8 +73,7 @@ fn names<'a>(guests: impl IntoIterator<Item = &'a LibvirtGuest>) -> BTreeSet<&'a
 #[test]
 fn three_stuck_guests_of_a_hundred_cost_nobody_else_anything() {
     let _alone = alone();
-    let libvirt = Libvirt::start();
-    let guests = libvirt.create_many("many", 100, false);
+    let (libvirt, guests) = host("many", 100);
     let stuck = [&guests[3], &guests[50], &guests[99]];
     stuck.iter().for_each(|guest| guest.freeze());
 
@@ -108,8 +116,7 @@ fn three_stuck_guests_of_a_hundred_cost_nobody_else_anything() {
 #[test]
 fn more_stuck_guests_than_the_share_leave_the_daemon_its_workers() {
     let _alone = alone();
-    let libvirt = Libvirt::start();
-    let guests = libvirt.create_many("share", 24, false);
+    let (libvirt, guests) = host("share", 24);
     let (stuck, sound) = guests.split_at(20);
     stuck.iter().for_each(LibvirtGuest::freeze);
     let connect = Connect::open(&libvirt.uri()).unwrap();
@@ -142,8 +149,8 @@ fn more_stuck_guests_than_the_share_leave_the_daemon_its_workers() {
 #[test]
 fn a_guest_that_somebody_else_asks_is_asked_again() {
     let _alone = alone();
-    let libvirt = Libvirt::start();
-    let guest = libvirt.create("asked", false);
+    let (libvirt, guests) = host("asked", 1);
+    let guest = &guests[0];
     let connect = Connect::open(&libvirt.uri()).unwrap();
     thread::scope(|scope| {
         let asker = scope.spawn(|| {
@@ -165,8 +172,7 @@ fn a_guest_that_somebody_else_asks_is_asked_again() {
 #[test]
 fn calls_of_many_threads_do_not_wait_for_each_others_stuck_guests() {
     let _alone = alone();
-    let libvirt = Libvirt::start();
-    let guests = libvirt.create_many("threads", 5, false);
+    let (libvirt, guests) = host("threads", 5);
     guests[0].freeze();
     let connect = Connect::open(&libvirt.uri()).unwrap();
     let patient = StatsRequest::new().timeout(Duration::from_secs(6));
@@ -186,8 +192,8 @@ fn calls_of_many_threads_do_not_wait_for_each_others_stuck_guests() {
 #[test]
 fn nowait_waits_for_no_monitor_that_somebody_else_has() {
     let _alone = alone();
-    let libvirt = Libvirt::start();
-    let guest = libvirt.create("nowait", false);
+    let (libvirt, guests) = host("nowait", 1);
+    let guest = &guests[0];
     guest.freeze();
     let first = Connect::open(&libvirt.uri()).unwrap();
     let short = StatsRequest::new().timeout(Duration::from_millis(200));
@@ -203,8 +209,8 @@ fn nowait_waits_for_no_monitor_that_somebody_else_has() {
 #[test]
 fn a_stopped_daemon_is_an_error_within_the_timeout() {
     let _alone = alone();
-    let libvirt = Libvirt::start();
-    let guest = libvirt.create("stopped", false);
+    let (libvirt, guests) = host("stopped", 1);
+    let guest = &guests[0];
     let connect = Connect::open(&libvirt.uri()).unwrap();
     ask(&connect);
     libvirt.freeze();
@@ -223,8 +229,7 @@ fn a_stopped_daemon_is_an_error_within_the_timeout() {
 #[test]
 fn a_daemon_that_is_killed_and_started_during_calls_loses_and_doubles_nothing() {
     let _alone = alone();
-    let mut libvirt = Libvirt::start();
-    let guests = libvirt.create_many("restart", 12, false);
+    let (mut libvirt, guests) = host("restart", 12);
     let connect = Connect::open(&libvirt.uri()).unwrap();
     let request = StatsRequest::new().timeout(Duration::from_secs(10));
     thread::scope(|scope| {
@@ -275,4 +280,17 @@ fn a_daemon_that_is_gone_is_an_error_and_its_return_is_noticed() {
     libvirt.restart();
     assert!(ask(&connect).domains.is_empty());
     assert!(connect.is_alive());
+}
+
+#[test]
+fn a_daemon_that_was_just_started_gives_at_once_what_needs_no_monitor() {
+    let _alone = alone();
+    let libvirt = Libvirt::start();
+    let guests = libvirt.create_many("fresh", 3, false);
+    let short = StatsRequest::new().timeout(Duration::from_millis(600));
+    let report = Connect::open(&libvirt.uri()).unwrap().all_domain_stats(&short).unwrap();
+    assert_eq!(report.domains.len(), guests.len());
+    for record in &report.domains {
+        assert!(record.state.is_some() && record.interface.is_some(), "{record:?}");
+    }
 }

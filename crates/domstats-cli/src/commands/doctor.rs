@@ -142,8 +142,8 @@ fn hint(reason: &MissingReason) -> Option<&'static str> {
             Some("denied: run as root, or as the user that the domain's QEMU runs as")
         }
         MissingReason::Busy => Some(
-            "busy: another program holds the monitor; give QEMU one more for domstats, \
-             -qmp unix:/run/NAME.qmp,server=on,wait=off",
+            "busy: a job of libvirt (`virsh domjobinfo`) or another program has the monitor; QEMU \
+             without libvirt can have one more, -qmp unix:/run/NAME.qmp,server=on,wait=off",
         ),
         MissingReason::Timeout => {
             Some("timeout: QEMU is stopped, stuck or overloaded; --timeout 5s gives it more time")

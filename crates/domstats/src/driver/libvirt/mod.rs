@@ -31,6 +31,7 @@ mod address;
 mod auth_file;
 mod hello;
 mod link;
+mod listing;
 mod memory;
 mod pass;
 mod plan;
@@ -42,7 +43,6 @@ mod transport;
 mod window;
 
 use std::{
-    collections::{HashMap, HashSet},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -51,17 +51,17 @@ use address::Address;
 pub(super) use address::serves;
 use hello::Peer;
 use link::silent;
+use listing::Selection;
 use pass::Pass;
 use plan::Plan;
 use pool::Pool;
-use uuid::Uuid;
 
 use crate::{
     connect_options::ConnectOptions,
     domain::DomainInfo,
     driver::Driver,
     error::{self, Error, ErrorKind, ErrorOrigin},
-    report::{Missing, MissingDomain, MissingReason, StatsReport},
+    report::{MissingDomain, StatsReport},
     request::{DomainFilter, StatsGroups, StatsRequest},
     uri::Uri,
 };
@@ -130,8 +130,8 @@ impl Driver for Libvirt {
         insist(start + self.timeout.min(RESTART), || {
             let mut lease = self.pool.lease(deadline)?;
             let filters = [DomainFilter::empty(), DomainFilter::PERSISTENT];
-            let mut lists = pass::list(&mut lease, call, &filters, deadline)?;
-            mark_persistent(&mut lists);
+            let mut lists = listing::list(&mut lease, call, &filters, deadline)?;
+            listing::mark_persistent(&mut lists);
             Ok(lists.swap_remove(0))
         })
     }
@@ -187,14 +187,6 @@ impl Driver for Libvirt {
     }
 }
 
-/// Which records there will be.
-struct Selection {
-    /// For a list of domains, the places of their records: one for each occurrence.
-    order: Option<Vec<usize>>,
-    /// The listed domains that do not exist.
-    missing: Vec<MissingDomain>,
-}
-
 impl Libvirt {
     /// Lists the domains, and prepares the questions to them.
     fn begin(
@@ -208,56 +200,17 @@ impl Libvirt {
         let start = Instant::now();
         // All, to tell those that do not exist from those that do not match.
         let filters = [filter, DomainFilter::PERSISTENT, DomainFilter::empty()];
-        let mut lists = pass::list(lease, call, &filters, plan.deadline)?;
+        let mut lists = listing::list(lease, call, &filters, plan.deadline)?;
         let round_trip = start.elapsed();
-        mark_persistent(&mut lists);
+        listing::mark_persistent(&mut lists);
         let all = lists.pop().unwrap_or_default();
         self.pool.memory.retain(&all);
         let matching = lists.swap_remove(0);
         let (domains, selection) = match of {
             None => (matching, Selection { order: None, missing: Vec::new() }),
-            Some(of) => select(of, matching, &all),
+            Some(of) => listing::select(of, matching, &all),
         };
         Ok((Pass::new(&self.pool, call, plan, domains, round_trip), selection))
-    }
-}
-
-/// Chooses the domains of a list among those that match the filter.
-fn select(
-    of: &[DomainInfo],
-    matching: Vec<DomainInfo>,
-    all: &[DomainInfo],
-) -> (Vec<DomainInfo>, Selection) {
-    let exists: HashSet<Option<Uuid>> = all.iter().map(|info| info.uuid).collect();
-    let mut matching: HashMap<_, _> = matching.into_iter().map(|info| (info.uuid, info)).collect();
-    let mut places = HashMap::new();
-    let mut chosen = Vec::new();
-    let mut order = Vec::new();
-    let mut missing = Vec::new();
-    for wanted in of {
-        if let Some(info) = matching.remove(&wanted.uuid) {
-            places.insert(wanted.uuid, chosen.len());
-            chosen.push(info);
-        }
-        match places.get(&wanted.uuid) {
-            Some(place) => order.push(*place),
-            // It does not match the filter: dropped, as libvirt does.
-            None if exists.contains(&wanted.uuid) => {}
-            None => missing.push(MissingDomain::new(
-                wanted.clone(),
-                Missing::new(MissingReason::Gone, "libvirt does not know it any more"),
-            )),
-        }
-    }
-    (chosen, Selection { order: Some(order), missing })
-}
-
-/// Marks the domains of every list that are in the second one, that of the persistent ones.
-fn mark_persistent(lists: &mut [Vec<DomainInfo>]) {
-    let persistent: HashSet<_> =
-        lists.iter().skip(1).take(1).flatten().map(|info| info.uuid).collect();
-    for info in lists.iter_mut().flatten() {
-        info.persistent = persistent.contains(&info.uuid);
     }
 }
 

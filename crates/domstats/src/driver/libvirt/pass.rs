@@ -17,13 +17,13 @@ use std::{
 };
 
 use domstats_rpc::{
-    message::{DomainStatsArgs, ListDomainsArgs, RemoteError},
-    procedure::{ConnectGetAllDomainStats, ConnectListAllDomains},
+    message::{DomainStatsArgs, RemoteError},
+    procedure::ConnectGetAllDomainStats,
     xdr::List,
 };
 
 use super::{
-    link::{Answer, decode, silent, wait},
+    link::{Answer, wait},
     plan::{Part, Plan},
     pool::{Lease, Link, Pool, Question, free_slots},
     record::{self, Slot},
@@ -34,7 +34,7 @@ use crate::{
     domain::DomainInfo,
     error::{Error, ErrorKind, Result},
     report::{Missing, MissingReason},
-    request::{DomainFilter, StatsGroups},
+    request::StatsGroups,
 };
 
 /// The domains of one question that needs no monitor.
@@ -60,6 +60,9 @@ const SUSPECT_GRACE: Duration = Duration::from_millis(20);
 /// How often a pass looks whether other calls left a part of the share.
 const SHARE_CHECK: Duration = Duration::from_millis(2);
 
+/// How long a pass asks for nothing but what needs no monitor, of a daemon that is not known.
+const HOST_FIRST: Duration = Duration::from_millis(100);
+
 /// What a question is about.
 #[derive(Debug, Default)]
 pub(super) enum About {
@@ -70,43 +73,6 @@ pub(super) enum About {
     List(usize),
     /// A part of the statistics, of the slots in these places.
     Stats(Part, Vec<usize>),
-}
-
-/// Lists the domains that match each filter.
-pub(super) fn list(
-    lease: &mut Lease<'_>,
-    call: u64,
-    filters: &[DomainFilter],
-    deadline: Instant,
-) -> Result<Vec<Vec<DomainInfo>>> {
-    let Some(link) = lease.front.first_mut() else { return Err(silent()) };
-    for (place, filter) in filters.iter().enumerate() {
-        let args = ListDomainsArgs { need_results: true, flags: filter.bits() };
-        let about = About::List(place);
-        link.ask::<ConnectListAllDomains>(&args, Question { call, about, ..Question::default() })?;
-    }
-    let mut lists = vec![None; filters.len()];
-    let mut refused = None;
-    while refused.is_none() && lists.iter().any(Option::is_none) {
-        if !wait(&[&*link], deadline)? {
-            return Err(silent());
-        }
-        link.pump(|question, answer| {
-            let About::List(place) = question.about else { return };
-            let domains = decode::<ConnectListAllDomains, _>(answer, |reply| {
-                reply.domains.0.iter().map(remote::domain_info).collect::<Vec<_>>()
-            });
-            match (domains, lists.get_mut(place)) {
-                (Ok(domains), Some(list)) => *list = Some(domains),
-                (Err(error), _) => refused = Some(error),
-                _ => {}
-            }
-        })?;
-    }
-    match refused {
-        Some(error) => Err(error),
-        None => Ok(lists.into_iter().flatten().collect()),
-    }
 }
 
 /// One call.
@@ -124,6 +90,9 @@ pub(super) struct Pass<'a> {
     window: Window,
     /// The slots before this one are over, or suspect.
     first_open: usize,
+    /// Until when only what needs no monitor is asked, unless it is answered earlier. A daemon that
+    /// was just started takes more than a second for the rest, and holds domains meanwhile.
+    host_first: Option<Instant>,
     /// The error that ends the call: the daemon refused what was asked.
     refused: Option<Error>,
 }
@@ -172,8 +141,22 @@ impl<'a> Pass<'a> {
             retries: Vec::new(),
             window: if calm { Window::of_size(pool.window()) } else { Window::narrow() },
             first_open: 0,
+            host_first: Self::host_first(pool),
             refused: None,
         }
+    }
+
+    fn host_first(pool: &Pool) -> Option<Instant> {
+        pool.is_new().then(|| Instant::now() + HOST_FIRST)
+    }
+
+    /// Returns whether only what needs no monitor may be asked.
+    fn is_host_first(&mut self) -> bool {
+        let is_over = |slot: &Slot| slot.is_over(Part::Host, &self.plan);
+        self.host_first = self
+            .host_first
+            .filter(|until| Instant::now() < *until && !self.slots.iter().all(is_over));
+        self.host_first.is_some()
     }
 
     /// Asks, until everything is answered that will be.
@@ -232,8 +215,11 @@ impl<'a> Pass<'a> {
 
     /// Sends the questions for which there is room.
     fn ask(&mut self, lease: &mut Lease<'_>) -> Result<()> {
+        let host_first = self.is_host_first();
+        let is_due = |(part, _): &(Part, _)| *part == Part::Host || !host_first;
         for front in &mut lease.front {
             while free_slots(front) > 0
+                && self.slices.front().is_some_and(is_due)
                 && let Some((part, slice)) = self.slices.pop_front()
             {
                 let args = self.question(&slice, self.plan.groups(part));
@@ -244,7 +230,8 @@ impl<'a> Pass<'a> {
             front.send()?;
         }
         // In turns, so that each connection has as many as the others.
-        while self.window.is_open()
+        while !host_first
+            && self.window.is_open()
             && let Some(link) = lease.monitor.iter_mut().max_by_key(|link| free_slots(link))
             && free_slots(link) > 0
         {
@@ -353,6 +340,7 @@ impl<'a> Pass<'a> {
             true => Instant::now() + SHARE_CHECK,
             false => self.window.opens(),
         });
+        let more = self.host_first.or(more);
         let late = self.deadlines.iter().map(|(when, _)| *when);
         let retries = self.retries.iter().map(|(when, _)| *when);
         late.chain(retries).chain(more).min()
@@ -363,7 +351,11 @@ impl<'a> Pass<'a> {
         let now = Instant::now();
         self.window.on_time(now);
         let late: Vec<_> = self.deadlines.extract_if(.., |(when, _)| *when <= now).collect();
-        let due: Vec<_> = self.retries.extract_if(.., |(when, _)| *when <= now).collect();
+        let mut due: Vec<_> = self.retries.extract_if(.., |(when, _)| *when <= now).collect();
+        if now + LONGEST_PAUSE > self.plan.deadline {
+            // The answer would come too late, and look like one that never comes.
+            due.clear();
+        }
         let places = late.into_iter().flat_map(|(_, batch)| batch);
         for place in places.chain(due.into_iter().map(|(_, place)| place)) {
             self.batches.push_front(vec![place]);
@@ -377,6 +369,7 @@ impl<'a> Pass<'a> {
         self.slots.iter_mut().for_each(|slot| slot.under_way = 0);
         // The daemon may have started anew, with few threads.
         self.window = Window::narrow();
+        self.host_first = Self::host_first(self.pool);
         self.deadlines.clear();
         self.retries.clear();
         let open = |part| -> Vec<usize> {

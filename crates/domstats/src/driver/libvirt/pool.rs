@@ -122,6 +122,11 @@ impl Pool {
         Some(Permit(Arc::clone(&self.asking)))
     }
 
+    /// Returns whether no call was answered by the daemon yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.window() == 1
+    }
+
     /// Returns how many questions that may ask a monitor the daemon was seen to work on at a time.
     pub(super) fn window(&self) -> usize {
         self.window.load(Ordering::Relaxed)

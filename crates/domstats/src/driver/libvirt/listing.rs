@@ -1,0 +1,106 @@
+//! Which domains there are, and which of them a call is about.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
+
+use domstats_rpc::{message::ListDomainsArgs, procedure::ConnectListAllDomains};
+use uuid::Uuid;
+
+use super::{
+    link::{decode, silent, wait},
+    pass::About,
+    pool::{Lease, Question},
+    remote,
+};
+use crate::{
+    domain::DomainInfo,
+    error::Result,
+    report::{Missing, MissingDomain, MissingReason},
+    request::DomainFilter,
+};
+
+/// Lists the domains that match each filter.
+pub(super) fn list(
+    lease: &mut Lease<'_>,
+    call: u64,
+    filters: &[DomainFilter],
+    deadline: Instant,
+) -> Result<Vec<Vec<DomainInfo>>> {
+    let Some(link) = lease.front.first_mut() else { return Err(silent()) };
+    for (place, filter) in filters.iter().enumerate() {
+        let args = ListDomainsArgs { need_results: true, flags: filter.bits() };
+        let about = About::List(place);
+        link.ask::<ConnectListAllDomains>(&args, Question { call, about, ..Question::default() })?;
+    }
+    let mut lists = vec![None; filters.len()];
+    let mut refused = None;
+    while refused.is_none() && lists.iter().any(Option::is_none) {
+        if !wait(&[&*link], deadline)? {
+            return Err(silent());
+        }
+        link.pump(|question, answer| {
+            let About::List(place) = question.about else { return };
+            let domains = decode::<ConnectListAllDomains, _>(answer, |reply| {
+                reply.domains.0.iter().map(remote::domain_info).collect::<Vec<_>>()
+            });
+            match (domains, lists.get_mut(place)) {
+                (Ok(domains), Some(list)) => *list = Some(domains),
+                (Err(error), _) => refused = Some(error),
+                _ => {}
+            }
+        })?;
+    }
+    match refused {
+        Some(error) => Err(error),
+        None => Ok(lists.into_iter().flatten().collect()),
+    }
+}
+
+/// Which records there will be.
+pub(super) struct Selection {
+    /// For a list of domains, the places of their records: one for each occurrence.
+    pub(super) order: Option<Vec<usize>>,
+    /// The listed domains that do not exist.
+    pub(super) missing: Vec<MissingDomain>,
+}
+
+/// Chooses the domains of a list among those that match the filter.
+pub(super) fn select(
+    of: &[DomainInfo],
+    matching: Vec<DomainInfo>,
+    all: &[DomainInfo],
+) -> (Vec<DomainInfo>, Selection) {
+    let exists: HashSet<Option<Uuid>> = all.iter().map(|info| info.uuid).collect();
+    let mut matching: HashMap<_, _> = matching.into_iter().map(|info| (info.uuid, info)).collect();
+    let mut places = HashMap::new();
+    let mut chosen = Vec::new();
+    let mut order = Vec::new();
+    let mut missing = Vec::new();
+    for wanted in of {
+        if let Some(info) = matching.remove(&wanted.uuid) {
+            places.insert(wanted.uuid, chosen.len());
+            chosen.push(info);
+        }
+        match places.get(&wanted.uuid) {
+            Some(place) => order.push(*place),
+            // It does not match the filter: dropped, as libvirt does.
+            None if exists.contains(&wanted.uuid) => {}
+            None => missing.push(MissingDomain::new(
+                wanted.clone(),
+                Missing::new(MissingReason::Gone, "libvirt does not know it any more"),
+            )),
+        }
+    }
+    (chosen, Selection { order: Some(order), missing })
+}
+
+/// Marks the domains of every list that are in the second one, that of the persistent ones.
+pub(super) fn mark_persistent(lists: &mut [Vec<DomainInfo>]) {
+    let persistent: HashSet<_> =
+        lists.iter().skip(1).take(1).flatten().map(|info| info.uuid).collect();
+    for info in lists.iter_mut().flatten() {
+        info.persistent = persistent.contains(&info.uuid);
+    }
+}
