@@ -263,8 +263,10 @@ impl<'a> Wrappers<'a> {
         path: &'static str,
         out: &mut impl Writer,
     ) -> (&'static str, &mut Unknown<'a>) {
-        let (wrappers, name) = path.rsplit_once('.').unwrap_or(("", path));
-        if wrappers == self.path {
+        // By hand: this is the hottest line of a document, and most paths are short.
+        let dot = path.bytes().rposition(|byte| byte == b'.');
+        let (wrappers, name) = dot.map_or(("", path), |dot| (&path[..dot], &path[dot + 1..]));
+        if (wrappers.is_empty() && self.path.is_empty()) || wrappers == self.path {
             return (name, self.innermost());
         }
         self.path = wrappers;

@@ -5,7 +5,7 @@
 //! other. A counter therefore has a help line and no type line, which both read; its name and
 //! `docs/fields.md` tell its kind. Types that only one of them knows (`info`) are gauges.
 
-use std::fmt::Write;
+use std::{fmt::Write, ops::Range};
 
 use super::super::append::{push_integer, push_number};
 use crate::stats::{Field, Kind, Unit, Value};
@@ -16,35 +16,51 @@ pub(super) struct Family {
     name: String,
     kind: Kind,
     help: &'static str,
-    samples: String,
+    samples: Vec<Sample>,
+}
+
+/// A sample before it is text, which takes three times the memory.
+struct Sample {
+    labels: Range<usize>,
+    unit: Unit,
+    value: Value<'static>,
+}
+
+/// The texts of labels: `domain="vm1",vcpu="0"`. The samples of a section share one.
+#[derive(Default)]
+pub(super) struct Labels {
+    text: String,
+    last: Range<usize>,
+}
+
+impl Labels {
+    fn keep(&mut self, labels: &str) -> Range<usize> {
+        if self.text.get(self.last.clone()) != Some(labels) {
+            let start = self.text.len();
+            self.text.push_str(labels);
+            self.last = start..self.text.len();
+        }
+        self.last.clone()
+    }
 }
 
 impl Family {
     pub(super) fn new(name: &str, kind: Kind, help: &'static str) -> Self {
         let suffix = if kind == Kind::Counter { "_total" } else { "" };
-        Self { name: format!("libvirt_{name}{suffix}"), kind, help, samples: String::new() }
+        Self { name: format!("libvirt_{name}{suffix}"), kind, help, samples: Vec::new() }
     }
 
-    /// Adds a sample with these labels: `domain="vm1",vcpu="0"`.
-    pub(super) fn push(&mut self, labels: &str, unit: Unit, value: &Value<'_>) {
-        let length = self.samples.len();
-        self.samples.push_str(&self.name);
-        if !labels.is_empty() {
-            self.samples.push('{');
-            self.samples.push_str(labels);
-            self.samples.push('}');
-        }
-        self.samples.push(' ');
-        if push_in_base_unit(&mut self.samples, unit, value) {
-            self.samples.push('\n');
-        } else {
-            // A text is no sample.
-            self.samples.truncate(length);
-        }
+    /// Adds a sample with these labels; a text is no sample.
+    pub(super) fn push(&mut self, kept: &mut Labels, labels: &str, unit: Unit, value: &Value<'_>) {
+        let value = match value {
+            Value::String(_) => return,
+            value => value.clone().into_owned(),
+        };
+        self.samples.push(Sample { labels: kept.keep(labels), unit, value });
     }
 
     /// Appends the family, unless it has no samples.
-    pub(super) fn write(&self, out: &mut String) {
+    pub(super) fn write(&self, kept: &Labels, out: &mut String) {
         if self.samples.is_empty() {
             return;
         }
@@ -62,7 +78,20 @@ impl Family {
                 let _ = writeln!(out, "# UNIT {name} {unit}");
             }
         }
-        out.push_str(&self.samples);
+        for sample in &self.samples {
+            out.push_str(name);
+            match kept.text.get(sample.labels.clone()) {
+                None | Some("") => {}
+                Some(labels) => {
+                    out.push('{');
+                    out.push_str(labels);
+                    out.push('}');
+                }
+            }
+            out.push(' ');
+            push_in_base_unit(out, sample.unit, &sample.value);
+            out.push('\n');
+        }
     }
 }
 
@@ -72,24 +101,22 @@ pub(super) fn sample_name(field: &Field) -> Option<String> {
     Some(format!("domain_{metric}"))
 }
 
-/// Appends a value in the base unit, exactly. False, and nothing appended, for a text.
-fn push_in_base_unit(out: &mut String, unit: Unit, value: &Value<'_>) -> bool {
+/// Appends a value in the base unit, exactly.
+fn push_in_base_unit(out: &mut String, unit: Unit, value: &Value<'_>) {
     let whole = match value {
         Value::Int(number) | Value::Word { code: number, .. } => i128::from(*number),
         Value::UInt(number) => i128::from(*number),
         Value::LLong(number) => i128::from(*number),
         Value::ULLong(number) => i128::from(*number),
         Value::Boolean(truth) => i128::from(*truth),
-        Value::Double(number) => {
-            match number {
-                number if number.is_nan() => out.push_str("NaN"),
-                number if number.is_infinite() && *number > 0.0 => out.push_str("+Inf"),
-                number if number.is_infinite() => out.push_str("-Inf"),
-                _ => return push_number(out, value),
-            }
-            return true;
+        Value::Double(number) if number.is_nan() => return out.push_str("NaN"),
+        Value::Double(number) if number.is_infinite() => {
+            return out.push_str(if *number > 0.0 { "+Inf" } else { "-Inf" });
         }
-        Value::String(_) => return false,
+        value => {
+            push_number(out, value);
+            return;
+        }
     };
     match unit {
         Unit::Nanoseconds => push_billionths(out, whole),
@@ -99,7 +126,6 @@ fn push_in_base_unit(out: &mut String, unit: Unit, value: &Value<'_>) -> bool {
             push_whole(out, whole);
         }
     }
-    true
 }
 
 fn push_whole(out: &mut String, number: i128) {

@@ -20,7 +20,7 @@ use std::{
     io,
 };
 
-use family::{Family, push_label, sample_name};
+use family::{Family, Labels, push_label, sample_name};
 use uuid::Uuid;
 
 use super::Flush;
@@ -56,7 +56,7 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
     }
 
     for family in &families.all {
-        family.write(buffer);
+        family.write(&families.labels, buffer);
         flush(buffer)?;
     }
     buffer.push_str("# EOF\n");
@@ -68,6 +68,7 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
 #[derive(Default)]
 struct Families {
     all: Vec<Family>,
+    labels: Labels,
     by_name: HashMap<String, usize>,
 }
 
@@ -82,7 +83,11 @@ impl Families {
 
     fn push(&mut self, family: usize, labels: &str, value: usize) {
         let value = Value::ULLong(value.try_into().unwrap_or(u64::MAX));
-        self.all[family].push(labels, Unit::None, &value);
+        self.sample(family, labels, Unit::None, &value);
+    }
+
+    fn sample(&mut self, family: usize, labels: &str, unit: Unit, value: &Value<'_>) {
+        self.all[family].push(&mut self.labels, labels, unit, value);
     }
 }
 
@@ -184,7 +189,7 @@ impl Own {
         let balloon = stats.balloon.as_ref();
         let mut push = |family: usize, unit, value: Option<u64>| {
             if let Some(value) = value {
-                families.all[family].push(labels, unit, &Value::ULLong(value));
+                families.sample(family, labels, unit, &Value::ULLong(value));
             }
         };
         let kibibytes = Unit::Kibibytes;
@@ -261,7 +266,7 @@ fn push_section(section: &dyn Section, plan: &Plan, labels: &mut String, familie
     for (number, step) in plan.steps.iter().enumerate() {
         match (step, section.cell(number)) {
             (Step::Sample(family, unit), Cell::Field(Some(value))) => {
-                families.all[*family].push(labels, *unit, &value);
+                families.sample(*family, labels, *unit, &value);
             }
             (Step::List(row, plan), Cell::List(list)) => {
                 push_list(row, list, plan, labels, families);
