@@ -32,6 +32,10 @@ exec setsid sh -c '
     kill -KILL "-$1"
     find "$2" -name "*.pid" | while read -r file; do kill -KILL "$(cat "$file")"; done
     while read -r tap; do ip link delete "$tap"; done <"$2/taps"
+    tac "$2/cgroups" | while read -r group; do
+        # A process that was killed takes a moment to leave.
+        for try in 1 2 3 4 5; do [ -d "$group" ] && ! rmdir "$group" && sleep 0.1; done
+    done
     rm -rf "$2"
 ' cleanup $$ "$1" 2>/dev/null
 "#;
@@ -84,6 +88,7 @@ impl Lab {
         fs::create_dir_all(&dir).expect("the directory for temporary files must be writable");
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(dir.join("taps"), "").unwrap();
+        fs::write(dir.join("cgroups"), "").unwrap();
         let janitor = Command::new(tool("sh"))
             .args(["-c", JANITOR, "janitor"])
             .arg(&dir)

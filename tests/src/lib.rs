@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`lab`] | a directory and a process group that vanish with the test program, however it ends |
 //! | [`guest`] | QEMU guests: paused ones, and ones that run a boot sector which works its disk |
+//! | [`cgroup`] | cgroups for guests, of both versions |
 //! | [`qmp`] | a plain monitor client: one command, one answer |
 //! | [`oracle`] | what a guest's statistics are, read slowly and simply |
 //! | [`compare`] | a report against the oracle, before and after |
@@ -21,6 +22,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails in the kit is to fail the test")]
 
 pub mod boot;
+pub mod cgroup;
 pub mod command;
 pub mod compare;
 pub mod fake;

@@ -1,3 +1,4 @@
 //! Readers of the Linux host, each with an injectable root so that tests can build a host.
 
+pub(crate) mod cgroup;
 pub(crate) mod procfs;

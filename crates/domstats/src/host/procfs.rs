@@ -64,8 +64,14 @@ pub(crate) struct NetDevice {
 /// More than any file of a few numbers has.
 const SMALL: usize = 1024;
 
+/// More than the cgroups of a process take, with long names in a dozen hierarchies.
+const CGROUPS: u64 = 64 << 10;
+
+/// More than the mounts of a host take, containers and all.
+const MOUNTS: u64 = 4 << 20;
+
 /// Nanoseconds in a clock tick.
-static TICK_NS: LazyLock<u64> =
+pub(crate) static TICK_NS: LazyLock<u64> =
     LazyLock::new(|| 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1));
 
 /// Kibibytes in a page.
@@ -100,6 +106,16 @@ impl Proc {
         let mut buffer = [0; SMALL];
         let text = self.small(pid, "stat", &mut buffer)?;
         parse_stat(&String::from_utf8_lossy(text)).ok_or_else(invalid)
+    }
+
+    /// Returns the cgroups that a process is in: a line for each hierarchy.
+    pub(crate) fn cgroups(&self, pid: u32) -> io::Result<String> {
+        read_at_most(&self.of(pid, "cgroup"), CGROUPS)
+    }
+
+    /// Returns the mounts that the caller sees.
+    pub(crate) fn mounts(&self) -> io::Result<String> {
+        read_at_most(&self.root.join("self/mountinfo"), MOUNTS)
     }
 
     /// Returns the user that a process runs as.
@@ -205,6 +221,16 @@ impl Proc {
         fs::read_to_string(self.of(pid, "net/unix"))
             .is_ok_and(|text| has_queue(&text, &socket.to_string_lossy()))
     }
+}
+
+/// Reads a file that the kernel makes up; one that is longer than it can be is refused.
+pub(crate) fn read_at_most(path: &Path, limit: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(invalid());
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn invalid() -> io::Error {

@@ -6,13 +6,13 @@ section! {
     /// CPU time of the domain: vCPUs, emulator and iothreads together.
     pub struct Cpu[] {
         /// CPU time used.
-        /// `/proc/PID/stat` utime + stime; libvirt `cpu.time`.
+        /// cgroup `cpu.stat` `usage_usec` or `cpuacct.usage`, else `/proc/PID/stat` utime + stime; libvirt `cpu.time`.
         time: u64 = ("time", Counter, Nanoseconds, metric "info_cpu_time_seconds");
         /// CPU time used in user mode, running the guest included.
-        /// `/proc/PID/stat` utime; libvirt `cpu.user`.
+        /// cgroup `cpu.stat` `user_usec` or `cpuacct.stat` `user`, else `/proc/PID/stat` utime; libvirt `cpu.user`.
         user: u64 = ("user", Counter, Nanoseconds, metric "cpu_user_seconds");
         /// CPU time used in the host's kernel.
-        /// `/proc/PID/stat` stime; libvirt `cpu.system`.
+        /// cgroup `cpu.stat` `system_usec` or `cpuacct.stat` `system`, else `/proc/PID/stat` stime; libvirt `cpu.system`.
         system: u64 = ("system", Counter, Nanoseconds, metric "cpu_system_seconds");
         /// Number of cache monitors.
         /// resctrl; libvirt `cpu.cache.monitor.count`.

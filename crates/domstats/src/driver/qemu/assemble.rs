@@ -11,7 +11,10 @@ use super::{
     threads::VcpuThread,
 };
 use crate::{
-    host::procfs::{NetDevice, Proc, Stat},
+    host::{
+        cgroup::CpuTimes,
+        procfs::{NetDevice, Proc, Stat},
+    },
     report::{DomainStats, Missing, MissingReason},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     stats::{
@@ -70,6 +73,8 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
 #[derive(Debug, Default)]
 pub(crate) struct HostSide {
     pub(crate) stat: Option<Stat>,
+    /// The times of the guest's own cgroup; `None` if it has none.
+    pub(crate) cgroup_times: Option<CpuTimes>,
     /// The threads of the vCPUs; `None` if the host cannot tell them from others.
     pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
     /// Whether the kernel accounts for the time that threads wait.
@@ -168,10 +173,15 @@ impl Sources<'_> {
         let Some(stat) = &self.host.stat else {
             return Some(self.no_process());
         };
+        let times = self.host.cgroup_times.unwrap_or(CpuTimes {
+            total_ns: stat.user_ns.saturating_add(stat.system_ns),
+            user_ns: stat.user_ns,
+            system_ns: stat.system_ns,
+        });
         stats.cpu = Some(Cpu {
-            time: Some(stat.user_ns + stat.system_ns),
-            user: Some(stat.user_ns),
-            system: Some(stat.system_ns),
+            time: Some(times.total_ns),
+            user: Some(times.user_ns),
+            system: Some(times.system_ns),
             ..Cpu::default()
         });
         None

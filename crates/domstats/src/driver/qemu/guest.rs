@@ -9,12 +9,16 @@ use super::{
     command_line::CommandLine,
     monitor::Monitor,
     named::name_of,
+    processes::runs_qemu,
     query::{Cpu, ObjectPath, Replies},
     threads::{Threads, VcpuThread},
 };
 use crate::{
     domain::{DomainInfo, printable_name},
-    host::procfs::Proc,
+    host::{
+        cgroup::{Accounting, Cgroups, CpuTimes},
+        procfs::Proc,
+    },
     report::Missing,
 };
 
@@ -61,6 +65,7 @@ struct State {
     monitor: Option<Monitor>,
     learned: Learned,
     threads: Threads,
+    accounting: Accounting,
 }
 
 /// What a monitor told in earlier calls and does not change often.
@@ -147,6 +152,11 @@ impl Guest {
     /// Returns the threads of the vCPUs as their names tell, or `None` if they do not.
     pub(crate) fn named_vcpu_threads(&self, proc: &Proc) -> Option<Vec<VcpuThread>> {
         self.state().threads.vcpus(proc, self.pid()?)
+    }
+
+    /// Returns the CPU time of the guest's own cgroup, or `None` if it has none.
+    pub(crate) fn cgroup_times(&self, proc: &Proc, cgroups: &Cgroups) -> Option<CpuTimes> {
+        self.state().accounting.times(cgroups, proc, self.pid()?, runs_qemu)
     }
 
     pub(crate) fn learn_balloon(&self, path: Option<ObjectPath>) {

@@ -16,7 +16,7 @@
 //! | group | from the host, always | from the monitor |
 //! |---|---|---|
 //! | `state` | | `query-status` |
-//! | `cpu-total` | `/proc/PID/stat` | |
+//! | `cpu-total` | the VM's own cgroup, else `/proc/PID/stat` | |
 //! | `balloon` | `-m`, `/proc/PID/stat` | `query-balloon`, `qom-get` of `guest-stats`, `query-memory-size-summary` |
 //! | `vcpu` | `/proc/PID/task/TID/schedstat`, and `comm` with `-name debug-threads=on` | else `query-cpus-fast` |
 //! | `interface` | `/proc/PID/fdinfo`, `/proc/net/dev` | |
@@ -28,6 +28,13 @@
 //! that another client has is reported as `busy`. Only queries can be asked.
 //!
 //! A stopped process (SIGSTOP) is not asked either: it could not answer before it goes on.
+//!
+//! A cgroup is a VM's own if it bears the name that libvirt (`*.libvirt-qemu`,
+//! `machine-qemu\x2d*.scope`) or Proxmox (`qemu.slice/NUMBER.scope`) gives to the group of one VM,
+//! and holds its QEMU and no other; Proxmox's, no other process at all. Both are made when the VM
+//! starts and go when it ends, and hold nothing but the VM and what its manager started for it,
+//! the kernel's vhost threads included. No other group is used, even if QEMU is alone in it now: a
+//! session, a service or a container also counts what ran in it before.
 //!
 //! A domain's [`id`](crate::DomainInfo::id) is its process id.
 
@@ -64,7 +71,10 @@ use crate::{
     domain::DomainInfo,
     driver::Driver,
     error::{self, ErrorOrigin},
-    host::procfs::{NetDevice, Proc},
+    host::{
+        cgroup::Cgroups,
+        procfs::{NetDevice, Proc},
+    },
     report::{DomainStats, Missing, MissingDomain, MissingReason, StatsReport},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     uri::Uri,
@@ -103,11 +113,13 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Drive
             }
         }
     }
-    Ok(Box::new(Qemu { discovery: Discovery::new(Proc::new("/proc"), user, patterns), hold }))
+    let discovery = Discovery::new(Proc::new("/proc"), user, patterns);
+    Ok(Box::new(Qemu { discovery, cgroups: Cgroups::default(), hold }))
 }
 
 struct Qemu {
     discovery: Discovery,
+    cgroups: Cgroups,
     hold: bool,
 }
 
@@ -189,6 +201,11 @@ impl Qemu {
         };
         let mut networks = Networks::default();
         pass::converse(&mut conversations, &rules, proc, || {
+            if request.groups.contains(StatsGroups::CPU_TOTAL) {
+                for (guest, host) in guests.iter().zip(&mut hosts) {
+                    host.cgroup_times = guest.cgroup_times(proc, &self.cgroups);
+                }
+            }
             if request.groups.contains(StatsGroups::INTERFACE) {
                 for (guest, host) in guests.iter().zip(&mut hosts) {
                     if let Some(pid) = guest.pid() {

@@ -61,7 +61,7 @@ impl Processes {
 }
 
 /// Decides by the program where the caller may know it, else by the process's name.
-fn runs_qemu(proc: &Proc, pid: u32, comm: &str) -> bool {
+pub(crate) fn runs_qemu(proc: &Proc, pid: u32, comm: &str) -> bool {
     match proc.program(pid) {
         Ok(program) => is_qemu(&program),
         // Names are cut after 15 bytes.
