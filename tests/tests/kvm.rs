@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, thread, time::Duration};
 
-use domstats::{Connect, DomainStats, StatsGroups, StatsRequest};
+use domstats::{Connect, DomainStats, StatsGroups, StatsReport, StatsRequest};
 use domstats_live::{
     compare::params,
     guest::{Guest, Spec},
@@ -78,6 +78,8 @@ fn what_kvm_counts_is_what_qemu_tells() {
             let report = connect.all_domain_stats(&request).unwrap();
             let record = report.domain(guest.name()).unwrap();
             assert_eq!(record.missing, []);
+            assert_eq!(StatsReport::from_xml(&report.to_xml()).unwrap(), report);
+            assert_eq!(StatsReport::from_json(&report.to_json()).unwrap(), report);
             let mut told = read(&guest);
             told.retain(|key, _| {
                 let group = match key.split('.').next() {
