@@ -1,6 +1,6 @@
 //! A report against the oracle.
 
-use domstats::{DomainStats, Value as Ours};
+use domstats::{DomainStats, MissingReason, StatsGroups, Value as Ours};
 use serde_json::Value;
 
 use crate::{oracle::Params, procfs::TICK};
@@ -20,6 +20,20 @@ pub fn params(record: &DomainStats) -> Params {
     };
     let params = record.params();
     params.iter().map(|(key, value)| (key.clone(), json(value))).collect()
+}
+
+/// Returns a line for every group that a record of all groups lacks under TCG and should not: it
+/// has no `vm`, which is of KVM alone, and must say so.
+#[must_use]
+pub fn lacks(record: &DomainStats) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    match record.why_missing(StatsGroups::VM) {
+        Some(why) if why.reason == MissingReason::Unsupported && record.vm.is_none() => {}
+        why => lines.push(format!("vm: not unsupported, but {why:?}, {:?}", record.vm)),
+    }
+    let others = record.missing.iter().filter(|missing| missing.group != "vm");
+    lines.extend(others.map(|missing| format!("{}: {}", missing.group, missing.missing)));
+    lines
 }
 
 /// Returns a line for every key that `ours` lacks, has in excess, or whose value was not one that

@@ -121,6 +121,18 @@ impl Fake {
         }
         Self { name, pid: process.id(), monitor, process }
     }
+
+    /// Returns the commands that it was asked, in their order, those of negotiation left out.
+    #[must_use]
+    pub fn commands(&self) -> Vec<String> {
+        let text = fs::read_to_string(commands_beside(&self.monitor)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+/// Returns the file in which a fake writes down what it is asked.
+fn commands_beside(monitor: &Path) -> PathBuf {
+    monitor.with_extension("commands")
 }
 
 impl Drop for Fake {
@@ -140,10 +152,12 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let monitor = std::env::args()
         .find_map(|word| Some(word.strip_prefix("unix:")?.split(',').next()?.to_owned()))
         .ok_or("no -qmp unix:PATH")?;
-    let listener = UnixListener::bind(Path::new(&monitor))?;
+    let monitor = Path::new(&monitor);
+    let mut commands = fs::File::create(commands_beside(monitor))?;
+    let listener = UnixListener::bind(monitor)?;
     for stream in listener.incoming() {
         // The client may leave at any moment; that is its right.
-        let _ = serve(&stream?, &fault);
+        let _ = serve(&stream?, &fault, &mut commands);
     }
     Ok(())
 }
@@ -151,7 +165,7 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": "fake"}, "capabilities": ["oob"]}}"#;
 const EVENT: &str = r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RTC_CHANGE", "data": {"offset": 0, "qom-path": "/machine/rtc"}}"#;
 
-fn serve(stream: &UnixStream, fault: &Fault) -> io::Result<()> {
+fn serve(stream: &UnixStream, fault: &Fault, commands: &mut fs::File) -> io::Result<()> {
     let mut out = stream;
     match fault {
         Fault::Mute => return wait_for_end(stream),
@@ -169,6 +183,8 @@ fn serve(stream: &UnixStream, fault: &Fault) -> io::Result<()> {
         if word == "qmp_capabilities" {
             out.write_all(b"{\"return\": {}}\r\n")?;
         } else {
+            // Before the answer: who has that can count on this.
+            writeln!(commands, "{word}")?;
             misbehave(stream, fault, &answer(word, fault))?;
         }
     }

@@ -31,6 +31,7 @@ use crate::{
 pub struct Spec {
     name: String,
     running: bool,
+    accelerator: &'static str,
     machine: &'static str,
     vcpus: [u32; 2],
     raw_disks: u32,
@@ -51,6 +52,7 @@ impl Spec {
         Self {
             name: lab().name(label),
             running: false,
+            accelerator: "tcg",
             machine: "pc",
             vcpus: [1, 1],
             raw_disks: 0,
@@ -69,6 +71,13 @@ impl Spec {
     #[must_use]
     pub fn running(mut self) -> Self {
         self.running = true;
+        self
+    }
+
+    /// Runs under KVM in place of TCG.
+    #[must_use]
+    pub fn kvm(mut self) -> Self {
+        self.accelerator = "kvm";
         self
     }
 
@@ -212,7 +221,7 @@ impl Spec {
         let mut all: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
         add(&["-name", &format!("guest={},debug-threads=on", self.name)]);
-        add(&["-uuid", uuid, "-accel", "tcg", "-machine", self.machine]);
+        add(&["-uuid", uuid, "-accel", self.accelerator, "-machine", self.machine]);
         add(&["-nodefaults", "-display", "none", "-m", "16"]);
         add(&["-smp", &format!("{current},maxcpus={maximum}")]);
         if !self.running {

@@ -17,7 +17,7 @@ use domstats::{
     StatsRequest,
 };
 use domstats_live::{
-    compare::{differences, params},
+    compare::{differences, lacks, params},
     guest::{Guest, Spec, Wedge, boot_all},
     lab::{alone, lab},
     oracle::{self, Params},
@@ -116,8 +116,8 @@ fn incomplete<'a>(
         .filter_map(|guest| match report.domain(guest.name()) {
             None => Some(format!("{}: no record", guest.name())),
             Some(record) => {
-                let lacking = record.missing.first()?;
-                Some(format!("{}: {}: {}", guest.name(), lacking.group, lacking.missing))
+                let lacking = lacks(record);
+                Some(format!("{}: {}", guest.name(), lacking.first()?))
             }
         })
         .collect()

@@ -11,6 +11,7 @@ use domstats::{
     Connect, DomainStats, MissingReason, StatsGroups, StatsOptions, StatsReport, StatsRequest,
 };
 use domstats_live::{
+    compare::lacks,
     fake::Fake,
     guest::{Guest, Spec, boot_all},
     lab::{alone, lab},
@@ -44,7 +45,7 @@ fn record<'a>(report: &'a StatsReport, name: &str) -> &'a DomainStats {
 }
 
 fn assert_complete(report: &StatsReport, guest: &Guest) {
-    assert_eq!(record(report, guest.name()).missing, [], "{}", guest.name());
+    assert_eq!(lacks(record(report, guest.name())), [""; 0], "{}", guest.name());
 }
 
 /// Checks that all that needs the monitor is missing for one reason, and that the rest is there.
@@ -160,7 +161,7 @@ fn a_well_behaved_fake_is_complete() {
         let fake = fake(fault);
         let report = ask(&Connect::open("qemu+qmp:///system").unwrap());
         let record = record(&report, &fake.name);
-        assert_eq!(record.missing, [], "{fault}");
+        assert_eq!(lacks(record), [""; 0], "{fault}");
         assert_eq!(record.domain.id, Some(fake.pid));
         assert_eq!(record.vcpu.as_ref().unwrap().current, Some(1));
     }
@@ -232,7 +233,7 @@ fn a_late_answer_is_thrown_away_and_the_monitor_used_again() {
     ask(&connect);
     let report = ask(&connect);
     let record = record(&report, &fake.name);
-    assert_eq!(record.missing, []);
+    assert_eq!(lacks(record), [""; 0]);
     assert_eq!(record.dirtyrate.as_ref().unwrap().mode.as_deref(), Some("page-sampling"));
 }
 
@@ -244,6 +245,7 @@ fn a_command_that_an_older_qemu_lacks_makes_its_group_unsupported() {
         ("query-iothreads", StatsGroups::IOTHREAD),
         ("query-dirty-rate", StatsGroups::DIRTYRATE),
         ("query-status", StatsGroups::STATE),
+        ("query-stats-schemas", StatsGroups::VM),
     ] {
         let fake = fake(&format!("lacks:{command}"));
         let report = ask(&Connect::open("qemu+qmp:///system").unwrap());
@@ -254,6 +256,50 @@ fn a_command_that_an_older_qemu_lacks_makes_its_group_unsupported() {
             .map(|missing| (missing.group.as_str(), &missing.missing.reason))
             .collect();
         let name = domstats::stats::Group::by_bit(group).unwrap().name;
-        assert_eq!(reasons, [(name, &MissingReason::Unsupported)], "{command}");
+        let mut expected = vec![(name, &MissingReason::Unsupported)];
+        if group != StatsGroups::VM {
+            // The fake has no KVM.
+            expected.push(("vm", &MissingReason::Unsupported));
+        }
+        assert_eq!(reasons, expected, "{command}");
+    }
+}
+
+#[test]
+fn what_the_hypervisor_does_not_count_is_asked_once() {
+    let _alone = alone();
+    // QEMU 7.1 under TCG, and an older one.
+    for fault in ["none", "lacks:query-stats-schemas"] {
+        for uri in POLICIES {
+            let fake = fake(fault);
+            let connect = Connect::open(uri).unwrap();
+            let all = connect.supported_groups();
+            let mut asked = Vec::new();
+            for groups in [all, all, StatsGroups::CPU_TOTAL, StatsGroups::VM, all] {
+                let request = StatsRequest::new().timeout(TIMEOUT).groups(groups);
+                let report = connect.all_domain_stats(&request).unwrap();
+                let record = record(&report, &fake.name);
+                if groups.contains(StatsGroups::CPU_TOTAL) {
+                    let cpu = record.cpu.as_ref().unwrap();
+                    assert_eq!((cpu.haltpoll_success, cpu.haltpoll_fail), (None, None));
+                    assert_eq!(record.why_missing(StatsGroups::CPU_TOTAL), None);
+                }
+                if groups.contains(StatsGroups::VM) {
+                    let why = record.why_missing(StatsGroups::VM).unwrap();
+                    assert_eq!(why.reason, MissingReason::Unsupported, "{fault}");
+                    assert!(record.vm.is_none());
+                }
+                let commands = fake.commands();
+                let new: Vec<_> = commands[asked.len()..]
+                    .iter()
+                    .filter(|command| command.starts_with("query-stats"))
+                    .cloned()
+                    .collect();
+                let first = ["query-stats-schemas", "query-stats", "query-stats"];
+                let expected = if asked.is_empty() { &first[..] } else { &[] };
+                assert_eq!(new, expected, "{fault}, {uri}, {groups:?}");
+                asked = commands;
+            }
+        }
     }
 }

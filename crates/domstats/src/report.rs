@@ -51,6 +51,19 @@ impl StatsReport {
         }
     }
 
+    /// Takes the records of a call: all of them, or for a list of domains those in these places, a
+    /// place for each occurrence.
+    pub(crate) fn take_records(
+        &mut self,
+        records: Vec<Option<DomainStats>>,
+        order: Option<Vec<usize>>,
+    ) {
+        self.domains = match order {
+            None => records.into_iter().flatten().collect(),
+            Some(order) => order.into_iter().filter_map(|place| records[place].clone()).collect(),
+        };
+    }
+
     /// Returns the record of the first domain of this name.
     #[must_use]
     pub fn domain(&self, name: &str) -> Option<&DomainStats> {

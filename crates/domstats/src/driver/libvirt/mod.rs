@@ -178,10 +178,7 @@ impl Driver for Libvirt {
                 }
             });
         }
-        report.domains = match selection.order {
-            None => records.into_iter().flatten().collect(),
-            Some(order) => order.into_iter().filter_map(|place| records[place].clone()).collect(),
-        };
+        report.take_records(records, selection.order);
         report.elapsed = start.elapsed();
         Ok(report)
     }

@@ -1,11 +1,15 @@
 //! Puts a domain's record together from its replies and what the host says.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     blocks::blocks,
     command_line::Network,
-    guest::Guest,
+    guest::{Guest, Learned},
+    hypervisor::{self, Counted},
     interfaces::interfaces,
     query::{self, Answer, Query, Replies},
     threads::VcpuThread,
@@ -18,8 +22,8 @@ use crate::{
     report::{DomainStats, Missing, MissingReason},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     stats::{
-        Balloon, Cpu, DirtyRate, DirtyRateStatus, DomainState, Iothread, Iothreads, State, Vcpu,
-        VcpuDirtyRate, VcpuState, Vcpus,
+        Balloon, Cpu, DirtyRate, DirtyRateStatus, DomainState, HypervisorStat, Iothread, Iothreads,
+        State, Vcpu, VcpuDirtyRate, VcpuState, Vcpus, Vm,
     },
 };
 
@@ -31,7 +35,8 @@ pub(crate) const SUPPORTED: StatsGroups = StatsGroups::STATE
     .union(StatsGroups::INTERFACE)
     .union(StatsGroups::BLOCK)
     .union(StatsGroups::IOTHREAD)
-    .union(StatsGroups::DIRTYRATE);
+    .union(StatsGroups::DIRTYRATE)
+    .union(StatsGroups::VM);
 
 /// Returns what a request has to ask a guest's monitor, beyond what the host told.
 pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) -> Vec<Query> {
@@ -66,6 +71,7 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
     if wants(StatsGroups::DIRTYRATE) {
         queries.push(Query::DirtyRate);
     }
+    queries.extend(hypervisor::queries(guest, host.vcpu_threads.as_deref(), request.groups));
     queries
 }
 
@@ -133,6 +139,7 @@ impl Sources<'_> {
                 StatsGroups::BLOCK => self.block(&mut stats, request),
                 StatsGroups::IOTHREAD => self.iothread(&mut stats),
                 StatsGroups::DIRTYRATE => self.dirty_rate(&mut stats),
+                StatsGroups::VM => self.vm(&mut stats),
                 _ => Some(Missing::new(
                     MissingReason::Unsupported,
                     "this driver does not read the group",
@@ -173,6 +180,9 @@ impl Sources<'_> {
         let Some(stat) = &self.host.stat else {
             return Some(self.no_process());
         };
+        let polled = |name| {
+            hypervisor::total(self.replies.vcpu_stats.got().map_or(&[], Vec::as_slice), name)
+        };
         let times = self.host.cgroup_times.unwrap_or(CpuTimes {
             total_ns: stat.user_ns.saturating_add(stat.system_ns),
             user_ns: stat.user_ns,
@@ -182,9 +192,49 @@ impl Sources<'_> {
             time: Some(times.total_ns),
             user: Some(times.user_ns),
             system: Some(times.system_ns),
+            haltpoll_success: polled(hypervisor::HALT_POLL_SUCCESS),
+            haltpoll_fail: polled(hypervisor::HALT_POLL_FAIL),
             ..Cpu::default()
         });
-        None
+        self.lacks_vcpu_stats()
+    }
+
+    fn counted(&self) -> Option<Arc<Counted>> {
+        self.guest.learned(|learned| learned.counted.clone())
+    }
+
+    /// Returns why the hypervisor's part of the vCPUs is not there. A guest that is not known to
+    /// have one lacks nothing.
+    fn lacks_vcpu_stats(&self) -> Option<Missing> {
+        let counts = self.counted().is_some_and(|counted| !counted.vcpu.is_empty());
+        self.lacks(&self.replies.vcpu_stats).filter(|_| counts)
+    }
+
+    /// Returns what the hypervisor counted for each vCPU, by its thread.
+    fn vcpu_stats(&self) -> HashMap<VcpuThread, Vec<HypervisorStat>> {
+        match (self.counted(), self.replies.vcpu_stats.got()) {
+            (Some(counted), Some(replies)) => self.guest.learned(|learned| {
+                hypervisor::stats_by_thread(&counted.vcpu, &learned.cpus, replies)
+            }),
+            _ => HashMap::new(),
+        }
+    }
+
+    fn vm(&self, stats: &mut DomainStats) -> Option<Missing> {
+        let Some(counted) = self.counted() else {
+            return self.lacks(&self.replies.stats_schemas);
+        };
+        if counted.vm.is_empty() {
+            return Some(Missing::new(
+                MissingReason::Unsupported,
+                "QEMU tells nothing of its hypervisor: only KVM counts, and QEMU 7.1 or later tells",
+            ));
+        }
+        if let Some(replies) = self.replies.vm_stats.got() {
+            let all = replies.iter().flat_map(|of| hypervisor::stats(&counted.vm, of));
+            stats.vm = Some(Vm { stats: all.collect(), ..Vm::default() });
+        }
+        self.lacks(&self.replies.vm_stats)
     }
 
     fn balloon(&self, stats: &mut DomainStats) -> Option<Missing> {
@@ -239,14 +289,16 @@ impl Sources<'_> {
         match self.replies.cpus.got() {
             Some(cpus) => (cpus.iter().map(query::Cpu::thread).collect(), None),
             None => {
-                let threads = self.guest.learned(|learned| learned.vcpu_threads.clone());
-                (threads, self.lacks(&self.replies.cpus))
+                let threads =
+                    |learned: &Learned| learned.cpus.iter().map(query::Cpu::thread).collect();
+                (self.guest.learned(threads), self.lacks(&self.replies.cpus))
             }
         }
     }
 
     fn vcpu(&self, stats: &mut DomainStats) -> Option<Missing> {
         let (threads, lacks) = self.vcpu_threads();
+        let mut counted = self.vcpu_stats();
         let current =
             (!threads.is_empty()).then(|| u32::try_from(threads.len()).unwrap_or(u32::MAX));
         // One thread for several vCPUs: its time is nobody's.
@@ -263,6 +315,7 @@ impl Sources<'_> {
                     .filter(|_| self.host.accounts_for_waits)
                     .and_then(|pid| self.proc.thread_wait(pid, tid)),
                 delay: sched.map(|sched| sched.delay_ns),
+                stats: counted.remove(&(id, tid)).unwrap_or_default(),
                 ..Vcpu::default()
             }
         });
@@ -274,7 +327,7 @@ impl Sources<'_> {
         };
         vcpus.cpus.sort_by_key(|cpu| cpu.id);
         stats.vcpu = (vcpus != Vcpus::default()).then_some(vcpus);
-        lacks
+        lacks.or_else(|| self.lacks_vcpu_stats())
     }
 
     fn interface(&self, stats: &mut DomainStats) -> Option<Missing> {

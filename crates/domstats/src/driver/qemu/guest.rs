@@ -7,10 +7,11 @@ use std::{
 
 use super::{
     command_line::CommandLine,
+    hypervisor::Counted,
     monitor::Monitor,
     named::name_of,
     processes::runs_qemu,
-    query::{Cpu, ObjectPath, Replies},
+    query::{Answer, Cpu, ObjectPath, Replies},
     threads::{Threads, VcpuThread},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
         cgroup::{Accounting, Cgroups, CpuTimes},
         procfs::Proc,
     },
-    report::Missing,
+    report::{Missing, MissingReason},
 };
 
 /// A guest, from one call to the next.
@@ -73,8 +74,10 @@ struct State {
 pub(crate) struct Learned {
     pub(crate) name: Option<String>,
     pub(crate) uuid: Option<uuid::Uuid>,
-    /// The threads of the vCPUs, by their index.
-    pub(crate) vcpu_threads: Vec<VcpuThread>,
+    /// The vCPUs, their threads and paths.
+    pub(crate) cpus: Vec<Cpu>,
+    /// What the hypervisor counts; nothing, perhaps.
+    pub(crate) counted: Option<Arc<Counted>>,
     /// Where the balloon device is; `Some(None)` if there is none.
     pub(crate) balloon: Option<Option<ObjectPath>>,
 }
@@ -137,7 +140,15 @@ impl Guest {
         let mut state = self.state();
         let learned = &mut state.learned;
         if let Some(cpus) = replies.cpus.got() {
-            learned.vcpu_threads = cpus.iter().map(Cpu::thread).collect();
+            learned.cpus.clone_from(cpus);
+        }
+        match &replies.stats_schemas {
+            Answer::Got(schemas) => learned.counted = Some(Arc::new(Counted::new(schemas))),
+            // QEMU before 7.1.
+            Answer::Missing(missing) if missing.reason == MissingReason::Unsupported => {
+                learned.counted = Some(Arc::default());
+            }
+            _ => {}
         }
         if let Some(reply) = replies.name.got() {
             let name = reply.name.as_deref().map(printable_name);

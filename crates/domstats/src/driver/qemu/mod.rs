@@ -16,13 +16,17 @@
 //! | group | from the host, always | from the monitor |
 //! |---|---|---|
 //! | `state` | | `query-status` |
-//! | `cpu-total` | the VM's own cgroup, else `/proc/PID/stat` | |
+//! | `cpu-total` | the VM's own cgroup, else `/proc/PID/stat` | with KVM `query-stats` of the vCPUs |
 //! | `balloon` | `-m`, `/proc/PID/stat` | `query-balloon`, `qom-get` of `guest-stats`, `query-memory-size-summary` |
-//! | `vcpu` | `/proc/PID/task/TID/schedstat`, and `comm` with `-name debug-threads=on` | else `query-cpus-fast` |
+//! | `vcpu` | `/proc/PID/task/TID/schedstat`, and `comm` with `-name debug-threads=on` | else `query-cpus-fast`; with KVM `query-stats` of the vCPUs |
 //! | `interface` | `/proc/PID/fdinfo`, `/proc/net/dev` | |
 //! | `block` | | `query-blockstats`, `query-named-block-nodes` |
 //! | `iothread` | `/proc/PID/task/TID/schedstat` | `query-iothreads` |
 //! | `dirtyrate` | | `query-dirty-rate` |
+//! | `vm` | | with KVM `query-stats` of the guest |
+//!
+//! What KVM counts comes from QEMU 7.1 or later; `query-stats-schemas` is asked once for each
+//! process, and nothing after that where nothing is counted.
 //!
 //! A monitor serves one client at a time. One that belongs to libvirtd is never connected to; one
 //! that another client has is reported as `busy`. Only queries can be asked.
@@ -44,6 +48,7 @@ mod command_line;
 mod command_lines;
 mod discover;
 mod guest;
+mod hypervisor;
 mod interfaces;
 mod monitor;
 mod named;
@@ -172,10 +177,7 @@ impl Driver for Qemu {
         let found = self.discovery.find(start + request.timeout / 2)?;
         let (guests, order) = select(found, of, request.filter, &mut report);
         let records = self.ask(guests, request, deadline, &mut report);
-        report.domains = match order {
-            None => records.into_iter().flatten().collect(),
-            Some(order) => order.into_iter().filter_map(|place| records[place].clone()).collect(),
-        };
+        report.take_records(records, order);
         report.elapsed = start.elapsed();
         Ok(report)
     }

@@ -3,7 +3,7 @@
 //! This is the only place that makes monitor commands, and each is a query: a monitor handled by
 //! this driver cannot be told to change anything.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::threads::VcpuThread;
@@ -74,6 +74,9 @@ macro_rules! queries {
 /// The path of a device in QEMU's object tree.
 pub(crate) type ObjectPath = String;
 
+/// The names of statistics; none for all.
+pub(crate) type StatNames = &'static [&'static str];
+
 queries! {
     /// Whether the guest runs, and why not.
     Status = "query-status", status: Status;
@@ -99,6 +102,12 @@ queries! {
     Iothreads = "query-iothreads", iothreads: Vec<Iothread>;
     /// The last dirty rate measurement.
     DirtyRate = "query-dirty-rate", dirty_rate: DirtyRate;
+    /// What the hypervisor counts, and of which kind it is.
+    StatsSchemas = "query-stats-schemas", stats_schemas: Vec<StatsSchema>;
+    /// What the hypervisor counted for the guest.
+    VmStats = "query-stats", vm_stats: Vec<StatsOf>;
+    /// What the hypervisor counted for each vCPU.
+    VcpuStats(StatNames) = "query-stats", vcpu_stats: Vec<StatsOf>;
 }
 
 impl Query {
@@ -120,6 +129,17 @@ impl Query {
             }
             // Flat: without it every node repeats the chain of images below it.
             Self::BlockNodes => out.extend_from_slice(b",\"arguments\":{\"flat\":true}"),
+            Self::VmStats => out.extend_from_slice(b",\"arguments\":{\"target\":\"vm\"}"),
+            Self::VcpuStats(names) => {
+                out.extend_from_slice(b",\"arguments\":{\"target\":\"vcpu\"");
+                if !names.is_empty() {
+                    let names = serde_json::Value::from(*names);
+                    let providers =
+                        format!(r#","providers":[{{"provider":"kvm","names":{names}}}]"#);
+                    out.extend_from_slice(providers.as_bytes());
+                }
+                out.push(b'}');
+            }
             _ => {}
         }
         out.push(b'}');
@@ -205,11 +225,12 @@ pub(crate) struct MemorySize {
     pub(crate) plugged_memory: u64,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Cpu {
     pub(crate) cpu_index: u32,
     pub(crate) thread_id: u32,
+    pub(crate) qom_path: Option<ObjectPath>,
 }
 
 impl Cpu {
@@ -362,6 +383,53 @@ pub(crate) struct VcpuDirtyRate {
     pub(crate) dirty_rate: u64,
 }
 
+#[derive(Debug, Deserialize)]
+pub(crate) struct StatsSchema {
+    pub(crate) target: String,
+    pub(crate) stats: Vec<StatSchema>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct StatSchema {
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: StatKind,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StatKind {
+    Instant,
+    Cumulative,
+    Peak,
+    /// A histogram, or what a newer QEMU has.
+    #[serde(other)]
+    Other,
+}
+
+/// The statistics of one object: the guest or a vCPU.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct StatsOf {
+    pub(crate) qom_path: Option<ObjectPath>,
+    pub(crate) stats: Vec<Stat>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Stat {
+    pub(crate) name: String,
+    pub(crate) value: StatValue,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum StatValue {
+    Number(u64),
+    Truth(bool),
+    /// The numbers of a histogram.
+    Other(IgnoredAny),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,9 +440,19 @@ mod tests {
         Query::Status.write(&mut out);
         Query::BlockNodes.write(&mut out);
         Query::GuestStats("/machine/a\"b".into()).write(&mut out);
+        Query::VmStats.write(&mut out);
+        Query::VcpuStats(&[]).write(&mut out);
+        Query::VcpuStats(&["a", "b"]).write(&mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            r#"{"execute":"query-status"}{"execute":"query-named-block-nodes","arguments":{"flat":true}}{"execute":"qom-get","arguments":{"property":"guest-stats","path":"/machine/a\"b"}}"#
+            concat!(
+                r#"{"execute":"query-status"}"#,
+                r#"{"execute":"query-named-block-nodes","arguments":{"flat":true}}"#,
+                r#"{"execute":"qom-get","arguments":{"property":"guest-stats","path":"/machine/a\"b"}}"#,
+                r#"{"execute":"query-stats","arguments":{"target":"vm"}}"#,
+                r#"{"execute":"query-stats","arguments":{"target":"vcpu"}}"#,
+                r#"{"execute":"query-stats","arguments":{"target":"vcpu","providers":[{"provider":"kvm","names":["a","b"]}]}}"#,
+            )
         );
     }
 

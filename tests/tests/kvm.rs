@@ -1,0 +1,113 @@
+//! What KVM counts. Run it where `/dev/kvm` can be used: `cargo test --test kvm -- --ignored`.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+use std::{collections::BTreeMap, thread, time::Duration};
+
+use domstats::{Connect, DomainStats, StatsGroups, StatsReport, StatsRequest};
+use domstats_live::{
+    compare::params,
+    guest::{Guest, Spec},
+    lab::alone,
+    oracle::Params,
+};
+use serde_json::{Value, json};
+
+/// Reads plainly what is counted, under libvirt's flat keys.
+fn read(guest: &Guest) -> Params {
+    let mut side = guest.side();
+    let mut kinds = BTreeMap::new();
+    for schema in side.ask("query-stats-schemas").as_array().unwrap() {
+        for stat in schema["stats"].as_array().unwrap() {
+            let end = match stat["type"].as_str().unwrap() {
+                "instant" => "cur",
+                "cumulative" => "sum",
+                "peak" => "max",
+                _ => continue,
+            };
+            kinds.insert((schema["target"].to_string(), stat["name"].to_string()), end);
+        }
+    }
+    let mut params = Params::new();
+    let mut put = |prefix: &str, target: &str, of: &Value| {
+        for stat in of["stats"].as_array().unwrap() {
+            let key = (json!(target).to_string(), stat["name"].to_string());
+            if let Some(end) = kinds.get(&key) {
+                let name = stat["name"].as_str().unwrap();
+                params.insert(format!("{prefix}.{name}.{end}"), stat["value"].clone());
+            }
+        }
+    };
+    let vm = side.ask_with("query-stats", json!({ "target": "vm" }));
+    put("vm", "vm", &vm[0]);
+    let vcpus = side.ask_with("query-stats", json!({ "target": "vcpu" }));
+    for cpu in side.ask("query-cpus-fast").as_array().unwrap() {
+        let mut all = vcpus.as_array().unwrap().iter();
+        let of = all.find(|of| of["qom-path"] == cpu["qom-path"]).unwrap();
+        put(&format!("vcpu.{}", cpu["cpu-index"]), "vcpu", of);
+    }
+    for (key, name) in [("success", "halt_poll_success_ns"), ("fail", "halt_poll_fail_ns")] {
+        let of = params.iter().filter(|(key, _)| key.contains(name));
+        let total: u64 = of.map(|(_, value)| value.as_u64().unwrap()).sum();
+        params.insert(format!("cpu.haltpoll.{key}.time"), total.into());
+    }
+    params
+}
+
+/// Returns what the record says of the hypervisor.
+fn counted(record: &DomainStats) -> Params {
+    let mut params = params(record);
+    params.retain(|key, _| {
+        let ends = [".cur", ".sum", ".max"];
+        key.starts_with("cpu.haltpoll.") || ends.iter().any(|end| key.ends_with(end))
+    });
+    params
+}
+
+#[test]
+#[ignore = "needs KVM"]
+fn what_kvm_counts_is_what_qemu_tells() {
+    let _alone = alone();
+    for uri in ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"] {
+        let guest = Spec::new("kvm").kvm().vcpus(2, 4).raw_disks(1).running().boot();
+        thread::sleep(Duration::from_secs(1));
+        // A guest that does not run counts nothing more.
+        guest.side().ask("stop");
+        let connect = Connect::open(uri).unwrap();
+        let same_as_told = |groups| {
+            let request = StatsRequest::new().timeout(Duration::from_secs(3)).groups(groups);
+            let report = connect.all_domain_stats(&request).unwrap();
+            let record = report.domain(guest.name()).unwrap();
+            assert_eq!(record.missing, []);
+            assert_eq!(StatsReport::from_xml(&report.to_xml()).unwrap(), report);
+            assert_eq!(StatsReport::from_json(&report.to_json()).unwrap(), report);
+            let mut told = read(&guest);
+            told.retain(|key, _| {
+                let group = match key.split('.').next() {
+                    Some("vm") => StatsGroups::VM,
+                    Some("vcpu") => StatsGroups::VCPU,
+                    _ => StatsGroups::CPU_TOTAL,
+                };
+                groups.contains(group)
+            });
+            assert_eq!(counted(record), told);
+            told
+        };
+        let all = connect.supported_groups();
+        let [first, again] = [(); 2].map(|()| same_as_told(all));
+        assert_eq!(first, again);
+        assert!(first.values().any(|value| value.as_u64() > Some(0)), "{first:?}");
+        for (groups, keys) in [(StatsGroups::CPU_TOTAL, 2), (StatsGroups::VM, 10)] {
+            assert!(same_as_told(groups).len() >= keys);
+        }
+
+        let free = guest.side().ask("query-hotpluggable-cpus");
+        let free = free.as_array().unwrap().iter().find(|cpu| cpu.get("qom-path").is_none());
+        let mut cpu = free.unwrap()["props"].clone();
+        cpu["driver"] = free.unwrap()["type"].clone();
+        cpu["id"] = "plugged-cpu".into();
+        guest.side().ask_with("device_add", cpu);
+        let told = same_as_told(all);
+        let of_vcpus = told.keys().filter(|key| key.ends_with(".halt_exits.sum"));
+        assert_eq!(of_vcpus.count(), 3, "{told:?}");
+    }
+}
