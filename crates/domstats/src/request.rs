@@ -1,6 +1,6 @@
 //! What to ask for: groups, a filter, options and a timeout.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitflags::bitflags;
 
@@ -239,6 +239,13 @@ impl StatsRequest {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.min(Self::MAX_TIMEOUT);
         self
+    }
+
+    /// Returns until when a call that began then may ask: what is left of its time is for putting
+    /// the answer together.
+    pub(crate) fn deadline_to_ask(&self, start: Instant) -> Instant {
+        const ASSEMBLY: Duration = Duration::from_millis(20);
+        start + self.timeout.saturating_sub(ASSEMBLY.min(self.timeout / 4))
     }
 }
 

@@ -17,12 +17,12 @@ use domstats_rpc::{
     procedure::{self, Procedure},
     xdr::Decoder,
 };
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-};
+use rustix::event::{PollFd, PollFlags};
 
-use super::{remote, transport::Stream};
+use super::{
+    remote,
+    transport::{Stream, poll_until},
+};
 use crate::error::{Error, ErrorKind, ErrorOrigin, Result};
 
 /// How much is read from one daemon before the others have their turn.
@@ -291,18 +291,9 @@ impl<T> AsFd for Link<T> {
 pub(super) fn wait<T>(links: &[&Link<T>], deadline: Instant) -> Result<bool> {
     let mut fds: Vec<_> =
         links.iter().map(|link| PollFd::from_borrowed_fd(link.as_fd(), link.interest())).collect();
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left).ok();
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
-            Err(error) => {
-                return Err(Error::new(ErrorKind::System, ErrorOrigin::Rpc, "poll failed")
-                    .because(io::Error::from(error)));
-            }
-        }
-    }
+    poll_until(&mut fds, deadline).map_err(|error| {
+        Error::new(ErrorKind::System, ErrorOrigin::Rpc, "poll failed").because(error)
+    })
 }
 
 /// Reads the result of a call.

@@ -21,8 +21,38 @@ use crate::{
     request::DomainFilter,
 };
 
-/// Lists the domains that match each filter.
+/// What the daemon has.
+pub(super) struct Listing {
+    /// The domains that match the filter.
+    pub(super) matching: Vec<DomainInfo>,
+    /// All of them: to tell those that do not match from those that do not exist.
+    pub(super) exists: HashSet<Uuid>,
+}
+
+/// Lists the domains.
 pub(super) fn list(
+    lease: &mut Lease<'_>,
+    call: u64,
+    filter: DomainFilter,
+    deadline: Instant,
+) -> Result<Listing> {
+    let mut filters = vec![DomainFilter::PERSISTENT, DomainFilter::empty()];
+    filters.extend(Some(filter).filter(|filter| !filter.is_empty()));
+    let mut lists = each(lease, call, &filters, deadline)?;
+    // The last one is of the filter, which may be that of all.
+    let mut matching = lists.pop().unwrap_or_default();
+    let mut uuids = lists.iter().map(|list| list.iter().filter_map(|info| info.uuid).collect());
+    let persistent: HashSet<Uuid> = uuids.next().unwrap_or_default();
+    let exists =
+        uuids.next().unwrap_or_else(|| matching.iter().filter_map(|info| info.uuid).collect());
+    for info in &mut matching {
+        info.persistent = info.uuid.is_some_and(|uuid| persistent.contains(&uuid));
+    }
+    Ok(Listing { matching, exists })
+}
+
+/// Lists the domains that match each filter.
+fn each(
     lease: &mut Lease<'_>,
     call: u64,
     filters: &[DomainFilter],
@@ -67,12 +97,8 @@ pub(super) struct Selection {
 }
 
 /// Chooses the domains of a list among those that match the filter.
-pub(super) fn select(
-    of: &[DomainInfo],
-    matching: Vec<DomainInfo>,
-    all: &[DomainInfo],
-) -> (Vec<DomainInfo>, Selection) {
-    let exists: HashSet<Option<Uuid>> = all.iter().map(|info| info.uuid).collect();
+pub(super) fn select(of: &[DomainInfo], listing: Listing) -> (Vec<DomainInfo>, Selection) {
+    let Listing { matching, exists } = listing;
     let mut matching: HashMap<_, _> = matching.into_iter().map(|info| (info.uuid, info)).collect();
     let mut places = HashMap::new();
     let mut chosen = Vec::new();
@@ -86,7 +112,7 @@ pub(super) fn select(
         match places.get(&wanted.uuid) {
             Some(place) => order.push(*place),
             // It does not match the filter: dropped, as libvirt does.
-            None if exists.contains(&wanted.uuid) => {}
+            None if wanted.uuid.is_some_and(|uuid| exists.contains(&uuid)) => {}
             None => missing.push(MissingDomain::new(
                 wanted.clone(),
                 Missing::new(MissingReason::Gone, "libvirt does not know it any more"),
@@ -94,13 +120,4 @@ pub(super) fn select(
         }
     }
     (chosen, Selection { order: Some(order), missing })
-}
-
-/// Marks the domains of every list that are in the second one, that of the persistent ones.
-pub(super) fn mark_persistent(lists: &mut [Vec<DomainInfo>]) {
-    let persistent: HashSet<_> =
-        lists.iter().skip(1).take(1).flatten().map(|info| info.uuid).collect();
-    for info in lists.iter_mut().flatten() {
-        info.persistent = persistent.contains(&info.uuid);
-    }
 }

@@ -66,8 +66,7 @@ impl Memory {
     }
 
     /// Forgets all domains but these, the ones that exist.
-    pub(super) fn retain(&self, domains: &[DomainInfo]) {
-        let exists: HashSet<Uuid> = domains.iter().filter_map(|domain| domain.uuid).collect();
+    pub(super) fn retain(&self, exists: &HashSet<Uuid>) {
         let mut known = self.known();
         known.suspects.retain(|uuid, _| exists.contains(uuid));
         known.without_vm.retain(|uuid, _| exists.contains(uuid));

@@ -66,9 +66,6 @@ use crate::{
     uri::Uri,
 };
 
-/// The part of a call's time that is left for putting the answer together.
-const ASSEMBLY: Duration = Duration::from_millis(20);
-
 /// The pauses between attempts to reach a daemon that went away during a call.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -129,10 +126,7 @@ impl Driver for Libvirt {
         let call = self.pool.next_call();
         insist(start + self.timeout.min(RESTART), || {
             let mut lease = self.pool.lease(deadline)?;
-            let filters = [DomainFilter::empty(), DomainFilter::PERSISTENT];
-            let mut lists = listing::list(&mut lease, call, &filters, deadline)?;
-            listing::mark_persistent(&mut lists);
-            Ok(lists.swap_remove(0))
+            Ok(listing::list(&mut lease, call, DomainFilter::empty(), deadline)?.matching)
         })
     }
 
@@ -143,7 +137,7 @@ impl Driver for Libvirt {
     ) -> error::Result<StatsReport> {
         let start = Instant::now();
         let mut report = StatsReport::new(SystemTime::now());
-        let deadline = start + request.timeout.saturating_sub(ASSEMBLY.min(request.timeout / 4));
+        let deadline = request.deadline_to_ask(start);
         let plan = Plan::new(request, &self.peer, deadline);
         let call = self.pool.next_call();
         let mut under_way = None;
@@ -162,8 +156,9 @@ impl Driver for Libvirt {
         let Some((pass, selection)) = under_way else {
             return Err(result.err().unwrap_or_else(silent));
         };
+        let is_answered = pass.is_answered();
         let slots = pass.finish()?;
-        if !slots.is_empty() && !slots.iter().any(|slot| slot.is_answered()) {
+        if !is_answered {
             return Err(result.err().unwrap_or_else(silent));
         }
         report.missing.extend(selection.missing);
@@ -195,17 +190,12 @@ impl Libvirt {
         filter: DomainFilter,
     ) -> error::Result<(Pass<'_>, Selection)> {
         let start = Instant::now();
-        // All, to tell those that do not exist from those that do not match.
-        let filters = [filter, DomainFilter::PERSISTENT, DomainFilter::empty()];
-        let mut lists = listing::list(lease, call, &filters, plan.deadline)?;
+        let listing = listing::list(lease, call, filter, plan.deadline)?;
         let round_trip = start.elapsed();
-        listing::mark_persistent(&mut lists);
-        let all = lists.pop().unwrap_or_default();
-        self.pool.memory.retain(&all);
-        let matching = lists.swap_remove(0);
+        self.pool.memory.retain(&listing.exists);
         let (domains, selection) = match of {
-            None => (matching, Selection { order: None, missing: Vec::new() }),
-            Some(of) => listing::select(of, matching, &all),
+            None => (listing.matching, Selection { order: None, missing: Vec::new() }),
+            Some(of) => listing::select(of, listing),
         };
         Ok((Pass::new(&self.pool, call, plan, domains, round_trip), selection))
     }

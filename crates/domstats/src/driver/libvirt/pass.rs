@@ -80,7 +80,7 @@ pub(super) struct Pass<'a> {
     pool: &'a Pool,
     call: u64,
     plan: Plan,
-    pub(super) slots: Vec<Slot>,
+    slots: Vec<Slot>,
     slices: VecDeque<(Part, Vec<usize>)>,
     batches: VecDeque<Vec<usize>>,
     /// Batches under way that are to be asked one by one when they are late.
@@ -378,6 +378,11 @@ impl<'a> Pass<'a> {
         };
         self.slices = slices(&self.plan, open);
         self.batches = open(Part::Monitor).into_iter().map(|place| vec![place]).collect();
+    }
+
+    /// Returns whether the daemon answered about any of the domains, or there are none.
+    pub(super) fn is_answered(&self) -> bool {
+        self.slots.is_empty() || self.slots.iter().any(Slot::is_answered)
     }
 
     /// Returns the slots when the time is up, and remembers the domains that did not answer.

@@ -20,15 +20,6 @@ pub(super) enum Part {
 
 impl Part {
     pub(super) const ALL: [Self; 3] = [Self::Host, Self::Memory, Self::Monitor];
-
-    /// Returns the part that a group of one bit belongs to.
-    pub(super) fn of(group: StatsGroups) -> Self {
-        match group {
-            group if HOST_GROUPS.contains(group) => Self::Host,
-            StatsGroups::MEMORY => Self::Memory,
-            _ => Self::Monitor,
-        }
-    }
 }
 
 const HOST_GROUPS: StatsGroups =
@@ -96,8 +87,8 @@ impl Plan {
 
     /// Returns the part in which a group of one bit is asked for.
     pub(super) fn part_of(&self, group: StatsGroups) -> Part {
-        let part = Part::of(group);
-        if self.groups(part).contains(group) { part } else { Part::Monitor }
+        let mut parts = Part::ALL.into_iter();
+        parts.find(|part| self.groups(*part).contains(group)).unwrap_or(Part::Monitor)
     }
 
     /// Returns the groups of a question that may ask monitors. One that would not tell whether the

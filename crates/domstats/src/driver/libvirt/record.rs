@@ -36,7 +36,6 @@ pub(super) struct Slot {
     stats: DomainStats,
     progress: [Progress; Part::ALL.len()],
     gone: bool,
-    answered: bool,
 }
 
 /// What became of a question.
@@ -62,7 +61,6 @@ impl Slot {
             pauses: 0,
             progress: [const { Progress::Open }; Part::ALL.len()],
             gone: false,
-            answered: false,
         }
     }
 
@@ -100,15 +98,14 @@ impl Slot {
             && self.stats.vm.is_none()
     }
 
-    /// Returns whether anything was learned of it.
+    /// Returns whether the daemon answered anything about it.
     pub(super) fn is_answered(&self) -> bool {
-        self.answered
+        self.gone || self.progress.iter().any(|progress| *progress != Progress::Open)
     }
 
     /// Takes the record of a question; `None` if libvirt left the domain out: it does not exist any
     /// more.
     pub(super) fn take(&mut self, part: Part, record: Option<&StatsRecord<'_>>, plan: &Plan) {
-        self.answered = true;
         let Some(record) = record else {
             self.gone = true;
             return;
@@ -125,7 +122,6 @@ impl Slot {
     }
 
     pub(super) fn fail(&mut self, part: Part, missing: &Missing) {
-        self.answered = true;
         *self.progress(part) = Progress::Failed(missing.clone());
     }
 

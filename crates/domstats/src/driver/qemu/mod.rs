@@ -62,7 +62,7 @@ mod threads;
 use std::{
     collections::HashMap,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use assemble::{HostSide, SUPPORTED, Sources};
@@ -84,9 +84,6 @@ use crate::{
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     uri::Uri,
 };
-
-/// The part of a call's time that is left for putting the answer together.
-const ASSEMBLY: Duration = Duration::from_millis(20);
 
 pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Driver>> {
     let refuse = |what: String| uri.refuse(ErrorOrigin::Qemu, what);
@@ -172,7 +169,7 @@ impl Driver for Qemu {
     ) -> error::Result<StatsReport> {
         let start = Instant::now();
         let mut report = StatsReport::new(SystemTime::now());
-        let deadline = start + request.timeout.saturating_sub(ASSEMBLY.min(request.timeout / 4));
+        let deadline = request.deadline_to_ask(start);
         // Command lines are read once in a VM's life, and may use half the time then.
         let found = self.discovery.find(start + request.timeout / 2)?;
         let (guests, order) = select(found, of, request.filter, &mut report);

@@ -13,6 +13,11 @@ use std::{
     time::Instant,
 };
 
+use rustix::{
+    event::{PollFd, Timespec, poll},
+    io::Errno,
+};
+
 use super::address::{Address, Transport};
 use crate::error::{Error, ErrorKind, ErrorOrigin, Result};
 
@@ -80,6 +85,18 @@ pub(super) fn connect(address: &Address, deadline: Instant) -> Result<Box<dyn St
         }
         Transport::Program { program, arguments } => {
             Ok(Box::new(ssh::Program::start(program, arguments)?))
+        }
+    }
+}
+
+/// Waits until a descriptor is ready, and returns whether one is before the deadline.
+pub(super) fn poll_until(fds: &mut [PollFd<'_>], deadline: Instant) -> io::Result<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match poll(fds, Timespec::try_from(left).ok().as_ref()) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
     }
 }

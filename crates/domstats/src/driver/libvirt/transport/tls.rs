@@ -12,13 +12,10 @@ use std::{
     time::Instant,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-};
+use rustix::event::{PollFd, PollFlags};
 use rustls::{ClientConnection, pki_types::ServerName};
 
-use super::{Stream, certificates, error, tcp};
+use super::{Stream, certificates, error, poll_until, tcp};
 use crate::{
     driver::libvirt::address::Pki,
     error::{Error, ErrorKind, Result},
@@ -96,15 +93,7 @@ impl Tls {
             true => PollFlags::IN | PollFlags::OUT,
             false => PollFlags::IN,
         };
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).ok();
-            match poll(&mut [PollFd::new(&self.socket, interest)], timeout.as_ref()) {
-                Ok(ready) => return Ok(ready > 0),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        poll_until(&mut [PollFd::new(&self.socket, interest)], deadline)
     }
 }
 
