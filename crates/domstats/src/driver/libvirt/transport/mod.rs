@@ -90,9 +90,14 @@ pub(super) fn connect(address: &Address, deadline: Instant) -> Result<Box<dyn St
 }
 
 /// Waits until a descriptor is ready, and returns whether one is before the deadline.
+///
+/// After the deadline none counts as ready: a peer that never stops talking cannot move it.
 pub(super) fn poll_until(fds: &mut [PollFd<'_>], deadline: Instant) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
         match poll(fds, Timespec::try_from(left).ok().as_ref()) {
             Ok(ready) => return Ok(ready > 0),
             Err(Errno::INTR) => {}
@@ -132,5 +137,23 @@ impl<S: Read + Write + AsFd + Send> Stream for Plain<S> {
 
     fn is_secure(&self) -> bool {
         self.secure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::net::UnixStream, time::Duration};
+
+    use rustix::event::PollFlags;
+
+    use super::*;
+
+    #[test]
+    fn a_peer_that_never_stops_talking_does_not_move_the_deadline() {
+        let (mut talks, listens) = UnixStream::pair().unwrap();
+        talks.write_all(b"more").unwrap();
+        let mut fds = [PollFd::new(&listens, PollFlags::IN)];
+        assert!(poll_until(&mut fds, Instant::now() + Duration::from_secs(10)).unwrap());
+        assert!(!poll_until(&mut fds, Instant::now()).unwrap());
     }
 }
