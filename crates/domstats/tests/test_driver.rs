@@ -142,7 +142,7 @@ impl Visitor for Visited {
     fn leave_part(&mut self, _: &'static PartRow) {
         self.path.pop();
     }
-    fn value(&mut self, field: &'static Field, _: Value<'_>) {
+    fn value(&mut self, field: &'static Field, _: &Value<'_>) {
         Self::add(&mut self.fields, &self.path, field.path);
     }
 }
@@ -221,7 +221,7 @@ fn counters(stats: &DomainStats) -> Vec<(String, f64)> {
     #[derive(Default)]
     struct Kinds(Vec<bool>);
     impl Visitor for Kinds {
-        fn value(&mut self, field: &'static Field, _: Value<'_>) {
+        fn value(&mut self, field: &'static Field, _: &Value<'_>) {
             self.0.push(field.kind == Kind::Counter);
         }
     }

@@ -13,6 +13,7 @@
 //! inside that wrapper, an unknown attribute of `time` on that element.
 
 use std::{
+    collections::BTreeSet,
     io,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -23,7 +24,7 @@ use super::Flush;
 use crate::{
     domain::DomainInfo,
     report::{DomainStats, Missing, StatsReport},
-    stats::{Cell, Extra, GROUPS, Key, List, ListRow, Place, Row, Section, Value},
+    stats::{Cell, Extra, GROUPS, Key, List, ListRow, Place, Row, Schema, Section, Value},
 };
 
 /// What XML and JSON do with each part of the document.
@@ -43,13 +44,22 @@ pub(super) trait Writer {
     fn attribute(&mut self, name: &str, value: &Value<'_>, clash: bool);
     /// The value that the element at hand stands for.
     fn text(&mut self, name: &str, value: &Value<'_>);
+    /// What stands around a value of this name, for every one in this place of the document.
+    fn frame(&self, name: &str) -> Frame;
     /// A value.
-    fn element(&mut self, name: &str, value: &Value<'_>);
+    fn element(&mut self, frame: &Frame, value: &Value<'_>);
     /// Something unknown whose name begins with `@`, while attributes are still possible. False
     /// if it has to come as [`extra`](Self::extra).
     fn extra_attribute(&mut self, name: &str, value: &Json) -> bool;
     /// Something unknown.
     fn extra(&mut self, name: &str, value: &Json);
+}
+
+/// The text before a value and after it.
+#[derive(Default)]
+pub(super) struct Frame {
+    pub(super) before: String,
+    pub(super) after: String,
 }
 
 /// Writes a report, handing on the text after every domain.
@@ -71,8 +81,9 @@ pub(super) fn write(
     }
     unknown.begin(out);
     out.open_list("domains");
+    let mut plans: Vec<_> = GROUPS.iter().map(|group| Plan::new(group.schema)).collect();
     for domain in &report.domains {
-        write_domain(domain, out);
+        write_domain(domain, &mut plans, out);
         flush(out.buffer())?;
     }
     out.close_list();
@@ -94,15 +105,15 @@ fn within_rfc3339(time: SystemTime) -> SystemTime {
     time.clamp(UNIX_EPOCH, UNIX_EPOCH + END)
 }
 
-fn write_domain(domain: &DomainStats, out: &mut impl Writer) {
+fn write_domain(domain: &DomainStats, plans: &mut [Plan], out: &mut impl Writer) {
     let mut unknown = Unknown::of(&domain.extra);
     out.open("domain");
     write_info("name", &domain.domain, &mut unknown, out);
     unknown.begin(out);
-    for group in GROUPS {
+    for (group, plan) in GROUPS.iter().zip(plans) {
         if let Some(section) = group.of(domain) {
             out.open(group.element);
-            write_section(section, unknown.take(group.element), out);
+            write_section(section, plan, unknown.take(group.element), out);
             out.close(group.element);
         }
     }
@@ -167,47 +178,96 @@ fn text(text: &str) -> Value<'_> {
     Value::String(text.into())
 }
 
+/// What is the same for every section of a type in one place of the document.
+struct Plan {
+    /// The rows that are attributes, with their names.
+    attributes: Vec<(usize, &'static str)>,
+    steps: Vec<Step>,
+}
+
+/// What is the same for every value, list or part of one row.
+struct Step {
+    row: &'static Row,
+    /// The names of the wrappers around it, joined by dots.
+    wrappers: &'static str,
+    /// The number of its run of neighbours with the same wrappers. 0 for those without any at the
+    /// beginning.
+    run: usize,
+    name: &'static str,
+    /// Made at the first value.
+    frame: Option<Frame>,
+    /// For the section of a part and those of a list.
+    inside: Option<Plan>,
+}
+
+impl Plan {
+    fn new(schema: &'static Schema) -> Self {
+        let attributes = schema.rows.iter().enumerate().filter_map(|(number, row)| match row {
+            Row::Field(field) if field.place == Place::Attribute => Some((number, field.doc_path)),
+            _ => None,
+        });
+        let (mut last, mut run) = ("", 0);
+        let steps = schema.rows.iter().map(|row| {
+            let (path, inside) = match row {
+                Row::Field(field) => (field.doc_path, None),
+                Row::List(row) => (row.doc_path, Some(row.schema)),
+                Row::Part(row) => (row.path, Some(row.schema)),
+            };
+            let (wrappers, name) = path.rsplit_once('.').unwrap_or(("", path));
+            run += usize::from(wrappers != last);
+            last = wrappers;
+            Step { row, wrappers, run, name, frame: None, inside: inside.map(Self::new) }
+        });
+        Self { attributes: attributes.collect(), steps: steps.collect() }
+    }
+}
+
 /// Writes the inside of a section. `beside` is what is unknown of its name in the section around
 /// it, which only a flat key can leave there.
-fn write_section(section: &dyn Section, beside: Option<&Json>, out: &mut impl Writer) {
+fn write_section(
+    section: &dyn Section,
+    plan: &mut Plan,
+    beside: Option<&Json>,
+    out: &mut impl Writer,
+) {
     let mut unknown = Unknown::of(section.extra());
-    let rows = section.schema().rows;
-    for (number, row) in rows.iter().enumerate() {
-        if let Row::Field(field) = row
-            && field.place == Place::Attribute
-            && let Cell::Field(Some(value)) = section.cell(number)
-        {
-            unknown.attribute(field.doc_path, &value, out);
+    for (number, name) in &plan.attributes {
+        if let Cell::Field(Some(value)) = &section.cell(*number) {
+            unknown.attribute(name, value, out);
         }
     }
     unknown.begin(out);
     if let Some(beside) = beside.filter(|json| is_scalar(json)) {
         out.extra("#text", beside);
     }
-    let mut wrappers = Wrappers { section: unknown, path: "", open: Vec::new() };
-    for (number, row) in rows.iter().enumerate() {
-        match (row, section.cell(number)) {
+    let mut wrappers = Wrappers { section: unknown, run: 0, open: Vec::new() };
+    for (number, step) in plan.steps.iter_mut().enumerate() {
+        // By reference: a value is slow to move, because it is copied a byte and a word at a time.
+        match (step.row, &section.cell(number)) {
             (Row::Field(field), Cell::Field(Some(value))) => match field.place {
                 Place::Attribute => {}
-                Place::Text => out.text(field.doc_path, &value),
+                Place::Text => out.text(step.name, value),
                 Place::Element => {
-                    let (name, unknown) = wrappers.enter(field.doc_path, out);
-                    write_value(name, &value, unknown.take(name), out);
+                    let unknown = wrappers.enter(step, out).take(step.name);
+                    write_value(step, value, unknown, out);
                 }
             },
             (Row::List(row), Cell::List(list)) if !list.is_empty() => {
-                let (name, unknown) = wrappers.enter(row.doc_path, out);
-                out.open_list(name);
-                write_items(name, row, list, out);
-                unknown.append(name, out);
+                let unknown = wrappers.enter(step, out);
+                out.open_list(step.name);
+                if let Some(plan) = &mut step.inside {
+                    write_items(step.name, row, *list, plan, out);
+                }
+                unknown.append(step.name, out);
                 out.close_list();
             }
-            (Row::Part(row), Cell::Part(Some(part))) => {
-                let (name, unknown) = wrappers.enter(row.path, out);
-                let beside = unknown.take(name);
-                out.open(name);
-                write_section(part, beside, out);
-                out.close(name);
+            (Row::Part(_), Cell::Part(Some(part))) => {
+                let beside = wrappers.enter(step, out).take(step.name);
+                out.open(step.name);
+                if let Some(plan) = &mut step.inside {
+                    write_section(*part, plan, beside, out);
+                }
+                out.close(step.name);
             }
             _ => {}
         }
@@ -216,7 +276,7 @@ fn write_section(section: &dyn Section, beside: Option<&Json>, out: &mut impl Wr
     wrappers.section.end(out);
 }
 
-fn write_items(name: &str, row: &ListRow, list: &dyn List, out: &mut impl Writer) {
+fn write_items(name: &str, row: &ListRow, list: &dyn List, plan: &mut Plan, out: &mut impl Writer) {
     for position in 0..list.len() {
         if let Some((key, item)) = list.get(position) {
             out.open(name);
@@ -227,49 +287,46 @@ fn write_items(name: &str, row: &ListRow, list: &dyn List, out: &mut impl Writer
                 }
                 Key::Name(name) => out.attribute(row.key.attribute(), &text(name), false),
             }
-            write_section(item, None, out);
+            write_section(item, plan, None, out);
             out.close(name);
         }
     }
 }
 
 /// Writes a value, with the attributes and elements that a newer peer gave it.
-fn write_value(name: &str, value: &Value<'_>, unknown: Option<&Json>, out: &mut impl Writer) {
+fn write_value(step: &mut Step, value: &Value<'_>, unknown: Option<&Json>, out: &mut impl Writer) {
     let Some(Json::Object(map)) = unknown else {
-        return out.element(name, value);
+        let frame = step.frame.get_or_insert_with(|| out.frame(step.name));
+        return out.element(frame, value);
     };
     let mut unknown = Unknown::within(map);
     unknown.take("#text");
-    out.open(name);
+    out.open(step.name);
     unknown.begin(out);
     out.text("#text", value);
     unknown.end(out);
-    out.close(name);
+    out.close(step.name);
 }
 
 /// The wrappers that are open in a section.
 struct Wrappers<'a> {
     section: Unknown<'a>,
-    /// Their names, joined by dots.
-    path: &'static str,
+    /// The run of rows that they are for.
+    run: usize,
     open: Vec<(&'static str, Unknown<'a>)>,
 }
 
 impl<'a> Wrappers<'a> {
-    /// Opens and closes wrappers until the path's last word can be written; returns that word and
-    /// what is unknown beside it.
-    fn enter(
-        &mut self,
-        path: &'static str,
-        out: &mut impl Writer,
-    ) -> (&'static str, &mut Unknown<'a>) {
-        // By hand: this is the hottest line of a document, and most paths are short.
-        let dot = path.bytes().rposition(|byte| byte == b'.');
-        let (wrappers, name) = dot.map_or(("", path), |dot| (&path[..dot], &path[dot + 1..]));
-        if (wrappers.is_empty() && self.path.is_empty()) || wrappers == self.path {
-            return (name, self.innermost());
+    /// Opens and closes wrappers until those of a row are open; returns what is unknown in them.
+    fn enter(&mut self, step: &Step, out: &mut impl Writer) -> &mut Unknown<'a> {
+        if step.run != self.run {
+            self.run = step.run;
+            self.change(step.wrappers, out);
         }
-        self.path = wrappers;
+        self.innermost()
+    }
+
+    fn change(&mut self, wrappers: &'static str, out: &mut impl Writer) {
         let words = || wrappers.split('.').filter(|word| !word.is_empty());
         let open = self.open.iter().zip(words());
         let shared = open.take_while(|((open, _), word)| open == word).count();
@@ -284,7 +341,6 @@ impl<'a> Wrappers<'a> {
             unknown.begin(out);
             self.open.push((word, unknown));
         }
-        (name, self.innermost())
     }
 
     fn innermost(&mut self) -> &mut Unknown<'a> {
@@ -308,7 +364,7 @@ impl<'a> Wrappers<'a> {
 struct Unknown<'a> {
     map: Option<&'a Map<String, Json>>,
     text: Option<&'a Json>,
-    written: Vec<&'a str>,
+    written: BTreeSet<&'a str>,
 }
 
 impl<'a> Unknown<'a> {
@@ -317,11 +373,10 @@ impl<'a> Unknown<'a> {
     }
 
     fn within(map: &'a Map<String, Json>) -> Self {
-        Self {
-            map: Some(map).filter(|map| !map.is_empty()),
-            text: map.get("#text"),
-            written: Vec::new(),
+        if map.is_empty() {
+            return Self::default();
         }
+        Self { map: Some(map), text: map.get("#text"), written: BTreeSet::new() }
     }
 
     fn text(scalar: &'a Json) -> Self {
@@ -329,9 +384,10 @@ impl<'a> Unknown<'a> {
     }
 
     /// Returns what has this name, for the caller to write.
+    #[inline]
     fn take(&mut self, name: &str) -> Option<&'a Json> {
         let (name, value) = self.map?.get_key_value(name)?;
-        self.written.push(name);
+        self.written.insert(name);
         Some(value)
     }
 
@@ -348,17 +404,17 @@ impl<'a> Unknown<'a> {
     fn begin(&mut self, out: &mut impl Writer) {
         for (name, value) in self.map.into_iter().flatten() {
             if name.starts_with('@')
-                && !self.written.contains(&name.as_str())
+                && !self.written.contains(name.as_str())
                 && out.extra_attribute(name, value)
             {
-                self.written.push(name);
+                self.written.insert(name);
             }
         }
         if let Some(text) = self.text.take()
             && is_scalar(text)
-            && !self.written.contains(&"#text")
+            && !self.written.contains("#text")
         {
-            self.written.push("#text");
+            self.written.insert("#text");
             out.extra("#text", text);
         }
     }
@@ -375,7 +431,7 @@ impl<'a> Unknown<'a> {
     /// Writes all the rest.
     fn end(&self, out: &mut impl Writer) {
         for (name, value) in self.map.into_iter().flatten() {
-            if !self.written.contains(&name.as_str()) {
+            if !self.written.contains(name.as_str()) {
                 out.extra(name, value);
             }
         }

@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 
 use super::{
     Flush,
-    append::{push_double, push_new_line, push_number},
-    document::{self, Writer},
+    append::{has_any, push_double, push_new_line, push_number},
+    document::{self, Frame, Writer},
     read::{self, malformed},
 };
 use crate::{error::Result, report::StatsReport, stats::Value};
@@ -48,27 +48,34 @@ struct Scope {
 }
 
 impl JsonWriter<'_> {
-    /// Begins a member or item: everything before its value.
-    fn begin(&mut self, name: &str, prefix: &str) {
-        let depth = self.scopes.len();
-        if let Some(scope) = self.scopes.last_mut() {
-            if !scope.is_empty {
-                self.out.push(',');
+    /// Begins a member or item: everything before its value. The name is escaped already, or a
+    /// word of the catalogue, which needs no escapes.
+    fn begin(&mut self, name: &str, clash: bool) {
+        let Some(is_list) = self.separate() else { return };
+        push_new_line(self.out, self.scopes.len());
+        if !is_list {
+            self.out.push('"');
+            if clash {
+                self.out.push('@');
             }
-            scope.is_empty = false;
-            let is_list = scope.is_list;
-            push_new_line(self.out, depth);
-            if !is_list {
-                self.out.push('"');
-                self.out.push_str(prefix);
-                push_escaped(self.out, name);
-                self.out.push_str("\": ");
-            }
+            self.out.push_str(name);
+            self.out.push_str("\": ");
         }
     }
 
+    /// Separates a member or item from the one before; returns whether it is an item, or `None`
+    /// outside of everything.
+    fn separate(&mut self) -> Option<bool> {
+        let scope = self.scopes.last_mut()?;
+        if !scope.is_empty {
+            self.out.push(',');
+        }
+        scope.is_empty = false;
+        Some(scope.is_list)
+    }
+
     fn open_scope(&mut self, name: &str, is_list: bool) {
-        self.begin(name, "");
+        self.begin(name, false);
         self.out.push(if is_list { '[' } else { '{' });
         self.scopes.push(Scope { is_list, is_empty: true });
     }
@@ -130,16 +137,25 @@ impl Writer for JsonWriter<'_> {
     }
 
     fn attribute(&mut self, name: &str, value: &Value<'_>, clash: bool) {
-        self.begin(name, if clash { "@" } else { "" });
+        self.begin(name, clash);
         self.push_value(value);
     }
 
     fn text(&mut self, name: &str, value: &Value<'_>) {
-        self.element(name, value);
+        self.begin(name, false);
+        self.push_value(value);
     }
 
-    fn element(&mut self, name: &str, value: &Value<'_>) {
-        self.begin(name, "");
+    fn frame(&self, name: &str) -> Frame {
+        let mut before = String::new();
+        push_new_line(&mut before, self.scopes.len());
+        before.extend(["\"", name, "\": "]);
+        Frame { before, after: String::new() }
+    }
+
+    fn element(&mut self, frame: &Frame, value: &Value<'_>) {
+        self.separate();
+        self.out.push_str(&frame.before);
         self.push_value(value);
     }
 
@@ -148,19 +164,21 @@ impl Writer for JsonWriter<'_> {
     }
 
     fn extra(&mut self, name: &str, value: &Json) {
+        let mut escaped = String::new();
+        push_escaped(&mut escaped, name);
         match value {
             Json::Object(members) => {
-                self.open(name);
+                self.open(&escaped);
                 document::write_members(members, self);
-                self.close(name);
+                self.close(&escaped);
             }
             Json::Array(items) => {
-                self.open_list(name);
+                self.open_list(&escaped);
                 items.iter().for_each(|item| self.extra(name, item));
                 self.close_list();
             }
             scalar => {
-                self.begin(name, "");
+                self.begin(&escaped, false);
                 // Writing to a string cannot fail.
                 let _ = write!(self.out, "{scalar}");
             }
@@ -170,7 +188,7 @@ impl Writer for JsonWriter<'_> {
 
 fn push_escaped(out: &mut String, text: &str) {
     let special = |byte| matches!(byte, b'"' | b'\\' | 0..b' ');
-    if !text.bytes().any(special) {
+    if !has_any(text, special) {
         return out.push_str(text);
     }
     for character in text.chars() {

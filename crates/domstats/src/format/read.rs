@@ -4,7 +4,10 @@
 //! element's own text is `#text`. Each row takes what it knows out of the tree. What is left over
 //! is what a newer peer said: it stays in the `extra` of its section, as it came.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    collections::HashSet,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
@@ -128,12 +131,14 @@ fn read_section(mut members: Members, section: &mut dyn Section) {
 
 fn read_items(members: &mut Members, name: &str, row: &ListRow, list: &mut dyn List) {
     let mut unreadable = Vec::new();
+    let mut seen = HashSet::new();
     for item in items(members.shift_remove(name)) {
         match into_members(item) {
             Ok(mut inside) => match key_of(&inside, row.key, list.len()) {
-                Some((word, key)) if is_new(list, key.as_key()) => {
+                Some((word, key)) if !seen.contains(&key) => {
                     inside.shift_remove(&word);
-                    read_section(inside, list.entry(key.as_key()));
+                    read_section(inside, list.push(key.as_key()));
+                    seen.insert(key);
                 }
                 _ => unreadable.push(Json::Object(inside)),
             },
@@ -144,6 +149,7 @@ fn read_items(members: &mut Members, name: &str, row: &ListRow, list: &mut dyn L
 }
 
 /// The key of an item, apart from the tree that it was found in.
+#[derive(PartialEq, Eq, Hash)]
 enum ItemKey {
     Index(u32),
     Id(u32),
@@ -177,10 +183,6 @@ fn key_of(members: &Members, kind: KeyKind, position: usize) -> Option<(String, 
             find(members, word, place, String::read).map(|(word, name)| (word, ItemKey::Name(name)))
         }
     }
-}
-
-fn is_new(list: &dyn List, key: Key<'_>) -> bool {
-    (0..list.len()).all(|position| list.get(position).is_none_or(|(known, _)| known != key))
 }
 
 /// Goes through the wrappers of a path to the members that hold its last word. A wrapper that has

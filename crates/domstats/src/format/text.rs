@@ -21,7 +21,7 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
             buffer.push_str(prefix);
             buffer.push_str(name);
             buffer.push('=');
-            push_value(buffer, &value);
+            push_value(buffer, value);
             buffer.push('\n');
         });
         buffer.push('\n');

@@ -100,7 +100,8 @@ impl Element {
             text: String::new(),
             has_elements: false,
         };
-        for attribute in start.attributes() {
+        // The parser looks for one that comes twice by comparing each with all before it.
+        for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(|error| error.to_string())?;
             let value = attribute.unescape_value().map_err(|error| error.to_string())?;
             let name = String::from_utf8_lossy(attribute.key.as_ref());
@@ -108,7 +109,9 @@ impl Element {
                 element.name = value.into_owned();
             } else {
                 let value = Json::String(value.into_owned());
-                element.members.insert(format!("@{name}"), value);
+                if element.members.insert(format!("@{name}"), value).is_some() {
+                    return Err(format!("the attribute '{name}' comes twice"));
+                }
             }
         }
         Ok(element)

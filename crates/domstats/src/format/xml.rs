@@ -3,15 +3,15 @@
 //! A name that XML cannot spell is the element `_` with the attribute `name`: a newer libvirt's
 //! flat key `gpu.0.load` becomes `<gpu><_ name='0'><load>…</load></_></gpu>`.
 
-use std::io;
+use std::{io, ops::Range};
 
 use quick_xml::escape;
 use serde_json::{Map, Value as Json};
 
 use super::{
     Flush,
-    append::{push_double, push_new_line, push_number},
-    document::{self, Writer, is_scalar},
+    append::{has_any, push_double, push_new_line, push_number},
+    document::{self, Frame, Writer, is_scalar},
     read::{self, malformed},
     tree,
 };
@@ -44,8 +44,9 @@ pub(super) fn read(text: &str) -> Result<StatsReport> {
 struct Xml<'a> {
     out: &'a mut String,
     depth: usize,
-    /// Where the start tag begins that still waits for its `>`.
-    start: Option<usize>,
+    /// The start tag that still waits for its `>`: where it begins, and where its known attributes
+    /// end.
+    start: Option<Range<usize>>,
     /// The depth of the outermost open element with text, in which white space would be text too.
     inline: Option<usize>,
 }
@@ -69,9 +70,10 @@ impl Xml<'_> {
         if self.depth > 0 {
             self.new_line();
         }
-        self.start = Some(self.out.len());
+        let start = self.out.len();
         self.out.push('<');
         self.out.push_str(name);
+        self.start = Some(start..self.out.len());
     }
 
     fn end(&mut self, name: &str) {
@@ -124,6 +126,9 @@ impl Writer for Xml<'_> {
 
     fn attribute(&mut self, name: &str, value: &Value<'_>, _: bool) {
         self.push_attribute(name, |out| push_value(out, value, push_attribute_text));
+        if let Some(start) = &mut self.start {
+            start.end = self.out.len();
+        }
     }
 
     fn text(&mut self, _: &str, value: &Value<'_>) {
@@ -132,24 +137,33 @@ impl Writer for Xml<'_> {
         push_value(self.out, value, push_text);
     }
 
-    fn element(&mut self, name: &str, value: &Value<'_>) {
-        self.start(name);
+    fn frame(&self, name: &str) -> Frame {
+        let mut before = String::new();
+        push_new_line(&mut before, self.depth);
+        before.extend(["<", name, ">"]);
+        Frame { before, after: format!("</{name}>") }
+    }
+
+    fn element(&mut self, frame: &Frame, value: &Value<'_>) {
         self.finish_start();
+        let before = &frame.before;
+        self.out.push_str(if self.inline.is_none() { before } else { before.trim_start() });
         push_value(self.out, value, push_text);
-        self.end(name);
+        self.out.push_str(&frame.after);
     }
 
     fn extra_attribute(&mut self, name: &str, value: &Json) -> bool {
         let Some(bare) = name.strip_prefix('@').filter(|name| is_name(name)) else {
             return false;
         };
-        // Values never hold a bare `'`, so this finds attributes only.
+        // Values never hold a bare `'`, so this finds attributes only; unknown ones all differ.
         let taken = format!(" {bare}='");
-        let tag = self.start.and_then(|start| self.out.get(start..));
-        if !is_scalar(value) || tag.is_none_or(|tag| tag.contains(&taken)) {
+        let known = self.start.clone().and_then(|start| self.out.get(start));
+        if !is_scalar(value) || known.is_none_or(|known| known.contains(&taken)) {
             return false;
         }
-        self.attribute(bare, &extra::scalar(value), false);
+        let value = extra::scalar(value);
+        self.push_attribute(bare, |out| push_value(out, &value, push_attribute_text));
         true
     }
 
@@ -197,7 +211,7 @@ impl Xml<'_> {
 }
 
 /// Appends a value; texts go through `push_string`, which escapes them.
-fn push_value(out: &mut String, value: &Value<'_>, push_string: fn(&mut String, &str)) {
+fn push_value(out: &mut String, value: &Value<'_>, push_string: impl Fn(&mut String, &str)) {
     match value {
         Value::Boolean(truth) => out.push_str(if *truth { "true" } else { "false" }),
         Value::String(text) => push_string(out, text),
@@ -222,9 +236,9 @@ fn push_attribute_text(out: &mut String, text: &str) {
 
 /// Appends a text with these characters as references, and those that XML cannot carry at all as
 /// U+FFFD. All of `special` are ASCII.
-fn push_escaped(out: &mut String, text: &str, special: fn(u8) -> bool) {
+fn push_escaped(out: &mut String, text: &str, special: impl Fn(u8) -> bool) {
     // 0xEF begins U+FFFE and U+FFFF.
-    if !text.bytes().any(|byte| special(byte) || byte < b' ' || byte == 0xEF) {
+    if !has_any(text, |byte| special(byte) | (byte < b' ') | (byte == 0xEF)) {
         return out.push_str(text);
     }
     for character in text.chars() {

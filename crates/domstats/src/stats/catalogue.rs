@@ -283,8 +283,12 @@ pub trait List: Send + Sync {
     }
     /// Returns an item by position.
     fn get(&self, position: usize) -> Option<(Key<'_>, &dyn Section)>;
+    /// Returns the item of this key, made on first use.
     #[doc(hidden)]
     fn entry(&mut self, key: Key<'_>) -> &mut dyn Section;
+    /// Makes the item of a key that the list does not have.
+    #[doc(hidden)]
+    fn push(&mut self, key: Key<'_>) -> &mut dyn Section;
 }
 
 /// A section that is an item of a list.
@@ -305,14 +309,16 @@ impl<T: Item> List for Vec<T> {
 
     fn entry(&mut self, key: Key<'_>) -> &mut dyn Section {
         // Flat keys come grouped by item, so the item is nearly always the last one.
-        let position = match self.iter().rposition(|item| item.key() == key) {
-            Some(position) => position,
-            None => {
-                self.push(T::with_key(key));
-                self.len() - 1
-            }
-        };
-        &mut self[position]
+        match self.iter().rposition(|item| item.key() == key) {
+            Some(position) => &mut self[position],
+            None => List::push(self, key),
+        }
+    }
+
+    fn push(&mut self, key: Key<'_>) -> &mut dyn Section {
+        self.push(T::with_key(key));
+        let last = self.len() - 1;
+        &mut self[last]
     }
 }
 

@@ -12,7 +12,7 @@ use crate::report::DomainStats;
 /// with a dot at the end, and its own.
 ///
 /// In two parts, because the values of a section share the first: it is built once for them.
-pub(crate) fn for_each_param(domain: &DomainStats, each: impl FnMut(&str, &str, Value<'_>)) {
+pub(crate) fn for_each_param(domain: &DomainStats, each: impl FnMut(&str, &str, &Value<'_>)) {
     let mut flat = Flat { prefix: String::new(), lengths: Vec::new(), each };
     walk(domain, &mut flat);
     flat.extra(&domain.extra);
@@ -50,7 +50,7 @@ impl<F> Flat<F> {
     }
 }
 
-impl<F: FnMut(&str, &str, Value<'_>)> Visitor for Flat<F> {
+impl<F: FnMut(&str, &str, &Value<'_>)> Visitor for Flat<F> {
     fn enter_group(&mut self, group: &'static Group, _: &dyn Section) {
         self.enter(group.flat, None);
     }
@@ -69,12 +69,12 @@ impl<F: FnMut(&str, &str, Value<'_>)> Visitor for Flat<F> {
     fn leave_part(&mut self, _: &'static PartRow) {
         self.leave();
     }
-    fn value(&mut self, field: &'static Field, value: Value<'_>) {
+    fn value(&mut self, field: &'static Field, value: &Value<'_>) {
         (self.each)(&self.prefix, field.path, value);
     }
     fn extra(&mut self, extra: &Extra) {
         for (name, value) in extra.params() {
-            (self.each)(&self.prefix, &name, value);
+            (self.each)(&self.prefix, &name, &value);
         }
     }
 }
@@ -95,7 +95,7 @@ impl DomainStats {
     pub fn params(&self) -> Vec<(String, Value<'static>)> {
         let mut params = Vec::new();
         for_each_param(self, |prefix, name, value| {
-            params.push((format!("{prefix}{name}"), value.into_owned()));
+            params.push((format!("{prefix}{name}"), value.clone().into_owned()));
         });
         params
     }

@@ -34,7 +34,7 @@ pub trait Visitor {
     /// The part ends.
     fn leave_part(&mut self, _part: &'static PartRow) {}
     /// A value. Values that were not read are not visited.
-    fn value(&mut self, field: &'static Field, value: Value<'_>);
+    fn value(&mut self, field: &'static Field, value: &Value<'_>);
     /// What no row describes, at the end of its section. Not visited when empty.
     fn extra(&mut self, _extra: &Extra) {}
 }
@@ -52,7 +52,7 @@ pub fn walk(domain: &DomainStats, visitor: &mut dyn Visitor) {
 
 fn walk_section(section: &dyn Section, visitor: &mut dyn Visitor) {
     for (number, row) in section.schema().rows.iter().enumerate() {
-        match (row, section.cell(number)) {
+        match (row, &section.cell(number)) {
             (Row::Field(field), Cell::Field(Some(value))) => visitor.value(field, value),
             (Row::List(row), Cell::List(list)) if !list.is_empty() => {
                 visitor.enter_list(row);
@@ -66,8 +66,8 @@ fn walk_section(section: &dyn Section, visitor: &mut dyn Visitor) {
                 visitor.leave_list(row);
             }
             (Row::Part(row), Cell::Part(Some(part))) => {
-                visitor.enter_part(row, part);
-                walk_section(part, visitor);
+                visitor.enter_part(row, *part);
+                walk_section(*part, visitor);
                 visitor.leave_part(row);
             }
             _ => {}

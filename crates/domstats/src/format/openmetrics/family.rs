@@ -5,10 +5,16 @@
 //! other. A counter therefore has a help line and no type line, which both read; its name and
 //! `docs/fields.md` tell its kind. Types that only one of them knows (`info`) are gauges.
 
-use std::{fmt::Write, ops::Range};
+use std::{fmt::Write, io};
 
-use super::super::append::{push_integer, push_number};
+use super::super::{
+    Flush,
+    append::{has_any, push_double, push_integer},
+};
 use crate::stats::{Field, Kind, Unit, Value};
+
+/// Samples that are written before they are handed on.
+const PIECE: usize = 512;
 
 /// All samples of one name, which OpenMetrics wants side by side.
 pub(super) struct Family {
@@ -19,28 +25,62 @@ pub(super) struct Family {
     samples: Vec<Sample>,
 }
 
-/// A sample before it is text, which takes three times the memory.
+/// A sample before it is text, which takes four times the memory.
 struct Sample {
-    labels: Range<usize>,
+    labels: LabelsId,
     unit: Unit,
-    value: Value<'static>,
+    number: Number,
 }
 
-/// The texts of labels: `domain="vm1",vcpu="0"`. The samples of a section share one.
+enum Number {
+    Unsigned(u64),
+    Signed(i64),
+    Double(f64),
+}
+
+impl Number {
+    /// Returns a value as a number; a text is none.
+    fn of(value: &Value<'_>) -> Option<Self> {
+        Some(match value {
+            Value::Int(number) | Value::Word { code: number, .. } => Self::Signed((*number).into()),
+            Value::UInt(number) => Self::Unsigned((*number).into()),
+            Value::LLong(number) => Self::Signed(*number),
+            Value::ULLong(number) => Self::Unsigned(*number),
+            Value::Boolean(truth) => Self::Unsigned((*truth).into()),
+            Value::Double(number) => Self::Double(*number),
+            Value::String(_) => return None,
+        })
+    }
+}
+
+/// What stands between the names and the numbers of samples: `{domain="vm1",vcpu="0"} `. All the
+/// samples of a section share one.
 #[derive(Default)]
 pub(super) struct Labels {
     text: String,
-    last: Range<usize>,
+    ends: Vec<usize>,
 }
 
+/// The number of a text in [`Labels`].
+#[derive(Clone, Copy)]
+pub(super) struct LabelsId(u32);
+
 impl Labels {
-    fn keep(&mut self, labels: &str) -> Range<usize> {
-        if self.text.get(self.last.clone()) != Some(labels) {
-            let start = self.text.len();
+    pub(super) fn keep(&mut self, labels: &str) -> LabelsId {
+        if !labels.is_empty() {
+            self.text.push('{');
             self.text.push_str(labels);
-            self.last = start..self.text.len();
+            self.text.push('}');
         }
-        self.last.clone()
+        self.text.push(' ');
+        self.ends.push(self.text.len());
+        LabelsId(u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    fn get(&self, LabelsId(id): LabelsId) -> &str {
+        let id = id as usize;
+        let start = id.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[id]]
     }
 }
 
@@ -51,18 +91,21 @@ impl Family {
     }
 
     /// Adds a sample with these labels; a text is no sample.
-    pub(super) fn push(&mut self, kept: &mut Labels, labels: &str, unit: Unit, value: &Value<'_>) {
-        let value = match value {
-            Value::String(_) => return,
-            value => value.clone().into_owned(),
-        };
-        self.samples.push(Sample { labels: kept.keep(labels), unit, value });
+    pub(super) fn push(&mut self, labels: LabelsId, unit: Unit, value: &Value<'_>) {
+        if let Some(number) = Number::of(value) {
+            self.samples.push(Sample { labels, unit, number });
+        }
     }
 
-    /// Appends the family, unless it has no samples.
-    pub(super) fn write(&self, kept: &Labels, out: &mut String) {
+    /// Writes the family, unless it has no samples.
+    pub(super) fn write(
+        &self,
+        labels: &Labels,
+        out: &mut String,
+        flush: Flush<'_>,
+    ) -> io::Result<()> {
         if self.samples.is_empty() {
-            return;
+            return Ok(());
         }
         let Self { name, help, .. } = self;
         // Writing to a string cannot fail.
@@ -78,20 +121,16 @@ impl Family {
                 let _ = writeln!(out, "# UNIT {name} {unit}");
             }
         }
-        for sample in &self.samples {
-            out.push_str(name);
-            match kept.text.get(sample.labels.clone()) {
-                None | Some("") => {}
-                Some(labels) => {
-                    out.push('{');
-                    out.push_str(labels);
-                    out.push('}');
-                }
+        for some in self.samples.chunks(PIECE) {
+            for sample in some {
+                out.push_str(name);
+                out.push_str(labels.get(sample.labels));
+                push_in_base_unit(out, sample.unit, &sample.number);
+                out.push('\n');
             }
-            out.push(' ');
-            push_in_base_unit(out, sample.unit, &sample.value);
-            out.push('\n');
+            flush(out)?;
         }
+        Ok(())
     }
 }
 
@@ -101,22 +140,16 @@ pub(super) fn sample_name(field: &Field) -> Option<String> {
     Some(format!("domain_{metric}"))
 }
 
-/// Appends a value in the base unit, exactly.
-fn push_in_base_unit(out: &mut String, unit: Unit, value: &Value<'_>) {
-    let whole = match value {
-        Value::Int(number) | Value::Word { code: number, .. } => i128::from(*number),
-        Value::UInt(number) => i128::from(*number),
-        Value::LLong(number) => i128::from(*number),
-        Value::ULLong(number) => i128::from(*number),
-        Value::Boolean(truth) => i128::from(*truth),
-        Value::Double(number) if number.is_nan() => return out.push_str("NaN"),
-        Value::Double(number) if number.is_infinite() => {
-            return out.push_str(if *number > 0.0 { "+Inf" } else { "-Inf" });
+/// Appends a number in the base unit, exactly.
+fn push_in_base_unit(out: &mut String, unit: Unit, number: &Number) {
+    let whole = match *number {
+        Number::Unsigned(number) => i128::from(number),
+        Number::Signed(number) => i128::from(number),
+        Number::Double(number) if number.is_nan() => return out.push_str("NaN"),
+        Number::Double(number) if number.is_infinite() => {
+            return out.push_str(if number > 0.0 { "+Inf" } else { "-Inf" });
         }
-        value => {
-            push_number(out, value);
-            return;
-        }
+        Number::Double(number) => return push_double(out, number),
     };
     match unit {
         Unit::Nanoseconds => push_billionths(out, whole),
@@ -168,20 +201,15 @@ pub(super) fn push_label(labels: &mut String, name: &str, value: &str) {
 
 /// Appends a text with what could end it as escapes; only labels have quotes around them.
 fn push_escaped(out: &mut String, text: &str, quoted: bool) {
-    for (position, piece) in text.split('\\').enumerate() {
-        if position > 0 {
-            out.push_str("\\\\");
-        }
-        if !piece.contains(['\n', '"']) {
-            out.push_str(piece);
-            continue;
-        }
-        for character in piece.chars() {
-            match character {
-                '\n' => out.push_str("\\n"),
-                '"' if quoted => out.push_str("\\\""),
-                _ => out.push(character),
-            }
+    if !has_any(text, |byte| matches!(byte, b'\\' | b'\n' | b'"')) {
+        return out.push_str(text);
+    }
+    for character in text.chars() {
+        match character {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '"' if quoted => out.push_str("\\\""),
+            _ => out.push(character),
         }
     }
 }

@@ -16,18 +16,21 @@
 mod family;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap, HashSet},
     io,
 };
 
-use family::{Family, Labels, push_label, sample_name};
+use family::{Family, Labels, LabelsId, push_label, sample_name};
 use uuid::Uuid;
 
 use super::Flush;
 use crate::{
     domain::DomainInfo,
     report::{DomainStats, MissingReason, StatsReport},
-    stats::{Cell, GROUPS, Kind, List, ListRow, PartRow, Row, Schema, Section, Unit, Value},
+    stats::{
+        Cell, Field, GROUPS, Key, Kind, List, ListRow, PartRow, Row, Schema, Section, Unit, Value,
+    },
 };
 
 pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>) -> io::Result<()> {
@@ -39,9 +42,10 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
     families.push(own.up, "", 1);
     families.push(own.domains, "", report.domains.len());
     let mut names = Names::new(report);
+    let mut labels = String::new();
     for stats in &report.domains {
-        if let Some(mut labels) = names.labels(&stats.domain) {
-            own.push_domain(stats, &labels, &mut families);
+        if names.set_labels(&stats.domain, &mut labels) {
+            own.push_domain(stats, &mut labels, &mut families);
             for (group, plan) in GROUPS.iter().zip(&groups) {
                 if let Some(section) = group.of(stats) {
                     push_section(section, plan, &mut labels, &mut families);
@@ -50,14 +54,13 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
         }
     }
     for missing in &report.missing {
-        if let Some(labels) = names.labels(&missing.domain) {
-            own.push_status([&missing.missing.reason].into(), &labels, &mut families);
+        if names.set_labels(&missing.domain, &mut labels) {
+            own.push_status(&[&missing.missing.reason], &mut labels, &mut families);
         }
     }
 
     for family in &families.all {
-        family.write(&families.labels, buffer);
-        flush(buffer)?;
+        family.write(&families.labels, buffer, flush)?;
     }
     buffer.push_str("# EOF\n");
     flush(buffer)
@@ -81,13 +84,15 @@ impl Families {
         })
     }
 
+    /// Adds a sample that is the only one with its labels.
     fn push(&mut self, family: usize, labels: &str, value: usize) {
+        let labels = self.labels.keep(labels);
         let value = Value::ULLong(value.try_into().unwrap_or(u64::MAX));
         self.sample(family, labels, Unit::None, &value);
     }
 
-    fn sample(&mut self, family: usize, labels: &str, unit: Unit, value: &Value<'_>) {
-        self.all[family].push(&mut self.labels, labels, unit, value);
+    fn sample(&mut self, family: usize, labels: LabelsId, unit: Unit, value: &Value<'_>) {
+        self.all[family].push(labels, unit, value);
     }
 }
 
@@ -96,32 +101,31 @@ type Identity = (Option<Uuid>, Option<u32>);
 
 /// What is said of a domain by its name: its labels, and whether that was said already.
 struct Names<'a> {
-    identities: HashMap<&'a str, HashSet<Identity>>,
+    /// The first domain of each name, and whether there is another one.
+    identities: HashMap<&'a str, (Identity, bool)>,
     written: HashSet<(&'a str, Identity)>,
 }
 
 impl<'a> Names<'a> {
     fn new(report: &'a StatsReport) -> Self {
-        let mut identities: HashMap<&str, HashSet<_>> = HashMap::new();
+        let mut identities: HashMap<&str, (Identity, bool)> = HashMap::new();
         let records = report.domains.iter().map(|stats| &stats.domain);
         for domain in records.chain(report.missing.iter().map(|missing| &missing.domain)) {
             let identity = (domain.uuid, domain.id);
-            identities.entry(&domain.name).or_default().insert(identity);
+            let (first, shared) = identities.entry(&domain.name).or_insert((identity, false));
+            *shared |= *first != identity;
         }
         Self { identities, written: HashSet::new() }
     }
 
-    /// Returns the labels of a domain, or `None` if it has its series already.
-    fn labels(&mut self, domain: &'a DomainInfo) -> Option<String> {
-        if !self.written.insert((&domain.name, (domain.uuid, domain.id))) {
-            return None;
+    /// Makes the labels of a domain; false if it has its series already.
+    fn set_labels(&mut self, domain: &'a DomainInfo, labels: &mut String) -> bool {
+        labels.clear();
+        push_label(labels, "domain", &domain.name);
+        if self.identities.get(domain.name.as_str()).is_some_and(|(_, shared)| *shared) {
+            push_identity(labels, domain);
         }
-        let mut labels = String::new();
-        push_label(&mut labels, "domain", &domain.name);
-        if self.identities.get(domain.name.as_str()).is_some_and(|all| all.len() > 1) {
-            push_identity(&mut labels, domain);
-        }
-        Some(labels)
+        self.written.insert((&domain.name, (domain.uuid, domain.id)))
     }
 }
 
@@ -170,26 +174,28 @@ impl Own {
         }
     }
 
-    fn push_domain(&self, stats: &DomainStats, labels: &str, families: &mut Families) {
+    fn push_domain(&self, stats: &DomainStats, labels: &mut String, families: &mut Families) {
         let mut info = String::new();
         push_label(&mut info, "domain", &stats.domain.name);
         push_identity(&mut info, &stats.domain);
         families.push(self.info, &info, 1);
-        let reasons = stats.missing.iter().map(|group| &group.missing.reason);
-        self.push_status(reasons.collect(), labels, families);
+        let reasons: Vec<_> = stats.missing.iter().map(|group| &group.missing.reason).collect();
+        self.push_status(&reasons, labels, families);
         let groups = stats.missing.iter();
         let groups = groups.map(|group| (group.group.as_str(), group.missing.reason.word()));
+        let outer = labels.len();
         for (group, reason) in groups.collect::<BTreeSet<_>>() {
-            let mut labels = labels.to_owned();
-            push_label(&mut labels, "group", group);
-            push_label(&mut labels, "reason", reason);
-            families.push(self.missing, &labels, 1);
+            push_label(labels, "group", group);
+            push_label(labels, "reason", reason);
+            families.push(self.missing, labels, 1);
+            labels.truncate(outer);
         }
         // The names under which exporters that do not use the bulk call have the same numbers.
         let balloon = stats.balloon.as_ref();
+        let shared = families.labels.keep(labels);
         let mut push = |family: usize, unit, value: Option<u64>| {
             if let Some(value) = value {
-                families.sample(family, labels, unit, &Value::ULLong(value));
+                families.sample(family, shared, unit, &Value::ULLong(value));
             }
         };
         let kibibytes = Unit::Kibibytes;
@@ -199,16 +205,22 @@ impl Own {
         push(self.virtual_cpus, Unit::Count, current.map(u64::from));
     }
 
-    fn push_status(&self, reasons: HashSet<&MissingReason>, labels: &str, families: &mut Families) {
+    fn push_status(
+        &self,
+        reasons: &[&MissingReason],
+        labels: &mut String,
+        families: &mut Families,
+    ) {
         let is_ok = reasons.iter().all(|reason| reason.is_expected());
-        let known = MissingReason::WORDS.map(MissingReason::from_word);
-        let statuses = known.iter().map(|reason| (reason.word(), reasons.contains(reason)));
-        let others = reasons.iter().filter(|reason| matches!(reason, MissingReason::Other(_)));
-        let statuses = [("ok", is_ok)].into_iter().chain(statuses);
-        for (status, is) in statuses.chain(others.map(|reason| (reason.word(), true))) {
-            let mut labels = labels.to_owned();
-            push_label(&mut labels, "status", status);
-            families.push(self.status, &labels, is.into());
+        let words: BTreeSet<&str> = reasons.iter().map(|reason| reason.word()).collect();
+        let known = MissingReason::WORDS;
+        let statuses = known.into_iter().map(|word| (word, words.contains(word)));
+        let others = words.iter().filter(|word| !known.contains(word)).map(|word| (*word, true));
+        let outer = labels.len();
+        for (status, is) in [("ok", is_ok)].into_iter().chain(statuses).chain(others) {
+            push_label(labels, "status", status);
+            families.push(self.status, labels, is.into());
+            labels.truncate(outer);
         }
     }
 }
@@ -216,6 +228,11 @@ impl Own {
 /// Where the values of a section go: a step for each of its rows.
 struct Plan {
     steps: Vec<Step>,
+    /// The rows whose texts are labels, with the labels' names.
+    texts: Vec<(usize, &'static str)>,
+    /// The rows of which the first one that was read is the name of an item: texts without a
+    /// label of their own.
+    names: Vec<usize>,
     /// The family that has the section's texts as labels; without one, all its series have them.
     info: Option<usize>,
 }
@@ -233,6 +250,16 @@ impl Plan {
         const HELP: &str = "The texts that describe it.";
         let info =
             info.map(|info| families.number(&format!("domain_{info}_info"), Kind::Gauge, HELP));
+        let (mut texts, mut names) = (Vec::new(), Vec::new());
+        for (number, row) in schema.rows.iter().enumerate() {
+            match row {
+                Row::Field(Field { kind: Kind::Info, metric: Some(label), .. }) => {
+                    texts.push((number, *label));
+                }
+                Row::Field(Field { kind: Kind::Info, metric: None, .. }) => names.push(number),
+                _ => {}
+            }
+        }
         let step = |row: &'static Row| match row {
             Row::Field(field) => match sample_name(field) {
                 Some(name) => {
@@ -243,18 +270,15 @@ impl Plan {
             Row::List(row) => Step::List(row, Self::new(row.schema, row.info, families)),
             Row::Part(row) => Step::Part(row, Self::new(row.schema, None, families)),
         };
-        Self { steps: schema.rows.iter().map(step).collect(), info }
+        Self { steps: schema.rows.iter().map(step).collect(), texts, names, info }
     }
 }
 
 fn push_section(section: &dyn Section, plan: &Plan, labels: &mut String, families: &mut Families) {
     let outer = labels.len();
-    for (number, row) in section.schema().rows.iter().enumerate() {
-        if let Row::Field(field) = row
-            && field.kind == Kind::Info
-            && let (Some(label), Cell::Field(Some(value))) = (field.metric, section.cell(number))
-        {
-            push_label(labels, label, &label_text(&value));
+    for (number, label) in &plan.texts {
+        if let Cell::Field(Some(value)) = &section.cell(*number) {
+            push_label(labels, label, &label_text(value));
         }
     }
     if let Some(info) = plan.info {
@@ -263,18 +287,23 @@ fn push_section(section: &dyn Section, plan: &Plan, labels: &mut String, familie
         }
         labels.truncate(outer);
     }
+    let mut shared = None;
     for (number, step) in plan.steps.iter().enumerate() {
-        match (step, section.cell(number)) {
+        if let Step::Nothing = step {
+            continue;
+        }
+        match (step, &section.cell(number)) {
             (Step::Sample(family, unit), Cell::Field(Some(value))) => {
-                families.sample(*family, labels, *unit, &value);
+                let labels = *shared.get_or_insert_with(|| families.labels.keep(labels));
+                families.sample(*family, labels, *unit, value);
             }
             (Step::List(row, plan), Cell::List(list)) => {
-                push_list(row, list, plan, labels, families);
+                push_list(row, *list, plan, labels, families);
             }
             (Step::Part(row, plan), Cell::Part(Some(part))) => {
                 let length = labels.len();
                 push_label(labels, row.label.0, row.label.1);
-                push_section(part, plan, labels, families);
+                push_section(*part, plan, labels, families);
                 labels.truncate(length);
             }
             _ => {}
@@ -290,44 +319,62 @@ fn push_list(
     labels: &mut String,
     families: &mut Families,
 ) {
+    let outer = labels.len();
+    // Where the names grow, as they nearly always do, none comes twice, and none has to be kept.
+    let grow = names_grow(row, list, plan, labels);
     let mut seen = HashSet::new();
     for position in 0..list.len() {
         if let Some((key, item)) = list.get(position) {
-            let length = labels.len();
-            let name = name_of(item).unwrap_or_else(|| key.to_string());
-            push_label(labels, row.label, &name);
-            if !seen.insert(name) {
+            push_name(row, key, item, plan, labels);
+            if !grow && !seen.insert(labels[outer..].to_owned()) {
                 push_label(labels, "index", &position.to_string());
             }
             push_section(item, plan, labels, families);
-            labels.truncate(length);
+            labels.truncate(outer);
         }
     }
 }
 
-/// Returns the name that the label of an item shows: a text without a label of its own.
-fn name_of(item: &dyn Section) -> Option<String> {
-    let rows = item.schema().rows.iter().enumerate();
-    rows.filter_map(|(number, row)| match row {
-        Row::Field(field) if field.kind == Kind::Info && field.metric.is_none() => Some(number),
-        _ => None,
-    })
-    .find_map(|number| match item.cell(number) {
-        Cell::Field(Some(value)) => Some(label_text(&value)),
-        _ => None,
-    })
+/// Returns whether each item has a longer name than the one before, or a later one of that length.
+fn names_grow(row: &ListRow, list: &dyn List, plan: &Plan, labels: &mut String) -> bool {
+    let outer = labels.len();
+    let mut last = outer;
+    let grow = (0..list.len()).filter_map(|position| list.get(position)).all(|(key, item)| {
+        let start = labels.len();
+        push_name(row, key, item, plan, labels);
+        let (before, name) = (&labels[last..start], &labels[start..]);
+        last = start;
+        (before.len(), before) < (name.len(), name)
+    });
+    labels.truncate(outer);
+    grow
 }
 
-fn label_text(value: &Value<'_>) -> String {
+/// Appends the label that names an item of a list.
+fn push_name(row: &ListRow, key: Key<'_>, item: &dyn Section, plan: &Plan, labels: &mut String) {
+    for number in &plan.names {
+        if let Cell::Field(Some(value)) = &item.cell(*number) {
+            return push_label(labels, row.label, &label_text(value));
+        }
+    }
+    match key {
+        Key::Name(name) => push_label(labels, row.label, name),
+        Key::Index(number) | Key::Id(number) => {
+            push_label(labels, row.label, itoa::Buffer::new().format(number));
+        }
+    }
+}
+
+fn label_text<'a>(value: &'a Value<'_>) -> Cow<'a, str> {
     match value {
-        Value::String(text) => text.clone().into_owned(),
-        Value::Word { word: Some(word), .. } => (*word).to_owned(),
-        Value::Word { code, .. } => code.to_string(),
-        Value::Int(number) => number.to_string(),
-        Value::UInt(number) => number.to_string(),
-        Value::LLong(number) => number.to_string(),
-        Value::ULLong(number) => number.to_string(),
-        Value::Double(number) => number.to_string(),
-        Value::Boolean(truth) => truth.to_string(),
+        Value::String(text) => text.as_ref().into(),
+        Value::Word { word: Some(word), .. } => (*word).into(),
+        Value::Word { code, .. } => code.to_string().into(),
+        Value::Int(number) => number.to_string().into(),
+        Value::UInt(number) => number.to_string().into(),
+        Value::LLong(number) => number.to_string().into(),
+        Value::ULLong(number) => number.to_string().into(),
+        Value::Double(number) => number.to_string().into(),
+        Value::Boolean(truth) => truth.to_string().into(),
     }
 }

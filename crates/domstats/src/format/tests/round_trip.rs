@@ -1,5 +1,7 @@
 //! What is written reads back, and what is unknown survives.
 
+use std::time::{Duration, Instant};
+
 use crate::{ErrorKind, StatsReport, format::sample};
 
 #[test]
@@ -180,5 +182,27 @@ fn what_is_not_a_document_is_refused_with_its_place() {
         let error = StatsReport::from_json(text).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Malformed, "{text}");
         assert!(error.to_string().contains(place), "{error}");
+    }
+}
+
+/// What a hostile document costs grows with its length, and not with the square of it.
+#[test]
+fn a_long_list_and_a_long_tag_are_read_and_written_in_time() {
+    const MANY: usize = 40_000;
+    let each = |what: fn(usize) -> String| (0..MANY).map(what).collect::<String>();
+    let documents = [
+        each(|number| format!("<stat name='s{number}'><cur>1</cur></stat>")),
+        each(|number| format!("<stat name='s{}'/>", number % 2)),
+        format!("<stat name='s'{}/>", each(|number| format!(" a{number}='1'"))),
+        format!("<stat name='s'>{}</stat>", each(|number| format!("<a{number}/>"))),
+    ];
+    for inside in documents {
+        let start = Instant::now();
+        let xml = format!("<domainstats><domain name='a'><vm>{inside}</vm></domain></domainstats>");
+        let report = StatsReport::from_xml(&xml).unwrap();
+        assert_eq!(StatsReport::from_xml(&report.to_xml()).unwrap(), report);
+        assert_eq!(StatsReport::from_json(&report.to_json()).unwrap(), report);
+        assert!(report.to_openmetrics().ends_with("# EOF\n"));
+        assert!(start.elapsed() < Duration::from_secs(20), "{}", &xml[..100]);
     }
 }
