@@ -31,6 +31,8 @@ mod domain;
 pub mod driver;
 mod error;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 mod report;
 mod request;

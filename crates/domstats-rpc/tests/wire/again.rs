@@ -101,3 +101,14 @@ pub(crate) fn settles(payload: &[u8]) {
         }
     }
 }
+
+/// What a libvirt client or server sends, cut anywhere: the cuts change nothing, and every message
+/// that the bytes could be settles. The first byte is the distance of the cuts.
+pub(crate) fn stream_settles(bytes: &[u8]) {
+    let Some((size, stream)) = bytes.split_first() else { return };
+    let whole = packets([stream]);
+    assert_eq!(whole, packets(stream.chunks(usize::from(*size) + 1)));
+    for (_, payload) in whole.iter().flatten() {
+        settles(payload);
+    }
+}

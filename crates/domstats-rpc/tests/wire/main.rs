@@ -3,6 +3,7 @@
 
 mod again;
 mod captures;
+mod corpus;
 mod errors;
 mod limits;
 mod properties;

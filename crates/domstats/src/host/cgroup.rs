@@ -289,5 +289,23 @@ fn unescape(word: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Gives a text to every parser of this file, for [`super::fuzz`].
+pub(super) fn fuzz(text: &str) {
+    for version in [Version::V1, Version::V2] {
+        let placement = placed_in(version, text);
+        assert!(placement.is_none_or(|path| text.contains(path)));
+        if let Some((path, (own, _))) = placement.and_then(|path| Some((path, machine_of(path)?))) {
+            assert!(path.starts_with(own), "{own}");
+        }
+    }
+    let mounts = parse_mounts(text);
+    assert!(mounts.len() <= HIERARCHIES);
+    for hierarchy in mounts {
+        let _ = hierarchy.dir_of(text);
+    }
+    assert_eq!(unescape(&text.replace('\\', "\\134")), text);
+    let _ = value_of(text, "usage_usec");
+}
+
 #[cfg(test)]
 mod tests;

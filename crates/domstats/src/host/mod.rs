@@ -1,4 +1,5 @@
 //! Readers of the Linux host, each with an injectable root so that tests can build a host.
 
 pub(crate) mod cgroup;
+pub(crate) mod fuzz;
 pub(crate) mod procfs;

@@ -143,12 +143,7 @@ impl Proc {
     pub(crate) fn thread_sched_stat(&self, pid: u32, tid: u32) -> io::Result<SchedStat> {
         let mut buffer = [0; SMALL];
         let text = self.small(pid, &format!("task/{tid}/schedstat"), &mut buffer)?;
-        let text = std::str::from_utf8(text).map_err(|_| invalid())?;
-        let mut numbers = text.split_ascii_whitespace().map(str::parse);
-        match (numbers.next(), numbers.next()) {
-            (Some(Ok(run_ns)), Some(Ok(delay_ns))) => Ok(SchedStat { run_ns, delay_ns }),
-            _ => Err(invalid()),
-        }
+        parse_sched_stat(&String::from_utf8_lossy(text)).ok_or_else(invalid)
     }
 
     /// Returns whether the kernel accounts for the time that threads wait.
@@ -194,9 +189,9 @@ impl Proc {
             let Some(fd) = fd.to_str().ok().and_then(|name| name.parse().ok()) else { continue };
             if is_tun
                 && let Ok(info) = fs::read_to_string(self.of(pid, &format!("fdinfo/{fd}")))
-                && let Some(name) = info.lines().find_map(|line| line.strip_prefix("iff:"))
+                && let Some(name) = parse_tap_name(&info)
             {
-                taps.push((fd, name.trim().to_owned()));
+                taps.push((fd, name.to_owned()));
             }
         }
         taps.sort_unstable();
@@ -237,7 +232,7 @@ fn invalid() -> io::Error {
     io::Error::from(io::ErrorKind::InvalidData)
 }
 
-fn parse_stat(text: &str) -> Option<Stat> {
+pub(super) fn parse_stat(text: &str) -> Option<Stat> {
     // The name may hold spaces and parentheses: it ends at the last one.
     let (name, rest) = text.rsplit_once(')')?;
     let (_, comm) = name.split_once('(')?;
@@ -255,7 +250,17 @@ fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
-fn parse_wait_sum(text: &str) -> Option<u64> {
+pub(super) fn parse_sched_stat(text: &str) -> Option<SchedStat> {
+    let mut numbers = text.split_ascii_whitespace().map(|number| number.parse().ok());
+    Some(SchedStat { run_ns: numbers.next()??, delay_ns: numbers.next()?? })
+}
+
+/// Returns the name of a tap by the `fdinfo` of its descriptor.
+pub(super) fn parse_tap_name(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("iff:")).map(str::trim)
+}
+
+pub(super) fn parse_wait_sum(text: &str) -> Option<u64> {
     let line = text.lines().find(|line| {
         let key = line.split([' ', ':']).next().unwrap_or_default();
         matches!(key, "wait_sum" | "se.statistics.wait_sum" | "se.wait_sum")
@@ -266,7 +271,7 @@ fn parse_wait_sum(text: &str) -> Option<u64> {
     Some((milliseconds * 1e6) as u64)
 }
 
-fn parse_net_devices(text: &str) -> Vec<NetDevice> {
+pub(super) fn parse_net_devices(text: &str) -> Vec<NetDevice> {
     let device = |line: &str| {
         // A name may hold colons: the counters start after the last one.
         let (name, counters) = line.rsplit_once(':')?;
@@ -291,7 +296,7 @@ fn parse_net_devices(text: &str) -> Vec<NetDevice> {
 
 /// Looks for an accepted connection in `/proc/net/unix`. One that waits to be accepted has no
 /// inode yet; the listener itself has state 01.
-fn has_queue(text: &str, path: &str) -> bool {
+pub(super) fn has_queue(text: &str, path: &str) -> bool {
     let mut served = false;
     let mut waiting = false;
     for line in text.lines().filter(|line| line.ends_with(path)) {

@@ -79,10 +79,10 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 /// The sections of a file, by their names: keys and their values.
-type Sections<'a> = HashMap<&'a str, HashMap<&'a str, Value<'a>>>;
+pub(super) type Sections<'a> = HashMap<&'a str, HashMap<&'a str, Value<'a>>>;
 
 #[derive(Debug, Clone, Copy)]
-struct Value<'a> {
+pub(super) struct Value<'a> {
     line: usize,
     /// As it was written.
     text: &'a str,
@@ -90,7 +90,7 @@ struct Value<'a> {
 
 /// What is wrong with a file. Never shows its text: that has passwords.
 #[derive(Debug, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     Line(usize, &'static str),
     Missing(String),
 }
@@ -104,7 +104,7 @@ impl fmt::Display for Fault {
     }
 }
 
-fn parse(text: &str) -> std::result::Result<Sections<'_>, Fault> {
+pub(super) fn parse(text: &str) -> std::result::Result<Sections<'_>, Fault> {
     let mut sections = Sections::new();
     let mut section = None;
     for (index, line) in text.lines().enumerate() {
@@ -137,7 +137,10 @@ fn parse(text: &str) -> std::result::Result<Sections<'_>, Fault> {
 }
 
 /// Finds who logs in at a host; `None` if the file does not speak of it.
-fn look_up(sections: &Sections<'_>, host: &str) -> std::result::Result<Option<Credentials>, Fault> {
+pub(super) fn look_up(
+    sections: &Sections<'_>,
+    host: &str,
+) -> std::result::Result<Option<Credentials>, Fault> {
     let names = [host, "default"].map(|host| format!("auth-libvirt-{host}"));
     let found = names.iter().find_map(|name| Some((name, sections.get(name.as_str())?)));
     let Some((name, place)) = found else {

@@ -29,6 +29,7 @@
 
 mod address;
 mod auth_file;
+pub(crate) mod fuzz;
 mod hello;
 mod link;
 mod listing;

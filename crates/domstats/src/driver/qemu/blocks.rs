@@ -42,8 +42,9 @@ pub(crate) fn blocks(counters: &[BlockStats], nodes: &[BlockNode], chain: bool) 
 /// QEMU calls them.
 fn names(disks: &[&BlockStats]) -> Vec<String> {
     let guest_names: Vec<Option<String>> = disks.iter().map(|disk| guest_name(disk)).collect();
-    let unique =
-        |name: &String| guest_names.iter().flatten().filter(|other| *other == name).count() == 1;
+    let mut times: HashMap<&str, usize> = HashMap::new();
+    guest_names.iter().flatten().for_each(|name| *times.entry(name).or_default() += 1);
+    let unique = |name: &str| times.get(name) == Some(&1);
     disks
         .iter()
         .zip(&guest_names)

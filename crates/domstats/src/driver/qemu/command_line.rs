@@ -1,6 +1,9 @@
 //! What a QEMU's command line tells: who it is, its monitors, its memory, vCPUs and networks.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -97,7 +100,7 @@ impl CommandLine {
     /// passes over: QEMU itself accepted the command line.
     pub(crate) fn parse(arguments: &[String]) -> Self {
         let mut line = Self::default();
-        let mut chardevs: Vec<(String, MonitorOption)> = Vec::new();
+        let mut chardevs: HashMap<String, MonitorOption> = HashMap::new();
         let mut monitors: Vec<String> = Vec::new();
         let mut arguments = arguments.iter().skip(1).peekable();
         while let Some(argument) = arguments.next() {
@@ -118,7 +121,7 @@ impl CommandLine {
                 "chardev" => {
                     let options = Options::parse(value, "backend");
                     if let Some(id) = options.get("id") {
-                        chardevs.push((id.to_owned(), chardev(id, &options)));
+                        chardevs.entry(id.to_owned()).or_insert_with(|| chardev(id, &options));
                     }
                 }
                 "mon" => {
@@ -154,8 +157,7 @@ impl CommandLine {
             }
         }
         for id in monitors {
-            let option = chardevs.iter().find(|(chardev, _)| *chardev == id);
-            line.monitors.push(option.map_or(MonitorOption::Other, |(_, option)| option.clone()));
+            line.monitors.push(chardevs.get(&id).cloned().unwrap_or(MonitorOption::Other));
         }
         line
     }

@@ -47,6 +47,7 @@ mod blocks;
 mod command_line;
 mod command_lines;
 mod discover;
+pub(crate) mod fuzz;
 mod guest;
 mod hypervisor;
 mod interfaces;
@@ -55,8 +56,7 @@ mod named;
 mod pass;
 mod processes;
 mod query;
-#[doc(hidden)]
-pub mod reader;
+pub(crate) mod reader;
 mod threads;
 
 use std::{

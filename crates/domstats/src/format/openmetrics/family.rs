@@ -25,62 +25,83 @@ pub(super) struct Family {
     samples: Vec<Sample>,
 }
 
-/// A sample before it is text, which takes four times the memory.
+/// A sample before it is text, which takes six times the memory.
 struct Sample {
-    labels: LabelsId,
+    /// What [`Form`] says.
+    bits: u64,
+    form: Form,
     unit: Unit,
-    number: Number,
+    kind: u16,
+    labels: u32,
 }
 
-enum Number {
-    Unsigned(u64),
-    Signed(i64),
-    Double(f64),
+#[derive(Clone, Copy)]
+enum Form {
+    Unsigned,
+    Signed,
+    Double,
 }
 
-impl Number {
-    /// Returns a value as a number; a text is none.
-    fn of(value: &Value<'_>) -> Option<Self> {
+impl Form {
+    /// Returns a value as bits of a form; a text has none.
+    fn of(value: &Value<'_>) -> Option<(Self, u64)> {
+        let signed = |number: i64| (Self::Signed, number.cast_unsigned());
         Some(match value {
-            Value::Int(number) | Value::Word { code: number, .. } => Self::Signed((*number).into()),
-            Value::UInt(number) => Self::Unsigned((*number).into()),
-            Value::LLong(number) => Self::Signed(*number),
-            Value::ULLong(number) => Self::Unsigned(*number),
-            Value::Boolean(truth) => Self::Unsigned((*truth).into()),
-            Value::Double(number) => Self::Double(*number),
+            Value::Int(number) | Value::Word { code: number, .. } => signed((*number).into()),
+            Value::LLong(number) => signed(*number),
+            Value::UInt(number) => (Self::Unsigned, (*number).into()),
+            Value::ULLong(number) => (Self::Unsigned, *number),
+            Value::Boolean(truth) => (Self::Unsigned, (*truth).into()),
+            Value::Double(number) => (Self::Double, number.to_bits()),
             Value::String(_) => return None,
         })
     }
 }
 
 /// What stands between the names and the numbers of samples: `{domain="vm1",vcpu="0"} `. All the
-/// samples of a section share one.
+/// samples of a section share one. Those of one kind of section stand side by side, because they
+/// are written one after the other: to find them all over the memory would take longer than all
+/// the rest.
 #[derive(Default)]
-pub(super) struct Labels {
+pub(super) struct Labels(Vec<Texts>);
+
+#[derive(Default)]
+struct Texts {
     text: String,
     ends: Vec<usize>,
 }
 
-/// The number of a text in [`Labels`].
+/// Labels that were kept.
 #[derive(Clone, Copy)]
-pub(super) struct LabelsId(u32);
+pub(super) struct Kept {
+    kind: u16,
+    number: u32,
+}
 
 impl Labels {
-    pub(super) fn keep(&mut self, labels: &str) -> LabelsId {
-        if !labels.is_empty() {
-            self.text.push('{');
-            self.text.push_str(labels);
-            self.text.push('}');
-        }
-        self.text.push(' ');
-        self.ends.push(self.text.len());
-        LabelsId(u32::try_from(self.ends.len() - 1).unwrap_or(u32::MAX))
+    /// Returns the number of another kind.
+    pub(super) fn new_kind(&mut self) -> u16 {
+        self.0.push(Texts::default());
+        u16::try_from(self.0.len() - 1).unwrap_or(u16::MAX)
     }
 
-    fn get(&self, LabelsId(id): LabelsId) -> &str {
-        let id = id as usize;
-        let start = id.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start..self.ends[id]]
+    pub(super) fn keep(&mut self, kind: u16, labels: &str) -> Kept {
+        let Texts { text, ends } = &mut self.0[usize::from(kind)];
+        if !labels.is_empty() {
+            text.push('{');
+            text.push_str(labels);
+            text.push('}');
+        }
+        text.push(' ');
+        ends.push(text.len());
+        Kept { kind, number: u32::try_from(ends.len() - 1).unwrap_or(u32::MAX) }
+    }
+
+    fn of(&self, sample: &Sample) -> &str {
+        let Texts { text, ends } = &self.0[usize::from(sample.kind)];
+        let number = sample.labels as usize;
+        let start = number.checked_sub(1).map_or(0, |before| ends[before]);
+        &text[start..ends[number]]
     }
 }
 
@@ -91,9 +112,10 @@ impl Family {
     }
 
     /// Adds a sample with these labels; a text is no sample.
-    pub(super) fn push(&mut self, labels: LabelsId, unit: Unit, value: &Value<'_>) {
-        if let Some(number) = Number::of(value) {
-            self.samples.push(Sample { labels, unit, number });
+    pub(super) fn push(&mut self, labels: Kept, unit: Unit, value: &Value<'_>) {
+        if let Some((form, bits)) = Form::of(value) {
+            let Kept { kind, number: labels } = labels;
+            self.samples.push(Sample { bits, form, unit, kind, labels });
         }
     }
 
@@ -124,8 +146,8 @@ impl Family {
         for some in self.samples.chunks(PIECE) {
             for sample in some {
                 out.push_str(name);
-                out.push_str(labels.get(sample.labels));
-                push_in_base_unit(out, sample.unit, &sample.number);
+                out.push_str(labels.of(sample));
+                push_in_base_unit(out, sample);
                 out.push('\n');
             }
             flush(out)?;
@@ -140,18 +162,21 @@ pub(super) fn sample_name(field: &Field) -> Option<String> {
     Some(format!("domain_{metric}"))
 }
 
-/// Appends a number in the base unit, exactly.
-fn push_in_base_unit(out: &mut String, unit: Unit, number: &Number) {
-    let whole = match *number {
-        Number::Unsigned(number) => i128::from(number),
-        Number::Signed(number) => i128::from(number),
-        Number::Double(number) if number.is_nan() => return out.push_str("NaN"),
-        Number::Double(number) if number.is_infinite() => {
-            return out.push_str(if number > 0.0 { "+Inf" } else { "-Inf" });
+/// Appends the number of a sample in the base unit, exactly.
+fn push_in_base_unit(out: &mut String, sample: &Sample) {
+    let whole = match sample.form {
+        Form::Unsigned => i128::from(sample.bits),
+        Form::Signed => i128::from(sample.bits.cast_signed()),
+        Form::Double => {
+            return match f64::from_bits(sample.bits) {
+                number if number.is_nan() => out.push_str("NaN"),
+                f64::INFINITY => out.push_str("+Inf"),
+                f64::NEG_INFINITY => out.push_str("-Inf"),
+                number => push_double(out, number),
+            };
         }
-        Number::Double(number) => return push_double(out, number),
     };
-    match unit {
+    match sample.unit {
         Unit::Nanoseconds => push_billionths(out, whole),
         Unit::Kibibytes => push_whole(out, whole * 1024),
         Unit::MebibytesPerSecond => push_whole(out, whole * 1_048_576),

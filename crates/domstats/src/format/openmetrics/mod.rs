@@ -21,7 +21,7 @@ use std::{
     io,
 };
 
-use family::{Family, Labels, LabelsId, push_label, sample_name};
+use family::{Family, Kept, Labels, push_label, sample_name};
 use uuid::Uuid;
 
 use super::Flush;
@@ -35,6 +35,7 @@ use crate::{
 
 pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>) -> io::Result<()> {
     let mut families = Families::default();
+    families.labels.new_kind();
     let own = Own::new(&mut families);
     let groups: Vec<Plan> =
         GROUPS.iter().map(|group| Plan::new(group.schema, group.info, &mut families)).collect();
@@ -66,6 +67,9 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
     flush(buffer)
 }
 
+/// The kind of the labels that only one sample has.
+const OWN: u16 = 0;
+
 /// The families in the order of their output: samples of one name stand side by side, whichever
 /// domain and row they come from.
 #[derive(Default)]
@@ -86,12 +90,12 @@ impl Families {
 
     /// Adds a sample that is the only one with its labels.
     fn push(&mut self, family: usize, labels: &str, value: usize) {
-        let labels = self.labels.keep(labels);
+        let labels = self.labels.keep(OWN, labels);
         let value = Value::ULLong(value.try_into().unwrap_or(u64::MAX));
         self.sample(family, labels, Unit::None, &value);
     }
 
-    fn sample(&mut self, family: usize, labels: LabelsId, unit: Unit, value: &Value<'_>) {
+    fn sample(&mut self, family: usize, labels: Kept, unit: Unit, value: &Value<'_>) {
         self.all[family].push(labels, unit, value);
     }
 }
@@ -192,7 +196,7 @@ impl Own {
         }
         // The names under which exporters that do not use the bulk call have the same numbers.
         let balloon = stats.balloon.as_ref();
-        let shared = families.labels.keep(labels);
+        let shared = families.labels.keep(OWN, labels);
         let mut push = |family: usize, unit, value: Option<u64>| {
             if let Some(value) = value {
                 families.sample(family, shared, unit, &Value::ULLong(value));
@@ -235,14 +239,16 @@ struct Plan {
     names: Vec<usize>,
     /// The family that has the section's texts as labels; without one, all its series have them.
     info: Option<usize>,
+    /// The kind of its labels.
+    labels: u16,
 }
 
 enum Step {
     /// A text, or a value that is not exported.
     Nothing,
     Sample(usize, Unit),
-    List(&'static ListRow, Plan),
-    Part(&'static PartRow, Plan),
+    List(&'static ListRow, Box<Plan>),
+    Part(&'static PartRow, Box<Plan>),
 }
 
 impl Plan {
@@ -267,10 +273,11 @@ impl Plan {
                 }
                 None => Step::Nothing,
             },
-            Row::List(row) => Step::List(row, Self::new(row.schema, row.info, families)),
-            Row::Part(row) => Step::Part(row, Self::new(row.schema, None, families)),
+            Row::List(row) => Step::List(row, Self::new(row.schema, row.info, families).into()),
+            Row::Part(row) => Step::Part(row, Self::new(row.schema, None, families).into()),
         };
-        Self { steps: schema.rows.iter().map(step).collect(), texts, names, info }
+        let steps = schema.rows.iter().map(step).collect();
+        Self { steps, texts, names, info, labels: families.labels.new_kind() }
     }
 }
 
@@ -294,7 +301,8 @@ fn push_section(section: &dyn Section, plan: &Plan, labels: &mut String, familie
         }
         match (step, &section.cell(number)) {
             (Step::Sample(family, unit), Cell::Field(Some(value))) => {
-                let labels = *shared.get_or_insert_with(|| families.labels.keep(labels));
+                let labels =
+                    *shared.get_or_insert_with(|| families.labels.keep(plan.labels, labels));
                 families.sample(*family, labels, *unit, value);
             }
             (Step::List(row, plan), Cell::List(list)) => {

@@ -1,9 +1,6 @@
 //! The monitor's lines, however they arrive.
 
-mod messages;
-
-use domstats::driver::qemu::reader::{MAX_LINE, Message, Reader};
-use messages::messages;
+use domstats::fuzz::{MAX_LINE, Message, Reader, messages};
 use proptest::prelude::*;
 
 /// Lines that monitors send, and some that they do not.

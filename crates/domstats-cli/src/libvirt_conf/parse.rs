@@ -1,11 +1,4 @@
-//! `libvirt.conf`: the URI to use when nobody says, and short names of URIs.
-
-use std::{
-    env, fs, io,
-    path::{Path, PathBuf},
-};
-
-use crate::exit::{self, Failure};
+//! The text of `libvirt.conf`. Uses nothing else of the command, so that its fuzz target can.
 
 /// What libvirt's own tools read from it too.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,32 +9,6 @@ pub(crate) struct LibvirtConf {
 }
 
 impl LibvirtConf {
-    /// Returns the file of this user: root's is the system's. There is none without a home.
-    pub(crate) fn path() -> Option<PathBuf> {
-        if rustix::process::geteuid().is_root() {
-            return Some("/etc/libvirt/libvirt.conf".into());
-        }
-        let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
-        let config = variable("XDG_CONFIG_HOME").map(PathBuf::from);
-        let config = config.or_else(|| Some(Path::new(&variable("HOME")?).join(".config")))?;
-        Some(config.join("libvirt/libvirt.conf"))
-    }
-
-    /// Reads the file of this user; one that is not there says nothing.
-    pub(crate) fn read() -> exit::Result<Self> {
-        let Some(path) = Self::path() else {
-            return Ok(Self::default());
-        };
-        match fs::read(&path) {
-            Ok(bytes) => Self::parse(&String::from_utf8_lossy(&bytes))
-                .map_err(|what| Failure::new(format!("{}, {what}", path.display())).into()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => {
-                Err(Failure::because(format!("cannot read {}", path.display()), error).into())
-            }
-        }
-    }
-
     /// Returns the URI that a name stands for; what is no name stands for itself.
     pub(crate) fn resolve<'a>(&'a self, uri: &'a str) -> &'a str {
         let alias = self.uri_aliases.iter().find(|(name, _)| name == uri);
@@ -49,7 +16,7 @@ impl LibvirtConf {
     }
 
     /// The error is a line and what is wrong there.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut reader = Reader { text, rest: text };
         let mut conf = Self::default();
         while let Some((key, value)) = reader.entry().map_err(|what| reader.at(&what))? {
@@ -227,6 +194,17 @@ mod tests {
             assert_eq!(aliases(text), expected, "{text}");
         }
         assert_eq!(aliases("uri_aliases = []"), []);
+    }
+
+    #[test]
+    fn every_text_in_the_corpus_is_read_or_refused() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/libvirt_conf");
+        for file in std::fs::read_dir(corpus).unwrap() {
+            let text = std::fs::read(file.unwrap().path()).unwrap();
+            if let Err(what) = LibvirtConf::parse(&String::from_utf8_lossy(&text)) {
+                assert!(what.starts_with("line "), "{what}");
+            }
+        }
     }
 
     #[test]

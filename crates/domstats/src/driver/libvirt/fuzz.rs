@@ -1,0 +1,38 @@
+//! Targets for [`crate::fuzz`]: where a daemon is, and who logs in.
+
+use super::{
+    address::{self, Address},
+    auth_file::{Credentials, look_up, parse},
+};
+use crate::{connect_options::ConnectOptions, uri::Uri};
+
+/// Takes a URI apart by libvirt's rules.
+pub(crate) fn address(uri: &Uri, options: &ConnectOptions) {
+    if address::serves(&uri.scheme) {
+        let _ = Address::new(uri, options);
+    }
+}
+
+/// `auth.conf`: who was found is found again in a file that says only that.
+pub fn auth_conf(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let find = |text| parse(text).and_then(|sections| look_up(&sections, "host"));
+    match find(text) {
+        Ok(Some(found)) => {
+            let Credentials { user, password } = &found;
+            let text = format!(
+                "[auth-libvirt-default]\ncredentials=c\n[credentials-c]\nauthname={}\npassword={}\n",
+                escape(user),
+                escape(password)
+            );
+            assert_eq!(find(&text), Ok(Some(found)));
+        }
+        Ok(None) => {}
+        Err(fault) => assert!(!fault.to_string().is_empty()),
+    }
+}
+
+fn escape(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace(' ', "\\s").replace('\n', "\\n");
+    escaped.replace('\t', "\\t").replace('\r', "\\r")
+}

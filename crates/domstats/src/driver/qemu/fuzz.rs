@@ -1,0 +1,107 @@
+//! Targets for [`crate::fuzz`]: command lines, and what a monitor sends.
+
+use std::{sync::Arc, time::SystemTime};
+
+use super::{
+    assemble::{self, HostSide, SUPPORTED, Sources},
+    command_line::{CommandLine, is_libvirt_monitor},
+    guest::{Guest, MonitorSocket},
+    query::{Query, Replies},
+    reader::{Message, Reader},
+};
+use crate::{
+    host::procfs::Proc,
+    report::{Missing, MissingReason, StatsReport},
+    request::{StatsOptions, StatsRequest},
+};
+
+fn line(bytes: &[u8]) -> CommandLine {
+    let arguments = bytes.split(|byte| *byte == 0);
+    let arguments: Vec<_> =
+        arguments.map(|argument| String::from_utf8_lossy(argument).into()).collect();
+    CommandLine::parse(&arguments)
+}
+
+/// The command line of a process, as `/proc/PID/cmdline` has it.
+pub fn command_line(bytes: &[u8]) {
+    let line = line(bytes);
+    assert!(line.monitor().is_none_or(|path| !is_libvirt_monitor(path)));
+}
+
+/// What a reader makes of a stream that arrives in chunks, up to its first error.
+pub fn messages<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Result<String, String>> {
+    let mut reader = Reader::default();
+    let mut messages = Vec::new();
+    for chunk in chunks {
+        reader.push(chunk);
+        loop {
+            match reader.next_message() {
+                Ok(Some(message)) => messages.push(Ok(format!("{message:?}"))),
+                Ok(None) => break,
+                Err(error) => {
+                    messages.push(Err(error));
+                    return messages;
+                }
+            }
+        }
+    }
+    messages
+}
+
+/// What a monitor sends, cut anywhere: the cuts change nothing. The first byte is their distance.
+pub fn monitor_lines(bytes: &[u8]) {
+    if let Some((size, stream)) = bytes.split_first() {
+        assert_eq!(messages([stream]), messages(stream.chunks(usize::from(*size) + 1)));
+    }
+}
+
+/// Three passes over a guest: its command line, and after the first line's end what its monitor
+/// sends. Whatever comes of it, the record is one that documents carry without loss.
+pub fn conversation(bytes: &[u8]) {
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let (line_bytes, stream) = bytes.split_at(end);
+    let monitor = MonitorSocket { path: "/monitor".into(), bound: "/monitor".into() };
+    let guest = Guest::new(None, Arc::new(line(line_bytes)), Ok(monitor));
+    let (proc, host) = (Proc::new("/nonexistent"), HostSide::default());
+    let request = StatsRequest::new().groups(SUPPORTED).options(StatsOptions::BACKING);
+    let mut reader = Reader::default();
+    reader.push(stream);
+    for _ in 0..3 {
+        let mut replies = Replies::default();
+        for query in assemble::queries(&guest, &host, &request) {
+            if !note_next(&mut reader, &query, &mut replies) {
+                break;
+            }
+        }
+        guest.learn(&replies);
+        let missing = Missing::new(MissingReason::Timeout, "the monitor did not answer");
+        let sources = Sources {
+            proc: &proc,
+            guest: &guest,
+            host: &host,
+            devices: Default::default(),
+            replies: &replies,
+            missing: Some(&missing),
+        };
+        let mut report = StatsReport::new(SystemTime::UNIX_EPOCH);
+        report.domains.push(sources.record(&request));
+        let read = StatsReport::from_json(&report.to_json()).expect("our own document is read");
+        assert_eq!(read, report);
+    }
+}
+
+/// Notes the next answer; false if there is none. Events and greetings are no answers.
+fn note_next(reader: &mut Reader, query: &Query, replies: &mut Replies) -> bool {
+    loop {
+        match reader.next_message() {
+            Ok(Some(Message::Return(json))) => replies.note(query, Ok(json)),
+            Ok(Some(Message::Error { class, description })) => {
+                let text = format!("{class}: {description}");
+                replies.note(query, Err(Missing::new(MissingReason::Failed, text)));
+            }
+            Ok(Some(Message::Greeting { .. } | Message::Event)) => continue,
+            Ok(None) | Err(_) => return false,
+        }
+        return true;
+    }
+}

@@ -1,0 +1,66 @@
+//! What the fuzz targets in `fuzz/` run. Not part of the API.
+//!
+//! A target takes any bytes, gives them to parsers of foreign input, and panics if what they
+//! promise does not hold. What belongs to one driver stands in its `fuzz.rs`.
+
+use crate::{ConnectOptions, Result, StatsReport, driver, uri::Uri};
+pub use crate::{
+    driver::{
+        libvirt::fuzz::auth_conf,
+        qemu::{
+            fuzz::{command_line, conversation, messages, monitor_lines},
+            reader::{MAX_LINE, Message, Reader},
+        },
+    },
+    host::fuzz::{cgroup_files, proc_files},
+};
+
+/// Every target, by the name of its file in `fuzz/fuzz_targets` and of its folder in
+/// `fuzz/corpus`.
+pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+    ("auth_conf", auth_conf),
+    ("cgroup_files", cgroup_files),
+    ("command_line", command_line),
+    ("conversation", conversation),
+    ("documents", documents),
+    ("monitor_lines", monitor_lines),
+    ("proc_files", proc_files),
+    ("uris", uris),
+];
+
+/// Documents: what was written once is read without loss.
+pub fn documents(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    if let Ok(report) = StatsReport::from_xml(text) {
+        settles(&report, StatsReport::to_xml, StatsReport::from_xml);
+    }
+    if let Ok(report) = StatsReport::from_json(text) {
+        settles(&report, StatsReport::to_json, StatsReport::from_json);
+    }
+}
+
+/// The first writing may change a report: characters that XML cannot carry are replaced.
+fn settles(
+    report: &StatsReport,
+    write: fn(&StatsReport) -> String,
+    read: fn(&str) -> Result<StatsReport>,
+) {
+    let again = |report| read(&write(report)).expect("our own document is read");
+    let written = again(report);
+    assert_eq!(again(&written), written);
+}
+
+/// Connection URIs: one that is read prints as it was given, and no driver fails over one but with
+/// an error. Nothing is connected to.
+pub fn uris(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let Ok(uri) = text.parse::<Uri>() else { return };
+    assert_eq!(uri.to_string(), text);
+    let options = ConnectOptions::new();
+    match uri.scheme.as_str() {
+        // Any other path is a file to read.
+        "test" if uri.path != "/default" => {}
+        "test" | "qemu+qmp" => drop(driver::open(&uri, &options)),
+        _ => driver::libvirt::fuzz::address(&uri, &options),
+    }
+}
