@@ -14,7 +14,7 @@ mod clients;
 mod table;
 
 use std::{
-    env, thread,
+    env, io, thread,
     time::{Duration, Instant},
 };
 
@@ -29,7 +29,7 @@ use clients::{Python, virsh};
 use table::Row;
 
 /// Domains of the test driver that the formats write.
-const WRITTEN: usize = 1000;
+const WRITTEN: usize = 10_000;
 
 fn main() {
     let guests = argument("--guests", 100);
@@ -156,11 +156,9 @@ fn formats(rounds: usize) {
     table::print(&format!("{WRITTEN} domains written as"), &rows, &[]);
 }
 
+/// Writes to nowhere: the kernel's work for the memory of the whole text would be measured else.
 fn write(report: &StatsReport, format: Format) -> Duration {
-    let mut out = Vec::new();
     let start = Instant::now();
-    format.write(report, &mut out).unwrap();
-    let time = start.elapsed();
-    assert!(!out.is_empty());
-    time
+    format.write(report, &mut io::sink()).unwrap();
+    start.elapsed()
 }

@@ -1,7 +1,6 @@
 //! What the fuzz targets in `fuzz/` run. Not part of the API.
 //!
-//! A target takes any bytes, gives them to parsers of foreign input, and panics if what they
-//! promise does not hold. What belongs to one driver stands in its `fuzz.rs`.
+//! What belongs to one driver stands in its `fuzz.rs`.
 
 use crate::{ConnectOptions, Result, StatsReport, driver, uri::Uri};
 pub use crate::{
@@ -15,9 +14,12 @@ pub use crate::{
     host::fuzz::{cgroup_files, proc_files},
 };
 
+/// Gives bytes to parsers, and panics if what they promise does not hold.
+pub type Target = fn(&[u8]);
+
 /// Every target, by the name of its file in `fuzz/fuzz_targets` and of its folder in
 /// `fuzz/corpus`.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("auth_conf", auth_conf),
     ("cgroup_files", cgroup_files),
     ("command_line", command_line),
