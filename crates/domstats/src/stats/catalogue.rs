@@ -12,7 +12,7 @@
 //!                            Part   one section    "latency_histogram.read"
 //! ```
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use super::{Extra, Value, ValueType, value::Leaf};
 
@@ -296,6 +296,16 @@ pub(crate) trait Item: Section + Default {
     const KEY: KeyKind;
     fn key(&self) -> Key<'_>;
     fn with_key(key: Key<'_>) -> Self;
+}
+
+/// Returns the items without those that repeat a key: a peer that says something twice has said it.
+pub(crate) fn first_of_each<T: Item>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let all: Vec<T> = items.collect();
+    let first: Vec<bool> = {
+        let mut seen = HashSet::new();
+        all.iter().map(|item| seen.insert(item.key())).collect()
+    };
+    all.into_iter().zip(first).filter_map(|(item, is_first)| is_first.then_some(item)).collect()
 }
 
 impl<T: Item> List for Vec<T> {

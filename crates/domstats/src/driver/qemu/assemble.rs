@@ -23,7 +23,7 @@ use crate::{
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     stats::{
         Balloon, Cpu, DirtyRate, DirtyRateStatus, DomainState, HypervisorStat, Iothread, Iothreads,
-        State, Vcpu, VcpuDirtyRate, VcpuState, Vcpus, Vm,
+        State, Vcpu, VcpuDirtyRate, VcpuState, Vcpus, Vm, catalogue::first_of_each,
     },
 };
 
@@ -232,15 +232,17 @@ impl Sources<'_> {
         }
         if let Some(replies) = self.replies.vm_stats.got() {
             let all = replies.iter().flat_map(|of| hypervisor::stats(&counted.vm, of));
-            stats.vm = Some(Vm { stats: all.collect(), ..Vm::default() });
+            stats.vm = Some(Vm { stats: first_of_each(all), ..Vm::default() });
         }
         self.lacks(&self.replies.vm_stats)
     }
 
     fn balloon(&self, stats: &mut DomainStats) -> Option<Missing> {
         let replies = self.replies;
-        let plugged =
-            replies.memory_size.got().map(|size| (size.base_memory + size.plugged_memory) / 1024);
+        let plugged = replies
+            .memory_size
+            .got()
+            .map(|size| size.base_memory.saturating_add(size.plugged_memory) / 1024);
         // Memory that can be plugged in makes the command line a lower bound, not the size.
         let at_start = self.guest.line.memory_kib.filter(|_| !self.guest.line.memory_hotplug);
         let maximum = plugged.or(at_start);
@@ -297,7 +299,9 @@ impl Sources<'_> {
     }
 
     fn vcpu(&self, stats: &mut DomainStats) -> Option<Missing> {
-        let (threads, lacks) = self.vcpu_threads();
+        let (mut threads, lacks) = self.vcpu_threads();
+        threads.sort_by_key(|(id, _)| *id);
+        threads.dedup_by_key(|(id, _)| *id);
         let mut counted = self.vcpu_stats();
         let current =
             (!threads.is_empty()).then(|| u32::try_from(threads.len()).unwrap_or(u32::MAX));
@@ -319,13 +323,12 @@ impl Sources<'_> {
                 ..Vcpu::default()
             }
         });
-        let mut vcpus = Vcpus {
+        let vcpus = Vcpus {
             current,
             maximum: self.guest.line.maximum_vcpus,
             cpus: cpus.collect(),
             ..Vcpus::default()
         };
-        vcpus.cpus.sort_by_key(|cpu| cpu.id);
         stats.vcpu = (vcpus != Vcpus::default()).then_some(vcpus);
         lacks.or_else(|| self.lacks_vcpu_stats())
     }
@@ -358,8 +361,9 @@ impl Sources<'_> {
     fn iothread(&self, stats: &mut DomainStats) -> Option<Missing> {
         if let Some(replies) = self.replies.iothreads.got() {
             let mut iothreads = Iothreads::default();
+            let mut numbers = IothreadNumbers::default();
             for (position, reply) in replies.iter().enumerate() {
-                let number = iothread_number(&reply.id, position, &iothreads.iothreads);
+                let number = numbers.of(&reply.id, position);
                 iothreads.iothreads.push(self.iothread_of(number, reply));
             }
             iothreads.count = u32::try_from(replies.len()).ok();
@@ -408,7 +412,7 @@ impl Sources<'_> {
                 period: period.and_then(|period| i32::try_from(period).ok()),
                 mode: reply.mode.clone(),
                 megabytes_per_second: reply.dirty_rate.filter(|_| measured),
-                vcpus: vcpus.collect(),
+                vcpus: first_of_each(vcpus),
                 ..DirtyRate::default()
             });
         }
@@ -416,13 +420,32 @@ impl Sources<'_> {
     }
 }
 
-/// Returns libvirt's number of an iothread: the digits of `iothread2`. Another name gets the
-/// lowest number that is free, from its position on.
-fn iothread_number(name: &str, position: usize, taken: &[Iothread]) -> u32 {
-    let is_free = |number: &u32| taken.iter().all(|iothread| iothread.id != *number);
-    let own = name.strip_prefix("iothread").and_then(|digits| digits.parse().ok()).filter(is_free);
-    let first = u32::try_from(position).unwrap_or(0) + 1;
-    own.or_else(|| (first..).find(is_free)).unwrap_or(first)
+/// The numbers that iothreads have.
+#[derive(Default)]
+struct IothreadNumbers {
+    taken: HashSet<u32>,
+    /// Below this, none is free from any position on that is still to come.
+    free_from: u32,
+}
+
+impl IothreadNumbers {
+    /// Returns libvirt's number of an iothread: the digits of `iothread2`. Another name gets the
+    /// lowest number that is free, from its position on.
+    fn of(&mut self, name: &str, position: usize) -> u32 {
+        let own = name.strip_prefix("iothread").and_then(|digits| digits.parse().ok());
+        if let Some(number) = own
+            && self.taken.insert(number)
+        {
+            return number;
+        }
+        let first = u32::try_from(position).unwrap_or(0) + 1;
+        let mut number = first.max(self.free_from);
+        while !self.taken.insert(number) {
+            number = number.wrapping_add(1);
+        }
+        self.free_from = number;
+        number
+    }
 }
 
 /// Returns whether a domain belongs to the answer; `None` if only its monitor could tell and did

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     request::StatsGroups,
-    stats::{HypervisorStat, HypervisorValue},
+    stats::{HypervisorStat, HypervisorValue, catalogue::first_of_each},
 };
 
 /// The time that vCPUs polled after a halt, by its names.
@@ -92,7 +92,7 @@ pub(crate) fn stats(kinds: &Kinds, of: &StatsOf) -> Vec<HypervisorStat> {
         }
         Some(named)
     };
-    of.stats.iter().filter_map(stat).collect()
+    first_of_each(of.stats.iter().filter_map(stat))
 }
 
 /// Returns the statistics of each vCPU, by its thread.
