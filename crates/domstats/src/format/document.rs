@@ -182,11 +182,13 @@ fn text(text: &str) -> Value<'_> {
 struct Plan {
     /// The rows that are attributes, with their names.
     attributes: Vec<(usize, &'static str)>,
+    /// All other rows.
     steps: Vec<Step>,
 }
 
 /// What is the same for every value, list or part of one row.
 struct Step {
+    number: usize,
     row: &'static Row,
     /// The names of the wrappers around it, joined by dots.
     wrappers: &'static str,
@@ -202,13 +204,14 @@ struct Step {
 
 impl Plan {
     fn new(schema: &'static Schema) -> Self {
-        let attributes = schema.rows.iter().enumerate().filter_map(|(number, row)| match row {
-            Row::Field(field) if field.place == Place::Attribute => Some((number, field.doc_path)),
-            _ => None,
-        });
+        let mut plan = Self { attributes: Vec::new(), steps: Vec::new() };
         let (mut last, mut run) = ("", 0);
-        let steps = schema.rows.iter().map(|row| {
+        for (number, row) in schema.rows.iter().enumerate() {
             let (path, inside) = match row {
+                Row::Field(field) if field.place == Place::Attribute => {
+                    plan.attributes.push((number, field.doc_path));
+                    continue;
+                }
                 Row::Field(field) => (field.doc_path, None),
                 Row::List(row) => (row.doc_path, Some(row.schema)),
                 Row::Part(row) => (row.path, Some(row.schema)),
@@ -216,9 +219,10 @@ impl Plan {
             let (wrappers, name) = path.rsplit_once('.').unwrap_or(("", path));
             run += usize::from(wrappers != last);
             last = wrappers;
-            Step { row, wrappers, run, name, frame: None, inside: inside.map(Self::new) }
-        });
-        Self { attributes: attributes.collect(), steps: steps.collect() }
+            let inside = inside.map(Self::new);
+            plan.steps.push(Step { number, row, wrappers, run, name, frame: None, inside });
+        }
+        plan
     }
 }
 
@@ -241,13 +245,12 @@ fn write_section(
         out.extra("#text", beside);
     }
     let mut wrappers = Wrappers { section: unknown, run: 0, open: Vec::new() };
-    for (number, step) in plan.steps.iter_mut().enumerate() {
+    for step in &mut plan.steps {
         // By reference: a value is slow to move, because it is copied a byte and a word at a time.
-        match (step.row, &section.cell(number)) {
+        match (step.row, &section.cell(step.number)) {
             (Row::Field(field), Cell::Field(Some(value))) => match field.place {
-                Place::Attribute => {}
                 Place::Text => out.text(step.name, value),
-                Place::Element => {
+                Place::Element | Place::Attribute => {
                     let unknown = wrappers.enter(step, out).take(step.name);
                     write_value(step, value, unknown, out);
                 }

@@ -17,7 +17,7 @@ mod family;
 
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
     io,
 };
 
@@ -105,28 +105,36 @@ type Identity = (Option<Uuid>, Option<u32>);
 
 /// What is said of a domain by its name: its labels, and whether that was said already.
 struct Names<'a> {
-    /// The first domain of each name, and whether there is another one.
-    identities: HashMap<&'a str, (Identity, bool)>,
+    /// The names that come more than once, and whether for different domains. Nearly always none,
+    /// and then nothing has to be looked up.
+    repeated: HashMap<&'a str, bool>,
     written: HashSet<(&'a str, Identity)>,
 }
 
 impl<'a> Names<'a> {
     fn new(report: &'a StatsReport) -> Self {
-        let mut identities: HashMap<&str, (Identity, bool)> = HashMap::new();
-        let records = report.domains.iter().map(|stats| &stats.domain);
-        for domain in records.chain(report.missing.iter().map(|missing| &missing.domain)) {
+        let domains = report.domains.iter().map(|stats| &stats.domain);
+        let domains = domains.chain(report.missing.iter().map(|missing| &missing.domain));
+        let mut first: HashMap<&str, Identity> = HashMap::with_capacity(report.domains.len());
+        let mut repeated = HashMap::new();
+        for domain in domains {
             let identity = (domain.uuid, domain.id);
-            let (first, shared) = identities.entry(&domain.name).or_insert((identity, false));
-            *shared |= *first != identity;
+            match first.entry(&domain.name) {
+                Entry::Vacant(place) => drop(place.insert(identity)),
+                Entry::Occupied(first) => {
+                    *repeated.entry(*first.key()).or_default() |= *first.get() != identity;
+                }
+            }
         }
-        Self { identities, written: HashSet::new() }
+        Self { repeated, written: HashSet::new() }
     }
 
     /// Makes the labels of a domain; false if it has its series already.
     fn set_labels(&mut self, domain: &'a DomainInfo, labels: &mut String) -> bool {
         labels.clear();
         push_label(labels, "domain", &domain.name);
-        if self.identities.get(domain.name.as_str()).is_some_and(|(_, shared)| *shared) {
+        let Some(is_shared) = self.repeated.get(domain.name.as_str()) else { return true };
+        if *is_shared {
             push_identity(labels, domain);
         }
         self.written.insert((&domain.name, (domain.uuid, domain.id)))
