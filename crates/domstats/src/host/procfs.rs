@@ -255,15 +255,17 @@ fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
+/// Reads `wait_sum` of a thread's `sched`: milliseconds, and six digits behind the point.
 fn parse_wait_sum(text: &str) -> Option<u64> {
-    let line = text.lines().find(|line| {
+    // The first line begins with the name of the thread, which may be anything.
+    let line = text.lines().skip(1).find(|line| {
         let key = line.split([' ', ':']).next().unwrap_or_default();
         matches!(key, "wait_sum" | "se.statistics.wait_sum" | "se.wait_sum")
     })?;
-    let (_, milliseconds) = line.rsplit_once(':')?;
-    let milliseconds: f64 = milliseconds.trim().parse().ok()?;
-    // The cast saturates; a negative or absurd number cannot come out.
-    Some((milliseconds * 1e6) as u64)
+    let (whole, millionths) = line.rsplit_once(':')?.1.trim().split_once('.')?;
+    let millionths = Some(millionths).filter(|digits| digits.len() == 6)?;
+    let nanoseconds = whole.parse::<u64>().ok()?.checked_mul(1_000_000)?;
+    nanoseconds.checked_add(millionths.parse().ok()?)
 }
 
 fn parse_net_devices(text: &str) -> Vec<NetDevice> {
@@ -336,12 +338,37 @@ mod tests {
 
     #[test]
     fn wait_sum_in_every_spelling() {
+        // Linux 5.16 and later, 2.6.38 and later, older.
         for key in ["wait_sum", "se.statistics.wait_sum", "se.wait_sum"] {
-            let text =
-                format!("x (1, #threads: 2)\n---\n{key}      :     12.500000\nwait_count : 3\n");
-            assert_eq!(parse_wait_sum(&text), Some(12_500_000), "{key}");
+            let text = format!(
+                "CPU 0/KVM (7, #threads: 2)\n\
+                 -------------------------------------------------------------------\n\
+                 se.exec_start                                :       1473349.473986\n\
+                 {:<45}:             0.000007\n\
+                 {key:<45}:      99999999.123456\n\
+                 {:<45}:                    3\n\
+                 nr_switches                                  :                    2\n",
+                key.replace("sum", "max"),
+                key.replace("sum", "count"),
+            );
+            assert_eq!(parse_wait_sum(&text), Some(99_999_999_123_456), "{key}");
         }
-        assert_eq!(parse_wait_sum("nr_switches : 3\n"), None);
+    }
+
+    #[test]
+    fn a_wait_sum_that_is_none() {
+        for line in [
+            "nr_switches : 3",
+            "wait_sum : -1.000000",
+            "wait_sum : 1.5",
+            "wait_sum : 1",
+            "wait_sum : x.000000",
+            "wait_sum",
+            "wait_sum : 18446744073710.000000",
+        ] {
+            assert_eq!(parse_wait_sum(&format!("x (1, #threads: 1)\n{line}\n")), None, "{line}");
+        }
+        assert_eq!(parse_wait_sum("wait_sum: 7.000000\n"), None, "the name of the thread");
     }
 
     #[test]

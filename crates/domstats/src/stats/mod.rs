@@ -14,6 +14,7 @@ mod iothread;
 mod memory;
 pub(crate) mod params;
 mod perf;
+mod pressure;
 mod state;
 pub(crate) mod value;
 mod vcpu;
@@ -21,7 +22,7 @@ mod vm;
 mod walk;
 
 pub use balloon::Balloon;
-pub use block::{Block, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
+pub use block::{Block, BlockDevice, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
 pub use catalogue::{
     Cell, Field, Key, KeyKind, Kind, List, ListRow, PartRow, Place, Row, Schema, Section, Unit,
 };
@@ -32,6 +33,7 @@ pub use interface::{Interface, Interfaces};
 pub use iothread::{Iothread, Iothreads};
 pub use memory::{BandwidthMonitor, BandwidthNode, Memory};
 pub use perf::Perf;
+pub use pressure::Pressure;
 pub use state::{DomainState, State, StateReason};
 pub use value::{Value, ValueType};
 pub use vcpu::{Vcpu, VcpuState, Vcpus};

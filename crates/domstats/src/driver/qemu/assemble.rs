@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    accounts::{Account, Given},
     blocks::blocks,
     command_line::Network,
     guest::{Guest, Learned},
@@ -22,21 +23,10 @@ use crate::{
     report::{DomainStats, Missing, MissingReason},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     stats::{
-        Balloon, Cpu, DirtyRate, DirtyRateStatus, DomainState, HypervisorStat, Iothread, Iothreads,
-        State, Vcpu, VcpuDirtyRate, VcpuState, Vcpus, Vm,
+        Balloon, Blocks, Cpu, DirtyRate, DirtyRateStatus, DomainState, HypervisorStat, Iothread,
+        Iothreads, State, Vcpu, VcpuDirtyRate, VcpuState, Vcpus, Vm,
     },
 };
-
-/// The groups that this driver can give.
-pub(crate) const SUPPORTED: StatsGroups = StatsGroups::STATE
-    .union(StatsGroups::CPU_TOTAL)
-    .union(StatsGroups::BALLOON)
-    .union(StatsGroups::VCPU)
-    .union(StatsGroups::INTERFACE)
-    .union(StatsGroups::BLOCK)
-    .union(StatsGroups::IOTHREAD)
-    .union(StatsGroups::DIRTYRATE)
-    .union(StatsGroups::VM);
 
 /// Returns what a request has to ask a guest's monitor, beyond what the host told.
 pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) -> Vec<Query> {
@@ -79,8 +69,7 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
 #[derive(Debug, Default)]
 pub(crate) struct HostSide {
     pub(crate) stat: Option<Stat>,
-    /// The times of the guest's own cgroup; `None` if it has none.
-    pub(crate) cgroup_times: Option<CpuTimes>,
+    pub(crate) account: Account,
     /// The threads of the vCPUs; `None` if the host cannot tell them from others.
     pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
     /// Whether the kernel accounts for the time that threads wait.
@@ -140,6 +129,8 @@ impl Sources<'_> {
                 StatsGroups::IOTHREAD => self.iothread(&mut stats),
                 StatsGroups::DIRTYRATE => self.dirty_rate(&mut stats),
                 StatsGroups::VM => self.vm(&mut stats),
+                StatsGroups::PERF => self.give(&self.host.account.perf, &mut stats.perf),
+                StatsGroups::MEMORY => self.give(&self.host.account.memory, &mut stats.memory),
                 _ => Some(Missing::new(
                     MissingReason::Unsupported,
                     "this driver does not read the group",
@@ -183,19 +174,23 @@ impl Sources<'_> {
         let polled = |name| {
             hypervisor::total(self.replies.vcpu_stats.got().map_or(&[], Vec::as_slice), name)
         };
-        let times = self.host.cgroup_times.unwrap_or(CpuTimes {
+        let account = &self.host.account;
+        let times = account.times.unwrap_or(CpuTimes {
             total_ns: stat.user_ns.saturating_add(stat.system_ns),
             user_ns: stat.user_ns,
             system_ns: stat.system_ns,
         });
-        stats.cpu = Some(Cpu {
+        let mut cpu = Cpu {
             time: Some(times.total_ns),
             user: Some(times.user_ns),
             system: Some(times.system_ns),
             haltpoll_success: polled(hypervisor::HALT_POLL_SUCCESS),
             haltpoll_fail: polled(hypervisor::HALT_POLL_FAIL),
+            pressure: account.cpu_pressure.clone(),
             ..Cpu::default()
-        });
+        };
+        account.monitors.fill(&mut cpu);
+        stats.cpu = Some(cpu);
         self.lacks_vcpu_stats()
     }
 
@@ -254,6 +249,7 @@ impl Sources<'_> {
             maximum,
             rss: self.host.stat.as_ref().map(|stat| stat.rss_kib),
             actual,
+            pressure: self.host.account.memory_pressure.clone(),
             ..Balloon::default()
         };
         if let Some(guest) = replies.guest_stats.got() {
@@ -347,12 +343,23 @@ impl Sources<'_> {
     }
 
     fn block(&self, stats: &mut DomainStats, request: &StatsRequest) -> Option<Missing> {
+        let storage = self.host.account.storage.clone();
         if let Some(counters) = self.replies.block_stats.got() {
             let nodes = self.replies.block_nodes.got().map_or(&[][..], Vec::as_slice);
             let chain = request.options.contains(StatsOptions::BACKING);
-            stats.block = Some(blocks(counters, nodes, chain));
+            let Blocks { count, blocks, .. } = blocks(counters, nodes, chain);
+            stats.block = Some(Blocks { count, blocks, ..storage.unwrap_or_default() });
+        } else {
+            stats.block = storage;
         }
         self.lacks(&self.replies.block_stats).or_else(|| self.lacks(&self.replies.block_nodes))
+    }
+
+    /// Gives a group that the host alone tells.
+    fn give<T: Clone>(&self, given: &Given<T>, group: &mut Option<T>) -> Option<Missing> {
+        let (stats, missing) = given;
+        group.clone_from(stats);
+        missing.clone().or_else(|| self.guest.process.is_none().then(|| self.no_process()))
     }
 
     fn iothread(&self, stats: &mut DomainStats) -> Option<Missing> {

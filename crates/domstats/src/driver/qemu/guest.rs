@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use super::{
@@ -17,7 +18,8 @@ use super::{
 use crate::{
     domain::{DomainInfo, printable_name},
     host::{
-        cgroup::{Accounting, Cgroups, CpuTimes},
+        cgroup::{Accounting, Cgroups, Groups},
+        perf::{Count, Counters, Counting},
         procfs::Proc,
     },
     report::{Missing, MissingReason},
@@ -67,6 +69,7 @@ struct State {
     learned: Learned,
     threads: Threads,
     accounting: Accounting,
+    counters: Option<Counters>,
 }
 
 /// What a monitor told in earlier calls and does not change often.
@@ -165,9 +168,45 @@ impl Guest {
         self.state().threads.vcpus(proc, self.pid()?)
     }
 
-    /// Returns the CPU time of the guest's own cgroup, or `None` if it has none.
-    pub(crate) fn cgroup_times(&self, proc: &Proc, cgroups: &Cgroups) -> Option<CpuTimes> {
-        self.state().accounting.times(cgroups, proc, self.pid()?, runs_qemu)
+    /// Reads something of the guest's own cgroups, unless it is gone.
+    pub(crate) fn cgroups(&self, proc: &Proc, cgroups: &Cgroups, read: impl FnOnce(&Groups)) {
+        if let Some(pid) = self.pid()
+            && let Some(own) = self.state().accounting.groups(cgroups, proc, pid, runs_qemu)
+        {
+            read(own);
+        }
+    }
+
+    /// Returns what was counted since the first call of this.
+    ///
+    /// # Errors
+    ///
+    /// If the process is gone, or counting has not begun and there is no time for it.
+    pub(crate) fn counts(
+        &self,
+        proc: &Proc,
+        counting: &Counting,
+        deadline: Instant,
+    ) -> Result<Vec<Count>, Missing> {
+        let gone = || Missing::new(MissingReason::Gone, "the process ended");
+        let process = self.process.ok_or_else(gone)?;
+        let mut state = self.state();
+        if let Some(counters) = &state.counters {
+            return Ok(counters.read());
+        }
+        if Instant::now() >= deadline {
+            let text = "there was no time to open the counters: the next call goes on";
+            return Err(Missing::new(MissingReason::Timeout, text));
+        }
+        let counters = counting.begin(proc, process.pid);
+        // Another process may have got the number meanwhile.
+        if !process.is_alive(proc) {
+            return Err(gone());
+        }
+        let counts = counters.read();
+        // If nothing is counted, the next call tries again.
+        state.counters = Some(counters).filter(Counters::count_something);
+        Ok(counts)
     }
 
     pub(crate) fn learn_balloon(&self, path: Option<ObjectPath>) {
@@ -184,9 +223,11 @@ impl Guest {
         Some(Lease { guest: self, monitor: state.monitor.take(), stuck: state.stuck })
     }
 
-    /// Lets go of a held connection.
+    /// Lets go of a held connection, and stops counting.
     pub(crate) fn disconnect(&self) {
-        self.state().monitor = None;
+        let mut state = self.state();
+        state.monitor = None;
+        state.counters = None;
     }
 }
 

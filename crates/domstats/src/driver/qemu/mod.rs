@@ -10,18 +10,21 @@
 //! | `monitor=GLOB` | also the monitors (QMP Unix sockets) that match; may repeat |
 //! | `monitor_policy=shared` | the default: connect, ask, disconnect, so that other managers of the VM can use its monitor |
 //! | `monitor_policy=hold` | keep the connections: faster, for monitors that nobody else needs |
+//! | `perf=EVENT,...` | count these events for the group `perf`: libvirt's names, such as `cpu_cycles,instructions,page_faults`, or `all` |
 //!
 //! # What comes from where
 //!
 //! | group | from the host, always | from the monitor |
 //! |---|---|---|
 //! | `state` | | `query-status` |
-//! | `cpu-total` | the VM's own cgroup, else `/proc/PID/stat` | with KVM `query-stats` of the vCPUs |
-//! | `balloon` | `-m`, `/proc/PID/stat` | `query-balloon`, `qom-get` of `guest-stats`, `query-memory-size-summary` |
+//! | `cpu-total` | the VM's own cgroup, else `/proc/PID/stat`; `/sys/fs/resctrl` | with KVM `query-stats` of the vCPUs |
+//! | `balloon` | `-m`, `/proc/PID/stat`, the VM's own cgroup | `query-balloon`, `qom-get` of `guest-stats`, `query-memory-size-summary` |
 //! | `vcpu` | `/proc/PID/task/TID/schedstat`, and `comm` with `-name debug-threads=on` | else `query-cpus-fast`; with KVM `query-stats` of the vCPUs |
 //! | `interface` | `/proc/PID/fdinfo`, `/proc/net/dev` | |
-//! | `block` | | `query-blockstats`, `query-named-block-nodes` |
+//! | `block` | the VM's own cgroup | `query-blockstats`, `query-named-block-nodes` |
+//! | `perf` | `perf_event_open`, with `?perf=` | |
 //! | `iothread` | `/proc/PID/task/TID/schedstat` | `query-iothreads` |
+//! | `memory` | `/sys/fs/resctrl` | |
 //! | `dirtyrate` | | `query-dirty-rate` |
 //! | `vm` | | with KVM `query-stats` of the guest |
 //!
@@ -40,8 +43,29 @@
 //! the kernel's vhost threads included. No other group is used, even if QEMU is alone in it now: a
 //! session, a service or a container also counts what ran in it before.
 //!
+//! The own cgroup also tells how long the VM waited for CPU, memory and storage (version 2, in
+//! `*.pressure`) and what it read from and wrote to the host's devices (`io.stat`; version 1,
+//! `blkio.throttle.*`).
+//!
+//! A group of resctrl is a VM's if all its threads are, whoever made it and whatever its name.
+//!
+//! # Performance counters
+//!
+//! With `?perf=`, the first call that asks for the group `perf` opens a counter for each event and
+//! each thread of a QEMU; they count until the connection is closed, the threads and helpers that
+//! QEMU starts meanwhile included. So they begin at 0 then, and not with the VM as libvirt's do. A
+//! process that has more events to count than its CPU can at a time counts each only part of the
+//! time; as with libvirt, the numbers are what was counted, not an estimate of the rest, which
+//! could step back.
+//!
+//! Counters take descriptors, events times threads for each VM, and at most a quarter of those that
+//! the caller may have open (`ulimit -n`). The rights are root's, `CAP_PERFMON`, or those that
+//! `kernel.perf_event_paranoid` leaves to the user that QEMU runs as. An event that the machine
+//! cannot count is absent, with a reason; `cmt`, `mbmt` and `mbml` went from Linux with 4.14.
+//!
 //! A domain's [`id`](crate::DomainInfo::id) is its process id.
 
+mod accounts;
 mod assemble;
 mod blocks;
 mod command_line;
@@ -57,6 +81,7 @@ mod processes;
 mod query;
 #[doc(hidden)]
 pub mod reader;
+mod resctrl;
 mod threads;
 
 use std::{
@@ -65,7 +90,8 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use assemble::{HostSide, SUPPORTED, Sources};
+use accounts::Accounts;
+use assemble::{HostSide, Sources};
 use discover::{Discovery, Found, Sighting};
 use guest::Guest;
 use pass::{Conversation, Rules};
@@ -77,7 +103,7 @@ use crate::{
     driver::Driver,
     error::{self, ErrorOrigin},
     host::{
-        cgroup::Cgroups,
+        perf::Counting,
         procfs::{NetDevice, Proc},
     },
     report::{DomainStats, Missing, MissingDomain, MissingReason, StatsReport},
@@ -96,6 +122,7 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Drive
     };
     let mut patterns = Vec::new();
     let mut hold = false;
+    let mut counting = None;
     for (key, value) in &uri.query {
         match (key.as_str(), value.as_str()) {
             ("monitor", pattern) => {
@@ -108,20 +135,25 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Drive
             ("monitor_policy", other) => {
                 return Err(refuse(format!("monitor_policy is '{other}', use shared or hold")));
             }
+            ("perf", events) => {
+                counting = Some(Counting::parse(events).map_err(|event| {
+                    refuse(format!("perf has no event '{event}', use {}", Counting::names()))
+                })?);
+            }
             (key, _) => {
                 return Err(refuse(format!(
-                    "no parameter '{key}': there are monitor and monitor_policy"
+                    "no parameter '{key}': there are monitor, monitor_policy and perf"
                 )));
             }
         }
     }
     let discovery = Discovery::new(Proc::new("/proc"), user, patterns);
-    Ok(Box::new(Qemu { discovery, cgroups: Cgroups::default(), hold }))
+    Ok(Box::new(Qemu { discovery, accounts: Accounts::new(counting), hold }))
 }
 
 struct Qemu {
     discovery: Discovery,
-    cgroups: Cgroups,
+    accounts: Accounts,
     hold: bool,
 }
 
@@ -135,7 +167,7 @@ impl Driver for Qemu {
     }
 
     fn supported(&self) -> StatsGroups {
-        SUPPORTED
+        StatsGroups::all_known()
     }
 
     fn hostname(&self) -> String {
@@ -200,10 +232,9 @@ impl Qemu {
         };
         let mut networks = Networks::default();
         pass::converse(&mut conversations, &rules, proc, || {
-            if request.groups.contains(StatsGroups::CPU_TOTAL) {
-                for (guest, host) in guests.iter().zip(&mut hosts) {
-                    host.cgroup_times = guest.cgroup_times(proc, &self.cgroups);
-                }
+            let accounts = self.accounts.read(proc, &guests, request.groups, deadline);
+            for (host, account) in hosts.iter_mut().zip(accounts) {
+                host.account = account;
             }
             if request.groups.contains(StatsGroups::INTERFACE) {
                 for (guest, host) in guests.iter().zip(&mut hosts) {

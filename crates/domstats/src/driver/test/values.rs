@@ -7,7 +7,8 @@ use super::{
 use crate::stats::{
     Balloon, BandwidthMonitor, BandwidthNode, CacheBank, CacheMonitor, Cpu, DirtyRate,
     DirtyRateStatus, EnergyMonitor, EnergyPackage, HypervisorStat, HypervisorValue, Interface,
-    Interfaces, Iothread, Iothreads, Memory, Perf, Vcpu, VcpuDirtyRate, VcpuState, Vcpus, Vm,
+    Interfaces, Iothread, Iothreads, Memory, Perf, Pressure, Vcpu, VcpuDirtyRate, VcpuState, Vcpus,
+    Vm,
 };
 
 const GIB_IN_KIB: u64 = 1 << 20;
@@ -43,6 +44,7 @@ impl Guest {
             let polled = |field| Some(numbers.counter(field, 100_000..=9_000_000));
             cpu.haltpoll_success = polled("cpu.haltpoll.success");
             cpu.haltpoll_fail = polled("cpu.haltpoll.fail");
+            cpu.pressure = Some(pressure(numbers, "cpu"));
         }
         cpu
     }
@@ -79,6 +81,7 @@ impl Guest {
             hugetlb_pgfail: seldom("balloon.hugetlb_pgfail"),
             rss: Some(current / 100 * numbers.gauge("balloon.rss", 60..=95)),
             actual: Some(current),
+            pressure: self.is_full().then(|| pressure(numbers, "memory")),
             ..Balloon::default()
         }
     }
@@ -294,6 +297,17 @@ fn sum(numbers: Numbers, name: &str, per_second: std::ops::RangeInclusive<u64>) 
         name: name.to_owned(),
         sum: Some(HypervisorValue::Number(numbers.counter(name, per_second))),
         ..HypervisorStat::default()
+    }
+}
+
+/// Some wait more often than all do.
+pub(super) fn pressure(numbers: Numbers, resource: &str) -> Pressure {
+    let part = numbers.part(resource, 0);
+    let full = part.counter("full", 1_000..=2_000_000);
+    Pressure {
+        some: Some(full + part.counter("some", 1_000..=9_000_000)),
+        full: Some(full),
+        ..Pressure::default()
     }
 }
 
