@@ -23,6 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("promtool", "prometheus"),
     ("ip", "iproute2"),
     ("setpriv", "util-linux"),
+    ("taskset", "util-linux"),
     ("python3", "python3"),
     ("mkfifo", "coreutils"),
     ("sh", "dash"),

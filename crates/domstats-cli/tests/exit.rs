@@ -103,8 +103,11 @@ fn fields_can_be_searched() {
 
 #[test]
 fn enforce_refuses_a_group_that_is_not_supported() {
-    // The QEMU driver does not read bandwidth monitors.
-    let run = run("-c qemu+qmp:///system --memory --enforce");
+    // A saved document has the groups that were saved.
+    let file = std::env::temp_dir().join(format!("domstats-enforce-{}.xml", std::process::id()));
+    std::fs::write(&file, run("-c test:///default --state --format xml").out).unwrap();
+    let run = run(&format!("-c test://{} --memory --enforce", file.display()));
+    std::fs::remove_file(&file).unwrap();
     assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{run:?}");
     assert!(run.err.contains("does not support the stats groups memory"), "{run:?}");
 }

@@ -153,7 +153,9 @@ impl Groups {
             let read =
                 |name: &str| group.read(&format!("{name}_recursive")).or_else(|| group.read(name));
             let bytes = read("blkio.throttle.io_service_bytes")?;
-            Some(parse_blkio(&bytes, &read("blkio.throttle.io_serviced")?))
+            let devices = parse_blkio(&bytes, &read("blkio.throttle.io_serviced")?);
+            // Version 1 counts from Linux 6.9 on only where somebody set a limit.
+            (!devices.is_empty()).then_some(devices)
         };
         unified().or_else(blkio)
     }

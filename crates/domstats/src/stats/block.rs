@@ -17,8 +17,7 @@ section! {
         /// Number of devices of the host that the domain used.
         /// cgroup v2 `io.stat`, v1 `blkio.throttle.io_serviced`; not in libvirt.
         device_count: u32 = ("device.count", Gauge, Count, metric "block_devices", doc "devices.count");
-        /// Devices of the host, as the domain and its emulator used them: what a page cache
-        /// answered is not in it.
+        /// Devices of the host, as the domain used them: without what the host's page cache took.
         /// cgroup v2 `io.stat`, v1 `blkio.throttle.*`, of the domain's own cgroup; not in libvirt.
         devices: [BlockDevice] = ("device", "devices.device", label "device", info "block_device");
     }
@@ -30,22 +29,22 @@ section! {
         /// Number of the device, major and minor, as in `lsblk`.
         /// cgroup v2 `io.stat`, v1 `blkio.throttle.*`; not in libvirt.
         number: String = ("number", Info, None, metric "number", place Attribute);
-        /// Reads.
+        /// Reads from the host's device.
         /// cgroup v2 `io.stat` `rios`, v1 `blkio.throttle.io_serviced` `Read`; not in libvirt.
         rd_reqs: u64 = ("rd.reqs", Counter, Count, metric "block_device_read_requests");
-        /// Bytes read.
+        /// Bytes read from the host's device.
         /// cgroup v2 `io.stat` `rbytes`, v1 `blkio.throttle.io_service_bytes` `Read`; not in libvirt.
         rd_bytes: u64 = ("rd.bytes", Counter, Bytes, metric "block_device_read_bytes");
-        /// Writes.
+        /// Writes to the host's device.
         /// cgroup v2 `io.stat` `wios`, v1 `blkio.throttle.io_serviced` `Write`; not in libvirt.
         wr_reqs: u64 = ("wr.reqs", Counter, Count, metric "block_device_write_requests");
-        /// Bytes written.
+        /// Bytes written to the host's device.
         /// cgroup v2 `io.stat` `wbytes`, v1 `blkio.throttle.io_service_bytes` `Write`; not in libvirt.
         wr_bytes: u64 = ("wr.bytes", Counter, Bytes, metric "block_device_write_bytes");
-        /// Unmaps.
+        /// Unmaps on the host's device.
         /// cgroup v2 `io.stat` `dios`, v1 `blkio.throttle.io_serviced` `Discard`; not in libvirt.
         unmap_reqs: u64 = ("unmap.reqs", Counter, Count, metric "block_device_unmap_requests");
-        /// Bytes unmapped.
+        /// Bytes unmapped on the host's device.
         /// cgroup v2 `io.stat` `dbytes`, v1 `blkio.throttle.io_service_bytes` `Discard`; not in libvirt.
         unmap_bytes: u64 = ("unmap.bytes", Counter, Bytes, metric "block_device_unmap_bytes");
     }

@@ -43,27 +43,26 @@
 //! the kernel's vhost threads included. No other group is used, even if QEMU is alone in it now: a
 //! session, a service or a container also counts what ran in it before.
 //!
-//! The own cgroup also tells how long the VM waited for CPU, memory and storage (version 2, in
-//! `*.pressure`) and what it read from and wrote to the host's devices (`io.stat`; version 1,
-//! `blkio.throttle.*`).
+//! Such a cgroup also tells how long the VM waited for CPU, memory and storage (version 2,
+//! `*.pressure`) and what it read from the host's devices and wrote to them (`io.stat`; version 1,
+//! `blkio.throttle.*`, which newer kernels count only where there is a limit).
 //!
 //! A group of resctrl is a VM's if all its threads are, whoever made it and whatever its name.
+//!
+//! A domain's [`id`](crate::DomainInfo::id) is its process id.
 //!
 //! # Performance counters
 //!
 //! With `?perf=`, the first call that asks for the group `perf` opens a counter for each event and
 //! each thread of a QEMU; they count until the connection is closed, the threads and helpers that
-//! QEMU starts meanwhile included. So they begin at 0 then, and not with the VM as libvirt's do. A
-//! process that has more events to count than its CPU can at a time counts each only part of the
-//! time; as with libvirt, the numbers are what was counted, not an estimate of the rest, which
-//! could step back.
+//! QEMU starts meanwhile included. So they begin at 0 then, and not with the VM as libvirt's do. Of more
+//! events than the CPU can count at a time, each is counted for a part of the time: as with
+//! libvirt, the numbers are what was counted. An estimate of the rest could step back.
 //!
 //! Counters take descriptors, events times threads for each VM, and at most a quarter of those that
 //! the caller may have open (`ulimit -n`). The rights are root's, `CAP_PERFMON`, or those that
 //! `kernel.perf_event_paranoid` leaves to the user that QEMU runs as. An event that the machine
 //! cannot count is absent, with a reason; `cmt`, `mbmt` and `mbml` went from Linux with 4.14.
-//!
-//! A domain's [`id`](crate::DomainInfo::id) is its process id.
 
 mod accounts;
 mod assemble;

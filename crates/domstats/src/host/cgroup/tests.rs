@@ -334,6 +334,11 @@ fn version_1_tells_storage_by_a_hierarchy_of_its_own() {
     let mut accounting = Accounting::default();
     let groups = host.groups_of(&mut accounting).unwrap();
     assert_eq!((groups.cpu_times(), groups.waits("io"), groups.io()), (None, None, None));
+    for path in [&bytes, &requests] {
+        host.write(path, "Total 0\n");
+    }
+    assert_eq!(groups.io(), None, "nobody counts");
+    host.write(&bytes, "8:0 Read 100\nTotal 100\n");
     host.write(&requests, "8:0 Read 1\nTotal 1\n");
     let read = || groups.io().unwrap().into_iter().map(|io| (io.rd_bytes, io.rd_reqs));
     assert_eq!(read().collect::<Vec<_>>(), [(Some(100), Some(1))]);
