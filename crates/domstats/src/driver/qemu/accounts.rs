@@ -10,7 +10,7 @@ use crate::{
         perf::{Counting, Refusal},
         pressure::{DeviceIo, Waits},
         procfs::Proc,
-        resctrl::{self, Resctrl},
+        resctrl::{self, Resctrl, Watched},
     },
     report::{Missing, MissingReason},
     request::StatsGroups,
@@ -40,6 +40,10 @@ pub(crate) struct Account {
     pub(crate) memory: Given<Memory>,
 }
 
+/// The groups of statistics that a guest's own cgroups tell something of.
+const ACCOUNTED: StatsGroups =
+    StatsGroups::CPU_TOTAL.union(StatsGroups::BALLOON).union(StatsGroups::BLOCK);
+
 /// What there is of a group, and why not more.
 pub(crate) type Given<T> = (Option<T>, Option<Missing>);
 
@@ -62,14 +66,16 @@ impl Accounts {
             .resctrl
             .watched()
             .filter(|_| groups.intersects(StatsGroups::CPU_TOTAL | StatsGroups::MEMORY));
-        let threads = watched.map(|_| self.resctrl.groups());
+        let watches = watched.filter(|watched| *watched != Watched::default());
+        let threads = watches.map(|_| self.resctrl.groups());
         let of_guest = |guest: &Arc<Guest>| {
             let mut account = Account::default();
             let Some(pid) = guest.pid() else { return account };
-            guest.cgroups(proc, &self.cgroups, |own| account.fill(own, groups));
+            if groups.intersects(ACCOUNTED) {
+                guest.cgroups(proc, &self.cgroups, |own| account.fill(own, groups));
+            }
             if let (Some(watched), Some(Ok(threads))) = (watched, &threads) {
-                account.monitors = monitors(proc, guest, pid, threads);
-                account.monitors.watched = watched;
+                account.monitors = Monitors { watched, ..monitors(proc, guest, pid, threads) };
             }
             if groups.contains(StatsGroups::MEMORY) {
                 let denied = matches!(threads, Some(Err(_)));
@@ -104,28 +110,35 @@ impl Accounts {
         let missing = refused.iter().map(|(refusal, _)| *refusal).min().map(|gravest| {
             let alike = refused.iter().filter(|(refusal, _)| *refusal == gravest);
             let names: Vec<_> = alike.map(|(_, name)| *name).collect();
-            let (reason, text) = words(gravest);
-            Missing::new(reason, format!("{}: {text}", names.join(", ")))
+            refusal_of(gravest, &names.join(", "))
         });
         ((perf != Perf::default()).then_some(perf), missing)
     }
 }
 
 /// Returns what to say of events that are not counted.
-fn words(refusal: Refusal) -> (MissingReason, &'static str) {
-    match refusal {
+fn refusal_of(refusal: Refusal, events: &str) -> Missing {
+    let (reason, text) = match refusal {
         Refusal::Denied => (
             MissingReason::Denied,
-            "no right to count: run as root, with CAP_PERFMON, or with a lower \
-             kernel.perf_event_paranoid",
+            format!(
+                "no right to count {events}: run as root, with CAP_PERFMON, or with a lower \
+                 kernel.perf_event_paranoid"
+            ),
         ),
         Refusal::Exhausted => (
             MissingReason::Failed,
-            "no descriptors are left for counters: raise the limit of open files (ulimit -n)",
+            format!(
+                "no descriptors are left to count {events}: raise the limit of open files \
+                 (ulimit -n)"
+            ),
         ),
-        Refusal::Failed => (MissingReason::Gone, "the process ended"),
-        Refusal::Unsupported => (MissingReason::Unsupported, "this machine does not count it"),
-    }
+        Refusal::Failed => (MissingReason::Gone, "the process ended".to_owned()),
+        Refusal::Unsupported => {
+            (MissingReason::Unsupported, format!("this machine does not count {events}"))
+        }
+    };
+    Missing::new(reason, text)
 }
 
 fn monitors(proc: &Proc, guest: &Guest, pid: u32, threads: &resctrl::Groups) -> Monitors {
