@@ -42,6 +42,8 @@ pub use connect_options::ConnectOptions;
 pub use domain::{Domain, DomainInfo};
 pub use error::{Error, ErrorKind, ErrorOrigin, Result};
 pub use format::Format;
+#[doc(hidden)]
+pub use host::rtnetlink;
 pub use report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport};
 pub use request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest};
 pub use stats::{DomainState, StateReason, Value};

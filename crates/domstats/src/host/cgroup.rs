@@ -4,7 +4,7 @@
 //! in a group proves nothing: a session, a service or a container also counts what ended before.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::OnceLock,
@@ -12,7 +12,10 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::procfs::{Proc, TICK_NS, read_at_most};
+use super::{
+    process::{Budget, Folder, Kept},
+    procfs::{CGROUPS, Proc, TICK_NS, read_at_most},
+};
 
 /// Where the cgroups with CPU times are mounted, looked up once.
 #[derive(Debug, Default)]
@@ -52,10 +55,12 @@ pub(crate) struct CpuTimes {
 }
 
 /// The group of one machine.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Group {
     version: Version,
     dir: PathBuf,
+    /// The files of its times.
+    files: [Kept; 2],
 }
 
 /// Which group accounts for a process, from one call to the next: decided once for as long as the
@@ -63,6 +68,9 @@ struct Group {
 #[derive(Debug, Default)]
 pub(crate) struct Accounting {
     placement: String,
+    file: Kept,
+    /// Whether a group of this placement is named after a machine.
+    may_be_own: bool,
     group: Option<Group>,
 }
 
@@ -70,7 +78,10 @@ pub(crate) struct Accounting {
 type IsQemu = fn(&Proc, u32, &str) -> bool;
 
 /// More than a file of a group's times takes.
-const TIMES: u64 = 16 << 10;
+const TIMES: usize = 2 << 10;
+
+/// More than the cgroups of a process take on nearly any host; a longer list is read each time.
+const PLACEMENT: usize = 4 << 10;
 
 /// More than the list of a machine's processes takes.
 const PROCESSES: u64 = 4 << 10;
@@ -87,16 +98,26 @@ impl Accounting {
     pub(crate) fn times(
         &mut self,
         cgroups: &Cgroups,
-        proc: &Proc,
-        pid: u32,
+        folder: &Folder<'_>,
         is_qemu: IsQemu,
     ) -> Option<CpuTimes> {
-        let placement = proc.cgroups(pid).ok()?;
-        if self.group.is_none() || self.placement != placement {
-            self.group = cgroups.find(proc, pid, &placement, is_qemu);
-            self.placement = placement;
+        let is_same = self.is_placed_as_before(folder).ok()?;
+        if !is_same {
+            self.placement = folder.read_at_most("cgroup", CGROUPS).ok()?;
+            self.may_be_own = cgroups.name_a_machine(folder.proc, &self.placement);
         }
-        self.group.as_ref()?.cpu_times()
+        if !is_same || (self.group.is_none() && self.may_be_own) {
+            let (proc, pid) = (folder.proc, folder.process.pid);
+            self.group = cgroups.find(proc, pid, &self.placement, is_qemu);
+        }
+        self.group.as_mut()?.cpu_times(folder.proc.budget)
+    }
+
+    fn is_placed_as_before(&mut self, folder: &Folder<'_>) -> io::Result<bool> {
+        let mut buffer = [0; PLACEMENT];
+        let open = || folder.open("cgroup");
+        let text = self.file.read(folder.proc.budget, &mut buffer, open)?;
+        Ok(!text.is_empty() && text == self.placement.as_bytes())
     }
 }
 
@@ -104,13 +125,23 @@ impl Cgroups {
     /// Finds the group that is a QEMU's own. On a host with both versions libvirt prefers the
     /// second, and so do we.
     fn find(&self, proc: &Proc, pid: u32, placement: &str, is_qemu: IsQemu) -> Option<Group> {
-        let mounts = || parse_mounts(&proc.mounts().unwrap_or_default());
-        self.hierarchies.get_or_init(mounts).iter().find_map(|hierarchy| {
+        self.hierarchies(proc).iter().find_map(|hierarchy| {
             let (path, manager) = machine_of(placed_in(hierarchy.version, placement)?)?;
-            let group = Group { version: hierarchy.version, dir: hierarchy.dir_of(path)? };
-            let is_own = group.is_of(proc, pid, manager, is_qemu) && group.cpu_times().is_some();
+            let mut group = Group::new(hierarchy.version, hierarchy.dir_of(path)?);
+            let is_own =
+                group.is_of(proc, pid, manager, is_qemu) && group.cpu_times(proc.budget).is_some();
             is_own.then_some(group)
         })
+    }
+
+    fn name_a_machine(&self, proc: &Proc, placement: &str) -> bool {
+        self.hierarchies(proc).iter().any(|hierarchy| {
+            placed_in(hierarchy.version, placement).is_some_and(|path| machine_of(path).is_some())
+        })
+    }
+
+    fn hierarchies(&self, proc: &Proc) -> &[Hierarchy] {
+        self.hierarchies.get_or_init(|| parse_mounts(&proc.mounts().unwrap_or_default()))
     }
 }
 
@@ -123,6 +154,10 @@ impl Hierarchy {
 }
 
 impl Group {
+    fn new(version: Version, dir: PathBuf) -> Self {
+        Self { version, dir, files: Default::default() }
+    }
+
     /// Returns whether the group holds a QEMU and nothing that is foreign to its machine. Threads
     /// of the kernel are not: it puts those that work for a process (vhost) into its group.
     fn is_of(&self, proc: &Proc, pid: u32, manager: Manager, is_qemu: IsQemu) -> bool {
@@ -136,11 +171,17 @@ impl Group {
         pids.contains(&pid) && pids.into_iter().all(|other| other == pid || is_ours(other))
     }
 
-    fn cpu_times(&self) -> Option<CpuTimes> {
-        let read = |name| read_at_most(&self.dir.join(name), TIMES).ok();
+    fn cpu_times(&mut self, budget: Budget) -> Option<CpuTimes> {
+        let Self { dir, files: [first, second], .. } = self;
+        let read = |file: &mut Kept, name| {
+            let mut buffer = [0; TIMES];
+            let open = || Ok(fs::File::open(dir.join(name))?.into());
+            let text = file.read(budget, &mut buffer, open).ok()?;
+            String::from_utf8(text.to_vec()).ok()
+        };
         match self.version {
             Version::V2 => {
-                let text = read("cpu.stat")?;
+                let text = read(first, "cpu.stat")?;
                 let time = |key| value_of(&text, key)?.checked_mul(1000);
                 Some(CpuTimes {
                     total_ns: time("usage_usec")?,
@@ -149,10 +190,10 @@ impl Group {
                 })
             }
             Version::V1 => {
-                let text = read("cpuacct.stat")?;
+                let text = read(first, "cpuacct.stat")?;
                 let time = |key| value_of(&text, key)?.checked_mul(*TICK_NS);
                 Some(CpuTimes {
-                    total_ns: read("cpuacct.usage")?.trim().parse().ok()?,
+                    total_ns: read(second, "cpuacct.usage")?.trim().parse().ok()?,
                     user_ns: time("user")?,
                     system_ns: time("system")?,
                 })

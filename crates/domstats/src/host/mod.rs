@@ -1,4 +1,7 @@
 //! Readers of the Linux host, each with an injectable root so that tests can build a host.
 
 pub(crate) mod cgroup;
+pub(crate) mod links;
+pub(crate) mod process;
 pub(crate) mod procfs;
+pub mod rtnetlink;

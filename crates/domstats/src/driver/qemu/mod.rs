@@ -48,6 +48,7 @@ mod command_line;
 mod command_lines;
 mod discover;
 mod guest;
+mod host_side;
 mod hypervisor;
 mod interfaces;
 mod monitor;
@@ -57,17 +58,15 @@ mod processes;
 mod query;
 #[doc(hidden)]
 pub mod reader;
+mod taps;
 mod threads;
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::time::{Instant, SystemTime};
 
-use assemble::{HostSide, SUPPORTED, Sources};
+use assemble::{SUPPORTED, Sources};
 use discover::{Discovery, Found, Sighting};
 use guest::Guest;
+use host_side::{Host, HostSide, Networks};
 use pass::{Conversation, Rules};
 use query::Query;
 
@@ -76,10 +75,7 @@ use crate::{
     domain::DomainInfo,
     driver::Driver,
     error::{self, ErrorOrigin},
-    host::{
-        cgroup::Cgroups,
-        procfs::{NetDevice, Proc},
-    },
+    host::procfs::Proc,
     report::{DomainStats, Missing, MissingDomain, MissingReason, StatsReport},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     uri::Uri,
@@ -116,12 +112,12 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Drive
         }
     }
     let discovery = Discovery::new(Proc::new("/proc"), user, patterns);
-    Ok(Box::new(Qemu { discovery, cgroups: Cgroups::default(), hold }))
+    Ok(Box::new(Qemu { discovery, host: Host::default(), hold }))
 }
 
 struct Qemu {
     discovery: Discovery,
-    cgroups: Cgroups,
+    host: Host,
     hold: bool,
 }
 
@@ -190,7 +186,7 @@ impl Qemu {
         report: &mut StatsReport,
     ) -> Vec<Option<DomainStats>> {
         let proc = &self.discovery.proc;
-        let (guests, mut hosts) = read_hosts(proc, guests, request.groups);
+        let (guests, mut hosts) = self.host.before(proc, guests, request.groups);
         let mut conversations: Vec<Conversation<'_>> =
             guests.iter().zip(&hosts).map(|(guest, host)| begin(guest, host, request)).collect();
         let rules = Rules {
@@ -200,19 +196,7 @@ impl Qemu {
         };
         let mut networks = Networks::default();
         pass::converse(&mut conversations, &rules, proc, || {
-            if request.groups.contains(StatsGroups::CPU_TOTAL) {
-                for (guest, host) in guests.iter().zip(&mut hosts) {
-                    host.cgroup_times = guest.cgroup_times(proc, &self.cgroups);
-                }
-            }
-            if request.groups.contains(StatsGroups::INTERFACE) {
-                for (guest, host) in guests.iter().zip(&mut hosts) {
-                    if let Some(pid) = guest.pid() {
-                        host.namespace = networks.read(proc, pid);
-                        host.taps = proc.taps(pid).ok();
-                    }
-                }
-            }
+            networks = self.host.meanwhile(proc, &guests, &mut hosts, request.groups);
         });
         let records = conversations.iter().zip(&hosts).map(|(conversation, host)| {
             let guest = conversation.guest();
@@ -228,21 +212,6 @@ impl Qemu {
         });
         records.collect()
     }
-}
-
-/// Reads what the host tells before any monitor is asked.
-fn read_hosts(
-    proc: &Proc,
-    guests: Vec<Sighting>,
-    groups: StatsGroups,
-) -> (Vec<Arc<Guest>>, Vec<HostSide>) {
-    let wants_vcpus = groups.contains(StatsGroups::VCPU);
-    let accounts_for_waits = wants_vcpus && proc.accounts_for_waits();
-    let host = |(guest, stat): Sighting| {
-        let vcpu_threads = wants_vcpus.then(|| guest.named_vcpu_threads(proc)).flatten();
-        (guest, HostSide { stat, vcpu_threads, accounts_for_waits, ..HostSide::default() })
-    };
-    guests.into_iter().map(host).unzip()
 }
 
 /// Prepares the questions to a guest. One that is stopped is not asked: it could not answer, and
@@ -315,25 +284,4 @@ fn select(
         }
     }
     (chosen, Some(order))
-}
-
-/// The network devices of the namespaces that guests live in, each read once a call.
-#[derive(Default)]
-struct Networks {
-    namespaces: HashMap<Option<u64>, Vec<NetDevice>>,
-}
-
-impl Networks {
-    /// Reads the devices that a process sees, and returns the namespace that it is in.
-    fn read(&mut self, proc: &Proc, pid: u32) -> Option<u64> {
-        let namespace = proc.net_namespace(pid);
-        self.namespaces
-            .entry(namespace)
-            .or_insert_with(|| proc.net_devices(pid).unwrap_or_default());
-        namespace
-    }
-
-    fn of(&self, namespace: Option<u64>) -> &[NetDevice] {
-        self.namespaces.get(&namespace).map_or(&[], Vec::as_slice)
-    }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::*;
+use crate::host::process::Process;
 
 /// The QEMU of every test.
 const PID: u32 = 7;
@@ -84,7 +85,9 @@ impl Host {
 
     fn times_of(&self, accounting: &mut Accounting) -> Option<CpuTimes> {
         let is_qemu: IsQemu = |_, _, comm| comm.starts_with("qemu-system-");
-        accounting.times(&self.cgroups, &Proc::new(self.root.join("proc")), PID, is_qemu)
+        let proc = Proc::new(self.root.join("proc"));
+        let process = Process { pid: PID, start_time: 195_125 };
+        accounting.times(&self.cgroups, &Folder::new(&proc, process), is_qemu)
     }
 
     fn times(&self) -> Option<CpuTimes> {
