@@ -55,8 +55,8 @@ struct State {
     sequence: u32,
     /// The names by index.
     names: HashMap<u32, String>,
-    /// When a tap was made, opened or changed for the last time, as far as it was noticed.
-    changed: Instant,
+    /// Since when nothing is known to have happened to taps.
+    taps_trusted_from: Instant,
     buffer: Vec<u8>,
 }
 
@@ -64,11 +64,10 @@ impl Links {
     /// Listens to what has happened, and returns since when a list of a process's taps can be
     /// trusted; `None` if the kernel does not tell.
     pub(crate) fn taps_trusted_from(&self) -> Option<Instant> {
-        let changed = self.with(|state| {
+        self.with(|state| {
             state.listen()?;
-            Ok(state.changed)
-        });
-        Some(changed? + HANDOVER)
+            Ok(state.taps_trusted_from)
+        })
     }
 
     /// Returns the network namespace whose devices these are, if the caller may know it.
@@ -120,7 +119,7 @@ impl State {
             questions,
             sequence: 0,
             names: HashMap::new(),
-            changed: Instant::now(),
+            taps_trusted_from: Instant::now(),
             buffer: vec![0; PART],
         })
     }
@@ -134,7 +133,7 @@ impl State {
                 // More has happened than there was room for.
                 Err(Errno::NOBUFS) => {
                     self.names.clear();
-                    self.changed = Instant::now();
+                    self.taps_trusted_from = Instant::now() + HANDOVER;
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -153,7 +152,7 @@ impl State {
                     _ => continue,
                 };
                 if link.is_tap {
-                    self.changed = Instant::now();
+                    self.taps_trusted_from = Instant::now() + HANDOVER;
                 }
             }
         }

@@ -184,3 +184,6 @@ fn stat_below(folder: &OwnedFd) -> io::Result<Stat> {
     let length = pread(&file, &mut buffer, 0)?;
     parse_stat(&buffer[..length]).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -167,3 +167,79 @@ fn is_named_qemu(comm: &str) -> bool {
 fn is_qemu(program: &str) -> bool {
     program.starts_with("qemu-system-") || matches!(program, "qemu-kvm" | "kvm")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
+
+    use super::*;
+    use crate::host::process::{
+        Budget,
+        tests::{Sleeper, in_own_namespace, sleep_named},
+    };
+
+    #[test]
+    fn numbers_that_are_given_to_others() {
+        if !in_own_namespace("driver::qemu::processes::tests::numbers_that_are_given_to_others") {
+            return;
+        }
+        let qemu = sleep_named("qemu-system-test");
+        // Three tries of a process's start time.
+        let tick = || std::thread::sleep(Duration::from_millis(30));
+        for budget in [Budget::of_this_process(), Budget::NONE] {
+            let proc = Proc::new("/proc").with_budget(budget);
+            let processes = Processes::new(None);
+            let list = || -> Vec<Process> {
+                processes.list(&proc).unwrap().into_iter().map(|(process, _)| process).collect()
+            };
+            let other = Sleeper::start("sleep");
+            let pid = other.pid();
+            assert_eq!(list(), []);
+            tick();
+            drop(other);
+            let first = Sleeper::start_as(pid, &qemu);
+            let [found] = list()[..] else { panic!("not found") };
+            assert_eq!(found.pid, pid);
+            tick();
+            drop(first);
+            let second = Sleeper::start_as(pid, &qemu);
+            let [next] = list()[..] else { panic!("not found") };
+            assert!(next.pid == pid && next.start_time > found.start_time);
+            tick();
+            drop(second);
+            let _other = Sleeper::start_as(pid, "sleep");
+            assert_eq!(list(), []);
+        }
+    }
+
+    #[test]
+    fn a_script_that_becomes_the_qemu_whose_name_it_bears() {
+        let qemu = sleep_named("qemu-system-wrapped");
+        let script = qemu.with_file_name("script");
+        std::fs::create_dir_all(&script).unwrap();
+        let script = script.join("qemu-system-wrapped");
+        let text = format!("#!/bin/sh\nread line\nexec {} 1000\n", qemu.display());
+        std::fs::write(&script, text).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut child = Command::new(&script).stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        let processes = Processes::new(None);
+        let proc = Proc::new("/proc");
+        let is_listed = || {
+            let list = processes.list(&proc).unwrap();
+            list.iter().any(|(process, _)| process.pid == pid)
+        };
+        while !proc.stat(pid).unwrap().comm.starts_with("qemu-system") {
+            std::thread::yield_now();
+        }
+        assert!(!is_listed(), "it is a shell");
+        drop(child.stdin.take());
+        while proc.program(pid).unwrap() != "qemu-system-wrapped" {
+            std::thread::yield_now();
+        }
+        let found = is_listed();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found);
+    }
+}

@@ -24,7 +24,7 @@ pub(crate) struct ThreadTime {
 /// The threads of a process when they were listed.
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
-    /// All of them, by number.
+    /// All but the first, by number.
     all: Vec<Thread>,
     /// Those that still bore the name of the first, and that name.
     unnamed: Vec<(u32, Kept)>,
@@ -40,10 +40,11 @@ struct Thread {
 }
 
 impl Threads {
-    /// Returns the times of all threads, by number. `count` is how many the process had a moment
-    /// ago: if it had as many as were listed and those all live, it had these and no other.
+    /// Returns the times of all threads but the first, by number. `count` is how many the process
+    /// had a moment ago: if it had as many as were listed and those all live, it had these and no
+    /// other.
     pub(crate) fn times(&mut self, folder: &Folder<'_>, count: u64) -> io::Result<Vec<ThreadTime>> {
-        if self.all.len() as u64 == count
+        if self.all.len() as u64 + 1 == count
             && self.are_unnamed(folder)
             && let Ok(times) = self.read(folder).collect()
         {
@@ -70,11 +71,8 @@ impl Threads {
         *self = Self::default();
         let first = folder.process.pid;
         let _ = name_of(folder, first, &mut Kept::default(), |name| self.name = name.to_owned());
-        for tid in folder.threads()? {
+        for tid in folder.threads()?.into_iter().filter(|tid| *tid != first) {
             self.all.push(Thread { tid, sched: Kept::default() });
-            if tid == first {
-                continue;
-            }
             let mut file = Kept::default();
             let vcpu = name_of(folder, tid, &mut file, |name| match name == self.name {
                 true => Err(()),
