@@ -44,7 +44,9 @@ pub use error::{Error, ErrorKind, ErrorOrigin, Result};
 pub use format::Format;
 #[doc(hidden)]
 pub use host::rtnetlink;
-pub use report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport};
+pub use report::{
+    DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, Phase, StatsReport,
+};
 pub use request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest};
 pub use stats::{DomainState, StateReason, Value};
 pub use uuid::Uuid;

@@ -76,7 +76,7 @@ use crate::{
     driver::Driver,
     error::{self, ErrorOrigin},
     host::procfs::Proc,
-    report::{DomainStats, Missing, MissingDomain, MissingReason, StatsReport},
+    report::{DomainStats, Missing, MissingDomain, MissingReason, Phase, StatsReport},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     uri::Uri,
 };
@@ -168,6 +168,7 @@ impl Driver for Qemu {
         let deadline = request.deadline_to_ask(start);
         // Command lines are read once in a VM's life, and may use half the time then.
         let found = self.discovery.find(start + request.timeout / 2)?;
+        report.phases.push(Phase::new("discovery", start.elapsed()));
         let (guests, order) = select(found, of, request.filter, &mut report);
         let records = self.ask(guests, request, deadline, &mut report);
         report.take_records(records, order);
@@ -186,6 +187,7 @@ impl Qemu {
         report: &mut StatsReport,
     ) -> Vec<Option<DomainStats>> {
         let proc = &self.discovery.proc;
+        let start = Instant::now();
         let (guests, mut hosts) = self.host.before(proc, guests, request.groups);
         let mut conversations: Vec<Conversation<'_>> =
             guests.iter().zip(&hosts).map(|(guest, host)| begin(guest, host, request)).collect();
@@ -195,9 +197,14 @@ impl Qemu {
             hold: self.hold,
         };
         let mut networks = Networks::default();
+        let mut host_time = start.elapsed();
         pass::converse(&mut conversations, &rules, proc, || {
+            let start = Instant::now();
             networks = self.host.meanwhile(proc, &guests, &mut hosts, request.groups);
+            host_time += start.elapsed();
         });
+        let monitor_time = start.elapsed().saturating_sub(host_time);
+        let start = Instant::now();
         let records = conversations.iter().zip(&hosts).map(|(conversation, host)| {
             let guest = conversation.guest();
             guest.learn(&conversation.replies);
@@ -210,7 +217,13 @@ impl Qemu {
                 None
             })
         });
-        records.collect()
+        let records = records.collect();
+        report.phases.extend([
+            Phase::new("host", host_time),
+            Phase::new("monitors", monitor_time),
+            Phase::new("assembling", start.elapsed()),
+        ]);
+        records
     }
 }
 
