@@ -91,6 +91,17 @@ fn doctor_says_what_each_domain_gives_and_why_not_more() {
 }
 
 #[test]
+fn doctor_says_what_a_call_costs() {
+    let run = run("doctor --timings -c test:///default --timeout 2s");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for call in ["first", "next"] {
+        let line = run.out.lines().find(|line| line.contains(&format!("{call} call: ")));
+        let line = line.unwrap_or_else(|| panic!("{run:?}"));
+        assert!(line.contains(" ms, own CPU time ") && line.ends_with(" us a domain"), "{line}");
+    }
+}
+
+#[test]
 fn fields_can_be_searched() {
     let all = run("fields").out;
     assert!(all.lines().count() > 150, "{all}");

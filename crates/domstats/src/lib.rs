@@ -42,7 +42,11 @@ pub use connect_options::ConnectOptions;
 pub use domain::{Domain, DomainInfo};
 pub use error::{Error, ErrorKind, ErrorOrigin, Result};
 pub use format::Format;
-pub use report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport};
+#[doc(hidden)]
+pub use host::rtnetlink;
+pub use report::{
+    DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, Phase, StatsReport,
+};
 pub use request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest};
 pub use stats::{DomainState, StateReason, Value};
 pub use uuid::Uuid;

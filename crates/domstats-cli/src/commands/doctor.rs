@@ -9,6 +9,7 @@ use domstats::{
 use crate::{
     args::DoctorArgs,
     columns::printable,
+    commands::timings,
     exit::{self, Exit, Result},
     missing, uri,
 };
@@ -23,12 +24,17 @@ pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
     let mut hints = Vec::new();
     for uri in uri::all(connect)? {
         let answer = Connect::open_with(&uri, &options)
-            .and_then(|connect| Ok((connect.all_domain_stats(&args.request())?, connect)));
+            .and_then(|connect| Ok((timings::timed(&connect, &args.request())?, connect)));
         match answer {
-            Ok((report, connect)) => {
+            Ok(((report, first), connect)) => {
                 found |= !report.domains.is_empty();
                 collect_reasons(&report, &mut reasons);
                 examine(&uri, &connect, &report).into_iter().try_for_each(&mut say)?;
+                if args.timings {
+                    say(format!("  first call: {first}"))?;
+                    let (_, next) = timings::timed(&connect, &args.request())?;
+                    say(format!("  next call: {next}"))?;
+                }
             }
             Err(error) => {
                 say(format!("{uri}: {}", exit::chain(&error)))?;

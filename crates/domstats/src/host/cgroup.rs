@@ -5,7 +5,7 @@
 //! in a group proves nothing: a session, a service or a container also counts what ended before.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::OnceLock,
@@ -15,7 +15,8 @@ use rustix::io::Errno;
 
 use super::{
     pressure::{DeviceIo, Waits, parse_blkio, parse_io_stat, parse_pressure},
-    procfs::{Proc, TICK_NS, read_at_most},
+    process::{Budget, Folder, Kept},
+    procfs::{CGROUPS, Proc, TICK_NS, read_at_most},
 };
 
 /// Where the cgroups that count something are mounted, looked up once.
@@ -61,14 +62,16 @@ pub(crate) struct CpuTimes {
 }
 
 /// The group of one machine in one hierarchy.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Group {
     kind: Kind,
     dir: PathBuf,
+    /// The files that were read, by name.
+    files: Vec<(&'static str, Kept)>,
 }
 
 /// The groups that are one machine's own, none perhaps.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Groups {
     unified: Option<Group>,
     cpuacct: Option<Group>,
@@ -80,6 +83,9 @@ pub(crate) struct Groups {
 #[derive(Debug, Default)]
 pub(crate) struct Accounting {
     placement: String,
+    file: Kept,
+    /// Whether a group of this placement is named after a machine.
+    may_be_own: bool,
     groups: Groups,
 }
 
@@ -87,7 +93,10 @@ pub(crate) struct Accounting {
 type IsQemu = fn(&Proc, u32, &str) -> bool;
 
 /// More than a file of what a group did takes.
-const COUNTS: u64 = 64 << 10;
+const COUNTS: usize = 16 << 10;
+
+/// More than the cgroups of a process take on nearly any host; a longer list is read each time.
+const PLACEMENT: usize = 4 << 10;
 
 /// More than the list of a machine's processes takes.
 const PROCESSES: u64 = 4 << 10;
@@ -103,28 +112,48 @@ impl Accounting {
     pub(crate) fn groups(
         &mut self,
         cgroups: &Cgroups,
-        proc: &Proc,
-        pid: u32,
+        folder: &Folder<'_>,
         is_qemu: IsQemu,
-    ) -> Option<&Groups> {
-        let placement = proc.cgroups(pid).ok()?;
-        if self.groups == Groups::default() || self.placement != placement {
-            self.groups = cgroups.find(proc, pid, &placement, is_qemu);
-            self.placement = placement;
+    ) -> Option<&mut Groups> {
+        let is_same = self.is_placed_as_before(folder).ok()?;
+        if !is_same {
+            self.placement = folder.read_at_most("cgroup", CGROUPS).ok()?;
+            self.may_be_own = cgroups.name_a_machine(folder.proc, &self.placement);
         }
-        Some(&self.groups)
+        if !is_same || (self.groups.are_none() && self.may_be_own) {
+            let (proc, pid) = (folder.proc, folder.process.pid);
+            self.groups = cgroups.find(proc, pid, &self.placement, is_qemu);
+        }
+        Some(&mut self.groups)
+    }
+
+    fn is_placed_as_before(&mut self, folder: &Folder<'_>) -> io::Result<bool> {
+        let mut buffer = [0; PLACEMENT];
+        let open = || folder.open("cgroup");
+        let text = self.file.read(folder.proc.budget, &mut buffer, open)?;
+        Ok(!text.is_empty() && text == self.placement.as_bytes())
     }
 }
 
 impl Cgroups {
+    fn name_a_machine(&self, proc: &Proc, placement: &str) -> bool {
+        self.hierarchies(proc).iter().any(|hierarchy| {
+            placed_in(hierarchy.kind, placement).is_some_and(|path| machine_of(path).is_some())
+        })
+    }
+
+    fn hierarchies(&self, proc: &Proc) -> &[Hierarchy] {
+        self.hierarchies.get_or_init(|| parse_mounts(&proc.mounts().unwrap_or_default()))
+    }
+
     fn find(&self, proc: &Proc, pid: u32, placement: &str, is_qemu: IsQemu) -> Groups {
-        let mounts = || parse_mounts(&proc.mounts().unwrap_or_default());
-        let hierarchies = self.hierarchies.get_or_init(mounts);
         let own = |kind: Kind| {
             let (path, manager) = machine_of(placed_in(kind, placement)?)?;
-            let of_kind = hierarchies.iter().filter(|hierarchy| hierarchy.kind == kind);
+            let of_kind = self.hierarchies(proc).iter().filter(|hierarchy| hierarchy.kind == kind);
             of_kind
-                .filter_map(|hierarchy| Some(Group { kind, dir: hierarchy.dir_of(path)? }))
+                .filter_map(|hierarchy| {
+                    Some(Group { kind, dir: hierarchy.dir_of(path)?, files: Vec::new() })
+                })
                 .find(|group| group.is_of(proc, pid, manager, is_qemu))
         };
         Groups { unified: own(Kind::Unified), cpuacct: own(Kind::CpuAcct), blkio: own(Kind::BlkIo) }
@@ -132,32 +161,40 @@ impl Cgroups {
 }
 
 impl Groups {
-    /// Returns the CPU times; `None` if they cannot be read. On a host with both versions libvirt
-    /// prefers the second, and so do we.
-    pub(crate) fn cpu_times(&self) -> Option<CpuTimes> {
-        [&self.unified, &self.cpuacct].into_iter().flatten().find_map(Group::cpu_times)
+    fn are_none(&self) -> bool {
+        [&self.unified, &self.cpuacct, &self.blkio].into_iter().all(Option::is_none)
     }
 
-    /// Returns for how long the machine waited for a resource: `cpu`, `memory` or `io`. Only
-    /// version 2 tells, in any of its groups, on a kernel with `CONFIG_PSI`.
-    pub(crate) fn waits(&self, resource: &str) -> Option<Waits> {
-        parse_pressure(&self.unified.as_ref()?.read(&format!("{resource}.pressure"))?)
+    /// Returns the CPU times; `None` if they cannot be read. On a host with both versions libvirt
+    /// prefers the second, and so do we.
+    pub(crate) fn cpu_times(&mut self, budget: Budget) -> Option<CpuTimes> {
+        let groups = [&mut self.unified, &mut self.cpuacct];
+        groups.into_iter().flatten().find_map(|group| group.cpu_times(budget))
+    }
+
+    /// Returns for how long the machine waited, by the file of a resource: `cpu.pressure`,
+    /// `memory.pressure` or `io.pressure`. Only version 2 tells, in any of its groups, on a kernel
+    /// with `CONFIG_PSI`.
+    pub(crate) fn waits(&mut self, file: &'static str, budget: Budget) -> Option<Waits> {
+        parse_pressure(&self.unified.as_mut()?.read(file, budget)?)
     }
 
     /// Returns what the machine read and wrote, by the host's devices; `None` if nobody counts.
-    pub(crate) fn io(&self) -> Option<Vec<DeviceIo>> {
-        let unified = || Some(parse_io_stat(&self.unified.as_ref()?.read("io.stat")?));
-        let blkio = || {
-            let group = self.blkio.as_ref()?;
-            // The groups below count as well, on a kernel that can tell.
-            let read =
-                |name: &str| group.read(&format!("{name}_recursive")).or_else(|| group.read(name));
-            let bytes = read("blkio.throttle.io_service_bytes")?;
-            let devices = parse_blkio(&bytes, &read("blkio.throttle.io_serviced")?);
-            // Version 1 counts from Linux 6.9 on only where somebody set a limit.
-            (!devices.is_empty()).then_some(devices)
-        };
-        unified().or_else(blkio)
+    pub(crate) fn io(&mut self, budget: Budget) -> Option<Vec<DeviceIo>> {
+        let text = self.unified.as_mut().and_then(|group| group.read("io.stat", budget));
+        if let Some(text) = text {
+            return Some(parse_io_stat(&text));
+        }
+        let group = self.blkio.as_mut()?;
+        // The groups below count as well, on a kernel that can tell.
+        let mut read =
+            |recursive, plain| group.read(recursive, budget).or_else(|| group.read(plain, budget));
+        let bytes =
+            read("blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes")?;
+        let requests = read("blkio.throttle.io_serviced_recursive", "blkio.throttle.io_serviced")?;
+        let devices = parse_blkio(&bytes, &requests);
+        // Version 1 counts from Linux 6.9 on only where somebody set a limit.
+        (!devices.is_empty()).then_some(devices)
     }
 }
 
@@ -183,14 +220,26 @@ impl Group {
         pids.contains(&pid) && pids.into_iter().all(|other| other == pid || is_ours(other))
     }
 
-    fn read(&self, name: &str) -> Option<String> {
-        read_at_most(&self.dir.join(name), COUNTS).ok()
+    /// Reads a file of the group, which stays open if the budget allows.
+    fn read(&mut self, name: &'static str, budget: Budget) -> Option<String> {
+        let position = match self.files.iter().position(|(known, _)| *known == name) {
+            Some(position) => position,
+            None => {
+                self.files.push((name, Kept::default()));
+                self.files.len() - 1
+            }
+        };
+        let mut buffer = [0; COUNTS];
+        let open = || Ok(fs::File::open(self.dir.join(name))?.into());
+        let text = self.files.get_mut(position)?.1.read(budget, &mut buffer, open).ok()?;
+        // One that fills the buffer may be cut off.
+        (text.len() < COUNTS).then(|| String::from_utf8_lossy(text).into_owned())
     }
 
-    fn cpu_times(&self) -> Option<CpuTimes> {
+    fn cpu_times(&mut self, budget: Budget) -> Option<CpuTimes> {
         match self.kind {
             Kind::Unified => {
-                let text = self.read("cpu.stat")?;
+                let text = self.read("cpu.stat", budget)?;
                 let time = |key| value_of(&text, key)?.checked_mul(1000);
                 Some(CpuTimes {
                     total_ns: time("usage_usec")?,
@@ -199,10 +248,10 @@ impl Group {
                 })
             }
             Kind::CpuAcct => {
-                let text = self.read("cpuacct.stat")?;
+                let text = self.read("cpuacct.stat", budget)?;
                 let time = |key| value_of(&text, key)?.checked_mul(*TICK_NS);
                 Some(CpuTimes {
-                    total_ns: self.read("cpuacct.usage")?.trim().parse().ok()?,
+                    total_ns: self.read("cpuacct.usage", budget)?.trim().parse().ok()?,
                     user_ns: time("user")?,
                     system_ns: time("system")?,
                 })

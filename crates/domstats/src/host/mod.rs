@@ -1,7 +1,10 @@
 //! Readers of the Linux host, each with an injectable root so that tests can build a host.
 
 pub(crate) mod cgroup;
+pub(crate) mod links;
 pub(crate) mod perf;
 pub(crate) mod pressure;
+pub(crate) mod process;
 pub(crate) mod procfs;
 pub(crate) mod resctrl;
+pub mod rtnetlink;

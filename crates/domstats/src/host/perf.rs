@@ -20,7 +20,7 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-use super::procfs::Proc;
+use super::process::Folder;
 use crate::stats::Perf;
 
 /// Something that the kernel can count.
@@ -150,8 +150,8 @@ impl Counting {
     }
 
     /// Begins to count what a process does.
-    pub(crate) fn begin(&self, proc: &Proc, pid: u32) -> Counters {
-        let threads = || proc.threads(pid).unwrap_or_default();
+    pub(crate) fn begin(&self, folder: &Folder<'_>) -> Counters {
+        let threads = || folder.threads().unwrap_or_default();
         let mut before = threads();
         let mut counters = self.open(&before);
         for _ in 1..TRIES {
@@ -247,6 +247,7 @@ impl Drop for Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::{process::Process, procfs::Proc};
 
     fn names(list: &str) -> Result<Vec<&'static str>, &str> {
         Ok(Counting::parse(list)?.events.iter().map(|event| event.name).collect())
@@ -270,9 +271,8 @@ mod tests {
     #[test]
     fn descriptors_are_bounded_and_given_back() {
         let counting = Counting::parse("page_faults,task_clock").unwrap();
-        let threads = Proc::new("/proc").threads(std::process::id()).unwrap().len();
-        counting.descriptors.store(2 * threads - 1, Ordering::Relaxed);
-        let threads = vec![std::process::id(); threads];
+        let threads = [std::process::id(); 3];
+        counting.descriptors.store(2 * threads.len() - 1, Ordering::Relaxed);
         let refused = |counters: Counters| counters.counters[0].files.as_ref().err().copied();
         assert_eq!(refused(counting.open(&threads)), Some(Refusal::Exhausted));
         counting.descriptors.store(2 * threads.len(), Ordering::Relaxed);
@@ -287,7 +287,9 @@ mod tests {
         let counting = Counting::parse("page_faults").unwrap();
         // Above what a pid can be.
         let gone = (1 << 22) + 1;
-        for counters in [counting.begin(&Proc::new("/proc"), gone), counting.open(&[gone])] {
+        let proc = Proc::new("/proc");
+        let folder = Folder::new(&proc, Process { pid: gone, start_time: 1 });
+        for counters in [counting.begin(&folder), counting.open(&[gone])] {
             assert!(!counters.count_something());
             assert_eq!(counters.read()[0].1, Err(Refusal::Failed));
         }

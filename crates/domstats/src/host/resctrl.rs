@@ -18,7 +18,7 @@ use std::{
     sync::OnceLock,
 };
 
-use super::procfs::{Proc, read_at_most};
+use super::{process::Folder, procfs::read_at_most};
 
 /// Where the groups are, and what the host can watch, looked up once.
 #[derive(Debug)]
@@ -154,16 +154,17 @@ impl Resctrl {
 impl Groups {
     /// Returns what the host says of the groups that hold threads of a process and no others, in
     /// the order of their folders.
-    pub(crate) fn of(&self, proc: &Proc, pid: u32) -> Vec<Monitor> {
+    pub(crate) fn of(&self, folder: &Folder<'_>) -> Vec<Monitor> {
         if self.groups.is_empty() {
             return Vec::new();
         }
-        let threads: HashSet<u32> = proc.threads(pid).unwrap_or_default().into_iter().collect();
+        let threads: HashSet<u32> = folder.threads().unwrap_or_default().into_iter().collect();
         let mut found: Vec<usize> =
             threads.iter().filter_map(|tid| self.of_task.get(tid)).flatten().copied().collect();
         found.sort_unstable();
         found.dedup();
         // One that came or went between the two lists is no stranger.
+        let (proc, pid) = (folder.proc, folder.process.pid);
         let is_ours = |tid: &u32| {
             threads.contains(tid)
                 || proc.of(pid, &format!("task/{tid}")).exists()

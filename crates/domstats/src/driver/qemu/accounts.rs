@@ -1,15 +1,15 @@
 //! What the host counts of a guest: its cgroups, the groups of resctrl that its threads are in,
 //! and the performance counters that the caller asked for.
 
-use std::{sync::Arc, time::Instant};
+use std::{io, time::Instant};
 
-use super::{guest::Guest, query, resctrl::Monitors};
+use super::{guest::Guest, query, resctrl::Monitors, threads::VcpuThread};
 use crate::{
     host::{
         cgroup::{Cgroups, CpuTimes, Groups},
         perf::{Counting, Refusal},
         pressure::{DeviceIo, Waits},
-        procfs::Proc,
+        process::{Budget, Folder},
         resctrl::{self, Resctrl, Watched},
     },
     report::{Missing, MissingReason},
@@ -24,6 +24,15 @@ pub(crate) struct Accounts {
     resctrl: Resctrl,
     /// `None` if no performance counter is wanted.
     counting: Option<Counting>,
+}
+
+/// A pass over the guests.
+pub(crate) struct Reading<'a> {
+    accounts: &'a Accounts,
+    groups: StatsGroups,
+    deadline: Instant,
+    watched: Option<Watched>,
+    threads: Option<io::Result<resctrl::Groups>>,
 }
 
 /// What the host counted of one guest, as far as it was asked for.
@@ -53,49 +62,63 @@ impl Accounts {
         Self { cgroups: Cgroups::default(), resctrl, counting }
     }
 
-    /// Reads what some groups of statistics need, for each guest. No counter is opened after the
+    /// Reads what all guests share, for some groups of statistics. No counter is opened after the
     /// deadline.
-    pub(crate) fn read(
-        &self,
-        proc: &Proc,
-        guests: &[Arc<Guest>],
-        groups: StatsGroups,
-        deadline: Instant,
-    ) -> Vec<Account> {
+    pub(crate) fn begin(&self, groups: StatsGroups, deadline: Instant) -> Reading<'_> {
         let watched = self
             .resctrl
             .watched()
             .filter(|_| groups.intersects(StatsGroups::CPU_TOTAL | StatsGroups::MEMORY));
         let watches = watched.filter(|watched| *watched != Watched::default());
         let threads = watches.map(|_| self.resctrl.groups());
-        let of_guest = |guest: &Arc<Guest>| {
-            let mut account = Account::default();
-            let Some(pid) = guest.pid() else { return account };
-            if groups.intersects(ACCOUNTED) {
-                guest.cgroups(proc, &self.cgroups, |own| account.fill(own, groups));
-            }
-            if let (Some(watched), Some(Ok(threads))) = (watched, &threads) {
-                account.monitors = Monitors { watched, ..monitors(proc, guest, pid, threads) };
-            }
-            if groups.contains(StatsGroups::MEMORY) {
-                let denied = matches!(threads, Some(Err(_)));
-                account.memory = memory(&account.monitors, watched.is_some(), denied);
-            }
-            if groups.contains(StatsGroups::PERF) {
-                account.perf = self.perf(proc, guest, deadline);
-            }
-            account
-        };
-        guests.iter().map(of_guest).collect()
+        Reading { accounts: self, groups, deadline, watched, threads }
     }
+}
 
-    fn perf(&self, proc: &Proc, guest: &Guest, deadline: Instant) -> Given<Perf> {
+impl Reading<'_> {
+    /// Reads what there is of a guest, whose vCPUs may be known.
+    pub(crate) fn of(
+        &self,
+        guest: &Guest,
+        folder: &Folder<'_>,
+        vcpus: Option<&[VcpuThread]>,
+    ) -> Account {
+        let mut account = Account::default();
+        if self.groups.intersects(ACCOUNTED) {
+            let budget = folder.proc.budget;
+            guest.cgroups(folder, &self.accounts.cgroups, |own| {
+                account.fill(own, budget, self.groups);
+            });
+        }
+        if let (Some(watched), Some(Ok(threads))) = (self.watched, &self.threads) {
+            let monitors = threads.of(folder);
+            account.monitors = Monitors { watched, monitors, vcpus: Vec::new() };
+            account.monitors.vcpus = match vcpus {
+                Some(vcpus) => vcpus.to_vec(),
+                None => {
+                    guest.learned(|learned| learned.cpus.iter().map(query::Cpu::thread).collect())
+                }
+            };
+        }
+        if self.groups.contains(StatsGroups::MEMORY) {
+            let denied = matches!(self.threads, Some(Err(_)));
+            account.memory = memory(&account.monitors, self.watched.is_some(), denied);
+        }
+        if self.groups.contains(StatsGroups::PERF) {
+            account.perf = self.accounts.perf(folder, guest, self.deadline);
+        }
+        account
+    }
+}
+
+impl Accounts {
+    fn perf(&self, folder: &Folder<'_>, guest: &Guest, deadline: Instant) -> Given<Perf> {
         let Some(counting) = &self.counting else {
             let text = "no counter is open: the URI's parameter perf says which to open, such as \
                         ?perf=cpu_cycles,instructions";
             return (None, Some(Missing::new(MissingReason::Unsupported, text)));
         };
-        let counts = match guest.counts(proc, counting, deadline) {
+        let counts = match guest.counts(folder, counting, deadline) {
             Ok(counts) => counts,
             Err(missing) => return (None, Some(missing)),
         };
@@ -141,16 +164,6 @@ fn refusal_of(refusal: Refusal, events: &str) -> Missing {
     Missing::new(reason, text)
 }
 
-fn monitors(proc: &Proc, guest: &Guest, pid: u32, threads: &resctrl::Groups) -> Monitors {
-    let monitors = threads.of(proc, pid);
-    let learned = || guest.learned(|learned| learned.cpus.iter().map(query::Cpu::thread).collect());
-    let vcpus = match monitors.as_slice() {
-        [] => Vec::new(),
-        _ => guest.named_vcpu_threads(proc).unwrap_or_else(learned),
-    };
-    Monitors { monitors, vcpus, ..Monitors::default() }
-}
-
 fn memory(monitors: &Monitors, is_mounted: bool, is_denied: bool) -> Given<Memory> {
     let memory = monitors.memory();
     let lacks = match memory {
@@ -173,18 +186,18 @@ fn memory(monitors: &Monitors, is_mounted: bool, is_denied: bool) -> Given<Memor
 
 impl Account {
     /// Reads what some groups of statistics need of a guest's own cgroups.
-    fn fill(&mut self, own: &Groups, groups: StatsGroups) {
+    fn fill(&mut self, own: &mut Groups, budget: Budget, groups: StatsGroups) {
         if groups.contains(StatsGroups::CPU_TOTAL) {
-            self.times = own.cpu_times();
-            self.cpu_pressure = own.waits("cpu").map(pressure);
+            self.times = own.cpu_times(budget);
+            self.cpu_pressure = own.waits("cpu.pressure", budget).map(pressure);
         }
         if groups.contains(StatsGroups::BALLOON) {
-            self.memory_pressure = own.waits("memory").map(pressure);
+            self.memory_pressure = own.waits("memory.pressure", budget).map(pressure);
         }
         if groups.contains(StatsGroups::BLOCK) {
-            let devices = own.io();
+            let devices = own.io(budget);
             let storage = Blocks {
-                pressure: own.waits("io").map(pressure),
+                pressure: own.waits("io.pressure", budget).map(pressure),
                 device_count: devices.as_ref().and_then(|all| u32::try_from(all.len()).ok()),
                 devices: (0..).zip(devices.unwrap_or_default()).map(device).collect(),
                 ..Blocks::default()

@@ -6,10 +6,11 @@ use std::{
 };
 
 use super::{
-    accounts::{Account, Given},
+    accounts::Given,
     blocks::blocks,
     command_line::Network,
     guest::{Guest, Learned},
+    host_side::HostSide,
     hypervisor::{self, Counted},
     interfaces::interfaces,
     query::{self, Answer, Query, Replies},
@@ -18,7 +19,8 @@ use super::{
 use crate::{
     host::{
         cgroup::CpuTimes,
-        procfs::{NetDevice, Proc, Stat},
+        process::{Folder, Kept},
+        procfs::{NetDevices, Proc, SchedStat},
     },
     report::{DomainStats, Missing, MissingReason},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
@@ -65,28 +67,13 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
     queries
 }
 
-/// What the host says of a guest, without its monitor.
-#[derive(Debug, Default)]
-pub(crate) struct HostSide {
-    pub(crate) stat: Option<Stat>,
-    pub(crate) account: Account,
-    /// The threads of the vCPUs; `None` if the host cannot tell them from others.
-    pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
-    /// Whether the kernel accounts for the time that threads wait.
-    pub(crate) accounts_for_waits: bool,
-    /// The network namespace that the process is in; `None` if the caller may not know, and then
-    /// taken for the caller's own.
-    pub(crate) namespace: Option<u64>,
-    /// The taps that the process holds; `None` if the caller may not know.
-    pub(crate) taps: Option<Vec<(u32, String)>>,
-}
-
 /// What a record is made of.
 pub(crate) struct Sources<'a> {
     pub(crate) proc: &'a Proc,
     pub(crate) guest: &'a Guest,
     pub(crate) host: &'a HostSide,
-    pub(crate) devices: &'a [NetDevice],
+    /// The network devices where the guest is, if they could be read.
+    pub(crate) devices: Option<&'a NetDevices>,
     pub(crate) replies: &'a Replies,
     /// Why the answers that are not in `replies` never came.
     pub(crate) missing: Option<&'a Missing>,
@@ -292,6 +279,19 @@ impl Sources<'_> {
         }
     }
 
+    fn folder(&self) -> Option<Folder<'_>> {
+        Some(Folder::new(self.proc, self.guest.process?))
+    }
+
+    /// Returns the time of a thread, read now if it began after the others were read.
+    fn thread(&self, tid: u32) -> Option<SchedStat> {
+        let threads = &self.host.threads;
+        match threads.binary_search_by_key(&tid, |thread| thread.tid) {
+            Ok(place) => Some(threads[place].sched),
+            Err(_) => self.folder()?.sched_stat(tid, &mut Kept::default()).ok(),
+        }
+    }
+
     fn vcpu(&self, stats: &mut DomainStats) -> Option<Missing> {
         let (threads, lacks) = self.vcpu_threads();
         let mut counted = self.vcpu_stats();
@@ -301,15 +301,14 @@ impl Sources<'_> {
         let distinct: HashSet<u32> = threads.iter().map(|(_, tid)| *tid).collect();
         let shared = distinct.len() < threads.len();
         let cpus = threads.into_iter().map(|(id, tid)| {
-            let pid = self.guest.pid().filter(|_| !shared);
-            let sched = pid.and_then(|pid| self.proc.thread_sched_stat(pid, tid).ok());
+            let sched = self.thread(tid).filter(|_| !shared);
             Vcpu {
                 id,
                 state: Some(VcpuState::Running),
                 time: sched.map(|sched| sched.run_ns),
-                wait: pid
+                wait: sched
                     .filter(|_| self.host.accounts_for_waits)
-                    .and_then(|pid| self.proc.thread_wait(pid, tid)),
+                    .and_then(|_| self.folder()?.thread_wait(tid)),
                 delay: sched.map(|sched| sched.delay_ns),
                 stats: counted.remove(&(id, tid)).unwrap_or_default(),
                 ..Vcpu::default()
@@ -376,8 +375,7 @@ impl Sources<'_> {
     }
 
     fn iothread_of(&self, id: u32, reply: &query::Iothread) -> Iothread {
-        let pid = self.guest.pid();
-        let sched = pid.and_then(|pid| self.proc.thread_sched_stat(pid, reply.thread_id).ok());
+        let sched = self.thread(reply.thread_id);
         Iothread {
             id,
             poll_max_ns: reply.poll_max_ns,

@@ -71,6 +71,7 @@ mod command_line;
 mod command_lines;
 mod discover;
 mod guest;
+mod host_side;
 mod hypervisor;
 mod interfaces;
 mod monitor;
@@ -81,18 +82,15 @@ mod query;
 #[doc(hidden)]
 pub mod reader;
 mod resctrl;
+mod taps;
 mod threads;
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::time::{Instant, SystemTime};
 
-use accounts::Accounts;
-use assemble::{HostSide, Sources};
+use assemble::Sources;
 use discover::{Discovery, Found, Sighting};
 use guest::Guest;
+use host_side::{Host, HostSide, Networks};
 use pass::{Conversation, Rules};
 use query::Query;
 
@@ -101,11 +99,8 @@ use crate::{
     domain::DomainInfo,
     driver::Driver,
     error::{self, ErrorOrigin},
-    host::{
-        perf::Counting,
-        procfs::{NetDevice, Proc},
-    },
-    report::{DomainStats, Missing, MissingDomain, MissingReason, StatsReport},
+    host::{perf::Counting, procfs::Proc},
+    report::{DomainStats, Missing, MissingDomain, MissingReason, Phase, StatsReport},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     uri::Uri,
 };
@@ -147,12 +142,12 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Drive
         }
     }
     let discovery = Discovery::new(Proc::new("/proc"), user, patterns);
-    Ok(Box::new(Qemu { discovery, accounts: Accounts::new(counting), hold }))
+    Ok(Box::new(Qemu { discovery, host: Host::new(counting), hold }))
 }
 
 struct Qemu {
     discovery: Discovery,
-    accounts: Accounts,
+    host: Host,
     hold: bool,
 }
 
@@ -203,6 +198,7 @@ impl Driver for Qemu {
         let deadline = request.deadline_to_ask(start);
         // Command lines are read once in a VM's life, and may use half the time then.
         let found = self.discovery.find(start + request.timeout / 2)?;
+        report.phases.push(Phase::new("discovery", start.elapsed()));
         let (guests, order) = select(found, of, request.filter, &mut report);
         let records = self.ask(guests, request, deadline, &mut report);
         report.take_records(records, order);
@@ -221,7 +217,8 @@ impl Qemu {
         report: &mut StatsReport,
     ) -> Vec<Option<DomainStats>> {
         let proc = &self.discovery.proc;
-        let (guests, mut hosts) = read_hosts(proc, guests, request.groups);
+        let start = Instant::now();
+        let (guests, mut hosts) = self.host.before(proc, guests, request.groups);
         let mut conversations: Vec<Conversation<'_>> =
             guests.iter().zip(&hosts).map(|(guest, host)| begin(guest, host, request)).collect();
         let rules = Rules {
@@ -230,20 +227,14 @@ impl Qemu {
             hold: self.hold,
         };
         let mut networks = Networks::default();
+        let mut host_time = start.elapsed();
         pass::converse(&mut conversations, &rules, proc, || {
-            let accounts = self.accounts.read(proc, &guests, request.groups, deadline);
-            for (host, account) in hosts.iter_mut().zip(accounts) {
-                host.account = account;
-            }
-            if request.groups.contains(StatsGroups::INTERFACE) {
-                for (guest, host) in guests.iter().zip(&mut hosts) {
-                    if let Some(pid) = guest.pid() {
-                        host.namespace = networks.read(proc, pid);
-                        host.taps = proc.taps(pid).ok();
-                    }
-                }
-            }
+            let start = Instant::now();
+            networks = self.host.meanwhile(proc, &guests, &mut hosts, request.groups, deadline);
+            host_time += start.elapsed();
         });
+        let monitor_time = start.elapsed().saturating_sub(host_time);
+        let start = Instant::now();
         let records = conversations.iter().zip(&hosts).map(|(conversation, host)| {
             let guest = conversation.guest();
             guest.learn(&conversation.replies);
@@ -256,23 +247,14 @@ impl Qemu {
                 None
             })
         });
-        records.collect()
+        let records = records.collect();
+        report.phases.extend([
+            Phase::new("host", host_time),
+            Phase::new("monitors", monitor_time),
+            Phase::new("assembling", start.elapsed()),
+        ]);
+        records
     }
-}
-
-/// Reads what the host tells before any monitor is asked.
-fn read_hosts(
-    proc: &Proc,
-    guests: Vec<Sighting>,
-    groups: StatsGroups,
-) -> (Vec<Arc<Guest>>, Vec<HostSide>) {
-    let wants_vcpus = groups.contains(StatsGroups::VCPU);
-    let accounts_for_waits = wants_vcpus && proc.accounts_for_waits();
-    let host = |(guest, stat): Sighting| {
-        let vcpu_threads = wants_vcpus.then(|| guest.named_vcpu_threads(proc)).flatten();
-        (guest, HostSide { stat, vcpu_threads, accounts_for_waits, ..HostSide::default() })
-    };
-    guests.into_iter().map(host).unzip()
 }
 
 /// Prepares the questions to a guest. One that is stopped is not asked: it could not answer, and
@@ -345,25 +327,4 @@ fn select(
         }
     }
     (chosen, Some(order))
-}
-
-/// The network devices of the namespaces that guests live in, each read once a call.
-#[derive(Default)]
-struct Networks {
-    namespaces: HashMap<Option<u64>, Vec<NetDevice>>,
-}
-
-impl Networks {
-    /// Reads the devices that a process sees, and returns the namespace that it is in.
-    fn read(&mut self, proc: &Proc, pid: u32) -> Option<u64> {
-        let namespace = proc.net_namespace(pid);
-        self.namespaces
-            .entry(namespace)
-            .or_insert_with(|| proc.net_devices(pid).unwrap_or_default());
-        namespace
-    }
-
-    fn of(&self, namespace: Option<u64>) -> &[NetDevice] {
-        self.namespaces.get(&namespace).map_or(&[], Vec::as_slice)
-    }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::*;
+use crate::host::{process::Process, procfs::Proc};
 
 /// The QEMU of every test, with threads 7 to 12.
 const PID: u32 = 7;
@@ -23,7 +24,8 @@ impl Host {
         let host = Self { root: env::temp_dir().join(name) };
         for tid in 7..=12 {
             host.write(&format!("proc/{PID}/task/{tid}/comm"), "");
-            host.write(&format!("proc/{tid}/stat"), "");
+            let numbers = "1 7 7 0 -1 64 0 0 0 0 3 2 0 0 20 0 6 0 195125 1024 7139 1";
+            host.write(&format!("proc/{tid}/stat"), &format!("{tid} (qemu) S {numbers}\n"));
         }
         host.write("proc/99/stat", "");
         let features = "llc_occupancy\nmbm_total_bytes\nmbm_local_bytes\n";
@@ -60,7 +62,9 @@ impl Host {
     }
 
     fn monitors(&self) -> Vec<Monitor> {
-        self.resctrl().groups().unwrap().of(&Proc::new(self.root.join("proc")), PID)
+        let proc = Proc::new(self.root.join("proc"));
+        let process = Process { pid: PID, start_time: 195_125 };
+        self.resctrl().groups().unwrap().of(&Folder::new(&proc, process))
     }
 
     fn names(&self) -> Vec<String> {
