@@ -43,6 +43,7 @@ pub struct Spec {
     chardev: bool,
     monitor: bool,
     nobody: bool,
+    options: Vec<String>,
 }
 
 impl Spec {
@@ -64,6 +65,7 @@ impl Spec {
             chardev: false,
             monitor: true,
             nobody: false,
+            options: Vec::new(),
         }
     }
 
@@ -155,6 +157,13 @@ impl Spec {
     #[must_use]
     pub fn as_nobody(mut self) -> Self {
         self.nobody = true;
+        self
+    }
+
+    /// Adds options of QEMU's command line, after all others.
+    #[must_use]
+    pub fn options<T: Into<String>>(mut self, options: impl IntoIterator<Item = T>) -> Self {
+        self.options.extend(options.into_iter().map(Into::into));
         self
     }
 
@@ -274,6 +283,7 @@ impl Spec {
         if self.balloon {
             add(&["-device", "virtio-balloon-pci,id=balloon0"]);
         }
+        all.extend(self.options.iter().map(OsString::from));
         all
     }
 
