@@ -65,7 +65,7 @@ fn places(blocks: &[Block]) -> Vec<Place> {
 
 /// Makes a directory for the images of a test.
 fn directory() -> PathBuf {
-    let dir = lab().path(&lab().name("images"));
+    let dir = lab().path(lab().name("images"));
     fs::create_dir_all(&dir).unwrap();
     dir
 }
