@@ -1,4 +1,7 @@
 //! The disks of a guest and their images.
+//!
+//! The image that a running copy or backup writes to is none of them: QEMU does not tell whose it is.
+//! Nor is a disk of vhost-user, whose requests QEMU does not see.
 
 use std::collections::HashMap;
 
