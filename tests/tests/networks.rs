@@ -1,7 +1,13 @@
 //! Networks of every kind: whose counters they have, and from whose side.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
-use std::{thread, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use domstats::{
     Connect, StatsGroups, StatsRequest,
@@ -11,6 +17,7 @@ use domstats_live::{
     guest::{Guest, Spec},
     lab::{alone, lab},
     procfs,
+    tools::tool,
 };
 
 fn interfaces(guest: &Guest) -> Interfaces {
@@ -35,6 +42,19 @@ fn counters(interface: &Interface) -> [[Option<u64>; 4]; 2] {
         [one.rx_bytes, one.rx_pkts, one.rx_errs, one.rx_drop],
         [one.tx_bytes, one.tx_pkts, one.tx_errs, one.tx_drop],
     ]
+}
+
+/// Removes a network device when dropped.
+struct Link(String);
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let _ = lab().command("ip").args(["link", "delete", &self.0]).status();
+    }
+}
+
+fn ip(arguments: &str) {
+    lab().run(lab().command("ip").args(arguments.split(' ')));
 }
 
 #[test]
@@ -65,6 +85,64 @@ fn a_tap_is_counted_from_the_other_side() {
         assert_eq!(counters(interface), [rx.map(Some), tx.map(Some)]);
     }
     assert_eq!(found.interfaces[0].tx_pkts, Some(3));
+}
+
+/// Makes a macvtap above a veth and sends three frames from the guest's side: for as long as the
+/// device is used that way, they begin with a header of ten bytes.
+fn macvtap() -> (Link, String, PathBuf) {
+    const SEND: &str = r#"
+import os, sys
+tap = os.open(sys.argv[1], os.O_RDWR)
+for _ in range(3):
+    os.write(tap, bytes(10) + b"\xff" * 12 + b"\x88\xb5" + bytes(46))
+"#;
+    let [parent, peer, name] = [(); 3].map(|()| lab().tap_name());
+    ip(&format!("link add {parent} type veth peer name {peer}"));
+    let link = Link(parent.clone());
+    ip(&format!("link add link {parent} name {name} type macvtap mode bridge"));
+    for device in [&parent, &peer, &name] {
+        ip(&format!("link set {device} up"));
+    }
+    let index = fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).unwrap();
+    let path = PathBuf::from(format!("/dev/tap{}", index.trim()));
+    lab().run(lab().command("python3").args(["-c", SEND]).arg(&path));
+    (link, name, path)
+}
+
+/// Makes a program that runs QEMU with a file open as descriptor 9, as libvirt hands macvtaps on.
+fn qemu_with(path: &Path) -> PathBuf {
+    let program = lab().path(lab().name("qemu"));
+    let qemu = tool("qemu-system-x86_64");
+    let script = format!("#!/bin/sh\nexec {} \"$@\" 9<>{}\n", qemu.display(), path.display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+#[test]
+fn a_macvtap_is_counted_from_the_guests_side() {
+    let _alone = alone();
+    let (_link, name, path) = macvtap();
+    let guest = Spec::new("macvtap")
+        .program(&qemu_with(&path))
+        .options(["-netdev", "tap,id=direct,fd=9"])
+        .options(nic("direct"))
+        .boot();
+    let [rx_before, tx_before] = procfs::net_dev(&name);
+    let found = interfaces(&guest);
+    let [rx_after, tx_after] = procfs::net_dev(&name);
+    assert_eq!(found.count, Some(1));
+    let interface = &found.interfaces[0];
+    assert_eq!(interface.name.as_ref(), Some(&name));
+    let between = |before: [u64; 4], ours: [Option<u64>; 4], after: [u64; 4]| {
+        let mut all = before.into_iter().zip(ours).zip(after);
+        all.all(|((before, ours), after)| ours.is_some_and(|it| (before..=after).contains(&it)))
+    };
+    // The kernel itself talks on a new link, now and then.
+    let [rx, tx] = counters(interface);
+    assert!(between(rx_before, rx, rx_after), "{rx:?}");
+    assert!(between(tx_before, tx, tx_after), "{tx:?}");
+    assert!(tx[1] >= Some(3) && rx != tx, "{rx:?} {tx:?}");
 }
 
 /// The other end of a vhost-user device: it knows no features and does nothing.
