@@ -16,6 +16,7 @@ pub fn params(record: &DomainStats) -> Params {
         Ours::Double(number) => (*number).into(),
         Ours::Boolean(truth) => (*truth).into(),
         Ours::String(text) => text.as_ref().into(),
+        Ours::Numbers(numbers) => numbers.as_ref().into(),
         other => panic!("the tests know no values such as {other:?}"),
     };
     let params = record.params();

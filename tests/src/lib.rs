@@ -9,6 +9,7 @@
 //! | [`oracle`] | what a guest's statistics are, read slowly and simply |
 //! | [`compare`] | a report against the oracle, before and after |
 //! | [`fake`] | a QEMU whose monitor misbehaves, for faults that a real one cannot be made to show |
+//! | [`recording`] | what QEMUs of other versions answered, for the fake to answer again |
 //! | [`libvirt`] | a private libvirtd, by TCP, TLS and with passwords, and guests that may have a second monitor |
 //! | [`fake_daemon`] | a libvirt daemon that misbehaves, or has thousands of domains |
 //! | [`sshd`] | a private sshd, by which such a daemon is reached |
@@ -37,6 +38,7 @@ pub mod pki;
 pub mod process;
 pub mod procfs;
 pub mod qmp;
+pub mod recording;
 pub mod relay;
 pub mod sshd;
 pub mod tools;

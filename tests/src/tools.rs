@@ -9,6 +9,8 @@ use std::{
 const PACKAGES: &[(&str, &str)] = &[
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("qemu-img", "qemu-utils"),
+    ("qemu-io", "qemu-utils"),
+    ("qemu-nbd", "qemu-utils"),
     ("libvirtd", "libvirt-daemon-system"),
     ("virsh", "libvirt-clients"),
     ("virt-admin", "libvirt-clients"),

@@ -236,6 +236,7 @@ fn counters(stats: &DomainStats) -> Vec<(String, f64)> {
         .map(|((key, value), _)| match value {
             Value::ULLong(number) => (key, number as f64),
             Value::Double(number) => (key, number),
+            Value::Numbers(numbers) => (key, numbers.iter().sum::<u64>() as f64),
             other => panic!("{key} is a counter and {other:?}"),
         })
         .collect()

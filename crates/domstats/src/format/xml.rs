@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{
     Flush,
-    append::{push_double, push_new_line, push_number},
+    append::{push_double, push_new_line, push_number, push_numbers},
     document::{self, Writer, is_scalar},
     read::{self, malformed},
     tree,
@@ -201,6 +201,7 @@ fn push_value(out: &mut String, value: &Value<'_>, push_string: fn(&mut String, 
     match value {
         Value::Boolean(truth) => out.push_str(if *truth { "true" } else { "false" }),
         Value::String(text) => push_string(out, text),
+        Value::Numbers(numbers) => push_numbers(out, numbers, " "),
         Value::Word { word: Some(word), .. } => out.push_str(word),
         // The infinities and NaN by the names that Rust reads.
         Value::Double(number) => push_double(out, *number),

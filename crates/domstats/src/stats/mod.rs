@@ -37,7 +37,7 @@ pub use pressure::Pressure;
 pub use state::{DomainState, State, StateReason};
 pub use value::{Value, ValueType};
 pub use vcpu::{Vcpu, VcpuState, Vcpus};
-pub use vm::{HypervisorStat, HypervisorValue, Vm};
+pub use vm::{HypervisorHistogram, HypervisorStat, HypervisorValue, Vm};
 pub use walk::{Visitor, walk};
 
 use crate::{report::DomainStats, request::StatsGroups};

@@ -131,6 +131,7 @@ fn json(value: &Value<'_>) -> Json {
             .map_or_else(|| number.to_string().into(), Json::Number),
         Value::Boolean(truth) => (*truth).into(),
         Value::String(text) => text.as_ref().into(),
+        Value::Numbers(numbers) => numbers.as_ref().into(),
     }
 }
 

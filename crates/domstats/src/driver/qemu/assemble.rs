@@ -11,7 +11,7 @@ use super::{
     command_line::Network,
     guest::{Guest, Learned},
     host_side::HostSide,
-    hypervisor::{self, Counted},
+    hypervisor::{self, Counted, Counts},
     interfaces::interfaces,
     query::{self, Answer, Query, Replies},
     threads::VcpuThread,
@@ -25,8 +25,8 @@ use crate::{
     report::{DomainStats, Missing, MissingReason},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     stats::{
-        Balloon, Blocks, Cpu, DirtyRate, DirtyRateStatus, DomainState, HypervisorStat, Iothread,
-        Iothreads, State, Vcpu, VcpuDirtyRate, VcpuState, Vcpus, Vm,
+        Balloon, Blocks, Cpu, DirtyRate, DirtyRateStatus, DomainState, Iothread, Iothreads, State,
+        Vcpu, VcpuDirtyRate, VcpuState, Vcpus,
     },
 };
 
@@ -193,10 +193,10 @@ impl Sources<'_> {
     }
 
     /// Returns what the hypervisor counted for each vCPU, by its thread.
-    fn vcpu_stats(&self) -> HashMap<VcpuThread, Vec<HypervisorStat>> {
+    fn vcpu_counts(&self) -> HashMap<VcpuThread, Counts> {
         match (self.counted(), self.replies.vcpu_stats.got()) {
             (Some(counted), Some(replies)) => self.guest.learned(|learned| {
-                hypervisor::stats_by_thread(&counted.vcpu, &learned.cpus, replies)
+                hypervisor::counts_by_thread(&counted.vcpu, &learned.cpus, replies)
             }),
             _ => HashMap::new(),
         }
@@ -213,8 +213,12 @@ impl Sources<'_> {
             ));
         }
         if let Some(replies) = self.replies.vm_stats.got() {
-            let all = replies.iter().flat_map(|of| hypervisor::stats(&counted.vm, of));
-            stats.vm = Some(Vm { stats: all.collect(), ..Vm::default() });
+            let vm = stats.vm.get_or_insert_default();
+            for of in replies {
+                let counts = Counts::new(&counted.vm, of);
+                vm.stats.extend(counts.stats);
+                vm.histograms.extend(counts.histograms);
+            }
         }
         self.lacks(&self.replies.vm_stats)
     }
@@ -294,7 +298,7 @@ impl Sources<'_> {
 
     fn vcpu(&self, stats: &mut DomainStats) -> Option<Missing> {
         let (threads, lacks) = self.vcpu_threads();
-        let mut counted = self.vcpu_stats();
+        let mut counts = self.vcpu_counts();
         let current =
             (!threads.is_empty()).then(|| u32::try_from(threads.len()).unwrap_or(u32::MAX));
         // One thread for several vCPUs: its time is nobody's.
@@ -302,6 +306,7 @@ impl Sources<'_> {
         let shared = distinct.len() < threads.len();
         let cpus = threads.into_iter().map(|(id, tid)| {
             let sched = self.thread(tid).filter(|_| !shared);
+            let counts = counts.remove(&(id, tid)).unwrap_or_default();
             Vcpu {
                 id,
                 state: Some(VcpuState::Running),
@@ -310,7 +315,8 @@ impl Sources<'_> {
                     .filter(|_| self.host.accounts_for_waits)
                     .and_then(|_| self.folder()?.thread_wait(tid)),
                 delay: sched.map(|sched| sched.delay_ns),
-                stats: counted.remove(&(id, tid)).unwrap_or_default(),
+                stats: counts.stats,
+                histograms: counts.histograms,
                 ..Vcpu::default()
             }
         });

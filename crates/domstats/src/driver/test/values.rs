@@ -6,9 +6,9 @@ use super::{
 };
 use crate::stats::{
     Balloon, BandwidthMonitor, BandwidthNode, CacheBank, CacheMonitor, Cpu, DirtyRate,
-    DirtyRateStatus, EnergyMonitor, EnergyPackage, HypervisorStat, HypervisorValue, Interface,
-    Interfaces, Iothread, Iothreads, Memory, Perf, Pressure, Vcpu, VcpuDirtyRate, VcpuState, Vcpus,
-    Vm,
+    DirtyRateStatus, EnergyMonitor, EnergyPackage, HypervisorHistogram, HypervisorStat,
+    HypervisorValue, Interface, Interfaces, Iothread, Iothreads, Memory, Perf, Pressure, Vcpu,
+    VcpuDirtyRate, VcpuState, Vcpus, Vm,
 };
 
 const GIB_IN_KIB: u64 = 1 << 20;
@@ -128,6 +128,7 @@ impl Guest {
                     ..HypervisorStat::default()
                 },
             ];
+            vcpu.histograms = histograms(part);
         }
         vcpu
     }
@@ -283,6 +284,7 @@ impl Guest {
                     ..HypervisorStat::default()
                 },
             ],
+            histograms: histograms(numbers),
             ..Vm::default()
         }
     }
@@ -309,6 +311,27 @@ pub(super) fn pressure(numbers: Numbers, resource: &str) -> Pressure {
         full: Some(full),
         ..Pressure::default()
     }
+}
+
+/// Returns a histogram of each kind. Only the first is one that KVM has.
+fn histograms(numbers: Numbers) -> Vec<HypervisorHistogram> {
+    let bins = |name| (0..8).map(move |bin| numbers.part(name, bin).counter("bin", 0..=200));
+    vec![
+        HypervisorHistogram {
+            name: "halt_wait_hist".to_owned(),
+            unit: Some("seconds".to_owned()),
+            base: Some(10),
+            exponent: Some(-9),
+            log2: Some(bins("halt_wait_hist").collect()),
+            ..HypervisorHistogram::default()
+        },
+        HypervisorHistogram {
+            name: "exit_length_hist".to_owned(),
+            bucket_size: Some(500),
+            linear: Some(bins("exit_length_hist").collect()),
+            ..HypervisorHistogram::default()
+        },
+    ]
 }
 
 fn cache_monitor(numbers: Numbers) -> CacheMonitor {

@@ -50,10 +50,10 @@ impl Family {
         Self { name: format!("libvirt_{name}{suffix}"), kind, help, samples: Vec::new() }
     }
 
-    /// Adds a sample with these labels; a text is no sample.
+    /// Adds a sample with these labels; a text is no sample, nor are many numbers.
     pub(super) fn push(&mut self, kept: &mut Labels, labels: &str, unit: Unit, value: &Value<'_>) {
         let value = match value {
-            Value::String(_) => return,
+            Value::String(_) | Value::Numbers(_) => return,
             value => value.clone().into_owned(),
         };
         self.samples.push(Sample { labels: kept.keep(labels), unit, value });
