@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 
 use domstats::{
-    Connect, DomainStats, Error, ErrorKind, ErrorOrigin, MissingReason, StatsReport, stats::GROUPS,
+    Connect, DomainStats, Error, ErrorKind, ErrorOrigin, MissingReason, StatsReport, error_chain,
+    stats::GROUPS,
 };
 
 use crate::{
     args::DoctorArgs,
     columns::printable,
-    exit::{self, Exit, Result},
+    exit::{Exit, Result},
     missing, uri,
 };
 
@@ -31,7 +32,7 @@ pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
                 examine(&uri, &connect, &report).into_iter().try_for_each(&mut say)?;
             }
             Err(error) => {
-                say(format!("{uri}: {}", exit::chain(&error)))?;
+                say(format!("{uri}: {}", error_chain(&error)))?;
                 hints.extend(hint_of_connection(&error));
             }
         }
