@@ -78,7 +78,11 @@ impl Domain {
     /// Returns its state and the reason, as libvirt's numbers. `flags` must be 0.
     #[pyo3(signature = (flags=0))]
     fn state(&self, py: Python<'_>, flags: u32) -> PyResult<[i32; 2]> {
-        let request = StatsRequest::from_flags(StatsGroups::STATE.bits(), flags);
+        if flags != 0 {
+            let why = format!("has no flags for its state, unlike {flags:#x}");
+            return Err(self.fail(ErrorKind::InvalidArgument, &why).into());
+        }
+        let request = StatsRequest::new().groups(StatsGroups::STATE);
         let record = py.detach(|| self.domain.stats(&request)).map_err(Failure::from)?;
         match record.state.as_ref().map(|state| (state.state, state.reason)) {
             Some((Some(state), reason)) => {
