@@ -12,6 +12,9 @@ _Error = Tuple[
 class libvirtError(Exception):
     """What went wrong: libvirt's number for it, who says so, and a sentence."""
 
+    # Tracebacks say where to import it from.
+    __module__ = "domstats"
+
     err: _Error | None
     """Code, domain, message, level, three texts and two numbers, as libvirt-python has them."""
 
