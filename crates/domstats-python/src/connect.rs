@@ -1,7 +1,7 @@
 //! `virConnect`.
 
 use domstats::{
-    ConnectOptions, DomainFilter, DomainInfo, ErrorKind, ErrorOrigin, StatsRequest, Uuid,
+    ConnectOptions, DomainFilter, ErrorKind, ErrorOrigin, StatsRequest, Uuid,
     default_uri::{NamedUri, PROCESSES, daemons},
 };
 use pyo3::{
@@ -117,18 +117,18 @@ impl Connect {
         let timeout = seconds(timeout, StatsRequest::DEFAULT_TIMEOUT)?;
         let report =
             Self::report(slf, of, &StatsRequest::from_flags(stats, flags).timeout(timeout))?;
+        // As in libvirt, a list is asked where its domains are, whatever connection it is given to.
+        let first = of.and_then(|of| of.first()).map(|domain| domain.connect.bind(slf.py()));
+        let connect = first.unwrap_or(slf);
         let record = |stats: domstats::DomainStats| {
             let values = PyDict::new(slf.py());
             for (key, value) in stats.params() {
                 values.set_item(key, section::flat(slf.py(), &value)?)?;
             }
-            Ok((Self::handle(slf, stats.domain)?, values))
+            let handle = connect.get().0.domain(stats.domain);
+            Ok((Self::domain(connect, handle)?, values))
         };
         report.domains.into_iter().map(record).collect()
-    }
-
-    fn handle<'py>(slf: &Bound<'py, Self>, info: DomainInfo) -> PyResult<Bound<'py, Domain>> {
-        Self::domain(slf, slf.get().0.domain(info))
     }
 }
 

@@ -72,6 +72,9 @@ def test_a_list_keeps_its_order_and_its_repetitions(connection):
     records = connection.domainListGetStats([two, one, two], libvirt.VIR_DOMAIN_STATS_STATE)
     assert [domain.name() for domain, _ in records] == ["vm2", "vm1", "vm2"]
     assert records[0][1] == records[2][1]
+    assert connection.domainListGetStats((one,))[0][0].connect() is connection
+    other = libvirt.open(FIXED)
+    assert other.domainListGetStats([one])[0][0].connect() is connection
 
 
 def test_domains_are_found_and_say_who_they_are(connection):
