@@ -16,6 +16,7 @@
 //! | [`pki`] | certificates for TLS: some that are to be accepted, and some that are not |
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
 //! | [`command`] | the command `domstats`, for any user |
+//! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
 //! | [`floor`] | the least work with which all monitors can be asked, for the benchmark |
 //!
 //! Nothing here shares code with the library: a mistake made twice would not be seen. What cannot
@@ -37,6 +38,7 @@ pub mod oracle;
 pub mod pki;
 pub mod process;
 pub mod procfs;
+pub mod python;
 pub mod qmp;
 pub mod recording;
 pub mod relay;

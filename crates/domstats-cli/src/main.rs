@@ -3,14 +3,12 @@
 //! ```text
 //! args ─→ uri ─→ commands/* ─→ exit
 //!          │        └ missing: what could not be read, on standard error
-//!          └ libvirt_conf: the default of libvirt's own tools
 //! ```
 
 mod args;
 mod columns;
 mod commands;
 mod exit;
-mod libvirt_conf;
 mod missing;
 mod uri;
 mod watch;

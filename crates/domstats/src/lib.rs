@@ -23,15 +23,17 @@
 //!
 //! A value that was not read is absent, never zero; a [`StatsReport`] says what is missing and
 //! why. The library is synchronous, prints nothing, installs no signal handler, and reads
-//! environment variables only in [`ConnectOptions::from_env`].
+//! environment variables only in [`ConnectOptions::from_env`] and [`default_uri`].
 
 mod connect;
 mod connect_options;
+pub mod default_uri;
 mod domain;
 pub mod driver;
 mod error;
 pub mod format;
 mod host;
+mod libvirt_conf;
 mod report;
 mod request;
 pub mod stats;
@@ -40,7 +42,7 @@ mod uri;
 pub use connect::Connect;
 pub use connect_options::ConnectOptions;
 pub use domain::{Domain, DomainInfo};
-pub use error::{Error, ErrorKind, ErrorOrigin, Result};
+pub use error::{Error, ErrorKind, ErrorOrigin, Result, error_chain};
 pub use format::Format;
 #[doc(hidden)]
 pub use host::rtnetlink;

@@ -3,14 +3,15 @@
 use std::io::{self, Write};
 
 use domstats::{
-    Connect, DomainStats, Error, ErrorKind, ErrorOrigin, MissingReason, StatsReport, stats::GROUPS,
+    Connect, DomainStats, Error, ErrorKind, ErrorOrigin, MissingReason, StatsReport, error_chain,
+    stats::GROUPS,
 };
 
 use crate::{
     args::DoctorArgs,
     columns::printable,
     commands::timings,
-    exit::{self, Exit, Result},
+    exit::{Exit, Result},
     missing, uri,
 };
 
@@ -37,7 +38,7 @@ pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
                 }
             }
             Err(error) => {
-                say(format!("{uri}: {}", exit::chain(&error)))?;
+                say(format!("{uri}: {}", error_chain(&error)))?;
                 hints.extend(hint_of_connection(&error));
             }
         }

@@ -48,6 +48,8 @@ use crate::{report::DomainStats, request::StatsGroups};
 pub struct Group {
     /// The bit that asks for it.
     pub bit: StatsGroups,
+    /// Its field in [`DomainStats`], and its name in Python.
+    pub field: &'static str,
     /// Its name, as in `virsh domstats --cpu-total` and in `<missing group='cpu-total'>`.
     pub name: &'static str,
     /// What it is, in one line.
@@ -101,6 +103,7 @@ macro_rules! groups {
         /// Every group, in the order of libvirt's bits and of its output.
         pub static GROUPS: &[Group] = &[$(Group {
             bit: StatsGroups::$bit,
+            field: stringify!($field),
             name: $name,
             help: $help,
             flat: $flat,

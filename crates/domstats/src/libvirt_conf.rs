@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::exit::{self, Failure};
+use crate::error::{self, Error, ErrorKind, ErrorOrigin};
 
 /// What libvirt's own tools read from it too.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,16 +28,18 @@ impl LibvirtConf {
     }
 
     /// Reads the file of this user; one that is not there says nothing.
-    pub(crate) fn read() -> exit::Result<Self> {
+    pub(crate) fn read() -> error::Result<Self> {
         let Some(path) = Self::path() else {
             return Ok(Self::default());
         };
+        let error = |kind, context| Error::new(kind, ErrorOrigin::Library, context);
         match fs::read(&path) {
             Ok(bytes) => Self::parse(&String::from_utf8_lossy(&bytes))
-                .map_err(|what| Failure::new(format!("{}, {what}", path.display())).into()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => {
-                Err(Failure::because(format!("cannot read {}", path.display()), error).into())
+                .map_err(|what| error(ErrorKind::Malformed, format!("{}, {what}", path.display()))),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(cause) => {
+                let context = format!("cannot read {}", path.display());
+                Err(error(ErrorKind::System, context).because(cause))
             }
         }
     }
