@@ -15,6 +15,8 @@
 //! | [`pki`] | certificates for TLS: some that are to be accepted, and some that are not |
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
 //! | [`command`] | the command `domstats`, for any user |
+//! | [`c_library`] | `libdomstats`, as C and C++ programs find it |
+//! | [`page`] | pages of the documentation, whose examples are run |
 //! | [`floor`] | the least work with which all monitors can be asked, for the benchmark |
 //!
 //! Nothing here shares code with the library: a mistake made twice would not be seen. What cannot
@@ -22,6 +24,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails in the kit is to fail the test")]
 
 pub mod boot;
+pub mod c_library;
 pub mod cgroup;
 pub mod command;
 pub mod compare;
@@ -33,6 +36,7 @@ pub mod image;
 pub mod lab;
 pub mod libvirt;
 pub mod oracle;
+pub mod page;
 pub mod pki;
 pub mod process;
 pub mod procfs;
