@@ -17,6 +17,8 @@
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
 //! | [`command`] | the command `domstats`, for any user |
 //! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
+//! | [`c_library`] | `libdomstats`, as C and C++ programs find it |
+//! | [`page`] | pages of the documentation, whose examples are run |
 //! | [`floor`] | the least work with which all monitors can be asked, for the benchmark |
 //!
 //! Nothing here shares code with the library: a mistake made twice would not be seen. What cannot
@@ -24,6 +26,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails in the kit is to fail the test")]
 
 pub mod boot;
+pub mod c_library;
 pub mod cgroup;
 pub mod command;
 pub mod compare;
@@ -35,6 +38,7 @@ pub mod image;
 pub mod lab;
 pub mod libvirt;
 pub mod oracle;
+pub mod page;
 pub mod pki;
 pub mod process;
 pub mod procfs;

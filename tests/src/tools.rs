@@ -28,6 +28,12 @@ const PACKAGES: &[(&str, &str)] = &[
     ("taskset", "util-linux"),
     ("python3", "python3"),
     ("mkfifo", "coreutils"),
+    ("gcc", "gcc"),
+    ("g++", "g++"),
+    ("clang", "clang"),
+    ("clang++", "clang"),
+    ("valgrind", "valgrind"),
+    ("readelf", "binutils"),
     ("sh", "dash"),
 ];
 

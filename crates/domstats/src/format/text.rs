@@ -19,7 +19,7 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
         buffer.push_str("Domain: '");
         buffer.push_str(&domain.domain.name);
         buffer.push_str("'\n");
-        for_each_param(domain, |prefix, name, value| {
+        for_each_param(domain, |prefix, name, _, value| {
             buffer.push_str("  ");
             buffer.push_str(prefix);
             buffer.push_str(name);
