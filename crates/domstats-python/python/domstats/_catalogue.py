@@ -18,10 +18,12 @@ __all__ = [
     "CacheBank",
     "EnergyMonitor",
     "EnergyPackage",
+    "Pressure",
     "Balloon",
     "Vcpus",
     "Vcpu",
     "HypervisorStat",
+    "HypervisorHistogram",
     "Interfaces",
     "Interface",
     "Blocks",
@@ -29,6 +31,7 @@ __all__ = [
     "TimedGroup",
     "LatencyHistogram",
     "LatencyBin",
+    "BlockDevice",
     "Perf",
     "Iothreads",
     "Iothread",
@@ -104,6 +107,11 @@ class Cpu(Section):
     """Time that vCPUs polled for work after a halt in vain.
 
     A counter, in ns. QMP `query-stats` `halt_poll_fail_ns`, KVM only; libvirt `cpu.haltpoll.fail.time`.
+    """
+    pressure: Pressure | None = None
+    """How long threads waited for a CPU.
+
+    cgroup v2 `cpu.pressure` of the domain's own cgroup; not in libvirt.
     """
 
 
@@ -200,6 +208,21 @@ class EnergyPackage(Section):
     """
 
 
+class Pressure(Section):
+    """How long threads waited for a CPU."""
+
+    some: int | None = None
+    """Time in which at least one thread waited.
+
+    A counter, in ns. cgroup v2 `*.pressure` `some`; not in libvirt.
+    """
+    full: int | None = None
+    """Time in which no thread could work, because all waited.
+
+    A counter, in ns. cgroup v2 `*.pressure` `full`; not in libvirt.
+    """
+
+
 class Balloon(Section):
     """Memory: balloon, what the guest says of it, resident set."""
 
@@ -278,6 +301,11 @@ class Balloon(Section):
 
     A gauge, in KiB. QMP `query-balloon` `actual`; libvirt asks for it and throws it away.
     """
+    pressure: Pressure | None = None
+    """How long threads waited for memory of the host.
+
+    cgroup v2 `memory.pressure` of the domain's own cgroup; not in libvirt.
+    """
 
 
 class Vcpus(Section):
@@ -335,6 +363,11 @@ class Vcpu(Section):
 
     QMP `query-stats` target vcpu; libvirt `vcpu.<n>.<name>`.
     """
+    histograms: tuple[HypervisorHistogram, ...] = ()
+    """What the hypervisor counts for the vCPU, by bins.
+
+    QMP `query-stats` target vcpu; libvirt throws them away.
+    """
 
 
 class HypervisorStat(Section):
@@ -356,6 +389,43 @@ class HypervisorStat(Section):
     """The highest value since the start.
 
     A gauge. QMP `query-stats` type peak; libvirt `<name>.max`.
+    """
+
+
+class HypervisorHistogram(Section):
+    """What the hypervisor counts for the vCPU, by bins."""
+
+    name: str
+    """The name."""
+    unit: str | None = None
+    """What is measured, such as `seconds`; absent for a plain number.
+
+    A description. QMP `query-stats-schemas` `unit`.
+    """
+    base: int | None = None
+    """Base of the factor between the values of the bins and the unit.
+
+    A description. QMP `query-stats-schemas` `base`.
+    """
+    exponent: int | None = None
+    """Exponent of the factor between the values of the bins and the unit.
+
+    A description. QMP `query-stats-schemas` `exponent`.
+    """
+    bucket_size: int | None = None
+    """Width of each bin of a linear histogram.
+
+    A description. QMP `query-stats-schemas` `bucket-size`.
+    """
+    linear: int | None = None
+    """Numbers of values in bins of one width: bin n begins at n times that.
+
+    A counter. QMP `query-stats` type linear-histogram; libvirt throws it away.
+    """
+    log2: int | None = None
+    """Numbers of values in bins of doubling widths: bin 0 is 0, bin n begins at 2 to the power of n - 1.
+
+    A counter. QMP `query-stats` type log2-histogram; libvirt throws it away.
     """
 
 
@@ -438,6 +508,21 @@ class Blocks(Section):
     """The disks, or their images.
 
     QMP `query-blockstats`; libvirt `block.<n>`.
+    """
+    pressure: Pressure | None = None
+    """How long threads waited for storage of the host.
+
+    cgroup v2 `io.pressure` of the domain's own cgroup; not in libvirt.
+    """
+    device_count: int | None = None
+    """Number of devices of the host that the domain used.
+
+    A gauge. cgroup v2 `io.stat`, v1 `blkio.throttle.io_serviced`; not in libvirt.
+    """
+    devices: tuple[BlockDevice, ...] = ()
+    """Devices of the host, as the domain used them: without what the host's page cache took.
+
+    cgroup v2 `io.stat`, v1 `blkio.throttle.*`, of the domain's own cgroup; not in libvirt.
     """
 
 
@@ -842,6 +927,48 @@ class LatencyBin(Section):
     """
 
 
+class BlockDevice(Section):
+    """Devices of the host, as the domain used them: without what the host's page cache took."""
+
+    index: int
+    """The position."""
+    number: str | None = None
+    """Number of the device, major and minor, as in `lsblk`.
+
+    A description. cgroup v2 `io.stat`, v1 `blkio.throttle.*`; not in libvirt.
+    """
+    rd_reqs: int | None = None
+    """Reads from the host's device.
+
+    A counter. cgroup v2 `io.stat` `rios`, v1 `blkio.throttle.io_serviced` `Read`; not in libvirt.
+    """
+    rd_bytes: int | None = None
+    """Bytes read from the host's device.
+
+    A counter, in B. cgroup v2 `io.stat` `rbytes`, v1 `blkio.throttle.io_service_bytes` `Read`; not in libvirt.
+    """
+    wr_reqs: int | None = None
+    """Writes to the host's device.
+
+    A counter. cgroup v2 `io.stat` `wios`, v1 `blkio.throttle.io_serviced` `Write`; not in libvirt.
+    """
+    wr_bytes: int | None = None
+    """Bytes written to the host's device.
+
+    A counter, in B. cgroup v2 `io.stat` `wbytes`, v1 `blkio.throttle.io_service_bytes` `Write`; not in libvirt.
+    """
+    unmap_reqs: int | None = None
+    """Unmaps on the host's device.
+
+    A counter. cgroup v2 `io.stat` `dios`, v1 `blkio.throttle.io_serviced` `Discard`; not in libvirt.
+    """
+    unmap_bytes: int | None = None
+    """Bytes unmapped on the host's device.
+
+    A counter, in B. cgroup v2 `io.stat` `dbytes`, v1 `blkio.throttle.io_service_bytes` `Discard`; not in libvirt.
+    """
+
+
 class Perf(Section):
     """Performance counters of the host."""
 
@@ -1087,7 +1214,7 @@ class DirtyRate(Section):
     A gauge. QMP `query-dirty-rate` `status`; libvirt `dirtyrate.calc_status`.
     """
     start_time: int | None = None
-    """When it started, in seconds of QEMU's monotonic clock (not since 1970).
+    """When it started, in seconds: of the host's uptime in QEMU 7.2, since 1970 in QEMU 10.0.
 
     A gauge, in s. QMP `query-dirty-rate` `start-time`; libvirt `dirtyrate.calc_start_time`.
     """
@@ -1132,6 +1259,11 @@ class Vm(Section):
     """The statistics by the names that the hypervisor gives them, such as `remote_tlb_flush`.
 
     QMP `query-stats` target vm; libvirt `vm.<name>`.
+    """
+    histograms: tuple[HypervisorHistogram, ...] = ()
+    """The histograms by the names that the hypervisor gives them.
+
+    QMP `query-stats` target vm; libvirt throws them away.
     """
 
 
