@@ -206,10 +206,13 @@ impl Qemu {
                 }
             }
             if request.groups.contains(StatsGroups::INTERFACE) {
+                // One process may stand for thousands of named monitors, and have their sockets.
+                let mut taps = HashMap::new();
                 for (guest, host) in guests.iter().zip(&mut hosts) {
                     if let Some(pid) = guest.pid() {
                         host.namespace = networks.read(proc, pid);
-                        host.taps = proc.taps(pid).ok();
+                        host.taps =
+                            taps.entry(pid).or_insert_with(|| proc.taps(pid).ok()).clone();
                     }
                 }
             }
