@@ -67,6 +67,12 @@ impl Spec {
         }
     }
 
+    /// Returns the name that the guest will have.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs the boot sector, which works the first disk.
     #[must_use]
     pub fn running(mut self) -> Self {

@@ -16,6 +16,8 @@
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
 //! | [`command`] | the command `domstats`, for any user |
 //! | [`floor`] | the least work with which all monitors can be asked, for the benchmark |
+//! | [`soak`] | guests that come and go at random under several callers, and the truth about them |
+//! | [`random`] | numbers that look random and are the same for the same seed |
 //!
 //! Nothing here shares code with the library: a mistake made twice would not be seen. What cannot
 //! be set up fails the test with a sentence; no test is skipped.
@@ -37,6 +39,8 @@ pub mod pki;
 pub mod process;
 pub mod procfs;
 pub mod qmp;
+pub mod random;
 pub mod relay;
+pub mod soak;
 pub mod sshd;
 pub mod tools;

@@ -211,8 +211,7 @@ impl Qemu {
                 for (guest, host) in guests.iter().zip(&mut hosts) {
                     if let Some(pid) = guest.pid() {
                         host.namespace = networks.read(proc, pid);
-                        host.taps =
-                            taps.entry(pid).or_insert_with(|| proc.taps(pid).ok()).clone();
+                        host.taps = taps.entry(pid).or_insert_with(|| proc.taps(pid).ok()).clone();
                     }
                 }
             }
