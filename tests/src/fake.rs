@@ -46,6 +46,8 @@ pub enum Fault {
     EventStorm,
     /// Answers well, with an event before each answer.
     Events,
+    /// Answers well, after an answer for the client before.
+    Leftover,
     /// Answers every question with a number.
     WrongType,
     /// Answers, but every answer takes so many milliseconds.
@@ -72,6 +74,7 @@ impl FromStr for Fault {
             "long-line" => Self::LongLine,
             "event-storm" => Self::EventStorm,
             "events" => Self::Events,
+            "leftover" => Self::Leftover,
             "wrong-type" => Self::WrongType,
             "slow" => Self::Slow(rest.parse().map_err(|_| unknown())?),
             "lacks" => Self::Lacks(rest.to_owned()),
@@ -181,7 +184,10 @@ fn serve(stream: &UnixStream, fault: &Fault, commands: &mut fs::File) -> io::Res
         let command = command?;
         let word = command["execute"].as_str().unwrap_or_default();
         if word == "qmp_capabilities" {
-            out.write_all(b"{\"return\": {}}\r\n")?;
+            if *fault == Fault::Leftover {
+                out.write_all(b"{\"return\": {\"not\": \"for you\"}}\r\n")?;
+            }
+            write!(out, "{}\r\n", json!({ "return": {}, "id": command["id"] }))?;
         } else {
             // Before the answer: who has that can count on this.
             writeln!(commands, "{word}")?;
