@@ -49,7 +49,9 @@ mod command_lines;
 mod discover;
 mod guest;
 mod hypervisor;
+mod images;
 mod interfaces;
+mod kept;
 mod monitor;
 mod named;
 mod pass;
@@ -68,6 +70,7 @@ use std::{
 use assemble::{HostSide, SUPPORTED, Sources};
 use discover::{Discovery, Found, Sighting};
 use guest::Guest;
+use kept::Sight;
 use pass::{Conversation, Rules};
 use query::Query;
 
@@ -151,7 +154,7 @@ impl Driver for Qemu {
         let found = self.discovery.find(deadline)?;
         let nameless = found.guests.iter().filter(|(guest, _)| guest.is_nameless());
         let mut conversations: Vec<Conversation<'_>> = nameless
-            .map(|(guest, _)| Conversation::new(guest, vec![Query::Name, Query::Uuid]))
+            .map(|(guest, _)| Conversation::new(guest, vec![Query::Name, Query::Uuid], None))
             .collect();
         let rules = Rules { deadline, nowait: false, hold: self.hold };
         pass::converse(&mut conversations, &rules, &self.discovery.proc, || {});
@@ -191,8 +194,12 @@ impl Qemu {
     ) -> Vec<Option<DomainStats>> {
         let proc = &self.discovery.proc;
         let (guests, mut hosts) = read_hosts(proc, guests, request.groups);
-        let mut conversations: Vec<Conversation<'_>> =
-            guests.iter().zip(&hosts).map(|(guest, host)| begin(guest, host, request)).collect();
+        let sight = |guest: &Guest| self.hold.then(|| see(proc, guest, request.groups));
+        let mut conversations: Vec<Conversation<'_>> = guests
+            .iter()
+            .zip(&hosts)
+            .map(|(guest, host)| begin(guest, host, request, sight(guest)))
+            .collect();
         let rules = Rules {
             deadline,
             nowait: request.options.contains(StatsOptions::NOWAIT),
@@ -245,10 +252,24 @@ fn read_hosts(
     guests.into_iter().map(host).unzip()
 }
 
+/// Returns what the host shows of a guest, to whom its threads matter.
+fn see<'a>(proc: &'a Proc, guest: &Guest, groups: StatsGroups) -> Sight<'a> {
+    let by_threads = groups.intersects(StatsGroups::IOTHREAD | StatsGroups::DIRTYRATE);
+    let pid = guest.pid();
+    let threads = pid.filter(|_| by_threads).map(|pid| threads::times(proc, pid));
+    Sight::new(proc, pid, &threads.unwrap_or_default())
+}
+
 /// Prepares the questions to a guest. One that is stopped is not asked: it could not answer, and
 /// the questions would wait for it.
-fn begin<'a>(guest: &'a Guest, host: &HostSide, request: &StatsRequest) -> Conversation<'a> {
-    let mut conversation = Conversation::new(guest, assemble::queries(guest, host, request));
+fn begin<'a>(
+    guest: &'a Guest,
+    host: &HostSide,
+    request: &StatsRequest,
+    sight: Option<Sight<'a>>,
+) -> Conversation<'a> {
+    let queries = assemble::queries(guest, host, request);
+    let mut conversation = Conversation::new(guest, queries, sight);
     if host.stat.as_ref().is_some_and(|stat| stat.state == 'T') {
         conversation.refuse(Missing::new(
             MissingReason::Timeout,

@@ -25,7 +25,10 @@ pub enum Message<'a> {
         description: String,
     },
     /// Something happened in the guest; nobody asked.
-    Event,
+    Event {
+        /// What, such as `STOP`.
+        name: String,
+    },
 }
 
 /// Collects what a monitor sends and hands out its messages.
@@ -87,7 +90,7 @@ struct Line<'a> {
     #[serde(borrow, rename = "return")]
     answer: Option<&'a RawValue>,
     error: Option<Refusal>,
-    event: Option<serde::de::IgnoredAny>,
+    event: Option<String>,
     #[serde(rename = "QMP")]
     greeting: Option<Greeting>,
 }
@@ -117,7 +120,7 @@ fn parse(line: &[u8]) -> Result<Message<'_>, String> {
         Line { greeting: Some(greeting), .. } => {
             Ok(Message::Greeting { oob: greeting.capabilities.iter().any(|name| name == "oob") })
         }
-        Line { event: Some(_), .. } => Ok(Message::Event),
+        Line { event: Some(name), .. } => Ok(Message::Event { name }),
         _ => Err("sent a message that is no greeting, answer, error or event".to_owned()),
     }
 }
@@ -144,13 +147,14 @@ mod tests {
                 Message::Greeting { oob } => format!("greeting {oob}"),
                 Message::Return(json) => format!("return {json}"),
                 Message::Error { class, .. } => format!("error {class}"),
-                Message::Event => "event".to_owned(),
+                Message::Event { name } => format!("event {name}"),
             });
         }
         names
     }
 
-    const NAMES: [&str; 4] = ["greeting true", "event", "return [1, 2]", "error CommandNotFound"];
+    const NAMES: [&str; 4] =
+        ["greeting true", "event STOP", "return [1, 2]", "error CommandNotFound"];
 
     #[test]
     fn wherever_the_stream_is_cut() {

@@ -3,10 +3,23 @@
 //! A name spares QEMU a question. The names are read again whenever a thread has come or gone, or
 //! was given its name; the thread of a vCPU has its name before the vCPU is plugged in.
 
-use crate::host::procfs::Proc;
+use crate::host::procfs::{Proc, SchedStat};
 
 /// A vCPU's index and its thread.
 pub(crate) type VcpuThread = (u32, u32);
+
+/// The time of a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ThreadTime {
+    pub(crate) tid: u32,
+    pub(crate) sched: SchedStat,
+}
+
+/// Returns the times of the threads of a process, by number.
+pub(crate) fn times(proc: &Proc, pid: u32) -> Vec<ThreadTime> {
+    let time = |tid| Some(ThreadTime { tid, sched: proc.thread_sched_stat(pid, tid).ok()? });
+    proc.threads(pid).unwrap_or_default().into_iter().filter_map(time).collect()
+}
 
 /// The threads of a process when their names were read.
 #[derive(Debug, Default)]
