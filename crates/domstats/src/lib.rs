@@ -34,6 +34,7 @@ pub mod format;
 mod host;
 mod report;
 mod request;
+mod shared_pass;
 pub mod stats;
 mod uri;
 
