@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p domstats-bench -- [--guests 100] [--rounds 15]
+//! cargo run --release -p domstats-bench -- --questions
 //! ```
 //!
 //! Boots paused guests of a private libvirtd, each with a second monitor, so that libvirt and this
@@ -11,6 +12,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has nothing to say")]
 
 mod clients;
+mod questions;
 mod table;
 
 use std::{
@@ -32,6 +34,9 @@ use table::Row;
 const WRITTEN: usize = 1000;
 
 fn main() {
+    if env::args().any(|word| word == "--questions") {
+        return questions::questions();
+    }
     let guests = argument("--guests", 100);
     let rounds = argument("--rounds", 15);
     assert!(guests > 0 && rounds > 0, "--guests and --rounds must be at least 1");

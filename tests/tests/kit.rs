@@ -10,7 +10,7 @@ use std::{
 
 use domstats_live::{
     compare::differences,
-    floor::Floor,
+    floor::{FIRST, Floor},
     guest::{Guest, Spec},
     lab::lab,
     oracle::{self, Params},
@@ -50,7 +50,7 @@ fn the_floor_asks_what_a_guest_can_answer() {
     let guests: Vec<Guest> =
         (0..2).map(|_| Spec::new("floor").raw_disks(1).balloon().iothreads(1).boot()).collect();
     let mut floor = Floor::connect(guests.iter().map(|guest| guest.monitor.clone())).unwrap();
-    floor.pass().unwrap();
+    floor.pass_of(FIRST).unwrap();
     floor.pass().unwrap();
 }
 
