@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has nothing to say")]
 
 mod clients;
+mod cost;
 mod table;
 
 use std::{
@@ -35,6 +36,10 @@ fn main() {
     let guests = argument("--guests", 100);
     let rounds = argument("--rounds", 15);
     assert!(guests > 0 && rounds > 0, "--guests and --rounds must be at least 1");
+    cost::cost(guests, rounds);
+    if env::args().any(|a| a == "--cost-only") {
+        return;
+    }
     calls(guests, rounds);
     formats(rounds);
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     image,
-    lab::{NOBODY, lab},
+    lab::{Macvtap, NOBODY, lab},
     process,
     qmp::Qmp,
 };
@@ -38,6 +38,7 @@ pub struct Spec {
     overlay_disks: u32,
     taps: u32,
     user_nics: u32,
+    macvtap: Option<Macvtap>,
     iothreads: u32,
     balloon: bool,
     chardev: bool,
@@ -59,6 +60,7 @@ impl Spec {
             overlay_disks: 0,
             taps: 0,
             user_nics: 0,
+            macvtap: None,
             iothreads: 0,
             balloon: false,
             chardev: false,
@@ -120,6 +122,13 @@ impl Spec {
     #[must_use]
     pub fn user_nics(mut self, count: u32) -> Self {
         self.user_nics = count;
+        self
+    }
+
+    /// Adds a NIC that is a macvtap; its descriptor is handed over, as libvirt does.
+    #[must_use]
+    pub fn macvtap(mut self, device: Macvtap) -> Self {
+        self.macvtap = Some(device);
         self
     }
 
@@ -209,7 +218,12 @@ impl Spec {
 
     fn command(&self) -> Command {
         const QEMU: &str = "qemu-system-x86_64";
-        if self.nobody {
+        if let Some(device) = &self.macvtap {
+            let mut command = lab().command("sh");
+            let script = format!("exec \"$@\" {MACVTAP_FD}<>\"$0\"");
+            command.args(["-c", &script]).arg(&device.file).arg(crate::tools::tool(QEMU));
+            command
+        } else if self.nobody {
             lab().command_as_nobody(&crate::tools::tool(QEMU))
         } else {
             lab().command(QEMU)
@@ -271,6 +285,10 @@ impl Spec {
             let device = format!("virtio-net-pci,id=usernic{number},netdev=user{number},romfile=");
             add(&["-netdev", &netdev, "-device", &device]);
         }
+        if self.macvtap.is_some() {
+            let netdev = format!("tap,id=macvtap0,fd={MACVTAP_FD}");
+            add(&["-netdev", &netdev, "-device", "virtio-net-pci,netdev=macvtap0,romfile="]);
+        }
         if self.balloon {
             add(&["-device", "virtio-balloon-pci,id=balloon0"]);
         }
@@ -287,6 +305,9 @@ impl Spec {
         (image::qcow2_above(&base, "raw", dir, &name), "qcow2")
     }
 }
+
+/// The descriptor of a guest's macvtap.
+const MACVTAP_FD: u32 = 9;
 
 /// Writes the config file of the test's own monitor, and returns its path.
 fn side_monitor(dir: &Path) -> String {
@@ -345,7 +366,7 @@ impl Guest {
         self.spec.vcpus[1]
     }
 
-    /// Returns the number of NICs that it was started with.
+    /// Returns the number of NICs that it was started with, without a macvtap.
     #[must_use]
     pub fn nics(&self) -> u32 {
         self.spec.taps + self.spec.user_nics

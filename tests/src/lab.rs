@@ -51,6 +51,23 @@ for name in sys.argv[1:]:
     os.close(tap)
 "#;
 
+/// Writes three frames into a macvtap, each after the header that its descriptor expects.
+const SEND_FRAMES_OF_MACVTAP: &str = r#"
+import os, sys
+tap = os.open(sys.argv[1], os.O_RDWR)
+for _ in range(3):
+    os.write(tap, bytes(10) + b"\xff" * 12 + b"\x88\xb5" + bytes(46))
+"#;
+
+/// A macvtap of the host.
+#[derive(Debug, Clone)]
+pub struct Macvtap {
+    /// The network device.
+    pub name: String,
+    /// What a guest opens.
+    pub file: PathBuf,
+}
+
 static LAB: LazyLock<Lab> = LazyLock::new(Lab::open);
 
 /// Returns the lab of this test program.
@@ -152,6 +169,21 @@ impl Lab {
         }
         self.run(self.command("python3").args(["-c", SEND_FRAMES]).args(&names));
         names
+    }
+
+    /// Makes a macvtap above a tap, and sends frames from its guest's side. The janitor removes it.
+    #[must_use]
+    pub fn macvtap(&self) -> Macvtap {
+        let below = self.taps_of_nobody(1).remove(0);
+        let name = self.tap_name();
+        let link =
+            ["link", "add", "link", &below, "name", &name, "type", "macvtap", "mode", "bridge"];
+        self.run(self.command("ip").args(link));
+        self.run(self.command("ip").args(["link", "set", "dev", &name, "up"]));
+        let index = fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).unwrap();
+        let file = PathBuf::from(format!("/dev/tap{}", index.trim()));
+        self.run(self.command("python3").args(["-c", SEND_FRAMES_OF_MACVTAP]).arg(&file));
+        Macvtap { name, file }
     }
 
     /// Returns a TCP port of 127.0.0.1 that was free a moment ago.

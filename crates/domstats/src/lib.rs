@@ -45,7 +45,7 @@ pub use format::Format;
 #[doc(hidden)]
 pub use host::rtnetlink;
 pub use report::{
-    DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, Phase, StatsReport,
+    DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, Phase, StatsReport, Timings,
 };
 pub use request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest};
 pub use stats::{DomainState, StateReason, Value};

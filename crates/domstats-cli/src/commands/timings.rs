@@ -6,7 +6,7 @@ use domstats::{Connect, Phase, Result, StatsReport, StatsRequest};
 use rustix::time::{ClockId, clock_gettime};
 
 /// What a call took.
-pub(crate) struct Timings {
+pub(crate) struct Cost {
     elapsed: Duration,
     phases: Vec<Phase>,
     /// User and system time of this process, all its threads.
@@ -15,23 +15,23 @@ pub(crate) struct Timings {
 }
 
 /// Makes a call.
-pub(crate) fn timed(connect: &Connect, request: &StatsRequest) -> Result<(StatsReport, Timings)> {
+pub(crate) fn timed(connect: &Connect, request: &StatsRequest) -> Result<(StatsReport, Cost)> {
     let start = cpu_time();
     let report = connect.all_domain_stats(request)?;
-    let timings = Timings {
+    let cost = Cost {
         elapsed: report.elapsed,
-        phases: report.phases.clone(),
+        phases: report.timings.phases.clone(),
         cpu: cpu_time().saturating_sub(start),
         domains: report.domains.len(),
     };
-    Ok((report, timings))
+    Ok((report, cost))
 }
 
 fn cpu_time() -> Duration {
     clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
 }
 
-impl fmt::Display for Timings {
+impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
         write!(f, "{:.1} ms", milliseconds(self.elapsed))?;

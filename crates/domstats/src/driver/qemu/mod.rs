@@ -168,7 +168,7 @@ impl Driver for Qemu {
         let deadline = request.deadline_to_ask(start);
         // Command lines are read once in a VM's life, and may use half the time then.
         let found = self.discovery.find(start + request.timeout / 2)?;
-        report.phases.push(Phase::new("discovery", start.elapsed()));
+        report.timings.phases.push(Phase::new("discovery", start.elapsed()));
         let (guests, order) = select(found, of, request.filter, &mut report);
         let records = self.ask(guests, request, deadline, &mut report);
         report.take_records(records, order);
@@ -218,7 +218,7 @@ impl Qemu {
             })
         });
         let records = records.collect();
-        report.phases.extend([
+        report.timings.phases.extend([
             Phase::new("host", host_time),
             Phase::new("monitors", monitor_time),
             Phase::new("assembling", start.elapsed()),
