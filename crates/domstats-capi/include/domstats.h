@@ -723,7 +723,7 @@ void virSetErrorFunc(void *user_data, virErrorFunc handler);
  *
  * The call is back when the time of the connection is up, 1 second unless
  * domstatsConnectSetTimeout says otherwise. What could not be read is absent, and the document says
- * why: <missing group='block' reason='timeout'>. One broken domain is never an error.
+ * why: `<missing group='block' reason='timeout'>`. One broken domain is never an error.
  */
 char *virConnectGetAllDomainStats(virConnectPtr conn, unsigned int stats, unsigned int flags);
 

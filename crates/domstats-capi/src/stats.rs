@@ -91,7 +91,7 @@ pub const DOMSTATS_FORMAT_JSON: c_uint = 0x1_0000;
 ///
 /// The call is back when the time of the connection is up, 1 second unless
 /// domstatsConnectSetTimeout says otherwise. What could not be read is absent, and the document says
-/// why: <missing group='block' reason='timeout'>. One broken domain is never an error.
+/// why: `<missing group='block' reason='timeout'>`. One broken domain is never an error.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectGetAllDomainStats(
     conn: virConnectPtr,
