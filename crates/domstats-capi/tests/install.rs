@@ -1,5 +1,5 @@
-//! What packages do: install by `cargo cinstall`, compile by `pkg-config`. `.ci/run` installs
-//! cargo-c and runs this; it takes minutes to build, hence it is not among the other tests.
+//! What packages do: install by `cargo cinstall`, compile by `pkg-config`. Ignored unless asked for
+//! (`cargo test -p domstats-capi --test install -- --ignored`): cargo-c takes minutes to build.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::{env, fs, path::Path, process::Command};
