@@ -24,12 +24,18 @@ pub enum Version {
 /// Returns where cgroups with CPU times are mounted.
 #[must_use]
 pub fn mounts() -> Vec<(Version, PathBuf)> {
+    mounts_of("cpuacct")
+}
+
+/// Returns where cgroups of version 2 are mounted, and of version 1 with this controller.
+#[must_use]
+pub fn mounts_of(controller: &str) -> Vec<(Version, PathBuf)> {
     let text = fs::read_to_string("/proc/mounts").unwrap();
     let mounts = text.lines().filter_map(|line| {
         let words: Vec<_> = line.split(' ').collect();
         let version = match words[2] {
             "cgroup2" => Version::V2,
-            "cgroup" if words[3].split(',').any(|option| option == "cpuacct") => Version::V1,
+            "cgroup" if words[3].split(',').any(|option| option == controller) => Version::V1,
             _ => return None,
         };
         Some((version, words[1].into()))

@@ -13,15 +13,19 @@ use crate::lab::lab;
 #[must_use]
 pub fn domstats() -> &'static Path {
     static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-        cargo.args(["build", "--quiet", "--package", "domstats-cli"]);
-        lab().run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")));
-        let tests = env::current_exe().unwrap();
-        // target/debug/deps/users-...
-        let built = tests.ancestors().nth(2).unwrap().join("domstats");
         let program = lab().path("domstats");
-        fs::copy(built, &program).unwrap();
+        fs::copy(build("domstats-cli").join("domstats"), &program).unwrap();
         program
     });
     &PROGRAM
+}
+
+/// Builds a package of this tree and returns the directory with what was built.
+pub(crate) fn build(package: &str) -> PathBuf {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.args(["build", "--quiet", "--package", package]);
+    lab().run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")));
+    let tests = env::current_exe().unwrap();
+    // target/debug/deps/users-...
+    tests.ancestors().nth(2).unwrap().to_owned()
 }

@@ -16,6 +16,7 @@ pub fn params(record: &DomainStats) -> Params {
         Ours::Double(number) => (*number).into(),
         Ours::Boolean(truth) => (*truth).into(),
         Ours::String(text) => text.as_ref().into(),
+        Ours::Numbers(numbers) => numbers.as_ref().into(),
         other => panic!("the tests know no values such as {other:?}"),
     };
     let params = record.params();
@@ -23,15 +24,25 @@ pub fn params(record: &DomainStats) -> Params {
 }
 
 /// Returns a line for every group that a record of all groups lacks under TCG and should not: it
-/// has no `vm`, which is of KVM alone, and must say so.
+/// has no `vm`, which is of KVM alone, no `perf`, which nobody asked for, and no `memory`, which
+/// needs resctrl, and must say so.
 #[must_use]
 pub fn lacks(record: &DomainStats) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    match record.why_missing(StatsGroups::VM) {
-        Some(why) if why.reason == MissingReason::Unsupported && record.vm.is_none() => {}
-        why => lines.push(format!("vm: not unsupported, but {why:?}, {:?}", record.vm)),
+    let none = StatsGroups::VM | StatsGroups::PERF | StatsGroups::MEMORY;
+    for group in none {
+        match record.why_missing(group) {
+            Some(why) if why.reason == MissingReason::Unsupported => {}
+            why => lines.push(format!("{group:?}: not unsupported, but {why:?}")),
+        }
+        if record.groups().contains(group) {
+            lines.push(format!("{group:?}: is there"));
+        }
     }
-    let others = record.missing.iter().filter(|missing| missing.group != "vm");
+    let others = record
+        .missing
+        .iter()
+        .filter(|missing| !["vm", "perf", "memory"].contains(&missing.group.as_str()));
     lines.extend(others.map(|missing| format!("{}: {}", missing.group, missing.missing)));
     lines
 }

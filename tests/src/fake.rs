@@ -16,7 +16,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::lab::lab;
+use crate::{lab::lab, recording::Recording};
 
 /// The environment variable by which the process learns its fault.
 const FAULT: &str = "FAKE_QEMU_FAULT";
@@ -52,6 +52,8 @@ pub enum Fault {
     Slow(u64),
     /// Like an older QEMU that lacks a command.
     Lacks(String),
+    /// Answers what a QEMU answered that was recorded in this directory.
+    Recorded(PathBuf),
 }
 
 impl FromStr for Fault {
@@ -75,6 +77,7 @@ impl FromStr for Fault {
             "wrong-type" => Self::WrongType,
             "slow" => Self::Slow(rest.parse().map_err(|_| unknown())?),
             "lacks" => Self::Lacks(rest.to_owned()),
+            "recorded" => Self::Recorded(rest.into()),
             _ => return Err(unknown()),
         })
     }
@@ -94,7 +97,7 @@ pub struct Fake {
 
 impl Fake {
     /// Starts a fake: `program` is the path of `fake-qemu`, `fault` a word such as `garbage`,
-    /// `slow:300` or `lacks:query-dirty-rate`.
+    /// `slow:300`, `lacks:query-dirty-rate` or `recorded:DIRECTORY`.
     ///
     /// Tests find the program as `env!("CARGO_BIN_EXE_fake-qemu")`.
     #[must_use]
@@ -109,7 +112,7 @@ impl Fake {
         let listener = format!("unix:{},server=on,wait=off", monitor.display());
         let process = lab()
             .command_at(&disguise)
-            .args(["-name", &format!("guest={name}"), "-m", "16", "-smp", "1"])
+            .args(["-name", &format!("guest={name}"), "-m", "16", "-smp", "2,maxcpus=4"])
             .args(["-qmp", &listener])
             .env(FAULT, fault)
             .spawn()
@@ -154,10 +157,14 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ok_or("no -qmp unix:PATH")?;
     let monitor = Path::new(&monitor);
     let mut commands = fs::File::create(commands_beside(monitor))?;
+    let recording = match &fault {
+        Fault::Recorded(dir) => Some(Recording::read(dir)),
+        _ => None,
+    };
     let listener = UnixListener::bind(monitor)?;
     for stream in listener.incoming() {
         // The client may leave at any moment; that is its right.
-        let _ = serve(&stream?, &fault, &mut commands);
+        let _ = serve(&stream?, &fault, recording.as_ref(), &mut commands);
     }
     Ok(())
 }
@@ -165,7 +172,12 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": "fake"}, "capabilities": ["oob"]}}"#;
 const EVENT: &str = r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RTC_CHANGE", "data": {"offset": 0, "qom-path": "/machine/rtc"}}"#;
 
-fn serve(stream: &UnixStream, fault: &Fault, commands: &mut fs::File) -> io::Result<()> {
+fn serve(
+    stream: &UnixStream,
+    fault: &Fault,
+    recording: Option<&Recording>,
+    commands: &mut fs::File,
+) -> io::Result<()> {
     let mut out = stream;
     match fault {
         Fault::Mute => return wait_for_end(stream),
@@ -174,7 +186,10 @@ fn serve(stream: &UnixStream, fault: &Fault, commands: &mut fs::File) -> io::Res
             out.write_all(&GREETING.as_bytes()[..40])?;
             return wait_for_end(stream);
         }
-        _ => write!(out, "{GREETING}\r\n")?,
+        _ => match recording {
+            Some(recording) => write!(out, "{}\r\n", recording.greeting)?,
+            None => write!(out, "{GREETING}\r\n")?,
+        },
     }
     // Commands need no line ends between them.
     for command in serde_json::Deserializer::from_reader(stream).into_iter::<Value>() {
@@ -185,7 +200,11 @@ fn serve(stream: &UnixStream, fault: &Fault, commands: &mut fs::File) -> io::Res
         } else {
             // Before the answer: who has that can count on this.
             writeln!(commands, "{word}")?;
-            misbehave(stream, fault, &answer(word, fault))?;
+            let answer = match recording {
+                Some(recording) => recording.answer(&command),
+                None => answer(word, fault),
+            };
+            misbehave(stream, fault, &answer)?;
         }
     }
     Ok(())

@@ -19,6 +19,7 @@ use crate::{
     lab::{NOBODY, lab},
     process,
     qmp::Qmp,
+    tools::tool,
 };
 
 /// What a guest shall be. The default is paused, with one vCPU, 16 MiB, and a monitor.
@@ -43,7 +44,11 @@ pub struct Spec {
     chardev: bool,
     monitor: bool,
     nobody: bool,
+    program: PathBuf,
+    options: Vec<String>,
 }
+
+const QEMU: &str = "qemu-system-x86_64";
 
 impl Spec {
     /// Returns a guest whose name begins with the label and is unique on this host.
@@ -64,7 +69,15 @@ impl Spec {
             chardev: false,
             monitor: true,
             nobody: false,
+            program: tool(QEMU),
+            options: Vec::new(),
         }
+    }
+
+    /// Returns its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Runs the boot sector, which works the first disk.
@@ -158,6 +171,20 @@ impl Spec {
         self
     }
 
+    /// Runs another QEMU than the machine's own.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
+        self
+    }
+
+    /// Adds options of QEMU's command line, after all others.
+    #[must_use]
+    pub fn options<T: Into<String>>(mut self, options: impl IntoIterator<Item = T>) -> Self {
+        self.options.extend(options.into_iter().map(Into::into));
+        self
+    }
+
     /// Everything that a guest can have.
     #[must_use]
     pub fn full(label: &str) -> Self {
@@ -208,11 +235,10 @@ impl Spec {
     }
 
     fn command(&self) -> Command {
-        const QEMU: &str = "qemu-system-x86_64";
         if self.nobody {
-            lab().command_as_nobody(&crate::tools::tool(QEMU))
+            lab().command_as_nobody(&self.program)
         } else {
-            lab().command(QEMU)
+            lab().command_at(&self.program)
         }
     }
 
@@ -274,6 +300,7 @@ impl Spec {
         if self.balloon {
             add(&["-device", "virtio-balloon-pci,id=balloon0"]);
         }
+        all.extend(self.options.iter().map(OsString::from));
         all
     }
 

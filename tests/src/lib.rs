@@ -9,12 +9,16 @@
 //! | [`oracle`] | what a guest's statistics are, read slowly and simply |
 //! | [`compare`] | a report against the oracle, before and after |
 //! | [`fake`] | a QEMU whose monitor misbehaves, for faults that a real one cannot be made to show |
+//! | [`recording`] | what QEMUs of other versions answered, for the fake to answer again |
 //! | [`libvirt`] | a private libvirtd, by TCP, TLS and with passwords, and guests that may have a second monitor |
 //! | [`fake_daemon`] | a libvirt daemon that misbehaves, or has thousands of domains |
 //! | [`sshd`] | a private sshd, by which such a daemon is reached |
 //! | [`pki`] | certificates for TLS: some that are to be accepted, and some that are not |
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
 //! | [`command`] | the command `domstats`, for any user |
+//! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
+//! | [`c_library`] | `libdomstats`, as C and C++ programs find it |
+//! | [`page`] | pages of the documentation, whose examples are run |
 //! | [`floor`] | the least work with which all monitors can be asked, for the benchmark |
 //!
 //! Nothing here shares code with the library: a mistake made twice would not be seen. What cannot
@@ -22,6 +26,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails in the kit is to fail the test")]
 
 pub mod boot;
+pub mod c_library;
 pub mod cgroup;
 pub mod command;
 pub mod compare;
@@ -33,10 +38,13 @@ pub mod image;
 pub mod lab;
 pub mod libvirt;
 pub mod oracle;
+pub mod page;
 pub mod pki;
 pub mod process;
 pub mod procfs;
+pub mod python;
 pub mod qmp;
+pub mod recording;
 pub mod relay;
 pub mod sshd;
 pub mod tools;

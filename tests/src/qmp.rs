@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection to a monitor, ready for commands. The monitor serves nobody else meanwhile.
 #[derive(Debug)]
 pub struct Qmp {
+    /// What the monitor said first: its version.
+    pub greeting: Value,
     stream: BufReader<UnixStream>,
     /// Events that came before an answer.
     events: Vec<Value>,
@@ -29,8 +31,9 @@ impl Qmp {
     pub fn connect(path: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut qmp = Self { stream: BufReader::new(stream), events: Vec::new() };
-        qmp.line()?;
+        let stream = BufReader::new(stream);
+        let mut qmp = Self { greeting: Value::Null, stream, events: Vec::new() };
+        qmp.greeting = qmp.line()?;
         qmp.try_ask("qmp_capabilities", json!({}))?.unwrap();
         Ok(qmp)
     }

@@ -9,6 +9,8 @@ use std::{
 const PACKAGES: &[(&str, &str)] = &[
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("qemu-img", "qemu-utils"),
+    ("qemu-io", "qemu-utils"),
+    ("qemu-nbd", "qemu-utils"),
     ("libvirtd", "libvirt-daemon-system"),
     ("virsh", "libvirt-clients"),
     ("virt-admin", "libvirt-clients"),
@@ -23,8 +25,15 @@ const PACKAGES: &[(&str, &str)] = &[
     ("promtool", "prometheus"),
     ("ip", "iproute2"),
     ("setpriv", "util-linux"),
+    ("taskset", "util-linux"),
     ("python3", "python3"),
     ("mkfifo", "coreutils"),
+    ("gcc", "gcc"),
+    ("g++", "g++"),
+    ("clang", "clang"),
+    ("clang++", "clang"),
+    ("valgrind", "valgrind"),
+    ("readelf", "binutils"),
     ("sh", "dash"),
 ];
 

@@ -3,18 +3,20 @@
 
 use std::{
     fs,
-    path::Path,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
 use domstats::{Connect, StatsGroups, StatsReport, StatsRequest};
 use domstats_live::{
-    cgroup::{Group, Version, mounts},
+    cgroup::{Group, Version, mounts, mounts_of},
     guest::{Guest, Spec, boot_all},
     lab::{alone, lab},
     procfs::{self, TICK},
 };
+use serde_json::json;
 
 /// Where a guest is; removed in this order.
 struct Place {
@@ -136,4 +138,119 @@ fn a_group_that_guests_share_is_nobodys_time() {
             drop(guests);
         }
     }
+}
+
+/// Reads plainly for how long the tasks of a group waited, in nanoseconds: some, and all.
+fn waits(group: &Group, resource: &str) -> [u64; 2] {
+    let text = fs::read_to_string(group.path().join(format!("{resource}.pressure"))).unwrap();
+    let totals = text.lines().map(|line| line.split_once("total=").unwrap().1.parse::<u64>());
+    let totals: Vec<u64> = totals.map(|total| total.unwrap() * 1000).collect();
+    totals.try_into().unwrap()
+}
+
+#[test]
+fn a_group_of_its_own_tells_how_long_a_guest_waited() {
+    let _alone = alone();
+    let guest = Spec::full("waits").running().boot();
+    let (version, mount) = mounts_of("").remove(0);
+    assert_eq!(version, Version::V2, "this host has no cgroups of version 2");
+    let place = as_libvirt(version, &mount, &guest);
+    // One CPU for all its threads: they wait for each other.
+    lab().run(lab().command("taskset").args(["-acp", "0", &guest.pid.to_string()]));
+    let connect = Connect::open("qemu+qmp:///system").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let before = ["cpu", "memory", "io"].map(|resource| waits(&place.group, resource));
+        let report = connect.all_domain_stats(&StatsRequest::new()).unwrap();
+        let after = ["cpu", "memory", "io"].map(|resource| waits(&place.group, resource));
+        let record = report.domain(guest.name()).unwrap();
+        let ours = [
+            &record.cpu.as_ref().unwrap().pressure,
+            &record.balloon.as_ref().unwrap().pressure,
+            &record.block.as_ref().unwrap().pressure,
+        ];
+        for (number, ours) in ours.into_iter().enumerate() {
+            let ours = ours.as_ref().unwrap();
+            for (kind, ours) in [ours.some, ours.full].into_iter().enumerate() {
+                let range = before[number][kind]..=after[number][kind];
+                assert!(range.contains(&ours.unwrap()), "{ours:?} is not in {range:?}");
+            }
+        }
+        assert!(record.block.as_ref().unwrap().count > Some(0), "the disks are there as well");
+        if before[0][0] > 0 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the guest never waits");
+        thread::sleep(Duration::from_millis(200));
+    }
+    drop(guest);
+}
+
+/// Returns the number of the disk that a file is on, `8:0`.
+fn disk_of(file: &Path) -> String {
+    let device = fs::metadata(file).unwrap().dev();
+    let number = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    let block = Path::new("/sys/dev/block").join(&number);
+    if block.join("partition").exists() {
+        return fs::read_to_string(block.join("../dev")).unwrap().trim().to_owned();
+    }
+    number
+}
+
+#[test]
+fn a_group_of_its_own_tells_what_a_guest_wrote() {
+    let _alone = alone();
+    let guest = Spec::new("writes").boot();
+    let name = format!("qemu-1-{}.libvirt-qemu", guest.name());
+    let file = guest.dir.join("direct");
+    fs::File::create(&file).unwrap().set_len(1 << 20).unwrap();
+    let number = disk_of(&file);
+    let group = |(version, mount): (Version, PathBuf)| {
+        if version == Version::V2 {
+            // A host may have the controller there, or in version 1.
+            let _ = fs::write(mount.join("cgroup.subtree_control"), "+io");
+        }
+        let group = Group::make(version, mount.join(&name));
+        if version == Version::V1 {
+            // It counts if there is a limit: one far above what a disk can do.
+            let limit = group.path().join("blkio.throttle.write_bps_device");
+            fs::write(limit, format!("{number} 100000000000")).unwrap();
+        }
+        group.take(guest.pid);
+        group
+    };
+    let groups: Vec<_> = mounts_of("blkio").into_iter().map(group).collect();
+    // Past the page cache, for its writes come later and from the kernel.
+    let mut side = guest.side();
+    side.ask_with(
+        "blockdev-add",
+        json!({
+            "driver": "file", "node-name": "direct", "filename": file,
+            "cache": { "direct": true }, "aio": "threads",
+        }),
+    );
+    let mut write = |offset: u64| {
+        let line = format!("qemu-io direct \"write {offset} 128k\"");
+        let said = side.ask_with("human-monitor-command", json!({ "command-line": line }));
+        assert_eq!(said, "", "it says nothing if all went well");
+    };
+    let connect = Connect::open("qemu+qmp:///system").unwrap();
+    let request = StatsRequest::new().groups(StatsGroups::BLOCK);
+    let written = || {
+        let report = connect.all_domain_stats(&request).unwrap();
+        let block = report.domain(guest.name()).unwrap().block.clone().unwrap();
+        let mut all = block.devices.into_iter();
+        let of = all.find(|device| device.number.as_ref() == Some(&number));
+        of.map_or((0, 0), |device| (device.wr_bytes.unwrap(), device.wr_reqs.unwrap()))
+    };
+    write(0);
+    let (bytes, reqs) = written();
+    write(1 << 19);
+    let (more_bytes, more_reqs) = written();
+    assert!(bytes >= 128 << 10 && reqs > 0, "{bytes} bytes in {reqs} requests");
+    // The file system may write of its own what it has to note.
+    let grown = more_bytes - bytes;
+    assert!((128 << 10..1 << 20).contains(&grown) && more_reqs > reqs, "{grown}, {more_reqs}");
+    drop(guest);
+    drop(groups);
 }

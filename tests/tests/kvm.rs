@@ -1,7 +1,11 @@
 //! What KVM counts. Run it where `/dev/kvm` can be used: `cargo test --test kvm -- --ignored`.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
-use std::{collections::BTreeMap, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
 
 use domstats::{Connect, DomainStats, StatsGroups, StatsReport, StatsRequest};
 use domstats_live::{
@@ -12,28 +16,48 @@ use domstats_live::{
 };
 use serde_json::{Value, json};
 
+/// The ends of the keys of what is counted, and of what the bins of histograms mean.
+const ENDS: &[&str] =
+    &["cur", "sum", "max", "linear", "log2", "unit", "base", "exponent", "bucket_size"];
+
 /// Reads plainly what is counted, under libvirt's flat keys.
 fn read(guest: &Guest) -> Params {
     let mut side = guest.side();
     let mut kinds = BTreeMap::new();
     for schema in side.ask("query-stats-schemas").as_array().unwrap() {
         for stat in schema["stats"].as_array().unwrap() {
-            let end = match stat["type"].as_str().unwrap() {
-                "instant" => "cur",
-                "cumulative" => "sum",
-                "peak" => "max",
-                _ => continue,
-            };
-            kinds.insert((schema["target"].to_string(), stat["name"].to_string()), end);
+            let key = (schema["target"].to_string(), stat["name"].to_string());
+            kinds.insert(key, stat.clone());
         }
     }
     let mut params = Params::new();
     let mut put = |prefix: &str, target: &str, of: &Value| {
         for stat in of["stats"].as_array().unwrap() {
-            let key = (json!(target).to_string(), stat["name"].to_string());
-            if let Some(end) = kinds.get(&key) {
-                let name = stat["name"].as_str().unwrap();
-                params.insert(format!("{prefix}.{name}.{end}"), stat["value"].clone());
+            let kind = &kinds[&(json!(target).to_string(), stat["name"].to_string())];
+            let name = stat["name"].as_str().unwrap();
+            let end = match kind["type"].as_str().unwrap() {
+                "instant" => "cur",
+                "cumulative" => "sum",
+                "peak" => "max",
+                "linear-histogram" => "linear",
+                "log2-histogram" => "log2",
+                other => panic!("the tests know no kind {other}"),
+            };
+            let mut value = stat["value"].clone();
+            if let Value::Array(bins) = &mut value {
+                // The last one comes first.
+                bins.reverse();
+            }
+            params.insert(format!("{prefix}.{name}.{end}"), value);
+            for (word, key) in [
+                ("unit", "unit"),
+                ("base", "base"),
+                ("exponent", "exponent"),
+                ("bucket-size", "bucket_size"),
+            ] {
+                if let Some(value) = kind.get(word).filter(|_| stat["value"].is_array()) {
+                    params.insert(format!("{prefix}.{name}.{key}"), value.clone());
+                }
             }
         }
     };
@@ -57,10 +81,29 @@ fn read(guest: &Guest) -> Params {
 fn counted(record: &DomainStats) -> Params {
     let mut params = params(record);
     params.retain(|key, _| {
-        let ends = [".cur", ".sum", ".max"];
-        key.starts_with("cpu.haltpoll.") || ends.iter().any(|end| key.ends_with(end))
+        let end = key.rsplit('.').next();
+        key.starts_with("cpu.haltpoll.") || ENDS.iter().any(|known| end == Some(*known))
     });
     params
+}
+
+/// Waits until the guest was halted for long, and checks that this is in the bin of its length: that
+/// bins come in the order in which they are taken to come.
+fn wait_for_a_long_halt(guest: &Guest) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let told = read(guest);
+        let waited = told["vcpu.0.halt_wait_ns.sum"].as_u64().unwrap();
+        let bins = told["vcpu.0.halt_wait_hist.log2"].as_array().unwrap();
+        let times = bins.iter().zip(0..).map(|(bin, number)| bin.as_u64().unwrap() << number);
+        let most: u64 = times.sum();
+        if most > 1 << 28 {
+            assert!((most / 2..=most).contains(&waited), "{waited} ns: {bins:?}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{waited} ns: {bins:?}");
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
@@ -68,8 +111,9 @@ fn counted(record: &DomainStats) -> Params {
 fn what_kvm_counts_is_what_qemu_tells() {
     let _alone = alone();
     for uri in ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"] {
-        let guest = Spec::new("kvm").kvm().vcpus(2, 4).raw_disks(1).running().boot();
-        thread::sleep(Duration::from_secs(1));
+        // Nothing to boot from: the firmware halts.
+        let guest = Spec::new("kvm").kvm().vcpus(2, 4).running().boot();
+        wait_for_a_long_halt(&guest);
         // A guest that does not run counts nothing more.
         guest.side().ask("stop");
         let connect = Connect::open(uri).unwrap();
@@ -92,10 +136,12 @@ fn what_kvm_counts_is_what_qemu_tells() {
             assert_eq!(counted(record), told);
             told
         };
-        let all = connect.supported_groups();
+        // Nobody asked for counters, and resctrl is not everywhere.
+        let all = connect.supported_groups() - (StatsGroups::PERF | StatsGroups::MEMORY);
         let [first, again] = [(); 2].map(|()| same_as_told(all));
         assert_eq!(first, again);
         assert!(first.values().any(|value| value.as_u64() > Some(0)), "{first:?}");
+        assert_eq!(first["vcpu.0.halt_wait_hist.unit"], "seconds");
         for (groups, keys) in [(StatsGroups::CPU_TOTAL, 2), (StatsGroups::VM, 10)] {
             assert!(same_as_told(groups).len() >= keys);
         }

@@ -164,6 +164,9 @@ pub(crate) struct FieldsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
+    /// Also say how long a call takes, what it spends the time on, and what it costs this host
+    #[arg(long)]
+    pub(crate) timings: bool,
     #[command(flatten)]
     timeout: TimeoutArgs,
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::builder::styling::{AnsiColor, Style};
+use domstats::error_chain;
 
 use crate::columns::printable;
 
@@ -25,36 +26,24 @@ pub(crate) enum Exit {
 /// The result of every command.
 pub(crate) type Result<T = Exit> = std::result::Result<T, Box<dyn Error>>;
 
-/// A sentence of the command's own, and the error underneath.
+/// A sentence of the command's own.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    sentence: String,
-    source: Option<Box<dyn Error>>,
-}
+pub(crate) struct Failure(String);
 
 impl Failure {
     /// Returns an error that says this sentence.
     pub(crate) fn new(sentence: impl Into<String>) -> Box<Self> {
-        Box::new(Self { sentence: sentence.into(), source: None })
-    }
-
-    /// Returns an error that says this sentence, and why.
-    pub(crate) fn because(sentence: impl Into<String>, source: impl Error + 'static) -> Box<Self> {
-        Box::new(Self { sentence: sentence.into(), source: Some(Box::new(source)) })
+        Box::new(Self(sentence.into()))
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.sentence)
+        f.write_str(&self.0)
     }
 }
 
-impl Error for Failure {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref()
-    }
-}
+impl Error for Failure {}
 
 /// Says the error, if there is one, and returns the exit code.
 pub(crate) fn code(result: Result) -> ExitCode {
@@ -65,7 +54,7 @@ pub(crate) fn code(result: Result) -> ExitCode {
         // The reader has seen enough: `domstats | head -1`.
         Err(error) if is_closed_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(AnsiColor::Red, &chain(error.as_ref()));
+            say(AnsiColor::Red, &error_chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -80,18 +69,6 @@ fn say(color: AnsiColor, line: &str) {
     let style = Style::new().fg_color(Some(color.into()));
     // There is no one left to tell when standard error is closed.
     let _ = writeln!(anstream::stderr(), "{style}domstats:{style:#} {}", printable(line));
-}
-
-/// Returns the sentence of an error and of those underneath.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        source = error.source();
-    }
-    line
 }
 
 fn is_closed_pipe(error: &(dyn Error + 'static)) -> bool {

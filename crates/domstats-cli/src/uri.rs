@@ -1,86 +1,28 @@
 //! Which hypervisor to ask, and the domains that it has.
 
-use std::{env, error::Error};
+use std::error::Error;
 
 use domstats::{
     Connect, ConnectOptions, Domain, DomainFilter, ErrorKind, StatsReport, StatsRequest, Uuid,
+    default_uri::{NamedUri, PROCESSES, daemons},
+    error_chain,
 };
 
-use crate::{
-    exit::{self, Failure, Result},
-    libvirt_conf::LibvirtConf,
-};
-
-/// What is asked when nobody says and no libvirt daemon answers: every QEMU process of this host.
-const PROCESSES: &str = "qemu+qmp:///system";
-
-/// The variables that can say, the stronger one first. libvirt's own tools read the second.
-const VARIABLES: [&str; 2] = ["DOMSTATS_DEFAULT_URI", "LIBVIRT_DEFAULT_URI"];
-
-/// Returns the libvirt daemons of this host, as root or somebody else finds them.
-fn daemons() -> &'static [&'static str] {
-    match rustix::process::geteuid().is_root() {
-        true => &["qemu:///system"],
-        false => &["qemu:///system", "qemu:///session"],
-    }
-}
-
-/// A URI that somebody named.
-struct Named {
-    uri: String,
-    /// Where it stands, if it is not on the command line.
-    place: Option<String>,
-}
-
-impl Named {
-    /// Returns what the command line, a variable or `libvirt.conf` names, the strongest of them.
-    /// That file is read only when it matters.
-    fn strongest(option: Option<&str>) -> Result<Option<Self>> {
-        let option = option.map(|uri| Self { uri: uri.to_owned(), place: None });
-        let named = option.or_else(|| Self::of_variables().next());
-        if named.as_ref().is_some_and(|named| named.uri.contains("://")) {
-            return Ok(named);
-        }
-        let conf = LibvirtConf::read()?;
-        let named = named.or_else(|| Self::of_conf(&conf));
-        Ok(named.map(|named| Self { uri: conf.resolve(&named.uri).to_owned(), ..named }))
-    }
-
-    fn of_variables() -> impl Iterator<Item = Self> {
-        VARIABLES.into_iter().filter_map(|variable| {
-            let uri = env::var_os(variable)?.to_string_lossy().into_owned();
-            (!uri.is_empty()).then(|| Self { uri, place: Some(variable.to_owned()) })
-        })
-    }
-
-    fn of_conf(conf: &LibvirtConf) -> Option<Self> {
-        let uri = conf.uri_default.clone()?;
-        let path = LibvirtConf::path()?;
-        Some(Self { uri, place: Some(format!("uri_default in {}", path.display())) })
-    }
-
-    fn open(&self, options: &ConnectOptions) -> Result<Connect> {
-        Connect::open_with(&self.uri, options).map_err(|error| match &self.place {
-            None => error.into(),
-            Some(place) => Failure::because(format!("{place} is '{}'", self.uri), error).into(),
-        })
-    }
-}
+use crate::exit::{self, Failure, Result};
 
 /// Returns all that can be asked on this host, for `domstats doctor`: what is named, or everything
 /// that was named anywhere and that is usual.
 pub(crate) fn all(option: Option<&str>) -> Result<Vec<String>> {
     if option.is_some() {
-        return Ok(Named::strongest(option)?.into_iter().map(|named| named.uri).collect());
+        return Ok(NamedUri::find(option)?.iter().map(|named| named.uri().to_owned()).collect());
     }
-    let conf = LibvirtConf::read()?;
-    let named = Named::of_variables().chain(Named::of_conf(&conf));
-    let named = named.map(|named| conf.resolve(&named.uri).to_owned());
-    let usual = daemons().iter().chain(&[PROCESSES, "qemu+qmp:///session"]);
+    let named = NamedUri::all()?;
+    let named = named.iter().map(NamedUri::uri);
+    let usual = daemons().iter().copied().chain([PROCESSES, "qemu+qmp:///session"]);
     let mut uris: Vec<String> = Vec::new();
-    for uri in named.chain(usual.map(|uri| (*uri).to_owned())) {
-        if !uris.contains(&uri) {
-            uris.push(uri);
+    for uri in named.chain(usual) {
+        if !uris.iter().any(|known| known == uri) {
+            uris.push(uri.to_owned());
         }
     }
     Ok(uris)
@@ -97,7 +39,7 @@ impl Hypervisor {
     /// Opens what somebody named, else the first libvirt daemon of this host that answers, else
     /// its QEMU processes. Never the test driver unless it is named.
     pub(crate) fn open(option: Option<&str>, options: &ConnectOptions) -> Result<Self> {
-        if let Some(named) = Named::strongest(option)? {
+        if let Some(named) = NamedUri::find(option)? {
             return Ok(Self { connect: named.open(options)?, tried: None });
         }
         let mut tried = Vec::new();
@@ -105,7 +47,7 @@ impl Hypervisor {
             match Connect::open_with(uri, options) {
                 Ok(connect) => return Ok(Self { connect, tried: None }),
                 Err(error) => {
-                    let why = exit::chain(&error);
+                    let why = error_chain(&error);
                     if error.kind() == ErrorKind::Timeout {
                         // There is a daemon, and what comes next knows less of its domains.
                         exit::warn(&format!("{uri} does not answer: {why}"));
@@ -116,7 +58,7 @@ impl Hypervisor {
         }
         match Connect::open_with(PROCESSES, options) {
             Ok(connect) => Ok(Self { connect, tried: Some(tried) }),
-            Err(error) => Err(none_found(&tried, &exit::chain(&error))),
+            Err(error) => Err(none_found(&tried, &error_chain(&error))),
         }
     }
 

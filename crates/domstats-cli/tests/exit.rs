@@ -91,6 +91,17 @@ fn doctor_says_what_each_domain_gives_and_why_not_more() {
 }
 
 #[test]
+fn doctor_says_what_a_call_costs() {
+    let run = run("doctor --timings -c test:///default --timeout 2s");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for call in ["first", "next"] {
+        let line = run.out.lines().find(|line| line.contains(&format!("{call} call: ")));
+        let line = line.unwrap_or_else(|| panic!("{run:?}"));
+        assert!(line.contains(" ms, own CPU time ") && line.ends_with(" us a domain"), "{line}");
+    }
+}
+
+#[test]
 fn fields_can_be_searched() {
     let all = run("fields").out;
     assert!(all.lines().count() > 150, "{all}");
@@ -103,8 +114,11 @@ fn fields_can_be_searched() {
 
 #[test]
 fn enforce_refuses_a_group_that_is_not_supported() {
-    // The QEMU driver does not read bandwidth monitors.
-    let run = run("-c qemu+qmp:///system --memory --enforce");
+    // A saved document has the groups that were saved.
+    let file = std::env::temp_dir().join(format!("domstats-enforce-{}.xml", std::process::id()));
+    std::fs::write(&file, run("-c test:///default --state --format xml").out).unwrap();
+    let run = run(&format!("-c test://{} --memory --enforce", file.display()));
+    std::fs::remove_file(&file).unwrap();
     assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{run:?}");
     assert!(run.err.contains("does not support the stats groups memory"), "{run:?}");
 }

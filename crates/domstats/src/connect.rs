@@ -217,7 +217,9 @@ impl Connect {
         Ok(self.domain(info))
     }
 
-    fn domain(&self, info: DomainInfo) -> Domain {
+    /// Returns the handle of a domain that a report of this connection names. Nobody is asked.
+    #[must_use]
+    pub fn domain(&self, info: DomainInfo) -> Domain {
         Domain { connection: Arc::clone(&self.connection), info }
     }
 }

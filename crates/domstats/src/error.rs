@@ -222,3 +222,21 @@ impl error::Error for Error {
         self.source.as_deref().map(|source| source as _)
     }
 }
+
+/// Returns the sentence of an error and of those underneath, in one line for people.
+///
+/// ```
+/// let error = domstats::Connect::open("test:///nothing-here.xml").unwrap_err();
+/// assert!(domstats::error_chain(&error).contains(": No such file"));
+/// ```
+#[must_use]
+pub fn error_chain(error: &dyn error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        source = error.source();
+    }
+    line
+}

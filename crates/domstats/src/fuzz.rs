@@ -11,7 +11,8 @@ pub use crate::{
             reader::{MAX_LINE, Message, Reader},
         },
     },
-    host::fuzz::{cgroup_files, proc_files},
+    host::fuzz::{cgroup_files, netlink, proc_files, resctrl_files},
+    libvirt_conf::fuzz as libvirt_conf,
 };
 
 /// Gives bytes to parsers, and panics if what they promise does not hold.
@@ -19,14 +20,17 @@ pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its file in `fuzz/fuzz_targets` and of its folder in
 /// `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("auth_conf", auth_conf),
     ("cgroup_files", cgroup_files),
     ("command_line", command_line),
     ("conversation", conversation),
     ("documents", documents),
+    ("libvirt_conf", libvirt_conf),
     ("monitor_lines", monitor_lines),
+    ("netlink", netlink),
     ("proc_files", proc_files),
+    ("resctrl_files", resctrl_files),
     ("uris", uris),
 ];
 

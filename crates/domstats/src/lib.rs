@@ -23,10 +23,11 @@
 //!
 //! A value that was not read is absent, never zero; a [`StatsReport`] says what is missing and
 //! why. The library is synchronous, prints nothing, installs no signal handler, and reads
-//! environment variables only in [`ConnectOptions::from_env`].
+//! environment variables only in [`ConnectOptions::from_env`] and [`default_uri`].
 
 mod connect;
 mod connect_options;
+pub mod default_uri;
 mod domain;
 pub mod driver;
 mod error;
@@ -34,6 +35,7 @@ pub mod format;
 #[doc(hidden)]
 pub mod fuzz;
 mod host;
+mod libvirt_conf;
 mod report;
 mod request;
 pub mod stats;
@@ -42,9 +44,11 @@ mod uri;
 pub use connect::Connect;
 pub use connect_options::ConnectOptions;
 pub use domain::{Domain, DomainInfo};
-pub use error::{Error, ErrorKind, ErrorOrigin, Result};
+pub use error::{Error, ErrorKind, ErrorOrigin, Result, error_chain};
 pub use format::Format;
-pub use report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport};
+pub use report::{
+    DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, Phase, StatsReport,
+};
 pub use request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest};
 pub use stats::{DomainState, StateReason, Value};
 pub use uuid::Uuid;

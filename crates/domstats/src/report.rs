@@ -34,8 +34,26 @@ pub struct StatsReport {
     pub taken_at: SystemTime,
     /// How long the call took.
     pub elapsed: Duration,
+    /// How long the parts of the call took, as far as the driver tells. In no document.
+    pub phases: Vec<Phase>,
     /// What a newer peer said of the whole report.
     pub extra: Extra,
+}
+
+/// A part of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Phase {
+    /// One word for what was done.
+    pub name: &'static str,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Phase {
+    pub(crate) fn new(name: &'static str, elapsed: Duration) -> Self {
+        Self { name, elapsed }
+    }
 }
 
 impl StatsReport {
@@ -47,6 +65,7 @@ impl StatsReport {
             missing: Vec::new(),
             taken_at,
             elapsed: Duration::ZERO,
+            phases: Vec::new(),
             extra: Extra::default(),
         }
     }

@@ -236,6 +236,7 @@ fn counters(stats: &DomainStats) -> Vec<(String, f64)> {
         .map(|((key, value), _)| match value {
             Value::ULLong(number) => (key, number as f64),
             Value::Double(number) => (key, number),
+            Value::Numbers(numbers) => (key, numbers.iter().sum::<u64>() as f64),
             other => panic!("{key} is a counter and {other:?}"),
         })
         .collect()
@@ -365,8 +366,11 @@ fn a_hanging_domain_costs_one_timeout_and_its_monitor_groups() {
         assert!(!vcpus.cpus.is_empty());
         assert!(vcpus.cpus.iter().all(|cpu| cpu.time.is_some()));
         assert!(vcpus.cpus.iter().all(|cpu| cpu.state.is_none()));
-        assert!(stats.state.is_none() && stats.block.is_none());
+        assert!(stats.state.is_none());
     }
+    assert_eq!(ordinary.block, None);
+    let storage = full.block.as_ref().unwrap();
+    assert!(storage.count.is_none() && storage.blocks.is_empty() && storage.devices.len() == 1);
     assert!(full.perf.is_some() && full.memory.is_some());
     // In the order of the bits, as everywhere.
     let order: Vec<_> = full.missing.iter().map(|m| m.group.as_str()).collect();

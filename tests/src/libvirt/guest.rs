@@ -72,7 +72,7 @@ impl Libvirt {
         second_monitor: bool,
     ) -> Vec<LibvirtGuest> {
         let names: Vec<_> = (0..count).map(|_| lab().name(label)).collect();
-        let files = self.write(&names, second_monitor);
+        let files = self.write(&names, second_monitor, "");
         thread::scope(|scope| {
             for files in files.chunks(count.div_ceil(STARTERS)) {
                 scope.spawn(move || {
@@ -85,12 +85,22 @@ impl Libvirt {
         names.into_iter().map(|name| self.guest(name)).collect()
     }
 
+    /// Starts a guest like [`Self::create`]'s, with a second monitor and more devices, in libvirt's
+    /// words.
+    #[must_use]
+    pub fn create_with(&self, label: &str, devices: &str) -> LibvirtGuest {
+        let name = lab().name(label);
+        let files = self.write(std::slice::from_ref(&name), true, devices);
+        lab().run(&mut self.virsh(&["create", "--paused", &files[0]]));
+        self.guest(name)
+    }
+
     /// Makes a domain like [`Self::create`]'s known to libvirt, does not start it, and returns its
     /// name.
     #[must_use]
     pub fn define(&self, label: &str) -> String {
         let name = lab().name(label);
-        let files = self.write(std::slice::from_ref(&name), false);
+        let files = self.write(std::slice::from_ref(&name), false, "");
         lab().run(&mut self.virsh(&["define", &files[0]]));
         name
     }
@@ -118,20 +128,20 @@ impl Libvirt {
     }
 
     /// Makes images and taps of domains, writes the descriptions, and returns their files.
-    fn write(&self, names: &[String], second_monitor: bool) -> Vec<String> {
+    fn write(&self, names: &[String], second_monitor: bool, devices: &str) -> Vec<String> {
         let taps = lab().taps_of_nobody(names.len());
         let domains = names.iter().zip(taps);
         domains
             .map(|(name, tap)| {
                 let monitor = second_monitor.then(|| self.monitor(name));
                 let path = self.dir.join(format!("{name}.xml"));
-                fs::write(&path, self.xml(name, &tap, monitor.as_deref())).unwrap();
+                fs::write(&path, self.xml(name, &tap, monitor.as_deref(), devices)).unwrap();
                 path.display().to_string()
             })
             .collect()
     }
 
-    fn xml(&self, name: &str, tap: &str, monitor: Option<&Path>) -> String {
+    fn xml(&self, name: &str, tap: &str, monitor: Option<&Path>, devices: &str) -> String {
         let raw = image::raw(&self.dir, name);
         let base = image::raw(&self.dir, &format!("{name}-base"));
         let overlay = image::qcow2_above(&base, "raw", &self.dir, name);
@@ -174,6 +184,7 @@ impl Libvirt {
                    <rom enabled='no'/>
                  </interface>
                  <memballoon model='virtio'/>
+                 {devices}
                </devices>
                {monitor}
              </domain>"

@@ -3,13 +3,15 @@
 use std::io::{self, Write};
 
 use domstats::{
-    Connect, DomainStats, Error, ErrorKind, ErrorOrigin, MissingReason, StatsReport, stats::GROUPS,
+    Connect, DomainStats, Error, ErrorKind, ErrorOrigin, MissingReason, StatsReport, error_chain,
+    stats::GROUPS,
 };
 
 use crate::{
     args::DoctorArgs,
     columns::printable,
-    exit::{self, Exit, Result},
+    commands::timings,
+    exit::{Exit, Result},
     missing, uri,
 };
 
@@ -23,15 +25,20 @@ pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
     let mut hints = Vec::new();
     for uri in uri::all(connect)? {
         let answer = Connect::open_with(&uri, &options)
-            .and_then(|connect| Ok((connect.all_domain_stats(&args.request())?, connect)));
+            .and_then(|connect| Ok((timings::timed(&connect, &args.request())?, connect)));
         match answer {
-            Ok((report, connect)) => {
+            Ok(((report, first), connect)) => {
                 found |= !report.domains.is_empty();
                 collect_reasons(&report, &mut reasons);
                 examine(&uri, &connect, &report).into_iter().try_for_each(&mut say)?;
+                if args.timings {
+                    say(format!("  first call: {first}"))?;
+                    let (_, next) = timings::timed(&connect, &args.request())?;
+                    say(format!("  next call: {next}"))?;
+                }
             }
             Err(error) => {
-                say(format!("{uri}: {}", exit::chain(&error)))?;
+                say(format!("{uri}: {}", error_chain(&error)))?;
                 hints.extend(hint_of_connection(&error));
             }
         }

@@ -6,3 +6,4 @@ pub(crate) mod fields;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod stats;
+mod timings;

@@ -37,6 +37,16 @@ pub(super) fn has_any(text: &str, special: impl Fn(u8) -> bool) -> bool {
     text.bytes().fold(false, |found, byte| found | special(byte))
 }
 
+/// Appends many numbers, with a text between them.
+pub(super) fn push_numbers(out: &mut String, numbers: &[u64], between: &str) {
+    for (position, number) in numbers.iter().enumerate() {
+        if position > 0 {
+            out.push_str(between);
+        }
+        push_integer(out, *number);
+    }
+}
+
 /// Begins a line at a depth, two spaces a step.
 pub(super) fn push_new_line(out: &mut String, depth: usize) {
     const DEEPEST: usize = 12;

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::{
     Flush,
-    append::{has_any, push_double, push_new_line, push_number},
+    append::{has_any, push_double, push_new_line, push_number, push_numbers},
     document::{self, Frame, Writer},
     read::{self, malformed},
 };
@@ -96,6 +96,11 @@ impl JsonWriter<'_> {
         match value {
             Value::Boolean(truth) => self.out.push_str(if *truth { "true" } else { "false" }),
             Value::String(text) => self.push_string(text),
+            Value::Numbers(numbers) => {
+                self.out.push('[');
+                push_numbers(self.out, numbers, ", ");
+                self.out.push(']');
+            }
             Value::Word { word: Some(word), .. } => self.push_string(word),
             Value::Double(number) if !number.is_finite() => {
                 self.out.push('"');

@@ -116,6 +116,7 @@ pub(crate) fn value(field: &Field, number: u32) -> Json {
         ValueType::Double => json!(f64::from(number) + 0.5),
         ValueType::Boolean => json!(true),
         ValueType::String => json!(format!("text-{number}")),
+        ValueType::Numbers => json!([number, 0]),
         _ => json!(number),
     }
 }

@@ -5,7 +5,10 @@
 
 use std::{fmt::Write, io};
 
-use super::{Flush, append::push_number};
+use super::{
+    Flush,
+    append::{push_number, push_numbers},
+};
 use crate::{
     report::StatsReport,
     stats::{Value, params::for_each_param},
@@ -16,7 +19,7 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
         buffer.push_str("Domain: '");
         buffer.push_str(&domain.domain.name);
         buffer.push_str("'\n");
-        for_each_param(domain, |prefix, name, value| {
+        for_each_param(domain, |prefix, name, _, value| {
             buffer.push_str("  ");
             buffer.push_str(prefix);
             buffer.push_str(name);
@@ -35,6 +38,7 @@ fn push_value(out: &mut String, value: &Value<'_>) {
     match value {
         Value::Boolean(truth) => out.push_str(if *truth { "yes" } else { "no" }),
         Value::String(text) => out.push_str(text),
+        Value::Numbers(numbers) => push_numbers(out, numbers, " "),
         Value::Double(number) if number.is_nan() => out.push_str("nan"),
         // Writing to a string cannot fail.
         Value::Double(number) => drop(write!(out, "{number:.6}")),

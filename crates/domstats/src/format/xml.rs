@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{
     Flush,
-    append::{has_any, push_double, push_new_line, push_number},
+    append::{has_any, push_double, push_new_line, push_number, push_numbers},
     document::{self, Frame, Writer, is_scalar},
     read::{self, malformed},
     tree,
@@ -215,6 +215,7 @@ fn push_value(out: &mut String, value: &Value<'_>, push_string: impl Fn(&mut Str
     match value {
         Value::Boolean(truth) => out.push_str(if *truth { "true" } else { "false" }),
         Value::String(text) => push_string(out, text),
+        Value::Numbers(numbers) => push_numbers(out, numbers, " "),
         Value::Word { word: Some(word), .. } => out.push_str(word),
         // The infinities and NaN by the names that Rust reads.
         Value::Double(number) => push_double(out, *number),

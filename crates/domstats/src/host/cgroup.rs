@@ -1,10 +1,11 @@
-//! `/sys/fs/cgroup`: the CPU time of a machine that has a cgroup of its own.
+//! `/sys/fs/cgroup`: the CPU time of a machine that has a cgroup of its own, how long it waited
+//! for the host, and what it read and wrote.
 //!
 //! Only a group whose name says that it is one machine's is taken for it. That a process is alone
 //! in a group proves nothing: a session, a service or a container also counts what ended before.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::OnceLock,
@@ -12,9 +13,13 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::procfs::{Proc, TICK_NS, read_at_most};
+use super::{
+    pressure::{DeviceIo, Waits, parse_blkio, parse_io_stat, parse_pressure},
+    process::{Budget, Folder, Kept},
+    procfs::{CGROUPS, Proc, TICK_NS, read_at_most},
+};
 
-/// Where the cgroups with CPU times are mounted, looked up once.
+/// Where the cgroups that count something are mounted, looked up once.
 #[derive(Debug, Default)]
 pub(crate) struct Cgroups {
     hierarchies: OnceLock<Vec<Hierarchy>>,
@@ -23,16 +28,21 @@ pub(crate) struct Cgroups {
 /// A mount of cgroups.
 #[derive(Debug, PartialEq, Eq)]
 struct Hierarchy {
-    version: Version,
+    kind: Kind,
     /// The group that is mounted, `/` unless this is a container.
     root: String,
     mount: PathBuf,
 }
 
+/// What a hierarchy counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
+enum Kind {
+    /// Version 2, all in one.
+    Unified,
+    /// Version 1, CPU time.
+    CpuAcct,
+    /// Version 1, storage.
+    BlkIo,
 }
 
 /// Who made a machine's group.
@@ -51,26 +61,42 @@ pub(crate) struct CpuTimes {
     pub(crate) system_ns: u64,
 }
 
-/// The group of one machine.
-#[derive(Debug, PartialEq, Eq)]
+/// The group of one machine in one hierarchy.
+#[derive(Debug)]
 struct Group {
-    version: Version,
+    kind: Kind,
     dir: PathBuf,
+    /// The files that were read, by name.
+    files: Vec<(&'static str, Kept)>,
 }
 
-/// Which group accounts for a process, from one call to the next: decided once for as long as the
+/// The groups that are one machine's own, none perhaps.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    unified: Option<Group>,
+    cpuacct: Option<Group>,
+    blkio: Option<Group>,
+}
+
+/// Which groups account for a process, from one call to the next: decided once for as long as the
 /// process stays where it is, since a counter must not change its source.
 #[derive(Debug, Default)]
 pub(crate) struct Accounting {
     placement: String,
-    group: Option<Group>,
+    file: Kept,
+    /// Whether a group of this placement is named after a machine.
+    may_be_own: bool,
+    groups: Groups,
 }
 
 /// Tells by a process's number and name whether it is a QEMU.
 type IsQemu = fn(&Proc, u32, &str) -> bool;
 
-/// More than a file of a group's times takes.
-const TIMES: u64 = 16 << 10;
+/// More than a file of what a group did takes.
+const COUNTS: usize = 16 << 10;
+
+/// More than the cgroups of a process take on nearly any host; a longer list is read each time.
+const PLACEMENT: usize = 4 << 10;
 
 /// More than the list of a machine's processes takes.
 const PROCESSES: u64 = 4 << 10;
@@ -78,39 +104,97 @@ const PROCESSES: u64 = 4 << 10;
 /// More groups than libvirt makes for a machine: one for each vCPU and iothread.
 const GROUPS: usize = 2048;
 
-/// More than the mounts of cgroups with CPU times on any host.
+/// More than the mounts of cgroups that count something on any host.
 const HIERARCHIES: usize = 16;
 
 impl Accounting {
-    /// Returns the times of the group that is the process's own, or `None` if there is none or it
-    /// cannot be read.
-    pub(crate) fn times(
+    /// Returns the groups that are the process's own.
+    pub(crate) fn groups(
         &mut self,
         cgroups: &Cgroups,
-        proc: &Proc,
-        pid: u32,
+        folder: &Folder<'_>,
         is_qemu: IsQemu,
-    ) -> Option<CpuTimes> {
-        let placement = proc.cgroups(pid).ok()?;
-        if self.group.is_none() || self.placement != placement {
-            self.group = cgroups.find(proc, pid, &placement, is_qemu);
-            self.placement = placement;
+    ) -> Option<&mut Groups> {
+        let is_same = self.is_placed_as_before(folder).ok()?;
+        if !is_same {
+            self.placement = folder.read_at_most("cgroup", CGROUPS).ok()?;
+            self.may_be_own = cgroups.name_a_machine(folder.proc, &self.placement);
         }
-        self.group.as_ref()?.cpu_times()
+        if !is_same || (self.groups.are_none() && self.may_be_own) {
+            let (proc, pid) = (folder.proc, folder.process.pid);
+            self.groups = cgroups.find(proc, pid, &self.placement, is_qemu);
+        }
+        Some(&mut self.groups)
+    }
+
+    fn is_placed_as_before(&mut self, folder: &Folder<'_>) -> io::Result<bool> {
+        let mut buffer = [0; PLACEMENT];
+        let open = || folder.open("cgroup");
+        let text = self.file.read(folder.proc.budget, &mut buffer, open)?;
+        Ok(!text.is_empty() && text == self.placement.as_bytes())
     }
 }
 
 impl Cgroups {
-    /// Finds the group that is a QEMU's own. On a host with both versions libvirt prefers the
-    /// second, and so do we.
-    fn find(&self, proc: &Proc, pid: u32, placement: &str, is_qemu: IsQemu) -> Option<Group> {
-        let mounts = || parse_mounts(&proc.mounts().unwrap_or_default());
-        self.hierarchies.get_or_init(mounts).iter().find_map(|hierarchy| {
-            let (path, manager) = machine_of(placed_in(hierarchy.version, placement)?)?;
-            let group = Group { version: hierarchy.version, dir: hierarchy.dir_of(path)? };
-            let is_own = group.is_of(proc, pid, manager, is_qemu) && group.cpu_times().is_some();
-            is_own.then_some(group)
+    fn name_a_machine(&self, proc: &Proc, placement: &str) -> bool {
+        self.hierarchies(proc).iter().any(|hierarchy| {
+            placed_in(hierarchy.kind, placement).is_some_and(|path| machine_of(path).is_some())
         })
+    }
+
+    fn hierarchies(&self, proc: &Proc) -> &[Hierarchy] {
+        self.hierarchies.get_or_init(|| parse_mounts(&proc.mounts().unwrap_or_default()))
+    }
+
+    fn find(&self, proc: &Proc, pid: u32, placement: &str, is_qemu: IsQemu) -> Groups {
+        let own = |kind: Kind| {
+            let (path, manager) = machine_of(placed_in(kind, placement)?)?;
+            let of_kind = self.hierarchies(proc).iter().filter(|hierarchy| hierarchy.kind == kind);
+            of_kind
+                .filter_map(|hierarchy| {
+                    Some(Group { kind, dir: hierarchy.dir_of(path)?, files: Vec::new() })
+                })
+                .find(|group| group.is_of(proc, pid, manager, is_qemu))
+        };
+        Groups { unified: own(Kind::Unified), cpuacct: own(Kind::CpuAcct), blkio: own(Kind::BlkIo) }
+    }
+}
+
+impl Groups {
+    fn are_none(&self) -> bool {
+        [&self.unified, &self.cpuacct, &self.blkio].into_iter().all(Option::is_none)
+    }
+
+    /// Returns the CPU times; `None` if they cannot be read. On a host with both versions libvirt
+    /// prefers the second, and so do we.
+    pub(crate) fn cpu_times(&mut self, budget: Budget) -> Option<CpuTimes> {
+        let groups = [&mut self.unified, &mut self.cpuacct];
+        groups.into_iter().flatten().find_map(|group| group.cpu_times(budget))
+    }
+
+    /// Returns for how long the machine waited, by the file of a resource: `cpu.pressure`,
+    /// `memory.pressure` or `io.pressure`. Only version 2 tells, in any of its groups, on a kernel
+    /// with `CONFIG_PSI`.
+    pub(crate) fn waits(&mut self, file: &'static str, budget: Budget) -> Option<Waits> {
+        parse_pressure(&self.unified.as_mut()?.read(file, budget)?)
+    }
+
+    /// Returns what the machine read and wrote, by the host's devices; `None` if nobody counts.
+    pub(crate) fn io(&mut self, budget: Budget) -> Option<Vec<DeviceIo>> {
+        let text = self.unified.as_mut().and_then(|group| group.read("io.stat", budget));
+        if let Some(text) = text {
+            return Some(parse_io_stat(&text));
+        }
+        let group = self.blkio.as_mut()?;
+        // The groups below count as well, on a kernel that can tell.
+        let mut read =
+            |recursive, plain| group.read(recursive, budget).or_else(|| group.read(plain, budget));
+        let bytes =
+            read("blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes")?;
+        let requests = read("blkio.throttle.io_serviced_recursive", "blkio.throttle.io_serviced")?;
+        let devices = parse_blkio(&bytes, &requests);
+        // Version 1 counts from Linux 6.9 on only where somebody set a limit.
+        (!devices.is_empty()).then_some(devices)
     }
 }
 
@@ -136,11 +220,26 @@ impl Group {
         pids.contains(&pid) && pids.into_iter().all(|other| other == pid || is_ours(other))
     }
 
-    fn cpu_times(&self) -> Option<CpuTimes> {
-        let read = |name| read_at_most(&self.dir.join(name), TIMES).ok();
-        match self.version {
-            Version::V2 => {
-                let text = read("cpu.stat")?;
+    /// Reads a file of the group, which stays open if the budget allows.
+    fn read(&mut self, name: &'static str, budget: Budget) -> Option<String> {
+        let position = match self.files.iter().position(|(known, _)| *known == name) {
+            Some(position) => position,
+            None => {
+                self.files.push((name, Kept::default()));
+                self.files.len() - 1
+            }
+        };
+        let mut buffer = [0; COUNTS];
+        let open = || Ok(fs::File::open(self.dir.join(name))?.into());
+        let text = self.files.get_mut(position)?.1.read(budget, &mut buffer, open).ok()?;
+        // One that fills the buffer may be cut off.
+        (text.len() < COUNTS).then(|| String::from_utf8_lossy(text).into_owned())
+    }
+
+    fn cpu_times(&mut self, budget: Budget) -> Option<CpuTimes> {
+        match self.kind {
+            Kind::Unified => {
+                let text = self.read("cpu.stat", budget)?;
                 let time = |key| value_of(&text, key)?.checked_mul(1000);
                 Some(CpuTimes {
                     total_ns: time("usage_usec")?,
@@ -148,15 +247,16 @@ impl Group {
                     system_ns: time("system_usec")?,
                 })
             }
-            Version::V1 => {
-                let text = read("cpuacct.stat")?;
+            Kind::CpuAcct => {
+                let text = self.read("cpuacct.stat", budget)?;
                 let time = |key| value_of(&text, key)?.checked_mul(*TICK_NS);
                 Some(CpuTimes {
-                    total_ns: read("cpuacct.usage")?.trim().parse().ok()?,
+                    total_ns: self.read("cpuacct.usage", budget)?.trim().parse().ok()?,
                     user_ns: time("user")?,
                     system_ns: time("system")?,
                 })
             }
+            Kind::BlkIo => None,
         }
     }
 }
@@ -202,14 +302,25 @@ fn value_of(text: &str, key: &str) -> Option<u64> {
     pairs.find(|(word, _)| *word == key)?.1.parse().ok()
 }
 
-/// Returns the group of a process in the hierarchy that counts CPU time, by `/proc/PID/cgroup`.
-fn placed_in(version: Version, placement: &str) -> Option<&str> {
+impl Kind {
+    /// Returns the controller that makes a hierarchy of version 1 one of this kind.
+    fn controller(self) -> Option<&'static str> {
+        match self {
+            Self::Unified => None,
+            Self::CpuAcct => Some("cpuacct"),
+            Self::BlkIo => Some("blkio"),
+        }
+    }
+}
+
+/// Returns the group of a process in a hierarchy, by `/proc/PID/cgroup`.
+fn placed_in(kind: Kind, placement: &str) -> Option<&str> {
     placement.lines().find_map(|line| {
         let (number, rest) = line.split_once(':')?;
         let (controllers, path) = rest.split_once(':')?;
-        let is_it = match version {
-            Version::V1 => controllers.split(',').any(|controller| controller == "cpuacct"),
-            Version::V2 => number == "0" && controllers.is_empty(),
+        let is_it = match kind.controller() {
+            Some(wanted) => controllers.split(',').any(|controller| controller == wanted),
+            None => number == "0" && controllers.is_empty(),
         };
         is_it.then_some(path)
     })
@@ -249,24 +360,25 @@ fn manager_of(above: &str, name: &str) -> Option<Manager> {
     }
 }
 
-/// Returns the mounts of cgroups with CPU times, version 2 first.
+/// Returns the mounts of cgroups that count something: one that counts two things, twice.
 fn parse_mounts(text: &str) -> Vec<Hierarchy> {
-    let hierarchy = |line: &str| {
+    let hierarchies = |line: &str| {
         let (mount, filesystem) = line.split_once(" - ")?;
         let mut filesystem = filesystem.split(' ');
-        let version = match filesystem.next()? {
-            "cgroup2" => Version::V2,
-            "cgroup" if filesystem.nth(1)?.split(',').any(|option| option == "cpuacct") => {
-                Version::V1
-            }
+        let kinds: &[Kind] = match filesystem.next()? {
+            "cgroup2" => &[Kind::Unified],
+            "cgroup" => &[Kind::CpuAcct, Kind::BlkIo],
             _ => return None,
         };
+        let options = filesystem.nth(1).unwrap_or_default();
+        let has = |wanted: &str| options.split(',').any(|option| option == wanted);
         let mut words = mount.split(' ').skip(3).map(unescape);
-        Some(Hierarchy { version, root: words.next()?, mount: words.next()?.into() })
+        let (root, mount) = (words.next()?, PathBuf::from(words.next()?));
+        let hierarchy = |kind| Hierarchy { kind, root: root.clone(), mount: mount.clone() };
+        let kinds = kinds.iter().filter(|kind| kind.controller().is_none_or(has));
+        Some(kinds.copied().map(hierarchy).collect::<Vec<_>>())
     };
-    let mut hierarchies: Vec<_> = text.lines().filter_map(hierarchy).take(HIERARCHIES).collect();
-    hierarchies.sort_by_key(|hierarchy| hierarchy.version == Version::V1);
-    hierarchies
+    text.lines().filter_map(hierarchies).flatten().take(HIERARCHIES).collect()
 }
 
 /// Undoes the kernel's `\040` for a space, and the like.
@@ -291,8 +403,8 @@ fn unescape(word: &str) -> String {
 
 /// Gives a text to every parser of this file, for [`super::fuzz`].
 pub(super) fn fuzz(text: &str) {
-    for version in [Version::V1, Version::V2] {
-        let placement = placed_in(version, text);
+    for kind in [Kind::Unified, Kind::CpuAcct, Kind::BlkIo] {
+        let placement = placed_in(kind, text);
         assert!(placement.is_none_or(|path| text.contains(path)));
         if let Some((path, (own, _))) = placement.and_then(|path| Some((path, machine_of(path)?))) {
             assert!(path.starts_with(own), "{own}");

@@ -1,29 +1,52 @@
-//! Targets for [`crate::fuzz`]: the files of `/proc` and of cgroups.
+//! Targets for [`crate::fuzz`]: what the kernel says of processes, cgroups and devices.
 //!
-//! Each takes the bytes for every file in turn: a seed is one such file.
+//! A target for files takes the bytes for each of them in turn: a seed is one such file.
 
-use super::{cgroup, procfs};
+use super::{cgroup, pressure, procfs, resctrl, rtnetlink};
 
-/// `stat`, `schedstat`, `sched`, `fdinfo`, `net/dev` and `net/unix`, which begins with the line of
-/// a path to look for.
+/// `stat`, `schedstat`, `sched`, `net/dev` and `net/unix`, which begins with the line of a path to
+/// look for.
 pub fn proc_files(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    if let Some(stat) = procfs::parse_stat(&text) {
+    if let Some(stat) = procfs::parse_stat(bytes) {
         assert!(text.contains(&format!("({})", stat.comm)), "{stat:?}");
     }
-    let _ = procfs::parse_sched_stat(&text);
+    let _ = procfs::parse_sched_stat(bytes);
     let _ = procfs::parse_wait_sum(&text);
-    if let Some(name) = procfs::parse_tap_name(&text) {
-        assert!(!name.contains('\n'), "{name:?}");
-    }
     let devices = procfs::parse_net_devices(&text);
-    assert!(devices.iter().all(|device| text.contains(&device.name)), "{devices:?}");
+    assert!(devices.keys().all(|name| text.contains(name)), "{devices:?}");
     if let Some((path, sockets)) = text.split_once('\n') {
         procfs::has_queue(sockets, path);
     }
 }
 
-/// `/proc/PID/cgroup`, `mountinfo`, and the files with times.
+/// `/proc/PID/cgroup`, `mountinfo`, and the files of a group: times, pressure, storage.
 pub fn cgroup_files(bytes: &[u8]) {
-    cgroup::fuzz(&String::from_utf8_lossy(bytes));
+    let text = String::from_utf8_lossy(bytes);
+    cgroup::fuzz(&text);
+    let _ = pressure::parse_pressure(&text);
+    let _ = pressure::parse_io_stat(&text);
+    let (sizes, requests) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let devices = pressure::parse_blkio(sizes, requests);
+    assert!(devices.iter().all(|device| text.contains(&device.number)), "{devices:?}");
+}
+
+/// The files and folders of resctrl.
+pub fn resctrl_files(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Some(tasks) = resctrl::parse_tasks(&text) {
+        assert_eq!(tasks.len(), text.lines().count());
+    }
+    if let Some((resource, _)) = resctrl::parse_domain(&text) {
+        assert!(text.starts_with(&format!("mon_{resource}_")), "{resource}");
+    }
+    let _ = resctrl::parse_number(&text);
+    assert!(resctrl::parse_amount(&text).is_none_or(|amount| amount >= 0.0));
+    assert!(text.ends_with(resctrl::own_name(&text)));
+}
+
+/// What a netlink socket receives: no more messages than there are headers for.
+pub fn netlink(bytes: &[u8]) {
+    let messages = rtnetlink::messages(bytes).collect::<Vec<_>>();
+    assert!(messages.len() <= bytes.len() / 16, "{messages:?}");
 }

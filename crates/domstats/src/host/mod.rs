@@ -2,4 +2,10 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod fuzz;
+pub(crate) mod links;
+pub(crate) mod perf;
+pub(crate) mod pressure;
+pub(crate) mod process;
 pub(crate) mod procfs;
+pub(crate) mod resctrl;
+pub(crate) mod rtnetlink;

@@ -4,19 +4,23 @@
 //! `schedstat`, `fdinfo`, `net/*`), except [`Proc::command_line`], which says so.
 
 use std::{
+    collections::HashMap,
     fs,
     io::{self, Read},
-    mem::MaybeUninit,
     path::{Path, PathBuf},
     sync::LazyLock,
 };
 
-use rustix::fs::{Dir, Mode, OFlags, open, readlinkat_raw};
+use rustix::fs::Dir;
+
+use super::process::Budget;
 
 /// A `/proc`, or a tree that looks like one.
 #[derive(Debug, Clone)]
 pub(crate) struct Proc {
     root: PathBuf,
+    /// What of it may stay open.
+    pub(crate) budget: Budget,
 }
 
 /// What `/proc/PID/stat` says of a process.
@@ -26,8 +30,12 @@ pub(crate) struct Stat {
     pub(crate) comm: String,
     /// `R` running, `S` sleeping, `D` in the kernel, `T` stopped, `Z` dead.
     pub(crate) state: char,
+    /// Such a thread never runs a program.
+    pub(crate) is_kernel_thread: bool,
     pub(crate) user_ns: u64,
     pub(crate) system_ns: u64,
+    /// How many threads it has.
+    pub(crate) threads: u64,
     /// When it started, in ticks since boot: with the pid, who it is.
     pub(crate) start_time: u64,
     /// Size of its address space in bytes; 0 for kernel threads.
@@ -54,18 +62,23 @@ pub(crate) struct NetCounters {
 }
 
 /// One network device, from the host's side.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NetDevice {
-    pub(crate) name: String,
     pub(crate) received: NetCounters,
     pub(crate) transmitted: NetCounters,
 }
 
+/// Network devices by their names.
+pub(crate) type NetDevices = HashMap<String, NetDevice>;
+
 /// More than any file of a few numbers has.
-const SMALL: usize = 1024;
+pub(crate) const SMALL: usize = 1024;
+
+/// The flag of the kernel's own threads.
+const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// More than the cgroups of a process take, with long names in a dozen hierarchies.
-const CGROUPS: u64 = 64 << 10;
+pub(crate) const CGROUPS: u64 = 64 << 10;
 
 /// More than the mounts of a host take, containers and all.
 const MOUNTS: u64 = 4 << 20;
@@ -79,13 +92,18 @@ static PAGE_KIB: LazyLock<u64> = LazyLock::new(|| rustix::param::page_size() as 
 
 impl Proc {
     pub(crate) fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), budget: Budget::of_this_process() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_budget(self, budget: Budget) -> Self {
+        Self { budget, ..self }
     }
 
     /// Returns the numbers of all processes, in any order.
     pub(crate) fn pids(&self) -> io::Result<Vec<u32>> {
-        let entries = fs::read_dir(&self.root)?;
-        Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+        let entries = Dir::new(fs::File::open(&self.root)?)?.flatten();
+        Ok(entries.filter_map(|entry| entry.file_name().to_str().ok()?.parse().ok()).collect())
     }
 
     /// Returns a file or folder of a process.
@@ -95,22 +113,10 @@ impl Proc {
         path
     }
 
-    /// Reads a small file of a process in one go: the kernel makes it up on each read, so its size
-    /// says nothing and a second read nothing more.
-    fn small<'a>(&self, pid: u32, name: &str, buffer: &'a mut [u8; SMALL]) -> io::Result<&'a [u8]> {
-        let length = fs::File::open(self.of(pid, name))?.read(buffer)?;
-        Ok(&buffer[..length])
-    }
-
     pub(crate) fn stat(&self, pid: u32) -> io::Result<Stat> {
         let mut buffer = [0; SMALL];
-        let text = self.small(pid, "stat", &mut buffer)?;
-        parse_stat(&String::from_utf8_lossy(text)).ok_or_else(invalid)
-    }
-
-    /// Returns the cgroups that a process is in: a line for each hierarchy.
-    pub(crate) fn cgroups(&self, pid: u32) -> io::Result<String> {
-        read_at_most(&self.of(pid, "cgroup"), CGROUPS)
+        let length = fs::File::open(self.of(pid, "stat"))?.read(&mut buffer)?;
+        parse_stat(&buffer[..length]).ok_or_else(invalid)
     }
 
     /// Returns the mounts that the caller sees.
@@ -140,73 +146,15 @@ impl Proc {
         Ok(name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned())
     }
 
-    pub(crate) fn thread_sched_stat(&self, pid: u32, tid: u32) -> io::Result<SchedStat> {
-        let mut buffer = [0; SMALL];
-        let text = self.small(pid, &format!("task/{tid}/schedstat"), &mut buffer)?;
-        parse_sched_stat(&String::from_utf8_lossy(text)).ok_or_else(invalid)
-    }
-
     /// Returns whether the kernel accounts for the time that threads wait.
     pub(crate) fn accounts_for_waits(&self) -> bool {
         fs::read_to_string(self.root.join("sys/kernel/sched_schedstats"))
             .is_ok_and(|text| text.trim() == "1")
     }
 
-    /// Returns the time that a thread waited, in nanoseconds. Of no use unless the kernel
-    /// [accounts](Self::accounts_for_waits) for it.
-    pub(crate) fn thread_wait(&self, pid: u32, tid: u32) -> Option<u64> {
-        let text = fs::read_to_string(self.of(pid, &format!("task/{tid}/sched"))).ok()?;
-        parse_wait_sum(&text)
-    }
-
-    /// Returns the threads of a process, in the order of their numbers.
-    pub(crate) fn threads(&self, pid: u32) -> io::Result<Vec<u32>> {
-        let tids = fs::read_dir(self.of(pid, "task"))?.flatten();
-        let mut tids: Vec<u32> =
-            tids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-        tids.sort_unstable();
-        Ok(tids)
-    }
-
-    /// Returns the name of a thread, at most 15 bytes.
-    pub(crate) fn thread_name(&self, pid: u32, tid: u32) -> io::Result<String> {
-        let mut buffer = [0; SMALL];
-        let name = self.small(pid, &format!("task/{tid}/comm"), &mut buffer)?;
-        Ok(String::from_utf8_lossy(name).trim_end().to_owned())
-    }
-
-    /// Returns the taps that a process holds, by file descriptor.
-    pub(crate) fn taps(&self, pid: u32) -> io::Result<Vec<(u32, String)>> {
-        // Relative to the folder: a path would be resolved anew for each of many descriptors.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = open(self.of(pid, "fd"), flags, Mode::empty())?;
-        let mut taps = Vec::new();
-        let mut target = [MaybeUninit::uninit(); 64];
-        for entry in Dir::read_from(&folder)?.flatten() {
-            let fd = entry.file_name();
-            let is_tun = readlinkat_raw(&folder, fd, &mut target)
-                .is_ok_and(|(target, _)| *target == *b"/dev/net/tun");
-            let Some(fd) = fd.to_str().ok().and_then(|name| name.parse().ok()) else { continue };
-            if is_tun
-                && let Ok(info) = fs::read_to_string(self.of(pid, &format!("fdinfo/{fd}")))
-                && let Some(name) = parse_tap_name(&info)
-            {
-                taps.push((fd, name.to_owned()));
-            }
-        }
-        taps.sort_unstable();
-        Ok(taps)
-    }
-
     /// Returns the network devices in the network namespace of a process.
-    pub(crate) fn net_devices(&self, pid: u32) -> io::Result<Vec<NetDevice>> {
+    pub(crate) fn net_devices(&self, pid: u32) -> io::Result<NetDevices> {
         Ok(parse_net_devices(&fs::read_to_string(self.of(pid, "net/dev"))?))
-    }
-
-    /// Returns the inode of a process's network namespace, if the caller may know it.
-    pub(crate) fn net_namespace(&self, pid: u32) -> Option<u64> {
-        use std::os::unix::fs::MetadataExt;
-        fs::metadata(self.of(pid, "ns/net")).ok().map(|metadata| metadata.ino())
     }
 
     /// Returns whether a process that listens on the Unix socket at this path serves a client
@@ -232,46 +180,53 @@ fn invalid() -> io::Error {
     io::Error::from(io::ErrorKind::InvalidData)
 }
 
-pub(super) fn parse_stat(text: &str) -> Option<Stat> {
+pub(crate) fn parse_stat(text: &[u8]) -> Option<Stat> {
     // The name may hold spaces and parentheses: it ends at the last one.
-    let (name, rest) = text.rsplit_once(')')?;
-    let (_, comm) = name.split_once('(')?;
+    let end = text.iter().rposition(|byte| *byte == b')')?;
+    let start = text[..end].iter().position(|byte| *byte == b'(')? + 1;
     // proc(5) counts fields from 1; the state is number 3 and comes first here.
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let rest = std::str::from_utf8(&text[end + 1..]).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let mut next = 4;
+    let mut number = |field: usize| {
+        let number = fields.nth(field - next)?.parse::<u64>().ok();
+        next = field + 1;
+        number
+    };
     Some(Stat {
-        comm: comm.to_owned(),
-        state: fields.first()?.chars().next()?,
+        comm: String::from_utf8_lossy(&text[start..end]).into_owned(),
+        state,
+        is_kernel_thread: number(9)? & PF_KTHREAD != 0,
         user_ns: number(14)?.saturating_mul(*TICK_NS),
         system_ns: number(15)?.saturating_mul(*TICK_NS),
+        threads: number(20)?,
         start_time: number(22)?,
         virtual_size: number(23)?,
         rss_kib: number(24)?.saturating_mul(*PAGE_KIB),
     })
 }
 
-pub(super) fn parse_sched_stat(text: &str) -> Option<SchedStat> {
-    let mut numbers = text.split_ascii_whitespace().map(|number| number.parse().ok());
-    Some(SchedStat { run_ns: numbers.next()??, delay_ns: numbers.next()?? })
+pub(crate) fn parse_sched_stat(text: &[u8]) -> Option<SchedStat> {
+    let mut numbers = std::str::from_utf8(text).ok()?.split_ascii_whitespace();
+    let mut number = || numbers.next()?.parse().ok();
+    Some(SchedStat { run_ns: number()?, delay_ns: number()? })
 }
 
-/// Returns the name of a tap by the `fdinfo` of its descriptor.
-pub(super) fn parse_tap_name(text: &str) -> Option<&str> {
-    text.lines().find_map(|line| line.strip_prefix("iff:")).map(str::trim)
-}
-
-pub(super) fn parse_wait_sum(text: &str) -> Option<u64> {
-    let line = text.lines().find(|line| {
+/// Reads `wait_sum` of a thread's `sched`: milliseconds, and six digits behind the point.
+pub(crate) fn parse_wait_sum(text: &str) -> Option<u64> {
+    // The first line begins with the name of the thread, which may be anything.
+    let line = text.lines().skip(1).find(|line| {
         let key = line.split([' ', ':']).next().unwrap_or_default();
         matches!(key, "wait_sum" | "se.statistics.wait_sum" | "se.wait_sum")
     })?;
-    let (_, milliseconds) = line.rsplit_once(':')?;
-    let milliseconds: f64 = milliseconds.trim().parse().ok()?;
-    // The cast saturates; a negative or absurd number cannot come out.
-    Some((milliseconds * 1e6) as u64)
+    let (whole, millionths) = line.rsplit_once(':')?.1.trim().split_once('.')?;
+    let millionths = Some(millionths).filter(|digits| digits.len() == 6)?;
+    let nanoseconds = whole.parse::<u64>().ok()?.checked_mul(1_000_000)?;
+    nanoseconds.checked_add(millionths.parse().ok()?)
 }
 
-pub(super) fn parse_net_devices(text: &str) -> Vec<NetDevice> {
+pub(super) fn parse_net_devices(text: &str) -> NetDevices {
     let device = |line: &str| {
         // A name may hold colons: the counters start after the last one.
         let (name, counters) = line.rsplit_once(':')?;
@@ -285,11 +240,8 @@ pub(super) fn parse_net_devices(text: &str) -> Vec<NetDevice> {
                 drops: *numbers.get(first + 3)?,
             })
         };
-        Some(NetDevice {
-            name: name.trim().to_owned(),
-            received: direction(0)?,
-            transmitted: direction(8)?,
-        })
+        let device = NetDevice { received: direction(0)?, transmitted: direction(8)? };
+        Some((name.trim().to_owned(), device))
     };
     text.lines().skip(2).filter_map(device).collect()
 }
@@ -324,12 +276,13 @@ mod tests {
     #[test]
     fn stat_with_a_nasty_name() {
         let text = "7 (qemu) S (x) T 1 7 7 0 -1 138412480 4190 0 4 0 3 2 0 0 20 0 6 0 195125 1652412416 7139 1";
-        let stat = parse_stat(text).unwrap();
+        let stat = parse_stat(text.as_bytes()).unwrap();
         assert_eq!((stat.comm.as_str(), stat.state), ("qemu) S (x", 'T'));
         assert_eq!((stat.user_ns, stat.system_ns), (3 * *TICK_NS, 2 * *TICK_NS));
-        assert_eq!((stat.start_time, stat.rss_kib), (195_125, 7139 * *PAGE_KIB));
+        assert_eq!((stat.threads, stat.start_time), (6, 195_125));
+        assert_eq!(stat.rss_kib, 7139 * *PAGE_KIB);
         for cut in 0..text.len() - 2 {
-            let _ = parse_stat(&text[..cut]);
+            let _ = parse_stat(&text.as_bytes()[..cut]);
         }
     }
 
@@ -341,12 +294,37 @@ mod tests {
 
     #[test]
     fn wait_sum_in_every_spelling() {
+        // Linux 5.16 and later, 2.6.38 and later, older.
         for key in ["wait_sum", "se.statistics.wait_sum", "se.wait_sum"] {
-            let text =
-                format!("x (1, #threads: 2)\n---\n{key}      :     12.500000\nwait_count : 3\n");
-            assert_eq!(parse_wait_sum(&text), Some(12_500_000), "{key}");
+            let text = format!(
+                "CPU 0/KVM (7, #threads: 2)\n\
+                 -------------------------------------------------------------------\n\
+                 se.exec_start                                :       1473349.473986\n\
+                 {:<45}:             0.000007\n\
+                 {key:<45}:      99999999.123456\n\
+                 {:<45}:                    3\n\
+                 nr_switches                                  :                    2\n",
+                key.replace("sum", "max"),
+                key.replace("sum", "count"),
+            );
+            assert_eq!(parse_wait_sum(&text), Some(99_999_999_123_456), "{key}");
         }
-        assert_eq!(parse_wait_sum("nr_switches : 3\n"), None);
+    }
+
+    #[test]
+    fn a_wait_sum_that_is_none() {
+        for line in [
+            "nr_switches : 3",
+            "wait_sum : -1.000000",
+            "wait_sum : 1.5",
+            "wait_sum : 1",
+            "wait_sum : x.000000",
+            "wait_sum",
+            "wait_sum : 18446744073710.000000",
+        ] {
+            assert_eq!(parse_wait_sum(&format!("x (1, #threads: 1)\n{line}\n")), None, "{line}");
+        }
+        assert_eq!(parse_wait_sum("wait_sum: 7.000000\n"), None, "the name of the thread");
     }
 
     #[test]
@@ -355,10 +333,10 @@ mod tests {
                     eth0:1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n  broken: 1 2\n";
         let devices = parse_net_devices(text);
         assert_eq!(devices.len(), 1);
-        assert_eq!(devices[0].name, "eth0:1");
-        assert_eq!(devices[0].received, NetCounters { bytes: 1, packets: 2, errors: 3, drops: 4 });
+        let device = devices["eth0:1"];
+        assert_eq!(device.received, NetCounters { bytes: 1, packets: 2, errors: 3, drops: 4 });
         assert_eq!(
-            devices[0].transmitted,
+            device.transmitted,
             NetCounters { bytes: 9, packets: 10, errors: 11, drops: 12 }
         );
     }

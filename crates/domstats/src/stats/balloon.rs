@@ -1,6 +1,6 @@
 //! Memory of a domain. Bit 4, flat keys `balloon.*`.
 
-use super::catalogue::section;
+use super::{Pressure, catalogue::section};
 
 section! {
     /// Memory: the balloon, what the guest says of its memory, what the host gave.
@@ -53,5 +53,8 @@ section! {
         /// Memory that the balloon device leaves to the guest; absent without a balloon.
         /// QMP `query-balloon` `actual`; libvirt asks for it and throws it away.
         actual: u64 = ("actual", Gauge, Kibibytes, metric "memory_stats_actual_balloon_bytes");
+        /// How long threads waited for memory of the host.
+        /// cgroup v2 `memory.pressure` of the domain's own cgroup; not in libvirt.
+        pressure: {Pressure} = ("pressure", label "resource" "memory");
     }
 }

@@ -1,6 +1,6 @@
 //! Each disk of a domain. Bit 32, flat keys `block.*`.
 
-use super::catalogue::section;
+use super::{Pressure, catalogue::section};
 
 section! {
     /// The disks of the domain.
@@ -11,6 +11,42 @@ section! {
         /// The disks, or their images.
         /// QMP `query-blockstats`; libvirt `block.<n>`.
         blocks: [Block] = ("", "block", label "target_device", info "block_stats");
+        /// How long threads waited for storage of the host.
+        /// cgroup v2 `io.pressure` of the domain's own cgroup; not in libvirt.
+        pressure: {Pressure} = ("pressure", label "resource" "io");
+        /// Number of devices of the host that the domain used.
+        /// cgroup v2 `io.stat`, v1 `blkio.throttle.io_serviced`; not in libvirt.
+        device_count: u32 = ("device.count", Gauge, Count, metric "block_devices", doc "devices.count");
+        /// Devices of the host, as the domain used them: without what the host's page cache took.
+        /// cgroup v2 `io.stat`, v1 `blkio.throttle.*`, of the domain's own cgroup; not in libvirt.
+        devices: [BlockDevice] = ("device", "devices.device", label "device", info "block_device");
+    }
+}
+
+section! {
+    /// One device of the host, as a domain used it.
+    pub struct BlockDevice[Index] {
+        /// Number of the device, major and minor, as in `lsblk`.
+        /// cgroup v2 `io.stat`, v1 `blkio.throttle.*`; not in libvirt.
+        number: String = ("number", Info, None, metric "number", place Attribute);
+        /// Reads from the host's device.
+        /// cgroup v2 `io.stat` `rios`, v1 `blkio.throttle.io_serviced` `Read`; not in libvirt.
+        rd_reqs: u64 = ("rd.reqs", Counter, Count, metric "block_device_read_requests");
+        /// Bytes read from the host's device.
+        /// cgroup v2 `io.stat` `rbytes`, v1 `blkio.throttle.io_service_bytes` `Read`; not in libvirt.
+        rd_bytes: u64 = ("rd.bytes", Counter, Bytes, metric "block_device_read_bytes");
+        /// Writes to the host's device.
+        /// cgroup v2 `io.stat` `wios`, v1 `blkio.throttle.io_serviced` `Write`; not in libvirt.
+        wr_reqs: u64 = ("wr.reqs", Counter, Count, metric "block_device_write_requests");
+        /// Bytes written to the host's device.
+        /// cgroup v2 `io.stat` `wbytes`, v1 `blkio.throttle.io_service_bytes` `Write`; not in libvirt.
+        wr_bytes: u64 = ("wr.bytes", Counter, Bytes, metric "block_device_write_bytes");
+        /// Unmaps on the host's device.
+        /// cgroup v2 `io.stat` `dios`, v1 `blkio.throttle.io_serviced` `Discard`; not in libvirt.
+        unmap_reqs: u64 = ("unmap.reqs", Counter, Count, metric "block_device_unmap_requests");
+        /// Bytes unmapped on the host's device.
+        /// cgroup v2 `io.stat` `dbytes`, v1 `blkio.throttle.io_service_bytes` `Discard`; not in libvirt.
+        unmap_bytes: u64 = ("unmap.bytes", Counter, Bytes, metric "block_device_unmap_bytes");
     }
 }
 

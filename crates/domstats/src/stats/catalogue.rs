@@ -83,6 +83,8 @@ pub enum Place {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Field {
+    /// Its name in Rust and Python: `rd_reqs`.
+    pub name: &'static str,
     /// The words below the section, joined by dots: `rd.reqs`. The last part of the flat key, and
     /// the nested names in documents.
     pub path: &'static str,
@@ -175,6 +177,8 @@ impl fmt::Display for Key<'_> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ListRow {
+    /// Its name in Rust and Python: `timed_groups`.
+    pub name: &'static str,
     /// The words between the section's flat key and the item's: `cache.monitor`, often empty.
     pub path: &'static str,
     /// The words in documents; the last one is the item's element.
@@ -195,6 +199,8 @@ pub struct ListRow {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PartRow {
+    /// Its name in Rust and Python: `read_histogram`.
+    pub name: &'static str,
     /// The words between the section's flat key and the part's.
     pub path: &'static str,
     /// A metric label and its value, which tell parts of one type apart.
@@ -298,14 +304,12 @@ pub(crate) trait Item: Section + Default {
     fn with_key(key: Key<'_>) -> Self;
 }
 
-/// Returns the items without those that repeat a key: a peer that says something twice has said it.
-pub(crate) fn first_of_each<T: Item>(items: impl Iterator<Item = T>) -> Vec<T> {
-    let all: Vec<T> = items.collect();
-    let first: Vec<bool> = {
-        let mut seen = HashSet::new();
-        all.iter().map(|item| seen.insert(item.key())).collect()
-    };
-    all.into_iter().zip(first).filter_map(|(item, is_first)| is_first.then_some(item)).collect()
+/// Drops the items that repeat a key: a peer that says something twice has said it.
+pub(crate) fn keep_first_of_each<T: Item>(items: &mut Vec<T>) {
+    let mut seen = HashSet::new();
+    let first: Vec<bool> = items.iter().map(|item| seen.insert(item.key())).collect();
+    let mut first = first.into_iter();
+    items.retain(|_| first.next().unwrap_or(true));
 }
 
 impl<T: Item> List for Vec<T> {
@@ -363,7 +367,7 @@ macro_rules! section {
             /// The rows of the catalogue that describe this struct.
             pub const SCHEMA: &'static $crate::stats::Schema = &$crate::stats::Schema {
                 name: stringify!($name),
-                rows: &[$(section!(@row [$($doc),*] $shape $row)),*],
+                rows: &[$(section!(@row $field [$($doc),*] $shape $row)),*],
             };
         }
 
@@ -443,10 +447,11 @@ macro_rules! section {
     };
 
     // The descriptor of a row.
-    (@row $docs:tt [$item:ident]
+    (@row $field:ident $docs:tt [$item:ident]
         ($path:literal, $doc_path:literal, label $label:literal $(, info $info:literal)?)
     ) => {
         $crate::stats::Row::List($crate::stats::ListRow {
+            name: stringify!($field),
             path: $path,
             doc_path: $doc_path,
             key: <$item as $crate::stats::catalogue::Item>::KEY,
@@ -456,19 +461,21 @@ macro_rules! section {
             docs: &$docs,
         })
     };
-    (@row $docs:tt {$part:ident} ($path:literal, label $label:literal $value:literal)) => {
+    (@row $field:ident $docs:tt {$part:ident} ($path:literal, label $label:literal $value:literal)) => {
         $crate::stats::Row::Part($crate::stats::PartRow {
+            name: stringify!($field),
             path: $path,
             label: ($label, $value),
             schema: $part::SCHEMA,
             docs: &$docs,
         })
     };
-    (@row $docs:tt $leaf:ident
+    (@row $field:ident $docs:tt $leaf:ident
         ($path:literal, $kind:ident, $unit:ident
             $(, metric $metric:literal)? $(, place $place:ident)? $(, doc $doc_path:literal)?)
     ) => {
         $crate::stats::Row::Field($crate::stats::Field {
+            name: stringify!($field),
             path: $path,
             doc_path: section!(@or $path $(, $doc_path)?),
             value_type: <$leaf as $crate::stats::value::Leaf>::TYPE,

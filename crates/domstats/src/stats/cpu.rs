@@ -1,6 +1,6 @@
 //! CPU time of a whole domain. Bit 2, flat keys `cpu.*`.
 
-use super::catalogue::section;
+use super::{Pressure, catalogue::section};
 
 section! {
     /// CPU time of the domain: vCPUs, emulator and iothreads together.
@@ -32,6 +32,9 @@ section! {
         /// Time that vCPUs polled for work after a halt in vain.
         /// QMP `query-stats` `halt_poll_fail_ns`, KVM only; libvirt `cpu.haltpoll.fail.time`.
         haltpoll_fail: u64 = ("haltpoll.fail.time", Counter, Nanoseconds, metric "cpu_haltpoll_fail_seconds");
+        /// How long threads waited for a CPU.
+        /// cgroup v2 `cpu.pressure` of the domain's own cgroup; not in libvirt.
+        pressure: {Pressure} = ("pressure", label "resource" "cpu");
     }
 }
 

@@ -22,7 +22,7 @@ section! {
         /// How far the measurement is: 0 none started, 1 running, 2 complete.
         /// QMP `query-dirty-rate` `status`; libvirt `dirtyrate.calc_status`.
         status: DirtyRateStatus = ("calc_status", Gauge, None, metric "dirty_rate_status");
-        /// When it started, in seconds of QEMU's monotonic clock (not since 1970).
+        /// When it started, in seconds: of the host's uptime in QEMU 7.2, since 1970 in QEMU 10.0.
         /// QMP `query-dirty-rate` `start-time`; libvirt `dirtyrate.calc_start_time`.
         start_time: i64 = ("calc_start_time", Gauge, Seconds, metric "dirty_rate_start_seconds");
         /// How long it takes or took.

@@ -14,6 +14,7 @@ mod iothread;
 mod memory;
 pub(crate) mod params;
 mod perf;
+mod pressure;
 mod state;
 pub(crate) mod value;
 mod vcpu;
@@ -21,7 +22,7 @@ mod vm;
 mod walk;
 
 pub use balloon::Balloon;
-pub use block::{Block, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
+pub use block::{Block, BlockDevice, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
 pub use catalogue::{
     Cell, Field, Key, KeyKind, Kind, List, ListRow, PartRow, Place, Row, Schema, Section, Unit,
 };
@@ -32,10 +33,11 @@ pub use interface::{Interface, Interfaces};
 pub use iothread::{Iothread, Iothreads};
 pub use memory::{BandwidthMonitor, BandwidthNode, Memory};
 pub use perf::Perf;
+pub use pressure::Pressure;
 pub use state::{DomainState, State, StateReason};
 pub use value::{Value, ValueType};
 pub use vcpu::{Vcpu, VcpuState, Vcpus};
-pub use vm::{HypervisorStat, HypervisorValue, Vm};
+pub use vm::{HypervisorHistogram, HypervisorStat, HypervisorValue, Vm};
 pub use walk::{Visitor, walk};
 
 use crate::{report::DomainStats, request::StatsGroups};
@@ -46,6 +48,8 @@ use crate::{report::DomainStats, request::StatsGroups};
 pub struct Group {
     /// The bit that asks for it.
     pub bit: StatsGroups,
+    /// Its field in [`DomainStats`], and its name in Python.
+    pub field: &'static str,
     /// Its name, as in `virsh domstats --cpu-total` and in `<missing group='cpu-total'>`.
     pub name: &'static str,
     /// What it is, in one line.
@@ -99,6 +103,7 @@ macro_rules! groups {
         /// Every group, in the order of libvirt's bits and of its output.
         pub static GROUPS: &[Group] = &[$(Group {
             bit: StatsGroups::$bit,
+            field: stringify!($field),
             name: $name,
             help: $help,
             flat: $flat,

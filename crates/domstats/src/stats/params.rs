@@ -9,10 +9,13 @@ use super::{
 use crate::report::DomainStats;
 
 /// Visits every value of a domain with its flat key, in two parts: the words up to its section,
-/// with a dot at the end, and its own.
+/// with a dot at the end, and its own; and with its row, if one describes it.
 ///
 /// In two parts, because the values of a section share the first: it is built once for them.
-pub(crate) fn for_each_param(domain: &DomainStats, each: impl FnMut(&str, &str, &Value<'_>)) {
+pub(crate) fn for_each_param(
+    domain: &DomainStats,
+    each: impl FnMut(&str, &str, Option<&'static Field>, &Value<'_>),
+) {
     let mut flat = Flat { prefix: String::new(), lengths: Vec::new(), each };
     walk(domain, &mut flat);
     flat.extra(&domain.extra);
@@ -50,7 +53,7 @@ impl<F> Flat<F> {
     }
 }
 
-impl<F: FnMut(&str, &str, &Value<'_>)> Visitor for Flat<F> {
+impl<F: FnMut(&str, &str, Option<&'static Field>, &Value<'_>)> Visitor for Flat<F> {
     fn enter_group(&mut self, group: &'static Group, _: &dyn Section) {
         self.enter(group.flat, None);
     }
@@ -70,11 +73,11 @@ impl<F: FnMut(&str, &str, &Value<'_>)> Visitor for Flat<F> {
         self.leave();
     }
     fn value(&mut self, field: &'static Field, value: &Value<'_>) {
-        (self.each)(&self.prefix, field.path, value);
+        (self.each)(&self.prefix, field.path, Some(field), value);
     }
     fn extra(&mut self, extra: &Extra) {
         for (name, value) in extra.params() {
-            (self.each)(&self.prefix, &name, &value);
+            (self.each)(&self.prefix, &name, None, &value);
         }
     }
 }
@@ -94,10 +97,31 @@ impl DomainStats {
     #[doc(alias = "virTypedParameter")]
     pub fn params(&self) -> Vec<(String, Value<'static>)> {
         let mut params = Vec::new();
-        for_each_param(self, |prefix, name, value| {
-            params.push((format!("{prefix}{name}"), value.clone().into_owned()));
+        self.visit_params(|key, _, value| {
+            params.push((key.to_owned(), value.clone().into_owned()));
         });
         params
+    }
+
+    /// Visits what [`params`](Self::params) returns, each value with the row that describes it:
+    /// `None` for what only a newer peer knows.
+    ///
+    /// ```
+    /// use domstats::{Connect, StatsRequest};
+    /// let report = Connect::open("test:///default")?.all_domain_stats(&StatsRequest::new())?;
+    /// report.domains[0].visit_params(|key, field, value| {
+    ///     println!("{key}={value:?} {}", field.map_or("", |field| field.unit.symbol()));
+    /// });
+    /// # Ok::<(), domstats::Error>(())
+    /// ```
+    pub fn visit_params(&self, mut each: impl FnMut(&str, Option<&'static Field>, &Value<'_>)) {
+        let mut key = String::new();
+        for_each_param(self, |prefix, name, field, value| {
+            key.clear();
+            key.push_str(prefix);
+            key.push_str(name);
+            each(&key, field, value);
+        });
     }
 
     /// Sets a value by its flat key, the other way of [`params`](Self::params). What no row
@@ -131,6 +155,7 @@ fn json(value: &Value<'_>) -> Json {
             .map_or_else(|| number.to_string().into(), Json::Number),
         Value::Boolean(truth) => (*truth).into(),
         Value::String(text) => text.as_ref().into(),
+        Value::Numbers(numbers) => numbers.as_ref().into(),
     }
 }
 

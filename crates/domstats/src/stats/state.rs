@@ -153,6 +153,7 @@ impl State {
         name: "State",
         rows: &[
             Row::Field(Field {
+                name: "state",
                 path: "state",
                 doc_path: "state",
                 value_type: ValueType::Int,
@@ -168,6 +169,7 @@ impl State {
                 ],
             }),
             Row::Field(Field {
+                name: "reason",
                 path: "reason",
                 doc_path: "reason",
                 value_type: ValueType::Int,

@@ -23,6 +23,8 @@ pub enum ValueType {
     Boolean = 6,
     /// `VIR_TYPED_PARAM_STRING`, 7.
     String = 7,
+    /// Many numbers, of which libvirt has no type: its own would be a text.
+    Numbers = 0,
 }
 
 /// A value on its way from the model to a format.
@@ -43,6 +45,8 @@ pub enum Value<'a> {
     Boolean(bool),
     /// A text.
     String(Cow<'a, str>),
+    /// Many unsigned 64-bit numbers.
+    Numbers(Cow<'a, [u64]>),
     /// A member of an enumeration: libvirt's number, and the word if this version knows one.
     Word {
         /// The number that the flat form prints.
@@ -64,6 +68,7 @@ impl Value<'_> {
             Self::Double(number) => Value::Double(number),
             Self::Boolean(truth) => Value::Boolean(truth),
             Self::String(text) => Value::String(Cow::Owned(text.into_owned())),
+            Self::Numbers(numbers) => Value::Numbers(Cow::Owned(numbers.into_owned())),
             Self::Word { code, word } => Value::Word { code, word },
         }
     }
@@ -133,6 +138,23 @@ impl Leaf for String {
     }
     fn read(json: &Json) -> Option<Self> {
         json.as_str().map(str::to_owned)
+    }
+}
+
+/// Many numbers: in JSON an array, elsewhere a text with spaces.
+pub(crate) type Numbers = Vec<u64>;
+
+impl Leaf for Numbers {
+    const TYPE: ValueType = ValueType::Numbers;
+    fn value(&self) -> Value<'_> {
+        Value::Numbers(Cow::Borrowed(self))
+    }
+    fn read(json: &Json) -> Option<Self> {
+        match json {
+            Json::String(text) => text.split_whitespace().map(|word| word.parse().ok()).collect(),
+            Json::Array(numbers) => numbers.iter().map(Json::as_u64).collect(),
+            _ => None,
+        }
     }
 }
 

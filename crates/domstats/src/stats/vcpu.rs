@@ -1,6 +1,10 @@
 //! Each vCPU of a domain. Bit 8, flat keys `vcpu.*`.
 
-use super::{catalogue::section, value::words, vm::HypervisorStat};
+use super::{
+    catalogue::section,
+    value::words,
+    vm::{HypervisorHistogram, HypervisorStat},
+};
 
 words! {
     /// The state of a vCPU (`virVcpuState`).
@@ -51,5 +55,8 @@ section! {
         /// What the hypervisor counts for the vCPU.
         /// QMP `query-stats` target vcpu; libvirt `vcpu.<n>.<name>`.
         stats: [HypervisorStat] = ("", "stat", label "stat");
+        /// What the hypervisor counts for the vCPU, by bins.
+        /// QMP `query-stats` target vcpu; libvirt throws them away.
+        histograms: [HypervisorHistogram] = ("", "histogram", label "stat");
     }
 }

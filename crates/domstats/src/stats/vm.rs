@@ -2,7 +2,11 @@
 
 use serde_json::Value as Json;
 
-use super::{Value, ValueType, catalogue::section, value::Leaf};
+use super::{
+    Value, ValueType,
+    catalogue::section,
+    value::{Leaf, Numbers},
+};
 
 /// A value of the hypervisor: a number, or a truth value where its schema says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +37,9 @@ section! {
         /// The statistics by the names that the hypervisor gives them, such as `remote_tlb_flush`.
         /// QMP `query-stats` target vm; libvirt `vm.<name>`.
         stats: [HypervisorStat] = ("", "stat", label "stat");
+        /// The histograms by the names that the hypervisor gives them.
+        /// QMP `query-stats` target vm; libvirt throws them away.
+        histograms: [HypervisorHistogram] = ("", "histogram", label "stat");
     }
 }
 
@@ -48,5 +55,31 @@ section! {
         /// The highest value since the start.
         /// QMP `query-stats` type peak; libvirt `<name>.max`.
         max: HypervisorValue = ("max", Gauge, None, metric "hypervisor_stat_max");
+    }
+}
+
+section! {
+    /// A histogram of the hypervisor, raw as its statistics are: how often a value was in each bin.
+    /// A value in `unit` is a bin's value times `base` to the power of `exponent`. The last bin has
+    /// no end.
+    pub struct HypervisorHistogram[Name] {
+        /// What is measured, such as `seconds`; absent for a plain number.
+        /// QMP `query-stats-schemas` `unit`.
+        unit: String = ("unit", Info, None, metric "unit", place Attribute);
+        /// Base of the factor between the values of the bins and the unit.
+        /// QMP `query-stats-schemas` `base`.
+        base: u32 = ("base", Info, Count, metric "base", place Attribute);
+        /// Exponent of the factor between the values of the bins and the unit.
+        /// QMP `query-stats-schemas` `exponent`.
+        exponent: i32 = ("exponent", Info, Count, metric "exponent", place Attribute);
+        /// Width of each bin of a linear histogram.
+        /// QMP `query-stats-schemas` `bucket-size`.
+        bucket_size: u32 = ("bucket_size", Info, Count, metric "bucket_size", place Attribute);
+        /// Numbers of values in bins of one width: bin n begins at n times that.
+        /// QMP `query-stats` type linear-histogram; libvirt throws it away.
+        linear: Numbers = ("linear", Counter, Count);
+        /// Numbers of values in bins of doubling widths: bin 0 is 0, bin n begins at 2 to the power of n - 1.
+        /// QMP `query-stats` type log2-histogram; libvirt throws it away.
+        log2: Numbers = ("log2", Counter, Count);
     }
 }

@@ -6,10 +6,12 @@ use std::{
 };
 
 use super::{
+    accounts::Given,
     blocks::blocks,
     command_line::Network,
     guest::{Guest, Learned},
-    hypervisor::{self, Counted},
+    host_side::HostSide,
+    hypervisor::{self, Counted, Counts},
     interfaces::interfaces,
     query::{self, Answer, Query, Replies},
     threads::VcpuThread,
@@ -17,26 +19,16 @@ use super::{
 use crate::{
     host::{
         cgroup::CpuTimes,
-        procfs::{NetDevice, Proc, Stat},
+        process::{Folder, Kept},
+        procfs::{NetDevices, Proc, SchedStat},
     },
     report::{DomainStats, Missing, MissingReason},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     stats::{
-        Balloon, Cpu, DirtyRate, DirtyRateStatus, DomainState, HypervisorStat, Iothread, Iothreads,
-        State, Vcpu, VcpuDirtyRate, VcpuState, Vcpus, Vm, catalogue::first_of_each,
+        Balloon, Blocks, Cpu, DirtyRate, DirtyRateStatus, DomainState, Iothread, Iothreads, State,
+        Vcpu, VcpuDirtyRate, VcpuState, Vcpus, catalogue::keep_first_of_each,
     },
 };
-
-/// The groups that this driver can give.
-pub(crate) const SUPPORTED: StatsGroups = StatsGroups::STATE
-    .union(StatsGroups::CPU_TOTAL)
-    .union(StatsGroups::BALLOON)
-    .union(StatsGroups::VCPU)
-    .union(StatsGroups::INTERFACE)
-    .union(StatsGroups::BLOCK)
-    .union(StatsGroups::IOTHREAD)
-    .union(StatsGroups::DIRTYRATE)
-    .union(StatsGroups::VM);
 
 /// Returns what a request has to ask a guest's monitor, beyond what the host told.
 pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) -> Vec<Query> {
@@ -75,29 +67,13 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
     queries
 }
 
-/// What the host says of a guest, without its monitor.
-#[derive(Debug, Default)]
-pub(crate) struct HostSide {
-    pub(crate) stat: Option<Stat>,
-    /// The times of the guest's own cgroup; `None` if it has none.
-    pub(crate) cgroup_times: Option<CpuTimes>,
-    /// The threads of the vCPUs; `None` if the host cannot tell them from others.
-    pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
-    /// Whether the kernel accounts for the time that threads wait.
-    pub(crate) accounts_for_waits: bool,
-    /// The network namespace that the process is in; `None` if the caller may not know, and then
-    /// taken for the caller's own.
-    pub(crate) namespace: Option<u64>,
-    /// The taps that the process holds; `None` if the caller may not know.
-    pub(crate) taps: Option<Vec<(u32, String)>>,
-}
-
 /// What a record is made of.
 pub(crate) struct Sources<'a> {
     pub(crate) proc: &'a Proc,
     pub(crate) guest: &'a Guest,
     pub(crate) host: &'a HostSide,
-    pub(crate) devices: &'a [NetDevice],
+    /// The network devices where the guest is, if they could be read.
+    pub(crate) devices: Option<&'a NetDevices>,
     pub(crate) replies: &'a Replies,
     /// Why the answers that are not in `replies` never came.
     pub(crate) missing: Option<&'a Missing>,
@@ -140,6 +116,8 @@ impl Sources<'_> {
                 StatsGroups::IOTHREAD => self.iothread(&mut stats),
                 StatsGroups::DIRTYRATE => self.dirty_rate(&mut stats),
                 StatsGroups::VM => self.vm(&mut stats),
+                StatsGroups::PERF => self.give(&self.host.account.perf, &mut stats.perf),
+                StatsGroups::MEMORY => self.give(&self.host.account.memory, &mut stats.memory),
                 _ => Some(Missing::new(
                     MissingReason::Unsupported,
                     "this driver does not read the group",
@@ -183,19 +161,23 @@ impl Sources<'_> {
         let polled = |name| {
             hypervisor::total(self.replies.vcpu_stats.got().map_or(&[], Vec::as_slice), name)
         };
-        let times = self.host.cgroup_times.unwrap_or(CpuTimes {
+        let account = &self.host.account;
+        let times = account.times.unwrap_or(CpuTimes {
             total_ns: stat.user_ns.saturating_add(stat.system_ns),
             user_ns: stat.user_ns,
             system_ns: stat.system_ns,
         });
-        stats.cpu = Some(Cpu {
+        let mut cpu = Cpu {
             time: Some(times.total_ns),
             user: Some(times.user_ns),
             system: Some(times.system_ns),
             haltpoll_success: polled(hypervisor::HALT_POLL_SUCCESS),
             haltpoll_fail: polled(hypervisor::HALT_POLL_FAIL),
+            pressure: account.cpu_pressure.clone(),
             ..Cpu::default()
-        });
+        };
+        account.monitors.fill(&mut cpu);
+        stats.cpu = Some(cpu);
         self.lacks_vcpu_stats()
     }
 
@@ -211,10 +193,10 @@ impl Sources<'_> {
     }
 
     /// Returns what the hypervisor counted for each vCPU, by its thread.
-    fn vcpu_stats(&self) -> HashMap<VcpuThread, Vec<HypervisorStat>> {
+    fn vcpu_counts(&self) -> HashMap<VcpuThread, Counts> {
         match (self.counted(), self.replies.vcpu_stats.got()) {
             (Some(counted), Some(replies)) => self.guest.learned(|learned| {
-                hypervisor::stats_by_thread(&counted.vcpu, &learned.cpus, replies)
+                hypervisor::counts_by_thread(&counted.vcpu, &learned.cpus, replies)
             }),
             _ => HashMap::new(),
         }
@@ -231,8 +213,14 @@ impl Sources<'_> {
             ));
         }
         if let Some(replies) = self.replies.vm_stats.got() {
-            let all = replies.iter().flat_map(|of| hypervisor::stats(&counted.vm, of));
-            stats.vm = Some(Vm { stats: first_of_each(all), ..Vm::default() });
+            let vm = stats.vm.get_or_insert_default();
+            for of in replies {
+                let counts = Counts::new(&counted.vm, of);
+                vm.stats.extend(counts.stats);
+                vm.histograms.extend(counts.histograms);
+            }
+            keep_first_of_each(&mut vm.stats);
+            keep_first_of_each(&mut vm.histograms);
         }
         self.lacks(&self.replies.vm_stats)
     }
@@ -256,6 +244,7 @@ impl Sources<'_> {
             maximum,
             rss: self.host.stat.as_ref().map(|stat| stat.rss_kib),
             actual,
+            pressure: self.host.account.memory_pressure.clone(),
             ..Balloon::default()
         };
         if let Some(guest) = replies.guest_stats.got() {
@@ -298,28 +287,42 @@ impl Sources<'_> {
         }
     }
 
+    fn folder(&self) -> Option<Folder<'_>> {
+        Some(Folder::new(self.proc, self.guest.process?))
+    }
+
+    /// Returns the time of a thread, read now if it began after the others were read.
+    fn thread(&self, tid: u32) -> Option<SchedStat> {
+        let threads = &self.host.threads;
+        match threads.binary_search_by_key(&tid, |thread| thread.tid) {
+            Ok(place) => Some(threads[place].sched),
+            Err(_) => self.folder()?.sched_stat(tid, &mut Kept::default()).ok(),
+        }
+    }
+
     fn vcpu(&self, stats: &mut DomainStats) -> Option<Missing> {
         let (mut threads, lacks) = self.vcpu_threads();
         threads.sort_by_key(|(id, _)| *id);
         threads.dedup_by_key(|(id, _)| *id);
-        let mut counted = self.vcpu_stats();
+        let mut counts = self.vcpu_counts();
         let current =
             (!threads.is_empty()).then(|| u32::try_from(threads.len()).unwrap_or(u32::MAX));
         // One thread for several vCPUs: its time is nobody's.
         let distinct: HashSet<u32> = threads.iter().map(|(_, tid)| *tid).collect();
         let shared = distinct.len() < threads.len();
         let cpus = threads.into_iter().map(|(id, tid)| {
-            let pid = self.guest.pid().filter(|_| !shared);
-            let sched = pid.and_then(|pid| self.proc.thread_sched_stat(pid, tid).ok());
+            let sched = self.thread(tid).filter(|_| !shared);
+            let counts = counts.remove(&(id, tid)).unwrap_or_default();
             Vcpu {
                 id,
                 state: Some(VcpuState::Running),
                 time: sched.map(|sched| sched.run_ns),
-                wait: pid
+                wait: sched
                     .filter(|_| self.host.accounts_for_waits)
-                    .and_then(|pid| self.proc.thread_wait(pid, tid)),
+                    .and_then(|_| self.folder()?.thread_wait(tid)),
                 delay: sched.map(|sched| sched.delay_ns),
-                stats: counted.remove(&(id, tid)).unwrap_or_default(),
+                stats: counts.stats,
+                histograms: counts.histograms,
                 ..Vcpu::default()
             }
         });
@@ -350,12 +353,23 @@ impl Sources<'_> {
     }
 
     fn block(&self, stats: &mut DomainStats, request: &StatsRequest) -> Option<Missing> {
+        let storage = self.host.account.storage.clone();
         if let Some(counters) = self.replies.block_stats.got() {
             let nodes = self.replies.block_nodes.got().map_or(&[][..], Vec::as_slice);
             let chain = request.options.contains(StatsOptions::BACKING);
-            stats.block = Some(blocks(counters, nodes, chain));
+            let Blocks { count, blocks, .. } = blocks(counters, nodes, chain);
+            stats.block = Some(Blocks { count, blocks, ..storage.unwrap_or_default() });
+        } else {
+            stats.block = storage;
         }
         self.lacks(&self.replies.block_stats).or_else(|| self.lacks(&self.replies.block_nodes))
+    }
+
+    /// Gives a group that the host alone tells.
+    fn give<T: Clone>(&self, given: &Given<T>, group: &mut Option<T>) -> Option<Missing> {
+        let (stats, missing) = given;
+        group.clone_from(stats);
+        missing.clone().or_else(|| self.guest.process.is_none().then(|| self.no_process()))
     }
 
     fn iothread(&self, stats: &mut DomainStats) -> Option<Missing> {
@@ -373,8 +387,7 @@ impl Sources<'_> {
     }
 
     fn iothread_of(&self, id: u32, reply: &query::Iothread) -> Iothread {
-        let pid = self.guest.pid();
-        let sched = pid.and_then(|pid| self.proc.thread_sched_stat(pid, reply.thread_id).ok());
+        let sched = self.thread(reply.thread_id);
         Iothread {
             id,
             poll_max_ns: reply.poll_max_ns,
@@ -395,12 +408,14 @@ impl Sources<'_> {
                 Some("millisecond") => reply.calc_time.map(|time| time / 1000),
                 _ => reply.calc_time,
             };
-            let vcpus =
+            let rates =
                 reply.vcpu_dirty_rate.iter().filter(|_| measured).map(|vcpu| VcpuDirtyRate {
                     id: vcpu.id,
                     megabytes_per_second: Some(vcpu.dirty_rate),
                     ..VcpuDirtyRate::default()
                 });
+            let mut rates = rates.collect();
+            keep_first_of_each(&mut rates);
             stats.dirtyrate = Some(DirtyRate {
                 status: match reply.status.as_str() {
                     "unstarted" => Some(DirtyRateStatus::Unstarted),
@@ -412,7 +427,7 @@ impl Sources<'_> {
                 period: period.and_then(|period| i32::try_from(period).ok()),
                 mode: reply.mode.clone(),
                 megabytes_per_second: reply.dirty_rate.filter(|_| measured),
-                vcpus: first_of_each(vcpus),
+                vcpus: rates,
                 ..DirtyRate::default()
             });
         }

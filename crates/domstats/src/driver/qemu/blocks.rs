@@ -1,4 +1,7 @@
 //! The disks of a guest and their images.
+//!
+//! The image that a running copy or backup writes to is none of them: QEMU does not tell whose it is.
+//! Nor is a disk of vhost-user, whose requests QEMU does not see.
 
 use std::collections::HashMap;
 
@@ -22,12 +25,12 @@ pub(crate) fn blocks(counters: &[BlockStats], nodes: &[BlockNode], chain: bool) 
     for (disk, name) in disks.iter().zip(names(&disks)) {
         let mut image = Some(*disk);
         let mut depth = 0;
-        while let Some(stats) = image {
+        while let Some(stats) = image.map(below_filters) {
             let mut block = image_of(stats, &nodes, depth);
             block.index = u32::try_from(blocks.blocks.len()).unwrap_or(u32::MAX);
             block.name = Some(name.clone());
             if depth == 0 {
-                count(&mut block, stats);
+                count(&mut block, disk);
             }
             blocks.blocks.push(block);
             image = stats.backing.as_deref().filter(|_| chain);
@@ -36,6 +39,19 @@ pub(crate) fn blocks(counters: &[BlockStats], nodes: &[BlockNode], chain: bool) 
     }
     blocks.count = u32::try_from(blocks.blocks.len()).ok();
     blocks
+}
+
+/// Returns the node below those that only look at what goes through them: a throttle, copy-on-read,
+/// or what a running job puts there. QEMU shows what is below those as both their file and their
+/// backing image.
+fn below_filters(mut node: &BlockStats) -> &BlockStats {
+    while let (Some(file), Some(backing)) = (&node.parent, &node.backing)
+        && file.node_name.is_some()
+        && file.node_name == backing.node_name
+    {
+        node = backing;
+    }
+    node
 }
 
 /// Returns the names of the disks: what the guest calls them where libvirt's ids tell, else what
@@ -117,20 +133,21 @@ fn qemu_name(disk: &BlockStats) -> String {
 /// Returns where an image is and how large.
 fn image_of(stats: &BlockStats, nodes: &HashMap<&str, &BlockNode>, depth: u32) -> Block {
     let node_of = |stats: &BlockStats| nodes.get(stats.node_name.as_deref()?).copied();
-    let file = stats.parent.as_deref();
-    let file_node = file.and_then(node_of);
     let node = node_of(stats);
     let image = node.map(|node| &node.image);
-    let path = file_node.or(node).and_then(|node| node.image.filename.as_deref());
+    // A disk may use a file as it is, without a format above it.
+    let file = stats.parent.as_deref().map_or(stats, below_filters);
+    let file_node = node_of(file);
+    let paths = [node, file_node].into_iter().flatten();
+    let mut paths = paths.filter_map(|node| node.image.filename.as_deref());
     let mut block = Block {
-        // A network or nested image is described by a URL or JSON: no file or device.
-        path: path.filter(|path| !path.contains(':')).map(str::to_owned),
+        path: paths.find(|path| is_path(path)).map(str::to_owned),
         backing_index: stats
             .node_name
             .as_deref()
             .and_then(libvirt_image_id)
             .or((depth > 0).then_some(depth)),
-        allocation: file.and_then(|file| file.stats.wr_highest_offset),
+        allocation: file_node.and(file.stats.wr_highest_offset),
         capacity: image.and_then(|image| image.virtual_size).filter(|size| *size > 0),
         physical: image.and_then(|image| image.actual_size),
         threshold: file_node.map(|node| node.write_threshold).filter(|offset| *offset > 0),
@@ -140,6 +157,12 @@ fn image_of(stats: &BlockStats, nodes: &HashMap<&str, &BlockNode>, depth: u32) -
         limit(&mut block, limits);
     }
     block
+}
+
+/// Returns whether an image's name is that of a file or device: those of the network and of nested
+/// images are URLs or JSON.
+fn is_path(name: &str) -> bool {
+    name.find([':', '/']).is_none_or(|end| name[end..].starts_with('/'))
 }
 
 /// Returns libvirt's number of an image: 2 of `libvirt-2-format`.
@@ -270,6 +293,16 @@ mod tests {
     fn no_two_disks_share_a_guessed_name() {
         let (sata, usb) = (disk("/machine/peripheral/sata0-0-0", ""), disk("usb-disk0", ""));
         assert_eq!(names(&[&sata, &usb]), ["sata0-0-0", "usb-disk0"]);
+    }
+
+    #[test]
+    fn a_path_may_have_colons() {
+        for path in ["/a.img", "a.img", "/dev/disk/by-path/pci-0000:00:1f.2-ata-1", "./a:b"] {
+            assert!(is_path(path), "{path}");
+        }
+        for name in ["nbd://host:10809/a", "json:{\"driver\": \"raw\"}", "rbd:pool/image"] {
+            assert!(!is_path(name), "{name}");
+        }
     }
 
     #[test]

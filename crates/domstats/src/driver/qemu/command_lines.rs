@@ -5,14 +5,14 @@
 //! than it can afford; a line that comes late serves the next call.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::Instant,
 };
 
-use super::{command_line::CommandLine, guest::Process};
-use crate::host::procfs::Proc;
+use super::command_line::CommandLine;
+use crate::host::{process::Process, procfs::Proc};
 
 /// The command lines that were read or are being read.
 #[derive(Debug, Default)]
@@ -45,14 +45,17 @@ impl CommandLines {
         deadline: Instant,
     ) -> Vec<Reading> {
         let mut lines = self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.retain(|process, reading| {
-            matches!(reading, Reading::Going) || processes.contains(process)
-        });
         for process in processes {
             // Without a thread to be had, the next call tries again.
             if !lines.contains_key(process) && self.read(proc.clone(), *process) {
                 lines.insert(*process, Reading::Going);
             }
+        }
+        if lines.len() > processes.len() {
+            let processes: HashSet<_> = processes.iter().collect();
+            lines.retain(|process, reading| {
+                matches!(reading, Reading::Going) || processes.contains(process)
+            });
         }
         let is_going = |lines: &HashMap<Process, Reading>| {
             processes.iter().any(|process| matches!(lines.get(process), Some(Reading::Going)))

@@ -10,14 +10,17 @@ use std::{
 use super::{
     command_line::{CommandLine, MonitorOption},
     command_lines::{CommandLines, Reading},
-    guest::{Guest, MonitorSocket, Process},
+    guest::{Guest, MonitorSocket},
     named::{NamedMonitor, NamedMonitors, belongs_to_libvirt},
     processes::Processes,
 };
 use crate::{
     domain::DomainInfo,
     error::Result,
-    host::procfs::{Proc, Stat},
+    host::{
+        process::Process,
+        procfs::{Proc, Stat},
+    },
     report::{Missing, MissingDomain, MissingReason},
 };
 

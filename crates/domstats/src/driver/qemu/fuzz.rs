@@ -3,16 +3,17 @@
 use std::{sync::Arc, time::SystemTime};
 
 use super::{
-    assemble::{self, HostSide, SUPPORTED, Sources},
+    assemble::{self, Sources},
     command_line::{CommandLine, is_libvirt_monitor},
     guest::{Guest, MonitorSocket},
+    host_side::HostSide,
     query::{Query, Replies},
     reader::{Message, Reader},
 };
 use crate::{
     host::procfs::Proc,
     report::{Missing, MissingReason, StatsReport},
-    request::{StatsOptions, StatsRequest},
+    request::{StatsGroups, StatsOptions, StatsRequest},
 };
 
 fn line(bytes: &[u8]) -> CommandLine {
@@ -63,7 +64,8 @@ pub fn conversation(bytes: &[u8]) {
     let monitor = MonitorSocket { path: "/monitor".into(), bound: "/monitor".into() };
     let guest = Guest::new(None, Arc::new(line(line_bytes)), Ok(monitor));
     let (proc, host) = (Proc::new("/nonexistent"), HostSide::default());
-    let request = StatsRequest::new().groups(SUPPORTED).options(StatsOptions::BACKING);
+    let request =
+        StatsRequest::new().groups(StatsGroups::all_known()).options(StatsOptions::BACKING);
     let mut reader = Reader::default();
     reader.push(stream);
     for _ in 0..3 {
@@ -79,7 +81,7 @@ pub fn conversation(bytes: &[u8]) {
             proc: &proc,
             guest: &guest,
             host: &host,
-            devices: Default::default(),
+            devices: None,
             replies: &replies,
             missing: Some(&missing),
         };

@@ -1,8 +1,10 @@
 //! One QEMU process, or a monitor whose process is not known.
 
 use std::{
+    cell::OnceCell,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use super::{
@@ -12,13 +14,15 @@ use super::{
     named::name_of,
     processes::runs_qemu,
     query::{Answer, Cpu, ObjectPath, Replies},
-    threads::{Threads, VcpuThread},
+    taps::{Tap, Taps},
+    threads::{ThreadTime, Threads, VcpuThread},
 };
 use crate::{
     domain::{DomainInfo, printable_name},
     host::{
-        cgroup::{Accounting, Cgroups, CpuTimes},
-        procfs::Proc,
+        cgroup::{Accounting, Cgroups, Groups},
+        perf::{Count, Counters, Counting},
+        process::{Folder, Process},
     },
     report::{Missing, MissingReason},
 };
@@ -32,21 +36,6 @@ pub(crate) struct Guest {
     /// The monitor that may be used, or why there is none.
     pub(crate) monitor: Result<MonitorSocket, Missing>,
     state: Mutex<State>,
-}
-
-/// Who a process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Process {
-    pub(crate) pid: u32,
-    pub(crate) start_time: u64,
-}
-
-impl Process {
-    /// Returns whether the process is still there: not dead, not another one with its number.
-    pub(crate) fn is_alive(self, proc: &Proc) -> bool {
-        proc.stat(self.pid)
-            .is_ok_and(|stat| stat.start_time == self.start_time && stat.virtual_size > 0)
-    }
 }
 
 /// A monitor's socket.
@@ -67,6 +56,10 @@ struct State {
     learned: Learned,
     threads: Threads,
     accounting: Accounting,
+    counters: Option<Counters>,
+    taps: Taps,
+    /// The network namespace, which a QEMU never leaves.
+    namespace: OnceCell<Option<u64>>,
 }
 
 /// What a monitor told in earlier calls and does not change often.
@@ -160,14 +153,76 @@ impl Guest {
         }
     }
 
-    /// Returns the threads of the vCPUs as their names tell, or `None` if they do not.
-    pub(crate) fn named_vcpu_threads(&self, proc: &Proc) -> Option<Vec<VcpuThread>> {
-        self.state().threads.vcpus(proc, self.pid()?)
+    /// Returns the times of the threads, of which there were so many a moment ago, and which of
+    /// them are vCPUs as their names tell, or `None` if they do not.
+    pub(crate) fn threads(
+        &self,
+        folder: &Folder<'_>,
+        count: u64,
+    ) -> (Vec<ThreadTime>, Option<Vec<VcpuThread>>) {
+        let threads = &mut self.state().threads;
+        match threads.times(folder, count) {
+            Ok(times) => (times, threads.vcpus().map(<[VcpuThread]>::to_vec)),
+            Err(_) => (Vec::new(), None),
+        }
     }
 
-    /// Returns the CPU time of the guest's own cgroup, or `None` if it has none.
-    pub(crate) fn cgroup_times(&self, proc: &Proc, cgroups: &Cgroups) -> Option<CpuTimes> {
-        self.state().accounting.times(cgroups, proc, self.pid()?, runs_qemu)
+    /// Reads something of the guest's own cgroups, unless it is gone.
+    pub(crate) fn cgroups(
+        &self,
+        folder: &Folder<'_>,
+        cgroups: &Cgroups,
+        read: impl FnOnce(&mut Groups),
+    ) {
+        if let Some(own) = self.state().accounting.groups(cgroups, folder, runs_qemu) {
+            read(own);
+        }
+    }
+
+    /// Returns what was counted since the first call of this.
+    ///
+    /// # Errors
+    ///
+    /// If the process is gone, or counting has not begun and there is no time for it.
+    pub(crate) fn counts(
+        &self,
+        folder: &Folder<'_>,
+        counting: &Counting,
+        deadline: Instant,
+    ) -> Result<Vec<Count>, Missing> {
+        let gone = || Missing::new(MissingReason::Gone, "the process ended");
+        let mut state = self.state();
+        if let Some(counters) = &state.counters {
+            return Ok(counters.read());
+        }
+        if Instant::now() >= deadline {
+            let text = "there was no time to open the counters: the next call goes on";
+            return Err(Missing::new(MissingReason::Timeout, text));
+        }
+        let counters = counting.begin(folder);
+        // Another process may have got the number meanwhile.
+        if !folder.process.is_alive(folder.proc) {
+            return Err(gone());
+        }
+        let counts = counters.read();
+        // If nothing is counted, the next call tries again.
+        state.counters = Some(counters).filter(Counters::count_something);
+        Ok(counts)
+    }
+
+    /// Returns the taps that the process holds, or `None` if the caller may not know.
+    pub(crate) fn taps(
+        &self,
+        folder: &Folder<'_>,
+        trusted_from: Option<Instant>,
+        name_of: impl Fn(u32) -> Option<String>,
+    ) -> Option<Vec<Tap>> {
+        self.state().taps.read(folder, trusted_from, name_of).ok()
+    }
+
+    /// Returns the inode of the network namespace, if the caller may know it.
+    pub(crate) fn net_namespace(&self, folder: &Folder<'_>) -> Option<u64> {
+        *self.state().namespace.get_or_init(|| folder.net_namespace())
     }
 
     pub(crate) fn learn_balloon(&self, path: Option<ObjectPath>) {
@@ -184,9 +239,11 @@ impl Guest {
         Some(Lease { guest: self, monitor: state.monitor.take(), stuck: state.stuck })
     }
 
-    /// Lets go of a held connection.
+    /// Lets go of a held connection, and stops counting.
     pub(crate) fn disconnect(&self) {
-        self.state().monitor = None;
+        let mut state = self.state();
+        state.monitor = None;
+        state.counters = None;
     }
 }
 

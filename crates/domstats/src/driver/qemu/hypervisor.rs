@@ -7,12 +7,12 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     guest::Guest,
-    query::{Cpu, Query, Stat, StatKind, StatValue, StatsOf, StatsSchema},
+    query::{Cpu, Query, StatKind, StatSchema, StatValue, StatsOf, StatsSchema},
     threads::VcpuThread,
 };
 use crate::{
     request::StatsGroups,
-    stats::{HypervisorStat, HypervisorValue, catalogue::first_of_each},
+    stats::{HypervisorHistogram, HypervisorStat, HypervisorValue, catalogue::keep_first_of_each},
 };
 
 /// The time that vCPUs polled after a halt, by its names.
@@ -20,7 +20,7 @@ pub(crate) const HALT_POLL_SUCCESS: &str = "halt_poll_success_ns";
 pub(crate) const HALT_POLL_FAIL: &str = "halt_poll_fail_ns";
 
 /// What is counted for one target, and of which kind it is.
-pub(crate) type Kinds = HashMap<String, StatKind>;
+pub(crate) type Kinds = HashMap<String, StatSchema>;
 
 /// What is counted in a guest.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Counted {
         let kinds = |target: &str| {
             let schemas = schemas.iter().filter(|schema| schema.target == target);
             let stats = schemas.flat_map(|schema| &schema.stats);
-            stats.map(|stat| (stat.name.clone(), stat.kind)).collect()
+            stats.map(|stat| (stat.name.clone(), stat.clone())).collect()
         };
         Self { vm: kinds("vm"), vcpu: kinds("vcpu") }
     }
@@ -75,37 +75,76 @@ pub(crate) fn queries(
     queries
 }
 
-/// Returns the statistics of one object. Histograms have no place in the model, nor in libvirt.
-pub(crate) fn stats(kinds: &Kinds, of: &StatsOf) -> Vec<HypervisorStat> {
-    let stat = |stat: &Stat| {
-        let value = match stat.value {
-            StatValue::Number(number) => HypervisorValue::Number(number),
-            StatValue::Truth(truth) => HypervisorValue::Truth(truth),
-            StatValue::Other(_) => return None,
-        };
-        let mut named = HypervisorStat { name: stat.name.clone(), ..HypervisorStat::default() };
-        match kinds.get(&stat.name)? {
-            StatKind::Instant => named.cur = Some(value),
-            StatKind::Cumulative => named.sum = Some(value),
-            StatKind::Peak => named.max = Some(value),
-            StatKind::Other => return None,
-        }
-        Some(named)
-    };
-    first_of_each(of.stats.iter().filter_map(stat))
+/// What was counted for one object.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Counts {
+    pub(crate) stats: Vec<HypervisorStat>,
+    pub(crate) histograms: Vec<HypervisorHistogram>,
 }
 
-/// Returns the statistics of each vCPU, by its thread.
-pub(crate) fn stats_by_thread(
+impl Counts {
+    pub(crate) fn new(kinds: &Kinds, of: &StatsOf) -> Self {
+        let mut counts = Self::default();
+        for stat in &of.stats {
+            let Some(schema) = kinds.get(&stat.name) else { continue };
+            match &stat.value {
+                StatValue::Number(number) => {
+                    counts.stats.extend(value(schema, HypervisorValue::Number(*number)));
+                }
+                StatValue::Truth(truth) => {
+                    counts.stats.extend(value(schema, HypervisorValue::Truth(*truth)));
+                }
+                StatValue::Numbers(bins) => counts.histograms.extend(histogram(schema, bins)),
+                StatValue::Other(_) => {}
+            }
+        }
+        keep_first_of_each(&mut counts.stats);
+        keep_first_of_each(&mut counts.histograms);
+        counts
+    }
+}
+
+fn value(schema: &StatSchema, value: HypervisorValue) -> Option<HypervisorStat> {
+    let mut stat = HypervisorStat { name: schema.name.clone(), ..HypervisorStat::default() };
+    match schema.kind {
+        StatKind::Instant => stat.cur = Some(value),
+        StatKind::Cumulative => stat.sum = Some(value),
+        StatKind::Peak => stat.max = Some(value),
+        _ => return None,
+    }
+    Some(stat)
+}
+
+fn histogram(schema: &StatSchema, bins: &[u64]) -> Option<HypervisorHistogram> {
+    let mut histogram = HypervisorHistogram {
+        name: schema.name.clone(),
+        unit: schema.unit.clone(),
+        base: schema.base,
+        exponent: schema.exponent,
+        bucket_size: schema.bucket_size,
+        ..HypervisorHistogram::default()
+    };
+    // QEMU has them from the last to the first, as of version 11.1.
+    let bins = Some(bins.iter().rev().copied().collect());
+    match schema.kind {
+        StatKind::LinearHistogram => histogram.linear = bins,
+        StatKind::Log2Histogram => histogram.log2 = bins,
+        _ => return None,
+    }
+    Some(histogram)
+}
+
+/// Returns what was counted for each vCPU, by its thread.
+pub(crate) fn counts_by_thread(
     kinds: &Kinds,
     cpus: &[Cpu],
     vcpus: &[StatsOf],
-) -> HashMap<VcpuThread, Vec<HypervisorStat>> {
+) -> HashMap<VcpuThread, Counts> {
     let threads: HashMap<&str, VcpuThread> =
         cpus.iter().filter_map(|cpu| Some((cpu.qom_path.as_deref()?, cpu.thread()))).collect();
     let of_thread = |of: &StatsOf| {
         let thread = threads.get(of.qom_path.as_deref()?)?;
-        Some((*thread, stats(kinds, of)))
+        Some((*thread, Counts::new(kinds, of)))
     };
     vcpus.iter().filter_map(of_thread).collect()
 }
@@ -124,10 +163,12 @@ pub(crate) fn total(vcpus: &[StatsOf], name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    // Recorded from QEMU 7.2 with KVM on Linux 6.18, and cut to a few statistics of every kind.
+    // Recorded from QEMU 7.2 with KVM on Linux 6.18, and cut to a few statistics of every kind. Only
+    // of the linear histograms, which no statistic of this kernel is, one is made up.
     const SCHEMAS: &str = r#"[{"provider": "kvm", "stats": [
         {"name": "guest_mode", "unit": "boolean", "exponent": 0, "type": "instant"},
         {"name": "halt_wait_hist", "unit": "seconds", "base": 10, "exponent": -9, "type": "log2-histogram"},
+        {"name": "made_up_hist", "bucket-size": 500, "exponent": 0, "type": "linear-histogram"},
         {"name": "halt_poll_fail_ns", "unit": "seconds", "base": 10, "exponent": -9, "type": "cumulative"},
         {"name": "halt_poll_success_ns", "unit": "seconds", "base": 10, "exponent": -9, "type": "cumulative"},
         {"name": "halt_wakeup", "exponent": 0, "type": "cumulative"}
@@ -143,8 +184,9 @@ mod tests {
     ]}]"#;
 
     const VCPUS: &str = r#"[{"provider": "kvm", "stats": [
-        {"name": "guest_mode", "value": false}, {"name": "halt_wait_hist", "value": [0, 2, 0]},
-        {"name": "halt_poll_fail_ns", "value": 40}, {"name": "halt_wakeup", "value": 28}
+        {"name": "guest_mode", "value": false}, {"name": "halt_wait_hist", "value": [0, 2, 0, 1]},
+        {"name": "halt_poll_fail_ns", "value": 40}, {"name": "halt_wakeup", "value": 28},
+        {"name": "made_up_hist", "value": [1, 0, 18446744073709551615]}
     ], "qom-path": "/machine/unattached/device[2]"}, {"provider": "kvm", "stats": [
         {"name": "guest_mode", "value": true}, {"name": "halt_wait_hist", "value": [0, 0, 0]},
         {"name": "halt_poll_fail_ns", "value": 2}, {"name": "halt_wakeup", "value": 1}
@@ -163,7 +205,7 @@ mod tests {
         let number = |number| Some(HypervisorValue::Number(number));
         let stat = |name: &str| HypervisorStat { name: name.to_owned(), ..Default::default() };
         assert_eq!(
-            stats(&counted().vm, &read(VM)[0]),
+            Counts::new(&counted().vm, &read(VM)[0]).stats,
             [
                 HypervisorStat { max: number(1), ..stat("max_mmu_rmap_size") },
                 HypervisorStat { cur: number(937), ..stat("pages_4k") },
@@ -171,13 +213,46 @@ mod tests {
             ]
         );
         assert_eq!(
-            stats(&counted().vcpu, &read(VCPUS)[1]),
+            Counts::new(&counted().vcpu, &read(VCPUS)[1]).stats,
             [
                 HypervisorStat { cur: Some(HypervisorValue::Truth(true)), ..stat("guest_mode") },
                 HypervisorStat { sum: number(2), ..stat("halt_poll_fail_ns") },
                 HypervisorStat { sum: number(1), ..stat("halt_wakeup") },
             ]
         );
+    }
+
+    #[test]
+    fn histograms_have_what_their_bins_mean() {
+        let histogram =
+            |name: &str| HypervisorHistogram { name: name.to_owned(), ..Default::default() };
+        assert_eq!(
+            Counts::new(&counted().vcpu, &read(VCPUS)[0]).histograms,
+            [
+                HypervisorHistogram {
+                    unit: Some("seconds".to_owned()),
+                    base: Some(10),
+                    exponent: Some(-9),
+                    log2: Some(vec![1, 0, 2, 0]),
+                    ..histogram("halt_wait_hist")
+                },
+                HypervisorHistogram {
+                    exponent: Some(0),
+                    bucket_size: Some(500),
+                    linear: Some(vec![u64::MAX, 0, 1]),
+                    ..histogram("made_up_hist")
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_not_of_its_kind_is_no_value() {
+        let json = r#"[{"provider": "kvm", "stats": [
+            {"name": "halt_wait_hist", "value": 3}, {"name": "halt_wakeup", "value": [3]},
+            {"name": "guest_mode", "value": {"new": 1}}, {"name": "made_up_hist", "value": [-1]}
+        ]}]"#;
+        assert_eq!(Counts::new(&counted().vcpu, &read(json)[0]), Counts::default());
     }
 
     #[test]
@@ -188,11 +263,11 @@ mod tests {
                 {"thread-id": 73, "qom-path": "/machine/peripheral/new", "cpu-index": 2}]"#,
         )
         .unwrap();
-        let stats = stats_by_thread(&counted().vcpu, &cpus, &read(VCPUS));
-        let woken = |thread| stats[&thread].last().unwrap().sum;
+        let counts = counts_by_thread(&counted().vcpu, &cpus, &read(VCPUS));
+        let woken = |thread| counts[&thread].stats.last().unwrap().sum;
         assert_eq!(woken((0, 71)), Some(HypervisorValue::Number(1)));
         assert_eq!(woken((1, 72)), Some(HypervisorValue::Number(28)));
-        assert_eq!(stats.len(), 2);
+        assert_eq!(counts.len(), 2);
     }
 
     #[test]

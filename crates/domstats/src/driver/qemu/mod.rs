@@ -10,18 +10,21 @@
 //! | `monitor=GLOB` | also the monitors (QMP Unix sockets) that match; may repeat |
 //! | `monitor_policy=shared` | the default: connect, ask, disconnect, so that other managers of the VM can use its monitor |
 //! | `monitor_policy=hold` | keep the connections: faster, for monitors that nobody else needs |
+//! | `perf=EVENT,...` | count these events for the group `perf`: libvirt's names, such as `cpu_cycles,instructions,page_faults`, or `all` |
 //!
 //! # What comes from where
 //!
 //! | group | from the host, always | from the monitor |
 //! |---|---|---|
 //! | `state` | | `query-status` |
-//! | `cpu-total` | the VM's own cgroup, else `/proc/PID/stat` | with KVM `query-stats` of the vCPUs |
-//! | `balloon` | `-m`, `/proc/PID/stat` | `query-balloon`, `qom-get` of `guest-stats`, `query-memory-size-summary` |
+//! | `cpu-total` | the VM's own cgroup, else `/proc/PID/stat`; `/sys/fs/resctrl` | with KVM `query-stats` of the vCPUs |
+//! | `balloon` | `-m`, `/proc/PID/stat`, the VM's own cgroup | `query-balloon`, `qom-get` of `guest-stats`, `query-memory-size-summary` |
 //! | `vcpu` | `/proc/PID/task/TID/schedstat`, and `comm` with `-name debug-threads=on` | else `query-cpus-fast`; with KVM `query-stats` of the vCPUs |
 //! | `interface` | `/proc/PID/fdinfo`, `/proc/net/dev` | |
-//! | `block` | | `query-blockstats`, `query-named-block-nodes` |
+//! | `block` | the VM's own cgroup | `query-blockstats`, `query-named-block-nodes` |
+//! | `perf` | `perf_event_open`, with `?perf=` | |
 //! | `iothread` | `/proc/PID/task/TID/schedstat` | `query-iothreads` |
+//! | `memory` | `/sys/fs/resctrl` | |
 //! | `dirtyrate` | | `query-dirty-rate` |
 //! | `vm` | | with KVM `query-stats` of the guest |
 //!
@@ -40,8 +43,28 @@
 //! the kernel's vhost threads included. No other group is used, even if QEMU is alone in it now: a
 //! session, a service or a container also counts what ran in it before.
 //!
+//! Such a cgroup also tells how long the VM waited for CPU, memory and storage (version 2,
+//! `*.pressure`) and what it read from the host's devices and wrote to them (`io.stat`; version 1,
+//! `blkio.throttle.*`, which newer kernels count only where there is a limit).
+//!
+//! A group of resctrl is a VM's if all its threads are, whoever made it and whatever its name.
+//!
 //! A domain's [`id`](crate::DomainInfo::id) is its process id.
+//!
+//! # Performance counters
+//!
+//! With `?perf=`, the first call that asks for the group `perf` opens a counter for each event and
+//! each thread of a QEMU; they count until the connection is closed, the threads and helpers that
+//! QEMU starts meanwhile included. So they begin at 0 then, and not with the VM as libvirt's do. Of more
+//! events than the CPU can count at a time, each is counted for a part of the time: as with
+//! libvirt, the numbers are what was counted. An estimate of the rest could step back.
+//!
+//! Counters take descriptors, events times threads for each VM, and at most a quarter of those that
+//! the caller may have open (`ulimit -n`). The rights are root's, `CAP_PERFMON`, or those that
+//! `kernel.perf_event_paranoid` leaves to the user that QEMU runs as. An event that the machine
+//! cannot count is absent, with a reason; `cmt`, `mbmt` and `mbml` went from Linux with 4.14.
 
+mod accounts;
 mod assemble;
 mod blocks;
 mod command_line;
@@ -49,6 +72,7 @@ mod command_lines;
 mod discover;
 pub(crate) mod fuzz;
 mod guest;
+mod host_side;
 mod hypervisor;
 mod interfaces;
 mod monitor;
@@ -57,17 +81,16 @@ mod pass;
 mod processes;
 mod query;
 pub(crate) mod reader;
+mod resctrl;
+mod taps;
 mod threads;
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::time::{Instant, SystemTime};
 
-use assemble::{HostSide, SUPPORTED, Sources};
+use assemble::Sources;
 use discover::{Discovery, Found, Sighting};
 use guest::Guest;
+use host_side::{Host, HostSide, Networks};
 use pass::{Conversation, Rules};
 use query::Query;
 
@@ -76,11 +99,8 @@ use crate::{
     domain::DomainInfo,
     driver::Driver,
     error::{self, ErrorOrigin},
-    host::{
-        cgroup::Cgroups,
-        procfs::{NetDevice, Proc},
-    },
-    report::{DomainStats, Missing, MissingDomain, MissingReason, StatsReport},
+    host::{perf::Counting, procfs::Proc},
+    report::{DomainStats, Missing, MissingDomain, MissingReason, Phase, StatsReport},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     uri::Uri,
 };
@@ -96,6 +116,7 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Drive
     };
     let mut patterns = Vec::new();
     let mut hold = false;
+    let mut counting = None;
     for (key, value) in &uri.query {
         match (key.as_str(), value.as_str()) {
             ("monitor", pattern) => {
@@ -108,20 +129,25 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Drive
             ("monitor_policy", other) => {
                 return Err(refuse(format!("monitor_policy is '{other}', use shared or hold")));
             }
+            ("perf", events) => {
+                counting = Some(Counting::parse(events).map_err(|event| {
+                    refuse(format!("perf has no event '{event}', use {}", Counting::names()))
+                })?);
+            }
             (key, _) => {
                 return Err(refuse(format!(
-                    "no parameter '{key}': there are monitor and monitor_policy"
+                    "no parameter '{key}': there are monitor, monitor_policy and perf"
                 )));
             }
         }
     }
     let discovery = Discovery::new(Proc::new("/proc"), user, patterns);
-    Ok(Box::new(Qemu { discovery, cgroups: Cgroups::default(), hold }))
+    Ok(Box::new(Qemu { discovery, host: Host::new(counting), hold }))
 }
 
 struct Qemu {
     discovery: Discovery,
-    cgroups: Cgroups,
+    host: Host,
     hold: bool,
 }
 
@@ -135,7 +161,7 @@ impl Driver for Qemu {
     }
 
     fn supported(&self) -> StatsGroups {
-        SUPPORTED
+        StatsGroups::all_known()
     }
 
     fn hostname(&self) -> String {
@@ -172,6 +198,7 @@ impl Driver for Qemu {
         let deadline = request.deadline_to_ask(start);
         // Command lines are read once in a VM's life, and may use half the time then.
         let found = self.discovery.find(start + request.timeout / 2)?;
+        report.phases.push(Phase::new("discovery", start.elapsed()));
         let (guests, order) = select(found, of, request.filter, &mut report);
         let records = self.ask(guests, request, deadline, &mut report);
         report.take_records(records, order);
@@ -190,7 +217,8 @@ impl Qemu {
         report: &mut StatsReport,
     ) -> Vec<Option<DomainStats>> {
         let proc = &self.discovery.proc;
-        let (guests, mut hosts) = read_hosts(proc, guests, request.groups);
+        let start = Instant::now();
+        let (guests, mut hosts) = self.host.before(proc, guests, request.groups);
         let mut conversations: Vec<Conversation<'_>> =
             guests.iter().zip(&hosts).map(|(guest, host)| begin(guest, host, request)).collect();
         let rules = Rules {
@@ -199,21 +227,14 @@ impl Qemu {
             hold: self.hold,
         };
         let mut networks = Networks::default();
+        let mut host_time = start.elapsed();
         pass::converse(&mut conversations, &rules, proc, || {
-            if request.groups.contains(StatsGroups::CPU_TOTAL) {
-                for (guest, host) in guests.iter().zip(&mut hosts) {
-                    host.cgroup_times = guest.cgroup_times(proc, &self.cgroups);
-                }
-            }
-            if request.groups.contains(StatsGroups::INTERFACE) {
-                for (guest, host) in guests.iter().zip(&mut hosts) {
-                    if let Some(pid) = guest.pid() {
-                        host.namespace = networks.read(proc, pid);
-                        host.taps = proc.taps(pid).ok();
-                    }
-                }
-            }
+            let start = Instant::now();
+            networks = self.host.meanwhile(proc, &guests, &mut hosts, request.groups, deadline);
+            host_time += start.elapsed();
         });
+        let monitor_time = start.elapsed().saturating_sub(host_time);
+        let start = Instant::now();
         let records = conversations.iter().zip(&hosts).map(|(conversation, host)| {
             let guest = conversation.guest();
             guest.learn(&conversation.replies);
@@ -226,23 +247,14 @@ impl Qemu {
                 None
             })
         });
-        records.collect()
+        let records = records.collect();
+        report.phases.extend([
+            Phase::new("host", host_time),
+            Phase::new("monitors", monitor_time),
+            Phase::new("assembling", start.elapsed()),
+        ]);
+        records
     }
-}
-
-/// Reads what the host tells before any monitor is asked.
-fn read_hosts(
-    proc: &Proc,
-    guests: Vec<Sighting>,
-    groups: StatsGroups,
-) -> (Vec<Arc<Guest>>, Vec<HostSide>) {
-    let wants_vcpus = groups.contains(StatsGroups::VCPU);
-    let accounts_for_waits = wants_vcpus && proc.accounts_for_waits();
-    let host = |(guest, stat): Sighting| {
-        let vcpu_threads = wants_vcpus.then(|| guest.named_vcpu_threads(proc)).flatten();
-        (guest, HostSide { stat, vcpu_threads, accounts_for_waits, ..HostSide::default() })
-    };
-    guests.into_iter().map(host).unzip()
 }
 
 /// Prepares the questions to a guest. One that is stopped is not asked: it could not answer, and
@@ -315,25 +327,4 @@ fn select(
         }
     }
     (chosen, Some(order))
-}
-
-/// The network devices of the namespaces that guests live in, each read once a call.
-#[derive(Default)]
-struct Networks {
-    namespaces: HashMap<Option<u64>, Vec<NetDevice>>,
-}
-
-impl Networks {
-    /// Reads the devices that a process sees, and returns the namespace that it is in.
-    fn read(&mut self, proc: &Proc, pid: u32) -> Option<u64> {
-        let namespace = proc.net_namespace(pid);
-        self.namespaces
-            .entry(namespace)
-            .or_insert_with(|| proc.net_devices(pid).unwrap_or_default());
-        namespace
-    }
-
-    fn of(&self, namespace: Option<u64>) -> &[NetDevice] {
-        self.namespaces.get(&namespace).map_or(&[], Vec::as_slice)
-    }
 }

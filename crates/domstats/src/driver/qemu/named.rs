@@ -8,14 +8,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{
-    command_line::is_libvirt_monitor,
-    guest::{MonitorSocket, Process},
-    monitor::Monitor,
-};
+use super::{command_line::is_libvirt_monitor, guest::MonitorSocket, monitor::Monitor};
 use crate::{
     domain::DomainInfo,
-    host::procfs::Proc,
+    host::{process::Process, procfs::Proc},
     report::{Missing, MissingDomain, MissingReason},
 };
 

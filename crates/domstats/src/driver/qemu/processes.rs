@@ -2,13 +2,16 @@
 
 use std::{
     collections::HashMap,
+    io,
     sync::{Mutex, PoisonError},
 };
 
-use super::guest::Process;
 use crate::{
     error::{Error, ErrorKind, ErrorOrigin, Result},
-    host::procfs::{Proc, Stat},
+    host::{
+        process::{Folder, Kept, Process},
+        procfs::{Proc, SMALL, Stat, parse_stat},
+    },
 };
 
 /// Finds the QEMU processes, and remembers which processes are none.
@@ -16,9 +19,35 @@ use crate::{
 pub(crate) struct Processes {
     /// Only the processes of this user.
     user: Option<u32>,
-    /// Whether a process with this name is a QEMU. The name belongs to it: a process can run
-    /// another program without becoming another process.
-    known: Mutex<HashMap<Process, (String, bool)>>,
+    known: Mutex<Known>,
+}
+
+/// The processes of the last call, by number.
+#[derive(Debug, Default)]
+struct Known {
+    processes: HashMap<u32, Looked>,
+    /// Counts the calls.
+    call: u64,
+}
+
+/// A process that was looked at. A process can run another program without becoming another
+/// process, but then it has another name: what was seen is true for this name only.
+#[derive(Debug)]
+struct Looked {
+    process: Process,
+    kind: Kind,
+    name: String,
+    /// `stat` of a QEMU; `comm` of others, which costs the kernel far less.
+    file: Kept,
+    call: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Qemu,
+    /// The kernel's own: it runs no program, and changes its name as it likes.
+    Kernel,
+    Other,
 }
 
 impl Processes {
@@ -33,25 +62,37 @@ impl Processes {
             Error::new(ErrorKind::System, ErrorOrigin::Qemu, context).because(error)
         })?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut seen = HashMap::new();
+        known.call += 1;
+        let call = known.call;
         let mut processes = Vec::new();
         for pid in pids {
-            // A process that ended meanwhile is no error; dead ones and the kernel's threads have
-            // no memory.
-            let Some(stat) = proc.stat(pid).ok().filter(|stat| stat.virtual_size > 0) else {
-                continue;
+            let same = known.processes.get_mut(&pid).and_then(|looked| {
+                looked.call = call;
+                looked.again(proc)
+            });
+            let stat = match same {
+                Some(stat) => stat,
+                // A process that ended meanwhile is no error.
+                None => match Looked::first(proc, pid, call) {
+                    Ok((looked, stat)) => {
+                        known.processes.insert(pid, looked);
+                        Some(stat)
+                    }
+                    Err(_) => {
+                        known.processes.remove(&pid);
+                        None
+                    }
+                },
             };
-            let process = Process { pid, start_time: stat.start_time };
-            let (comm, is_qemu) = match known.remove(&process) {
-                Some((comm, is_qemu)) if comm == stat.comm => (comm, is_qemu),
-                _ => (stat.comm.clone(), runs_qemu(proc, pid, &stat.comm)),
-            };
-            seen.insert(process, (comm, is_qemu));
-            if is_qemu && self.is_wanted(proc, pid) {
-                processes.push((process, stat));
+            if let (Some(looked), Some(stat)) = (known.processes.get(&pid), stat)
+                // Dead ones have no memory.
+                && looked.kind == Kind::Qemu && stat.virtual_size > 0
+                && self.is_wanted(proc, pid)
+            {
+                processes.push((looked.process, stat));
             }
         }
-        *known = seen;
+        known.processes.retain(|_, looked| looked.call == call);
         Ok(processes)
     }
 
@@ -60,16 +101,145 @@ impl Processes {
     }
 }
 
+impl Looked {
+    /// Looks at a process that is not known.
+    fn first(proc: &Proc, pid: u32, call: u64) -> io::Result<(Self, Stat)> {
+        let (folder, stat) = Folder::of(proc, pid)?;
+        let kind = match stat.is_kernel_thread {
+            true => Kind::Kernel,
+            false if stat.virtual_size > 0 && runs_qemu(proc, pid, &stat.comm) => Kind::Qemu,
+            false => Kind::Other,
+        };
+        let (process, name) = (folder.process, stat.comm.clone());
+        let mut looked = Self { process, kind, name, file: Kept::default(), call };
+        // A script that is named like the QEMU that it will become is looked at anew each time.
+        if kind != Kind::Other || !is_named_qemu(&stat.comm) {
+            let mut buffer = [0; SMALL];
+            // It can be read, so the folder's process still has the number, and what was said of
+            // the number was said of it.
+            let text = looked.read(&folder, &mut buffer)?;
+            if kind == Kind::Other {
+                looked.name = String::from_utf8_lossy(text).into_owned();
+            }
+        }
+        Ok((looked, stat))
+    }
+
+    fn read<'a>(&mut self, folder: &Folder<'_>, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+        let (budget, name) = match self.kind {
+            Kind::Qemu => (folder.proc.budget, "stat"),
+            _ => (folder.proc.budget.half(), "comm"),
+        };
+        self.file.read(budget, buffer, || folder.open(name))
+    }
+
+    /// Looks again, and returns what a QEMU looks like; `None` if it must be looked at anew.
+    fn again(&mut self, proc: &Proc) -> Option<Option<Stat>> {
+        if self.kind == Kind::Other && is_named_qemu(&self.name) {
+            return None;
+        }
+        let folder = Folder::new(proc, self.process);
+        let mut buffer = [0; SMALL];
+        let text = self.read(&folder, &mut buffer).ok()?;
+        match self.kind {
+            Kind::Qemu => parse_stat(text).filter(|stat| stat.comm == self.name).map(Some),
+            Kind::Kernel => Some(None),
+            Kind::Other => (text == self.name.as_bytes()).then_some(None),
+        }
+    }
+}
+
 /// Decides by the program where the caller may know it, else by the process's name.
 pub(crate) fn runs_qemu(proc: &Proc, pid: u32, comm: &str) -> bool {
     match proc.program(pid) {
         Ok(program) => is_qemu(&program),
-        // Names are cut after 15 bytes.
-        Err(_) => is_qemu(comm) || comm == "qemu-system-x86",
+        Err(_) => is_named_qemu(comm),
     }
+}
+
+/// Returns whether a process has the name of a QEMU. Names are cut after 15 bytes.
+fn is_named_qemu(comm: &str) -> bool {
+    let comm = comm.trim_end();
+    is_qemu(comm) || comm == "qemu-system-x86"
 }
 
 /// Returns whether a program is a QEMU system emulator, under the names that distributions use.
 fn is_qemu(program: &str) -> bool {
     program.starts_with("qemu-system-") || matches!(program, "qemu-kvm" | "kvm")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
+
+    use super::*;
+    use crate::host::process::{
+        Budget,
+        tests::{Sleeper, in_own_namespace, sleep_named},
+    };
+
+    #[test]
+    fn numbers_that_are_given_to_others() {
+        if !in_own_namespace("driver::qemu::processes::tests::numbers_that_are_given_to_others") {
+            return;
+        }
+        let qemu = sleep_named("qemu-system-test");
+        // Three tries of a process's start time.
+        let tick = || std::thread::sleep(Duration::from_millis(30));
+        for budget in [Budget::of_this_process(), Budget::NONE] {
+            let proc = Proc::new("/proc").with_budget(budget);
+            let processes = Processes::new(None);
+            let list = || -> Vec<Process> {
+                processes.list(&proc).unwrap().into_iter().map(|(process, _)| process).collect()
+            };
+            let other = Sleeper::start("sleep");
+            let pid = other.pid();
+            assert_eq!(list(), []);
+            tick();
+            drop(other);
+            let first = Sleeper::start_as(pid, &qemu);
+            let [found] = list()[..] else { panic!("not found") };
+            assert_eq!(found.pid, pid);
+            tick();
+            drop(first);
+            let second = Sleeper::start_as(pid, &qemu);
+            let [next] = list()[..] else { panic!("not found") };
+            assert!(next.pid == pid && next.start_time > found.start_time);
+            tick();
+            drop(second);
+            let _other = Sleeper::start_as(pid, "sleep");
+            assert_eq!(list(), []);
+        }
+    }
+
+    #[test]
+    fn a_script_that_becomes_the_qemu_whose_name_it_bears() {
+        let qemu = sleep_named("qemu-system-wrapped");
+        let script = qemu.with_file_name("script");
+        std::fs::create_dir_all(&script).unwrap();
+        let script = script.join("qemu-system-wrapped");
+        let text = format!("#!/bin/sh\nread line\nexec {} 1000\n", qemu.display());
+        std::fs::write(&script, text).unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut child = Command::new(&script).stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        let processes = Processes::new(None);
+        let proc = Proc::new("/proc");
+        let is_listed = || {
+            let list = processes.list(&proc).unwrap();
+            list.iter().any(|(process, _)| process.pid == pid)
+        };
+        while !proc.stat(pid).unwrap().comm.starts_with("qemu-system") {
+            std::thread::yield_now();
+        }
+        assert!(!is_listed(), "it is a shell");
+        drop(child.stdin.take());
+        while proc.program(pid).unwrap() != "qemu-system-wrapped" {
+            std::thread::yield_now();
+        }
+        let found = is_listed();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found);
+    }
 }

@@ -389,11 +389,16 @@ pub(crate) struct StatsSchema {
     pub(crate) stats: Vec<StatSchema>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) struct StatSchema {
     pub(crate) name: String,
     #[serde(rename = "type")]
     pub(crate) kind: StatKind,
+    pub(crate) unit: Option<String>,
+    pub(crate) base: Option<u32>,
+    pub(crate) exponent: Option<i32>,
+    pub(crate) bucket_size: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -402,7 +407,9 @@ pub(crate) enum StatKind {
     Instant,
     Cumulative,
     Peak,
-    /// A histogram, or what a newer QEMU has.
+    LinearHistogram,
+    Log2Histogram,
+    /// What a newer QEMU has.
     #[serde(other)]
     Other,
 }
@@ -426,7 +433,9 @@ pub(crate) struct Stat {
 pub(crate) enum StatValue {
     Number(u64),
     Truth(bool),
-    /// The numbers of a histogram.
+    /// Those of a histogram.
+    Numbers(Vec<u64>),
+    /// What a newer QEMU has.
     Other(IgnoredAny),
 }
 

@@ -1,61 +1,117 @@
-//! The threads of a QEMU process, as their names tell (`-name debug-threads=on`).
+//! The threads of a QEMU process: their times, and the vCPUs that they are named after
+//! (`-name debug-threads=on`).
 //!
-//! A name spares QEMU a question. The names are read again whenever a thread has come or gone, or
-//! was given its name; the thread of a vCPU has its name before the vCPU is plugged in.
+//! A name spares QEMU a question. Threads and names are listed again whenever a thread has come or
+//! gone, or was given its name; the thread of a vCPU has its name before the vCPU is plugged in.
 
-use crate::host::procfs::Proc;
+use std::io;
+
+use crate::host::{
+    process::{Folder, Kept},
+    procfs::{SMALL, SchedStat},
+};
 
 /// A vCPU's index and its thread.
 pub(crate) type VcpuThread = (u32, u32);
 
-/// The threads of a process when their names were read.
+/// The time of a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ThreadTime {
+    pub(crate) tid: u32,
+    pub(crate) sched: SchedStat,
+}
+
+/// The threads of a process when they were listed.
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
-    /// All of them, by number.
-    all: Vec<u32>,
-    /// Those that still bear the name of the first.
-    unnamed: Vec<u32>,
+    /// All but the first, by number.
+    all: Vec<Thread>,
+    /// Those that still bore the name of the first, and that name.
+    unnamed: Vec<(u32, Kept)>,
+    name: Vec<u8>,
     /// Those that are named after a vCPU.
     vcpus: Vec<VcpuThread>,
 }
 
+#[derive(Debug)]
+struct Thread {
+    tid: u32,
+    sched: Kept,
+}
+
 impl Threads {
-    /// Returns the vCPUs and their threads, or `None` if no thread is named after a vCPU.
-    pub(crate) fn vcpus(&mut self, proc: &Proc, pid: u32) -> Option<Vec<VcpuThread>> {
-        let all = proc.threads(pid).ok()?;
-        if !self.are_still(proc, pid, &all) {
-            *self = Self::read(proc, pid, all);
+    /// Returns the times of all threads but the first, by number. `count` is how many the process
+    /// had a moment ago: if it had as many as were listed and those all live, it had these and no
+    /// other.
+    pub(crate) fn times(&mut self, folder: &Folder<'_>, count: u64) -> io::Result<Vec<ThreadTime>> {
+        if self.all.len() as u64 + 1 == count
+            && self.are_unnamed(folder)
+            && let Ok(times) = self.read(folder).collect()
+        {
+            return Ok(times);
         }
-        (!self.vcpus.is_empty()).then(|| self.vcpus.clone())
+        self.list(folder)?;
+        // A thread that ended since is no error.
+        Ok(self.read(folder).flatten().collect())
     }
 
-    fn read(proc: &Proc, pid: u32, all: Vec<u32>) -> Self {
-        let name = |tid| proc.thread_name(pid, tid).unwrap_or_default();
-        let first = name(pid);
-        let (mut unnamed, mut vcpus) = (Vec::new(), Vec::new());
-        for tid in all.iter().copied().filter(|tid| *tid != pid) {
-            match name(tid) {
-                name if name == first => unnamed.push(tid),
-                // `CPU 0/KVM`, `CPU 0/TCG`
-                name => vcpus.extend(vcpu_of(&name).map(|index| (index, tid))),
+    /// Returns the vCPUs and their threads as of the last look, or `None` if no thread is named
+    /// after a vCPU.
+    pub(crate) fn vcpus(&self) -> Option<&[VcpuThread]> {
+        (!self.vcpus.is_empty()).then_some(&self.vcpus)
+    }
+
+    fn read(&mut self, folder: &Folder<'_>) -> impl Iterator<Item = io::Result<ThreadTime>> {
+        self.all.iter_mut().map(|Thread { tid, sched }| {
+            Ok(ThreadTime { tid: *tid, sched: folder.sched_stat(*tid, sched)? })
+        })
+    }
+
+    fn list(&mut self, folder: &Folder<'_>) -> io::Result<()> {
+        *self = Self::default();
+        let first = folder.process.pid;
+        let _ = name_of(folder, first, &mut Kept::default(), |name| self.name = name.to_owned());
+        for tid in folder.threads()?.into_iter().filter(|tid| *tid != first) {
+            self.all.push(Thread { tid, sched: Kept::default() });
+            let mut file = Kept::default();
+            let vcpu = name_of(folder, tid, &mut file, |name| match name == self.name {
+                true => Err(()),
+                false => Ok(vcpu_of(name)),
+            });
+            match vcpu {
+                Ok(Ok(vcpu)) => self.vcpus.extend(vcpu.map(|index| (index, tid))),
+                Ok(Err(())) => self.unnamed.push((tid, file)),
+                Err(_) => {}
             }
         }
-        vcpus.sort_unstable();
-        Self { all, unnamed, vcpus }
+        self.vcpus.sort_unstable();
+        Ok(())
     }
 
-    /// Returns whether the process has these threads, and those without a name still have none.
-    fn are_still(&self, proc: &Proc, pid: u32, all: &[u32]) -> bool {
-        let name = |tid| proc.thread_name(pid, tid).ok();
-        self.all == all
-            && (self.unnamed.is_empty() || {
-                let first = name(pid);
-                self.unnamed.iter().all(|tid| name(*tid) == first)
-            })
+    /// Returns whether the threads without a name still have none. It matters only where others
+    /// have one; where none has, QEMU is asked.
+    fn are_unnamed(&mut self, folder: &Folder<'_>) -> bool {
+        let name = &self.name;
+        let mut is_unnamed = |(tid, file): &mut (u32, Kept)| {
+            name_of(folder, *tid, file, |now| now == name).unwrap_or(false)
+        };
+        self.vcpus.is_empty() || self.unnamed.iter_mut().all(&mut is_unnamed)
     }
 }
 
-/// Returns the vCPU that a thread is named after.
-fn vcpu_of(name: &str) -> Option<u32> {
-    name.strip_prefix("CPU ")?.split('/').next()?.parse().ok()
+/// Reads the name of a thread, at most 15 bytes and a line's end.
+fn name_of<T>(
+    folder: &Folder<'_>,
+    tid: u32,
+    file: &mut Kept,
+    read: impl FnOnce(&[u8]) -> T,
+) -> io::Result<T> {
+    let mut buffer = [0; SMALL];
+    let open = || folder.open(&format!("task/{tid}/comm"));
+    Ok(read(file.read(folder.proc.budget, &mut buffer, open)?))
+}
+
+/// Returns the vCPU that a thread is named after: `CPU 0/KVM`, `CPU 0/TCG`.
+fn vcpu_of(name: &[u8]) -> Option<u32> {
+    std::str::from_utf8(name).ok()?.strip_prefix("CPU ")?.split('/').next()?.parse().ok()
 }

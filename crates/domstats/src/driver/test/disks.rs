@@ -3,8 +3,9 @@
 use super::{
     guests::{Guest, Profile},
     numbers::Numbers,
+    values::pressure,
 };
-use crate::stats::{Block, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
+use crate::stats::{Block, BlockDevice, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
 
 const GIB: u64 = 1 << 30;
 
@@ -25,7 +26,13 @@ impl Guest {
             .zip(0..)
             .map(|(image, index)| Block { index, ..self.block(image, numbers) })
             .collect();
-        Blocks { count: Some(blocks.len() as u32), blocks, ..Blocks::default() }
+        let mut blocks = Blocks { count: Some(blocks.len() as u32), blocks, ..Blocks::default() };
+        if self.profile == Profile::Full {
+            blocks.pressure = Some(pressure(numbers, "io"));
+            blocks.devices = vec![device(numbers)];
+            blocks.device_count = Some(1);
+        }
+        blocks
     }
 
     fn images(&self) -> [Image; 3] {
@@ -78,6 +85,25 @@ impl Guest {
             }
         }
         block
+    }
+}
+
+/// The host's device that all disks are on.
+fn device(numbers: Numbers) -> BlockDevice {
+    let part = numbers.part("device", 0);
+    let reqs = |field| part.counter(field, 1..=400);
+    let bytes = |field, reqs| Some(reqs * part.setting(field, 1..=64) * 4_096);
+    let (rd_reqs, wr_reqs, unmap_reqs) = (reqs("rd.reqs"), reqs("wr.reqs"), reqs("unmap.reqs"));
+    BlockDevice {
+        index: 0,
+        number: Some("8:0".to_owned()),
+        rd_reqs: Some(rd_reqs),
+        rd_bytes: bytes("rd.bytes", rd_reqs),
+        wr_reqs: Some(wr_reqs),
+        wr_bytes: bytes("wr.bytes", wr_reqs),
+        unmap_reqs: Some(unmap_reqs),
+        unmap_bytes: bytes("unmap.bytes", unmap_reqs),
+        ..BlockDevice::default()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     domain::DomainInfo,
     report::{DomainStats, Missing, MissingGroup, MissingReason},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
-    stats::{Balloon, DomainState, GROUPS, State, Vcpu},
+    stats::{Balloon, Blocks, DomainState, GROUPS, State, Vcpu},
 };
 
 /// All made-up domains, by number from 1.
@@ -226,7 +226,11 @@ impl Guest {
 /// Takes away what only a monitor can tell.
 fn keep_host_side(stats: &mut DomainStats) {
     stats.state = None;
-    stats.block = None;
+    stats.block = stats
+        .block
+        .take()
+        .filter(|block| block.device_count.is_some())
+        .map(|block| Blocks { count: None, blocks: Vec::new(), ..block });
     stats.iothread = None;
     stats.dirtyrate = None;
     stats.vm = None;
@@ -235,7 +239,12 @@ fn keep_host_side(stats: &mut DomainStats) {
         cpu.haltpoll_fail = None;
     }
     if let Some(balloon) = &mut stats.balloon {
-        *balloon = Balloon { maximum: balloon.maximum, rss: balloon.rss, ..Balloon::default() };
+        *balloon = Balloon {
+            maximum: balloon.maximum,
+            rss: balloon.rss,
+            pressure: balloon.pressure.take(),
+            ..Balloon::default()
+        };
     }
     if let Some(vcpus) = &mut stats.vcpu {
         vcpus.current = None;

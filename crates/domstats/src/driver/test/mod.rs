@@ -35,7 +35,7 @@
 //!
 //! The four faults may be given for any number of domains, one fault for a domain. What needs no
 //! monitor is there in spite of them: CPU and vCPU times, interfaces, performance counters, memory
-//! bandwidth, the memory's maximum and resident size. A call waits once, however many domains are
+//! bandwidth, the memory's maximum and resident size, pressure and the host's devices. A call waits once, however many domains are
 //! late, also with `clock=fixed`; with [`NOWAIT`](crate::StatsOptions::NOWAIT) late domains are
 //! `busy` at once. A shut off domain has no monitor that could fail.
 //!

@@ -6,8 +6,9 @@ use super::{
 };
 use crate::stats::{
     Balloon, BandwidthMonitor, BandwidthNode, CacheBank, CacheMonitor, Cpu, DirtyRate,
-    DirtyRateStatus, EnergyMonitor, EnergyPackage, HypervisorStat, HypervisorValue, Interface,
-    Interfaces, Iothread, Iothreads, Memory, Perf, Vcpu, VcpuDirtyRate, VcpuState, Vcpus, Vm,
+    DirtyRateStatus, EnergyMonitor, EnergyPackage, HypervisorHistogram, HypervisorStat,
+    HypervisorValue, Interface, Interfaces, Iothread, Iothreads, Memory, Perf, Pressure, Vcpu,
+    VcpuDirtyRate, VcpuState, Vcpus, Vm,
 };
 
 const GIB_IN_KIB: u64 = 1 << 20;
@@ -43,6 +44,7 @@ impl Guest {
             let polled = |field| Some(numbers.counter(field, 100_000..=9_000_000));
             cpu.haltpoll_success = polled("cpu.haltpoll.success");
             cpu.haltpoll_fail = polled("cpu.haltpoll.fail");
+            cpu.pressure = Some(pressure(numbers, "cpu"));
         }
         cpu
     }
@@ -79,6 +81,7 @@ impl Guest {
             hugetlb_pgfail: seldom("balloon.hugetlb_pgfail"),
             rss: Some(current / 100 * numbers.gauge("balloon.rss", 60..=95)),
             actual: Some(current),
+            pressure: self.is_full().then(|| pressure(numbers, "memory")),
             ..Balloon::default()
         }
     }
@@ -125,6 +128,7 @@ impl Guest {
                     ..HypervisorStat::default()
                 },
             ];
+            vcpu.histograms = histograms(part);
         }
         vcpu
     }
@@ -280,6 +284,7 @@ impl Guest {
                     ..HypervisorStat::default()
                 },
             ],
+            histograms: histograms(numbers),
             ..Vm::default()
         }
     }
@@ -295,6 +300,38 @@ fn sum(numbers: Numbers, name: &str, per_second: std::ops::RangeInclusive<u64>) 
         sum: Some(HypervisorValue::Number(numbers.counter(name, per_second))),
         ..HypervisorStat::default()
     }
+}
+
+/// Some wait more often than all do.
+pub(super) fn pressure(numbers: Numbers, resource: &str) -> Pressure {
+    let part = numbers.part(resource, 0);
+    let full = part.counter("full", 1_000..=2_000_000);
+    Pressure {
+        some: Some(full + part.counter("some", 1_000..=9_000_000)),
+        full: Some(full),
+        ..Pressure::default()
+    }
+}
+
+/// Returns a histogram of each kind. Only the first is one that KVM has.
+fn histograms(numbers: Numbers) -> Vec<HypervisorHistogram> {
+    let bins = |name| (0..8).map(move |bin| numbers.part(name, bin).counter("bin", 0..=200));
+    vec![
+        HypervisorHistogram {
+            name: "halt_wait_hist".to_owned(),
+            unit: Some("seconds".to_owned()),
+            base: Some(10),
+            exponent: Some(-9),
+            log2: Some(bins("halt_wait_hist").collect()),
+            ..HypervisorHistogram::default()
+        },
+        HypervisorHistogram {
+            name: "exit_length_hist".to_owned(),
+            bucket_size: Some(500),
+            linear: Some(bins("exit_length_hist").collect()),
+            ..HypervisorHistogram::default()
+        },
+    ]
 }
 
 fn cache_monitor(numbers: Numbers) -> CacheMonitor {

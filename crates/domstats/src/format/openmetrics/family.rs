@@ -43,7 +43,7 @@ enum Form {
 }
 
 impl Form {
-    /// Returns a value as bits of a form; a text has none.
+    /// Returns a value as bits of a form; a text has none, nor have many numbers.
     fn of(value: &Value<'_>) -> Option<(Self, u64)> {
         let signed = |number: i64| (Self::Signed, number.cast_unsigned());
         Some(match value {
@@ -53,7 +53,7 @@ impl Form {
             Value::ULLong(number) => (Self::Unsigned, *number),
             Value::Boolean(truth) => (Self::Unsigned, (*truth).into()),
             Value::Double(number) => (Self::Double, number.to_bits()),
-            Value::String(_) => return None,
+            Value::String(_) | Value::Numbers(_) => return None,
         })
     }
 }
@@ -111,7 +111,7 @@ impl Family {
         Self { name: format!("libvirt_{name}{suffix}"), kind, help, samples: Vec::new() }
     }
 
-    /// Adds a sample with these labels; a text is no sample.
+    /// Adds a sample with these labels; a text is no sample, nor are many numbers.
     pub(super) fn push(&mut self, labels: Kept, unit: Unit, value: &Value<'_>) {
         if let Some((form, bits)) = Form::of(value) {
             let Kept { kind, number: labels } = labels;

@@ -61,9 +61,14 @@ impl At {
 }
 
 fn rows(schema: &Schema, at: &At, out: &mut String) {
+    // A section without samples has no series, and no labels on them.
+    let is_exported = schema.rows.iter().any(|row| match row {
+        Row::Field(field) => field.kind != Kind::Info && field.metric.is_some(),
+        _ => true,
+    });
     for row in schema.rows {
         match row {
-            Row::Field(field) => push_field(field, at, out),
+            Row::Field(field) => push_field(field, is_exported, at, out),
             Row::List(row) => {
                 let item = match row.key {
                     KeyKind::Index => "<n>.",
@@ -82,7 +87,7 @@ fn rows(schema: &Schema, at: &At, out: &mut String) {
     }
 }
 
-fn push_field(field: &Field, at: &At, out: &mut String) {
+fn push_field(field: &Field, is_exported: bool, at: &At, out: &mut String) {
     let xml = match field.place {
         Place::Element => format!("{}/{}", at.xml, field.doc_path.replace('.', "/")),
         Place::Attribute => format!("{}/@{}", at.xml, field.doc_path),
@@ -94,6 +99,7 @@ fn push_field(field: &Field, at: &At, out: &mut String) {
         Kind::Info => "info",
     };
     let metric = match (field.metric, field.kind) {
+        _ if !is_exported => "none".to_owned(),
         (Some(metric), Kind::Counter) => format!("`{metric}_total`"),
         (Some(metric), Kind::Gauge) => format!("`{metric}`"),
         (Some(label), Kind::Info) => format!("label `{label}`"),
@@ -123,6 +129,7 @@ fn type_name(field: &Field) -> &'static str {
         ValueType::Double => "double",
         ValueType::Boolean => "boolean",
         ValueType::String => "string",
+        ValueType::Numbers => "numbers",
     }
 }
 

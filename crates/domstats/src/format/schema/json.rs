@@ -163,6 +163,10 @@ fn value(field: &Field) -> Json {
             });
         }
         ValueType::Boolean => json!("boolean"),
+        ValueType::Numbers => {
+            let items = json!({"type": "integer", "minimum": 0});
+            return json!({"description": help, "type": "array", "items": items});
+        }
         ValueType::String => json!("string"),
     };
     json!({"description": help, "type": types})

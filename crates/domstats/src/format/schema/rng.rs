@@ -272,6 +272,7 @@ fn content(field: &Field) -> Option<String> {
             "<choice><data type='double'/><value>inf</value><value>-inf</value></choice>"
         }
         ValueType::Boolean => "<data type='boolean'/>",
+        ValueType::Numbers => "<list><zeroOrMore><data type='unsignedLong'/></zeroOrMore></list>",
     };
     Some(content.to_owned())
 }

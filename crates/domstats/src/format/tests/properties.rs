@@ -96,6 +96,7 @@ impl Draws {
             },
             ValueType::Boolean => json!(number.is_multiple_of(2)),
             ValueType::String => json!(self.text()),
+            ValueType::Numbers => (0..number % 3).map(|_| self.number()).collect(),
         }
     }
 }

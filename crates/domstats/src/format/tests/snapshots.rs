@@ -61,6 +61,9 @@ fn canonical_domain() -> DomainStats {
     sample::canonical().domains.swap_remove(0)
 }
 
+/// The rows of the hypervisor's histograms, which OpenMetrics leaves out.
+const NO_SERIES: [&str; 6] = ["unit", "base", "exponent", "bucket_size", "linear", "log2"];
+
 /// Removes a row's values from every place where they are written, one row at a time, and looks
 /// whether each format notices: a format that drops the field does not.
 #[test]
@@ -83,8 +86,10 @@ fn no_format_drops_a_field() {
         fields += 1;
         for (format, full) in &full {
             let key = &params[without].0;
+            let row = key.rsplit('.').next().unwrap();
             assert!(
-                format.write_to_string(&less).len() < full.len(),
+                (*format == Format::OpenMetrics && NO_SERIES.contains(&row))
+                    || format.write_to_string(&less).len() < full.len(),
                 "{format} says nothing of {key}"
             );
         }
@@ -109,6 +114,9 @@ fn every_row_has_its_words_in_every_format() {
             assert!(json.contains(&format!("\"{name}\": ")), "{name} is not in JSON");
             let key = format!("\n  {}.{path}{}=", group.flat, field.path);
             assert!(text.contains(&key), "{key} is not in the text");
+            if NO_SERIES.contains(&field.path) {
+                return;
+            }
             // The name of a disk or interface is the label of all its series.
             if let Some(metric) = field.metric {
                 let found = match field.kind {

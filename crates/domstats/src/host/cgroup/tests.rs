@@ -6,9 +6,13 @@ use std::{
 };
 
 use super::*;
+use crate::host::process::Process;
 
 /// The QEMU of every test.
 const PID: u32 = 7;
+
+/// Nothing stays open: these tests write files anew.
+const BUDGET: Budget = Budget::NONE;
 
 const SYSTEMD: &str = r"/machine.slice/machine-qemu\x2d3\x2dweb\x2dserver.scope";
 const CLASSIC: &str = "/machine/qemu-3-web.libvirt-qemu";
@@ -82,9 +86,15 @@ impl Host {
         self.write(&format!("{path}/cgroup.procs"), pids);
     }
 
-    fn times_of(&self, accounting: &mut Accounting) -> Option<CpuTimes> {
+    fn groups_of<'a>(&self, accounting: &'a mut Accounting) -> Option<&'a mut Groups> {
         let is_qemu: IsQemu = |_, _, comm| comm.starts_with("qemu-system-");
-        accounting.times(&self.cgroups, &Proc::new(self.root.join("proc")), PID, is_qemu)
+        let proc = Proc::new(self.root.join("proc"));
+        let process = Process { pid: PID, start_time: 195_125 };
+        accounting.groups(&self.cgroups, &Folder::new(&proc, process), is_qemu)
+    }
+
+    fn times_of(&self, accounting: &mut Accounting) -> Option<CpuTimes> {
+        self.groups_of(accounting)?.cpu_times(BUDGET)
     }
 
     fn times(&self) -> Option<CpuTimes> {
@@ -286,4 +296,89 @@ fn a_container_sees_the_group_that_is_mounted() {
         host.qemu_in(&format!("0::{path}\n"));
         assert_eq!(host.times(), None, "{path}");
     }
+}
+
+const PRESSURE: &str = "some avg10=0.00 avg60=0.00 avg300=0.00 total=7\n\
+    full avg10=0.00 avg60=0.00 avg300=0.00 total=3\n";
+
+#[test]
+fn version_2_tells_waits_and_storage() {
+    let host = Host::v2();
+    host.qemu_in(&format!("0::{CLASSIC}/emulator\n"));
+    let group = format!("sys{CLASSIC}");
+    host.group(&group, "7\n");
+    let mut accounting = Accounting::default();
+    let groups = host.groups_of(&mut accounting).unwrap();
+    assert_eq!(
+        (groups.waits("cpu.pressure", BUDGET), groups.io(BUDGET)),
+        (None, None),
+        "a kernel that does not count"
+    );
+    for resource in ["cpu.pressure", "memory.pressure", "io.pressure"] {
+        host.write(&format!("{group}/{resource}"), PRESSURE);
+        let waits = Waits { some_ns: Some(7_000), full_ns: Some(3_000) };
+        assert_eq!(groups.waits(resource, BUDGET), Some(waits), "{resource}");
+    }
+    host.write(&format!("{group}/io.stat"), "");
+    assert_eq!(groups.io(BUDGET), Some(Vec::new()), "nothing yet is not unknown");
+    host.write(&format!("{group}/io.stat"), "8:0 rbytes=5 rios=1\n");
+    assert_eq!(groups.io(BUDGET).unwrap()[0].rd_bytes, Some(5));
+    // What a file has beyond all reason is not read.
+    host.write(&format!("{group}/io.stat"), &"8:0 rios=1\n".repeat(10_000));
+    assert_eq!(groups.io(BUDGET), None);
+}
+
+#[test]
+fn version_1_tells_storage_by_a_hierarchy_of_its_own() {
+    let host = Host::new(&[
+        ("/", "sys/unified", "cgroup2 cgroup2 rw"),
+        ("/", "sys/blkio", "cgroup cgroup rw,blkio"),
+    ]);
+    let group = format!("sys/blkio{CLASSIC}");
+    host.qemu_in(&format!("7:blkio:{CLASSIC}\n0::/session.scope\n"));
+    host.write(&format!("{group}/cgroup.procs"), "7\n");
+    let bytes = format!("{group}/blkio.throttle.io_service_bytes");
+    let requests = format!("{group}/blkio.throttle.io_serviced");
+    host.write(&bytes, "8:0 Read 100\nTotal 100\n");
+    let mut accounting = Accounting::default();
+    let groups = host.groups_of(&mut accounting).unwrap();
+    assert_eq!(
+        (groups.cpu_times(BUDGET), groups.waits("io.pressure", BUDGET), groups.io(BUDGET)),
+        (None, None, None)
+    );
+    for path in [&bytes, &requests] {
+        host.write(path, "Total 0\n");
+    }
+    assert_eq!(groups.io(BUDGET), None, "nobody counts");
+    host.write(&bytes, "8:0 Read 100\nTotal 100\n");
+    host.write(&requests, "8:0 Read 1\nTotal 1\n");
+    let mut read = || groups.io(BUDGET).unwrap().into_iter().map(|io| (io.rd_bytes, io.rd_reqs));
+    assert_eq!(read().collect::<Vec<_>>(), [(Some(100), Some(1))]);
+    for (path, value) in [(bytes, 200), (requests, 2)] {
+        host.write(&format!("{path}_recursive"), &format!("8:0 Read {value}\nTotal 1\n"));
+    }
+    assert_eq!(read().collect::<Vec<_>>(), [(Some(200), Some(2))]);
+}
+
+#[test]
+fn a_hybrid_host_has_waits_in_version_2_and_the_rest_in_version_1() {
+    let host = Host::new(&[
+        ("/", "sys/both", "cgroup cgroup rw,cpuacct,blkio"),
+        ("/", "sys/unified", "cgroup2 cgroup2 rw"),
+    ]);
+    host.qemu_in(&format!("2:cpuacct,blkio:{CLASSIC}\n0::{CLASSIC}\n"));
+    for folder in ["both", "unified"] {
+        host.write(&format!("sys/{folder}{CLASSIC}/cgroup.procs"), "7\n");
+    }
+    host.write(&format!("sys/both{CLASSIC}/cpuacct.usage"), "1000\n");
+    host.write(&format!("sys/both{CLASSIC}/cpuacct.stat"), "user 0\nsystem 0\n");
+    for name in ["io_service_bytes", "io_serviced"] {
+        host.write(&format!("sys/both{CLASSIC}/blkio.throttle.{name}"), "8:0 Write 4\n");
+    }
+    host.write(&format!("sys/unified{CLASSIC}/cpu.pressure"), PRESSURE);
+    let mut accounting = Accounting::default();
+    let groups = host.groups_of(&mut accounting).unwrap();
+    assert_eq!(groups.cpu_times(BUDGET).unwrap().total_ns, 1000);
+    assert_eq!(groups.waits("cpu.pressure", BUDGET).unwrap().some_ns, Some(7_000));
+    assert_eq!(groups.io(BUDGET).unwrap()[0].wr_reqs, Some(4));
 }

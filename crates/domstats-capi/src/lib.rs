@@ -1,0 +1,35 @@
+//! `libdomstats`: the functions of libvirt's RFC for C, and through it for every language.
+//!
+//! ```text
+//! program ─→ connect, domain, stats, visit ─→ call ─→ domstats
+//!                    │                          └ error: the last one of each thread
+//!                    ├ handles: which pointers stand for what
+//!                    └ memory: what a program's own pointers lead to
+//! ```
+//!
+//! Names, signatures, semantics and error codes are libvirt's. What is public here is what
+//! `include/domstats.h` has, made of these files by `cbindgen`.
+#![expect(
+    unsafe_code,
+    reason = "functions are exported to C, and some of their arguments are pointers of the caller"
+)]
+#![expect(non_camel_case_types, reason = "libvirt's names")]
+#![expect(
+    clippy::missing_safety_doc,
+    reason = "the texts are for C, and say what to pass without that word"
+)]
+
+mod call;
+mod connect;
+mod domain;
+mod error;
+mod handles;
+mod memory;
+mod stats;
+mod visit;
+
+pub use connect::*;
+pub use domain::*;
+pub use error::*;
+pub use stats::*;
+pub use visit::*;

@@ -1,0 +1,77 @@
+//! The header: what `cbindgen` makes of the sources, fit for every compiler, and never beside
+//! libvirt's.
+//!
+//! `DOMSTATS_BLESS=1` writes it anew.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+use std::{env, fs, path::Path};
+
+use domstats_live::lab::lab;
+
+/// Another version may write another header; `scripts/test` installs this one.
+const CBINDGEN: &str = "cbindgen 0.29.4";
+
+const HEADER: &str = "include/domstats.h";
+
+fn package() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_header_is_made_of_the_sources() {
+    let version = lab().run(lab().command("cbindgen").arg("--version"));
+    assert_eq!(version.trim(), CBINDGEN);
+    let fresh = lab().run(lab().command("cbindgen").arg("--quiet").arg(package()));
+    let path = package().join(HEADER);
+    if env::var_os("DOMSTATS_BLESS").is_some() {
+        fs::write(&path, fresh).unwrap();
+    } else {
+        assert!(
+            fs::read_to_string(&path).unwrap() == fresh,
+            "{HEADER} is not of today: DOMSTATS_BLESS=1 cargo test -p domstats-capi --test header"
+        );
+    }
+}
+
+/// Compiles a source that has these lines, and returns what the compiler says.
+fn compile(compiler: &str, standard: &str, lines: &[&str]) -> Result<(), String> {
+    let language = if compiler.ends_with("++") { "cc" } else { "c" };
+    let source = lab().path(format!("{}.{language}", lab().name("header")));
+    fs::write(&source, lines.join("\n") + "\n").unwrap();
+    let mut command = lab().command(compiler);
+    command.args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", standard]);
+    let output = command.arg("-I").arg(package().join("include")).arg(source).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    if output.status.success() { Ok(()) } else { Err(errors) }
+}
+
+#[test]
+fn c_and_cpp_include_it() {
+    for (compiler, standards) in [
+        ("gcc", ["-std=c99", "-std=c17"]),
+        ("clang", ["-std=c99", "-std=c17"]),
+        ("g++", ["-std=c++11", "-std=c++20"]),
+        ("clang++", ["-std=c++11", "-std=c++20"]),
+    ] {
+        for standard in standards {
+            let twice = ["#include <domstats.h>", "#include <domstats.h>", "virConnectPtr conn;"];
+            assert_eq!(compile(compiler, standard, &twice), Ok(()), "{compiler} {standard}");
+        }
+    }
+}
+
+#[test]
+fn it_is_refused_beside_libvirts() {
+    let ours = "#include <domstats.h>";
+    for theirs in ["#include <libvirt/libvirt.h>", "#include <libvirt/virterror.h>"] {
+        for compiler in ["gcc", "clang", "g++", "clang++"] {
+            let standard = if compiler.ends_with("++") { "-std=c++17" } else { "-std=c99" };
+            assert_eq!(compile(compiler, standard, &[theirs]), Ok(()));
+            let behind = compile(compiler, standard, &[theirs, ours]).unwrap_err();
+            let sentence = "cannot include both <domstats.h> and libvirt's headers";
+            assert!(behind.contains(sentence), "{behind}");
+            let before = compile(compiler, standard, &[ours, theirs]).unwrap_err();
+            assert!(before.contains("poisoned"), "{before}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Threads share connections and domains, and have errors of their own.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+
+use domstats_live::{
+    c_library::{compile, under_valgrind, with_library},
+    lab::lab,
+};
+
+#[test]
+fn threads_do_not_disturb_each_other() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/threads.c");
+    let program = compile("gcc", &source, &[]);
+    lab().run(with_library(&program).arg("500"));
+    lab().run(under_valgrind(&program).arg("3"));
+}

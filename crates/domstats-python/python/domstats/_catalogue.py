@@ -1,0 +1,1304 @@
+"""The statistics, a class for every part of a record.
+
+Generated from the catalogue in `crates/domstats/src/stats/`;
+`DOMSTATS_BLESS=1 cargo test -p domstats-python` writes it anew.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+from ._section import MissingGroup, Section
+
+__all__ = [
+    "State",
+    "Cpu",
+    "CacheMonitor",
+    "CacheBank",
+    "EnergyMonitor",
+    "EnergyPackage",
+    "Pressure",
+    "Balloon",
+    "Vcpus",
+    "Vcpu",
+    "HypervisorStat",
+    "HypervisorHistogram",
+    "Interfaces",
+    "Interface",
+    "Blocks",
+    "Block",
+    "TimedGroup",
+    "LatencyHistogram",
+    "LatencyBin",
+    "BlockDevice",
+    "Perf",
+    "Iothreads",
+    "Iothread",
+    "Memory",
+    "BandwidthMonitor",
+    "BandwidthNode",
+    "DirtyRate",
+    "VcpuDirtyRate",
+    "Vm",
+    "DomainStats",
+]
+
+
+class State(Section):
+    """State, and why it is in it."""
+
+    state: Literal["nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended"] | int | None = None
+    """State of the domain: 0 none, 1 running, 2 blocked, 3 paused, 4 shutting down, 5 shut off, 6 crashed, 7 suspended.
+
+    A gauge. QMP `query-status`; libvirt `state.state`.
+    """
+    reason: str | int | None = None
+    """Why the domain is in its state: the number of that state's reason.
+
+    A gauge. Derived from QMP `query-status`; libvirt `state.reason`.
+    """
+
+
+class Cpu(Section):
+    """CPU time of the whole domain, and what its CPU monitors say."""
+
+    time: int | None = None
+    """CPU time used.
+
+    A counter, in ns. cgroup `cpu.stat` `usage_usec` or `cpuacct.usage`, else `/proc/PID/stat` utime + stime; libvirt `cpu.time`.
+    """
+    user: int | None = None
+    """CPU time used in user mode, running the guest included.
+
+    A counter, in ns. cgroup `cpu.stat` `user_usec` or `cpuacct.stat` `user`, else `/proc/PID/stat` utime; libvirt `cpu.user`.
+    """
+    system: int | None = None
+    """CPU time used in the host's kernel.
+
+    A counter, in ns. cgroup `cpu.stat` `system_usec` or `cpuacct.stat` `system`, else `/proc/PID/stat` stime; libvirt `cpu.system`.
+    """
+    cache_monitor_count: int | None = None
+    """Number of cache monitors.
+
+    A gauge. resctrl; libvirt `cpu.cache.monitor.count`.
+    """
+    cache_monitors: tuple[CacheMonitor, ...] = ()
+    """Cache occupancy monitors of groups of vCPUs.
+
+    resctrl `mon_data`; libvirt `cpu.cache.monitor.<n>`.
+    """
+    energy_monitor_count: int | None = None
+    """Number of energy monitors.
+
+    A gauge. resctrl; libvirt `cpu.energy.monitor.count`.
+    """
+    energy_monitors: tuple[EnergyMonitor, ...] = ()
+    """Energy monitors of groups of vCPUs.
+
+    resctrl `mon_data/mon_PERF_PKG_*`; libvirt `cpu.energy.monitor.<n>`.
+    """
+    haltpoll_success: int | None = None
+    """Time that vCPUs polled for work after a halt and found some.
+
+    A counter, in ns. QMP `query-stats` `halt_poll_success_ns`, KVM only; libvirt `cpu.haltpoll.success.time`.
+    """
+    haltpoll_fail: int | None = None
+    """Time that vCPUs polled for work after a halt in vain.
+
+    A counter, in ns. QMP `query-stats` `halt_poll_fail_ns`, KVM only; libvirt `cpu.haltpoll.fail.time`.
+    """
+    pressure: Pressure | None = None
+    """How long threads waited for a CPU.
+
+    cgroup v2 `cpu.pressure` of the domain's own cgroup; not in libvirt.
+    """
+
+
+class CacheMonitor(Section):
+    """Cache occupancy monitors of groups of vCPUs."""
+
+    index: int
+    """The position."""
+    name: str | None = None
+    """Name of the monitor.
+
+    A description. resctrl group; libvirt `cpu.cache.monitor.<n>.name`.
+    """
+    vcpus: str | None = None
+    """vCPUs that it watches, as a list such as `0-3`.
+
+    A description. libvirt `cpu.cache.monitor.<n>.vcpus`.
+    """
+    bank_count: int | None = None
+    """Number of caches.
+
+    A gauge. resctrl `mon_data/mon_L3_*`; libvirt `cpu.cache.monitor.<n>.bank.count`.
+    """
+    banks: tuple[CacheBank, ...] = ()
+    """The caches of the host.
+
+    resctrl `mon_data/mon_L3_<id>`; libvirt `cpu.cache.monitor.<n>.bank.<m>`.
+    """
+
+
+class CacheBank(Section):
+    """The caches of the host."""
+
+    index: int
+    """The position."""
+    id: int | None = None
+    """The host's number of the cache.
+
+    A description. resctrl `mon_L3_<id>`; libvirt `cpu.cache.monitor.<n>.bank.<m>.id`.
+    """
+    bytes: int | None = None
+    """Bytes of the cache that the vCPUs occupy.
+
+    A gauge, in B. resctrl `llc_occupancy`; libvirt `cpu.cache.monitor.<n>.bank.<m>.bytes`.
+    """
+
+
+class EnergyMonitor(Section):
+    """Energy monitors of groups of vCPUs."""
+
+    index: int
+    """The position."""
+    name: str | None = None
+    """Name of the monitor.
+
+    A description. resctrl group; libvirt `cpu.energy.monitor.<n>.name`.
+    """
+    vcpus: str | None = None
+    """vCPUs that it watches, as a list such as `0-3`.
+
+    A description. libvirt `cpu.energy.monitor.<n>.vcpus`.
+    """
+    package_count: int | None = None
+    """Number of CPU packages.
+
+    A gauge. resctrl `mon_data/mon_PERF_PKG_*`; libvirt `cpu.energy.monitor.<n>.pkg.count`.
+    """
+    packages: tuple[EnergyPackage, ...] = ()
+    """The CPU packages of the host.
+
+    resctrl `mon_data/mon_PERF_PKG_<id>`; libvirt `cpu.energy.monitor.<n>.pkg.<m>`.
+    """
+
+
+class EnergyPackage(Section):
+    """The CPU packages of the host."""
+
+    index: int
+    """The position."""
+    id: int | None = None
+    """The host's number of the package.
+
+    A description. resctrl `mon_PERF_PKG_<id>`; libvirt `cpu.energy.monitor.<n>.pkg.<m>.id`.
+    """
+    core_energy: float | None = None
+    """Energy that the cores used for the vCPUs.
+
+    A counter, in J. resctrl `core_energy`; libvirt `cpu.energy.monitor.<n>.pkg.<m>.core_energy`.
+    """
+    activity: float | None = None
+    """Activity of the package for the vCPUs.
+
+    A counter, in F. resctrl `activity`; libvirt `cpu.energy.monitor.<n>.pkg.<m>.activity`.
+    """
+
+
+class Pressure(Section):
+    """How long threads waited for a CPU."""
+
+    some: int | None = None
+    """Time in which at least one thread waited.
+
+    A counter, in ns. cgroup v2 `*.pressure` `some`; not in libvirt.
+    """
+    full: int | None = None
+    """Time in which no thread could work, because all waited.
+
+    A counter, in ns. cgroup v2 `*.pressure` `full`; not in libvirt.
+    """
+
+
+class Balloon(Section):
+    """Memory: balloon, what the guest says of it, resident set."""
+
+    current: int | None = None
+    """Memory that the guest has now.
+
+    A gauge, in KiB. QMP `query-balloon`, else the maximum; libvirt `balloon.current`.
+    """
+    maximum: int | None = None
+    """Memory that the guest can have.
+
+    A gauge, in KiB. QEMU `-m` or QMP `query-memory-size-summary`; libvirt `balloon.maximum`.
+    """
+    swap_in: int | None = None
+    """Memory that the guest swapped in.
+
+    A counter, in KiB. `guest-stats` `stat-swap-in`; libvirt `balloon.swap_in`.
+    """
+    swap_out: int | None = None
+    """Memory that the guest swapped out.
+
+    A counter, in KiB. `guest-stats` `stat-swap-out`; libvirt `balloon.swap_out`.
+    """
+    major_fault: int | None = None
+    """Page faults in the guest that needed its disk.
+
+    A counter. `guest-stats` `stat-major-faults`; libvirt `balloon.major_fault`.
+    """
+    minor_fault: int | None = None
+    """Page faults in the guest that did not need its disk.
+
+    A counter. `guest-stats` `stat-minor-faults`; libvirt `balloon.minor_fault`.
+    """
+    unused: int | None = None
+    """Memory that the guest leaves free.
+
+    A gauge, in KiB. `guest-stats` `stat-free-memory`; libvirt `balloon.unused`.
+    """
+    available: int | None = None
+    """All memory that the guest's kernel sees (its MemTotal, in spite of the name).
+
+    A gauge, in KiB. `guest-stats` `stat-total-memory`; libvirt `balloon.available`.
+    """
+    usable: int | None = None
+    """Memory that the guest could use without swapping (its MemAvailable).
+
+    A gauge, in KiB. `guest-stats` `stat-available-memory`; libvirt `balloon.usable`.
+    """
+    last_update: int | None = None
+    """When the guest last reported, in seconds since 1970; 0 means never.
+
+    A gauge, in s. `guest-stats` `last-update`; libvirt `balloon.last-update`.
+    """
+    disk_caches: int | None = None
+    """Memory that the guest's disk caches use.
+
+    A gauge, in KiB. `guest-stats` `stat-disk-caches`; libvirt `balloon.disk_caches`.
+    """
+    hugetlb_pgalloc: int | None = None
+    """Huge pages that the guest allocated.
+
+    A counter. `guest-stats` `stat-htlb-pgalloc`; libvirt `balloon.hugetlb_pgalloc`.
+    """
+    hugetlb_pgfail: int | None = None
+    """Huge pages that the guest failed to allocate.
+
+    A counter. `guest-stats` `stat-htlb-pgfail`; libvirt `balloon.hugetlb_pgfail`.
+    """
+    rss: int | None = None
+    """Memory of the host that the QEMU process holds.
+
+    A gauge, in KiB. `/proc/PID/stat` rss; libvirt `balloon.rss`.
+    """
+    actual: int | None = None
+    """Memory that the balloon device leaves to the guest; absent without a balloon.
+
+    A gauge, in KiB. QMP `query-balloon` `actual`; libvirt asks for it and throws it away.
+    """
+    pressure: Pressure | None = None
+    """How long threads waited for memory of the host.
+
+    cgroup v2 `memory.pressure` of the domain's own cgroup; not in libvirt.
+    """
+
+
+class Vcpus(Section):
+    """Each vCPU."""
+
+    current: int | None = None
+    """Number of vCPUs plugged in.
+
+    A gauge. Threads named after a vCPU, else QMP `query-cpus-fast`; libvirt `vcpu.current`.
+    """
+    maximum: int | None = None
+    """Number of vCPUs that can be plugged in.
+
+    A gauge. QEMU `-smp maxcpus`; libvirt `vcpu.maximum`.
+    """
+    cpus: tuple[Vcpu, ...] = ()
+    """The vCPUs that are plugged in; ids may have holes.
+
+    Threads named after a vCPU, else QMP `query-cpus-fast`; libvirt `vcpu.<n>`.
+    """
+
+
+class Vcpu(Section):
+    """The vCPUs that are plugged in; ids may have holes."""
+
+    id: int
+    """The number of its own."""
+    state: Literal["offline", "running", "blocked"] | int | None = None
+    """State of the vCPU: 0 offline, 1 running, 2 blocked; QEMU's are running when plugged in.
+
+    A gauge. libvirt `vcpu.<n>.state`.
+    """
+    time: int | None = None
+    """CPU time that the vCPU's thread used.
+
+    A counter, in ns. `/proc/PID/task/TID/schedstat`; libvirt `vcpu.<n>.time`.
+    """
+    wait: int | None = None
+    """Time that the thread waited, I/O included; needs the kernel's `sched_schedstats`.
+
+    A counter, in ns. `/proc/PID/task/TID/sched` `wait_sum`; libvirt `vcpu.<n>.wait`.
+    """
+    delay: int | None = None
+    """Time that the thread was ready and had no CPU: what the guest sees as steal.
+
+    A counter, in ns. `/proc/PID/task/TID/schedstat`; libvirt `vcpu.<n>.delay`.
+    """
+    halted: bool | None = None
+    """Whether the vCPU is halted; s390x with KVM only.
+
+    A gauge. QMP `query-cpus-fast` `cpu-state`; libvirt `vcpu.<n>.halted`.
+    """
+    stats: tuple[HypervisorStat, ...] = ()
+    """What the hypervisor counts for the vCPU.
+
+    QMP `query-stats` target vcpu; libvirt `vcpu.<n>.<name>`.
+    """
+    histograms: tuple[HypervisorHistogram, ...] = ()
+    """What the hypervisor counts for the vCPU, by bins.
+
+    QMP `query-stats` target vcpu; libvirt throws them away.
+    """
+
+
+class HypervisorStat(Section):
+    """What the hypervisor counts for the vCPU."""
+
+    name: str
+    """The name."""
+    cur: int | None = None
+    """A momentary value.
+
+    A gauge. QMP `query-stats` type instant; libvirt `<name>.cur`.
+    """
+    sum: int | None = None
+    """A sum since the start.
+
+    A counter. QMP `query-stats` type cumulative; libvirt `<name>.sum`.
+    """
+    max: int | None = None
+    """The highest value since the start.
+
+    A gauge. QMP `query-stats` type peak; libvirt `<name>.max`.
+    """
+
+
+class HypervisorHistogram(Section):
+    """What the hypervisor counts for the vCPU, by bins."""
+
+    name: str
+    """The name."""
+    unit: str | None = None
+    """What is measured, such as `seconds`; absent for a plain number.
+
+    A description. QMP `query-stats-schemas` `unit`.
+    """
+    base: int | None = None
+    """Base of the factor between the values of the bins and the unit.
+
+    A description. QMP `query-stats-schemas` `base`.
+    """
+    exponent: int | None = None
+    """Exponent of the factor between the values of the bins and the unit.
+
+    A description. QMP `query-stats-schemas` `exponent`.
+    """
+    bucket_size: int | None = None
+    """Width of each bin of a linear histogram.
+
+    A description. QMP `query-stats-schemas` `bucket-size`.
+    """
+    linear: int | None = None
+    """Numbers of values in bins of one width: bin n begins at n times that.
+
+    A counter. QMP `query-stats` type linear-histogram; libvirt throws it away.
+    """
+    log2: int | None = None
+    """Numbers of values in bins of doubling widths: bin 0 is 0, bin n begins at 2 to the power of n - 1.
+
+    A counter. QMP `query-stats` type log2-histogram; libvirt throws it away.
+    """
+
+
+class Interfaces(Section):
+    """Each network interface, seen from the guest."""
+
+    count: int | None = None
+    """Number of interfaces that the guest has; some may have no entry.
+
+    A gauge. QEMU command line; libvirt `net.count`.
+    """
+    interfaces: tuple[Interface, ...] = ()
+    """The interfaces that have a network device on the host.
+
+    libvirt `net.<n>`.
+    """
+
+
+class Interface(Section):
+    """The interfaces that have a network device on the host."""
+
+    index: int
+    """The position."""
+    name: str | None = None
+    """Name of the host's network device.
+
+    A description. `/proc/PID/fdinfo` `iff`; libvirt `net.<n>.name`.
+    """
+    rx_bytes: int | None = None
+    """Bytes received.
+
+    A counter, in B. `/proc/net/dev`; libvirt `net.<n>.rx.bytes`.
+    """
+    rx_pkts: int | None = None
+    """Packets received.
+
+    A counter. `/proc/net/dev`; libvirt `net.<n>.rx.pkts`.
+    """
+    rx_errs: int | None = None
+    """Errors while receiving.
+
+    A counter. `/proc/net/dev`; libvirt `net.<n>.rx.errs`.
+    """
+    rx_drop: int | None = None
+    """Packets dropped while receiving.
+
+    A counter. `/proc/net/dev`; libvirt `net.<n>.rx.drop`.
+    """
+    tx_bytes: int | None = None
+    """Bytes transmitted.
+
+    A counter, in B. `/proc/net/dev`; libvirt `net.<n>.tx.bytes`.
+    """
+    tx_pkts: int | None = None
+    """Packets transmitted.
+
+    A counter. `/proc/net/dev`; libvirt `net.<n>.tx.pkts`.
+    """
+    tx_errs: int | None = None
+    """Errors while transmitting.
+
+    A counter. `/proc/net/dev`; libvirt `net.<n>.tx.errs`.
+    """
+    tx_drop: int | None = None
+    """Packets dropped while transmitting.
+
+    A counter. `/proc/net/dev`; libvirt `net.<n>.tx.drop`.
+    """
+
+
+class Blocks(Section):
+    """Each disk."""
+
+    count: int | None = None
+    """Number of entries: disks, or images when the backing chain was asked for.
+
+    A gauge. libvirt `block.count`.
+    """
+    blocks: tuple[Block, ...] = ()
+    """The disks, or their images.
+
+    QMP `query-blockstats`; libvirt `block.<n>`.
+    """
+    pressure: Pressure | None = None
+    """How long threads waited for storage of the host.
+
+    cgroup v2 `io.pressure` of the domain's own cgroup; not in libvirt.
+    """
+    device_count: int | None = None
+    """Number of devices of the host that the domain used.
+
+    A gauge. cgroup v2 `io.stat`, v1 `blkio.throttle.io_serviced`; not in libvirt.
+    """
+    devices: tuple[BlockDevice, ...] = ()
+    """Devices of the host, as the domain used them: without what the host's page cache took.
+
+    cgroup v2 `io.stat`, v1 `blkio.throttle.*`, of the domain's own cgroup; not in libvirt.
+    """
+
+
+class Block(Section):
+    """The disks, or their images."""
+
+    index: int
+    """The position."""
+    name: str | None = None
+    """Name of the disk; images of one disk share it.
+
+    A description. Derived from QMP `query-blockstats` `qdev`; libvirt `block.<n>.name`.
+    """
+    path: str | None = None
+    """File or device that holds the image.
+
+    A description. QMP `query-named-block-nodes` `image.filename`; libvirt `block.<n>.path`.
+    """
+    backing_index: int | None = None
+    """Number of the image in the backing chain.
+
+    A description. Position in the chain, or libvirt's image id; libvirt `block.<n>.backingIndex`.
+    """
+    rd_reqs: int | None = None
+    """Reads completed.
+
+    A counter. QMP `query-blockstats` `stats.rd_operations`; libvirt `block.<n>.rd.reqs`.
+    """
+    rd_bytes: int | None = None
+    """Bytes read.
+
+    A counter, in B. QMP `query-blockstats` `stats.rd_bytes`; libvirt `block.<n>.rd.bytes`.
+    """
+    rd_times: int | None = None
+    """Time spent in reads.
+
+    A counter, in ns. QMP `query-blockstats` `stats.rd_total_time_ns`; libvirt `block.<n>.rd.times`.
+    """
+    rd_failed: int | None = None
+    """Reads that failed.
+
+    A counter. QMP `query-blockstats` `stats.failed_rd_operations`; libvirt throws it away.
+    """
+    rd_invalid: int | None = None
+    """Reads that were invalid.
+
+    A counter. QMP `query-blockstats` `stats.invalid_rd_operations`; libvirt throws it away.
+    """
+    rd_merged: int | None = None
+    """Reads merged into others.
+
+    A counter. QMP `query-blockstats` `stats.rd_merged`; libvirt throws it away.
+    """
+    wr_reqs: int | None = None
+    """Writes completed.
+
+    A counter. QMP `query-blockstats` `stats.wr_operations`; libvirt `block.<n>.wr.reqs`.
+    """
+    wr_bytes: int | None = None
+    """Bytes written.
+
+    A counter, in B. QMP `query-blockstats` `stats.wr_bytes`; libvirt `block.<n>.wr.bytes`.
+    """
+    wr_times: int | None = None
+    """Time spent in writes.
+
+    A counter, in ns. QMP `query-blockstats` `stats.wr_total_time_ns`; libvirt `block.<n>.wr.times`.
+    """
+    wr_failed: int | None = None
+    """Writes that failed.
+
+    A counter. QMP `query-blockstats` `stats.failed_wr_operations`; libvirt throws it away.
+    """
+    wr_invalid: int | None = None
+    """Writes that were invalid.
+
+    A counter. QMP `query-blockstats` `stats.invalid_wr_operations`; libvirt throws it away.
+    """
+    wr_merged: int | None = None
+    """Writes merged into others.
+
+    A counter. QMP `query-blockstats` `stats.wr_merged`; libvirt throws it away.
+    """
+    fl_reqs: int | None = None
+    """Flushes completed.
+
+    A counter. QMP `query-blockstats` `stats.flush_operations`; libvirt `block.<n>.fl.reqs`.
+    """
+    fl_times: int | None = None
+    """Time spent in flushes.
+
+    A counter, in ns. QMP `query-blockstats` `stats.flush_total_time_ns`; libvirt `block.<n>.fl.times`.
+    """
+    fl_failed: int | None = None
+    """Flushes that failed.
+
+    A counter. QMP `query-blockstats` `stats.failed_flush_operations`; libvirt throws it away.
+    """
+    fl_invalid: int | None = None
+    """Flushes that were invalid.
+
+    A counter. QMP `query-blockstats` `stats.invalid_flush_operations`; libvirt throws it away.
+    """
+    errors: int | None = None
+    """Errors; Xen only.
+
+    A counter. libvirt `block.<n>.errors`, which no driver of libvirt fills.
+    """
+    allocation: int | None = None
+    """Highest offset written, in bytes.
+
+    A gauge, in B. QMP `query-blockstats` `parent.stats.wr_highest_offset`; libvirt `block.<n>.allocation`.
+    """
+    capacity: int | None = None
+    """Size that the guest sees.
+
+    A gauge, in B. QMP `query-named-block-nodes` `image.virtual-size`; libvirt `block.<n>.capacity`.
+    """
+    physical: int | None = None
+    """Space that the image takes on the host.
+
+    A gauge, in B. QMP `query-named-block-nodes` `image.actual-size`; libvirt `block.<n>.physical`.
+    """
+    threshold: int | None = None
+    """Offset whose writing raises an event.
+
+    A gauge, in B. QMP `query-named-block-nodes` `write_threshold`; libvirt `block.<n>.threshold`.
+    """
+    limits_request_alignment: int | None = None
+    """Alignment that requests need.
+
+    A gauge, in B. QMP `query-named-block-nodes` `image.limits.request-alignment`; libvirt `block.<n>.limits.request_alignment`.
+    """
+    limits_discard_max: int | None = None
+    """Largest discard.
+
+    A gauge, in B. QMP `query-named-block-nodes` `image.limits.max-discard`; libvirt `block.<n>.limits.discard_max`.
+    """
+    limits_discard_alignment: int | None = None
+    """Alignment that discards should have.
+
+    A gauge, in B. QMP `query-named-block-nodes` `image.limits.discard-alignment`; libvirt `block.<n>.limits.discard_alignment`.
+    """
+    limits_write_zeroes_max: int | None = None
+    """Largest write of zeroes.
+
+    A gauge, in B. QMP `query-named-block-nodes` `image.limits.max-write-zeroes`; libvirt `block.<n>.limits.write_zeroes_max`.
+    """
+    limits_write_zeroes_alignment: int | None = None
+    """Alignment that writes of zeroes should have.
+
+    A gauge, in B. QMP `query-named-block-nodes` `image.limits.write-zeroes-alignment`; libvirt `block.<n>.limits.write_zeroes_alignment`.
+    """
+    limits_transfer_optimal: int | None = None
+    """Best size of a transfer.
+
+    A gauge, in B. QMP `query-named-block-nodes` `image.limits.opt-transfer`; libvirt `block.<n>.limits.transfer_optimal`.
+    """
+    limits_transfer_max: int | None = None
+    """Largest transfer.
+
+    A gauge, in B. QMP `query-named-block-nodes` `image.limits.max-transfer`; libvirt `block.<n>.limits.transfer_max`.
+    """
+    limits_transfer_hw_max: int | None = None
+    """Largest transfer of the hardware.
+
+    A gauge, in B. QMP `query-named-block-nodes` `image.limits.max-hw-transfer`; libvirt `block.<n>.limits.transfer_hw_max`.
+    """
+    limits_iov_max: int | None = None
+    """Most scatter-gather elements.
+
+    A gauge. QMP `query-named-block-nodes` `image.limits.max-iov`; libvirt `block.<n>.limits.iov_max`.
+    """
+    limits_iov_hw_max: int | None = None
+    """Most scatter-gather elements of the hardware.
+
+    A gauge. QMP `query-named-block-nodes` `image.limits.max-hw-iov`; libvirt `block.<n>.limits.iov_hw_max`.
+    """
+    limits_memory_alignment_minimal: int | None = None
+    """Least alignment of buffers in memory.
+
+    A gauge, in B. QMP `query-named-block-nodes` `image.limits.min-mem-alignment`; libvirt `block.<n>.limits.memory_alignment_minimal`.
+    """
+    limits_memory_alignment_optimal: int | None = None
+    """Best alignment of buffers in memory.
+
+    A gauge, in B. QMP `query-named-block-nodes` `image.limits.opt-mem-alignment`; libvirt `block.<n>.limits.memory_alignment_optimal`.
+    """
+    timed_group_count: int | None = None
+    """Number of measuring intervals.
+
+    A gauge. QMP `query-blockstats` `stats.timed_stats`; libvirt `block.<n>.timed_group.count`.
+    """
+    timed_groups: tuple[TimedGroup, ...] = ()
+    """Latencies over measuring intervals, where the disk was told to measure.
+
+    QMP `query-blockstats` `stats.timed_stats`; libvirt `block.<n>.timed_group.<g>`.
+    """
+    read_histogram: LatencyHistogram | None = None
+    """How long read requests took, as a histogram.
+
+    QMP `query-blockstats` `stats.rd_latency_histogram`; libvirt `block.<n>.latency_histogram.read`.
+    """
+    write_histogram: LatencyHistogram | None = None
+    """How long write requests took, as a histogram.
+
+    QMP `query-blockstats` `stats.wr_latency_histogram`; libvirt `block.<n>.latency_histogram.write`.
+    """
+    zone_append_histogram: LatencyHistogram | None = None
+    """How long zone append requests took, as a histogram.
+
+    QMP `query-blockstats` `stats.zone_append_latency_histogram`; libvirt `block.<n>.latency_histogram.zone_append`.
+    """
+    flush_histogram: LatencyHistogram | None = None
+    """How long flush requests took, as a histogram.
+
+    QMP `query-blockstats` `stats.flush_latency_histogram`; libvirt `block.<n>.latency_histogram.flush`.
+    """
+    unmap_reqs: int | None = None
+    """Unmaps completed.
+
+    A counter. QMP `query-blockstats` `stats.unmap_operations`; libvirt throws it away.
+    """
+    unmap_bytes: int | None = None
+    """Bytes unmapped.
+
+    A counter, in B. QMP `query-blockstats` `stats.unmap_bytes`; libvirt throws it away.
+    """
+    unmap_times: int | None = None
+    """Time spent in unmaps.
+
+    A counter, in ns. QMP `query-blockstats` `stats.unmap_total_time_ns`; libvirt throws it away.
+    """
+    unmap_failed: int | None = None
+    """Unmaps that failed.
+
+    A counter. QMP `query-blockstats` `stats.failed_unmap_operations`; libvirt throws it away.
+    """
+    unmap_invalid: int | None = None
+    """Unmaps that were invalid.
+
+    A counter. QMP `query-blockstats` `stats.invalid_unmap_operations`; libvirt throws it away.
+    """
+    unmap_merged: int | None = None
+    """Unmaps merged into others.
+
+    A counter. QMP `query-blockstats` `stats.unmap_merged`; libvirt throws it away.
+    """
+    zone_append_reqs: int | None = None
+    """Zone appends completed.
+
+    A counter. QMP `query-blockstats` `stats.zone_append_operations`; libvirt throws it away.
+    """
+    zone_append_bytes: int | None = None
+    """Bytes appended to zones.
+
+    A counter, in B. QMP `query-blockstats` `stats.zone_append_bytes`; libvirt throws it away.
+    """
+    zone_append_times: int | None = None
+    """Time spent in zone appends.
+
+    A counter, in ns. QMP `query-blockstats` `stats.zone_append_total_time_ns`; libvirt throws it away.
+    """
+    zone_append_failed: int | None = None
+    """Zone appends that failed.
+
+    A counter. QMP `query-blockstats` `stats.failed_zone_append_operations`; libvirt throws it away.
+    """
+    zone_append_invalid: int | None = None
+    """Zone appends that were invalid.
+
+    A counter. QMP `query-blockstats` `stats.invalid_zone_append_operations`; libvirt throws it away.
+    """
+    zone_append_merged: int | None = None
+    """Zone appends merged into others.
+
+    A counter. QMP `query-blockstats` `stats.zone_append_merged`; libvirt throws it away.
+    """
+    idle_time: int | None = None
+    """Time since the last request; absent before the first.
+
+    A gauge, in ns. QMP `query-blockstats` `stats.idle_time_ns`; libvirt throws it away.
+    """
+
+
+class TimedGroup(Section):
+    """Latencies over measuring intervals, where the disk was told to measure."""
+
+    index: int
+    """The position."""
+    interval: int | None = None
+    """Length of the interval.
+
+    A description, in s. QMP `timed_stats` `interval_length`; libvirt `timed_group.<g>.interval`.
+    """
+    rd_latency_min: int | None = None
+    """Shortest read.
+
+    A gauge, in ns. QMP `timed_stats` `min_rd_latency_ns`; libvirt `timed_group.<g>.rd_latency_min`.
+    """
+    rd_latency_max: int | None = None
+    """Longest read.
+
+    A gauge, in ns. QMP `timed_stats` `max_rd_latency_ns`; libvirt `timed_group.<g>.rd_latency_max`.
+    """
+    rd_latency_avg: int | None = None
+    """Average read.
+
+    A gauge, in ns. QMP `timed_stats` `avg_rd_latency_ns`; libvirt `timed_group.<g>.rd_latency_avg`.
+    """
+    wr_latency_min: int | None = None
+    """Shortest write.
+
+    A gauge, in ns. QMP `timed_stats` `min_wr_latency_ns`; libvirt `timed_group.<g>.wr_latency_min`.
+    """
+    wr_latency_max: int | None = None
+    """Longest write.
+
+    A gauge, in ns. QMP `timed_stats` `max_wr_latency_ns`; libvirt `timed_group.<g>.wr_latency_max`.
+    """
+    wr_latency_avg: int | None = None
+    """Average write.
+
+    A gauge, in ns. QMP `timed_stats` `avg_wr_latency_ns`; libvirt `timed_group.<g>.wr_latency_avg`.
+    """
+    zone_append_latency_min: int | None = None
+    """Shortest zone append.
+
+    A gauge, in ns. QMP `timed_stats` `min_zone_append_latency_ns`; libvirt `timed_group.<g>.zone_append_latency_min`.
+    """
+    zone_append_latency_max: int | None = None
+    """Longest zone append.
+
+    A gauge, in ns. QMP `timed_stats` `max_zone_append_latency_ns`; libvirt `timed_group.<g>.zone_append_latency_max`.
+    """
+    zone_append_latency_avg: int | None = None
+    """Average zone append.
+
+    A gauge, in ns. QMP `timed_stats` `avg_zone_append_latency_ns`; libvirt `timed_group.<g>.zone_append_latency_avg`.
+    """
+    flush_latency_min: int | None = None
+    """Shortest flush.
+
+    A gauge, in ns. QMP `timed_stats` `min_flush_latency_ns`; libvirt `timed_group.<g>.flush_latency_min`.
+    """
+    flush_latency_max: int | None = None
+    """Longest flush.
+
+    A gauge, in ns. QMP `timed_stats` `max_flush_latency_ns`; libvirt `timed_group.<g>.flush_latency_max`.
+    """
+    flush_latency_avg: int | None = None
+    """Average flush.
+
+    A gauge, in ns. QMP `timed_stats` `avg_flush_latency_ns`; libvirt `timed_group.<g>.flush_latency_avg`.
+    """
+    rd_queue_depth_avg: float | None = None
+    """Average number of reads waiting.
+
+    A gauge. QMP `timed_stats` `avg_rd_queue_depth`; libvirt `timed_group.<g>.rd_queue_depth_avg`.
+    """
+    wr_queue_depth_avg: float | None = None
+    """Average number of writes waiting.
+
+    A gauge. QMP `timed_stats` `avg_wr_queue_depth`; libvirt `timed_group.<g>.wr_queue_depth_avg`.
+    """
+    zone_append_queue_depth_avg: float | None = None
+    """Average number of zone appends waiting.
+
+    A gauge. QMP `timed_stats` `avg_zone_append_queue_depth`; libvirt `timed_group.<g>.zone_append_queue_depth_avg`.
+    """
+
+
+class LatencyHistogram(Section):
+    """How long read requests took, as a histogram."""
+
+    bin_count: int | None = None
+    """Number of bins.
+
+    A gauge. QMP `latency_histogram` `bins`; libvirt `bin.count`.
+    """
+    bins: tuple[LatencyBin, ...] = ()
+    """The bins, from short to long.
+
+    QMP `latency_histogram` `bins`; libvirt `bin.<b>`.
+    """
+
+
+class LatencyBin(Section):
+    """The bins, from short to long."""
+
+    index: int
+    """The position."""
+    start: int | None = None
+    """Shortest time that counts here; the next bin's start is the end.
+
+    A description, in ns. QMP `latency_histogram` `boundaries`; libvirt `bin.<b>.start`.
+    """
+    value: int | None = None
+    """Number of requests.
+
+    A counter. QMP `latency_histogram` `bins`; libvirt `bin.<b>.value`.
+    """
+
+
+class BlockDevice(Section):
+    """Devices of the host, as the domain used them: without what the host's page cache took."""
+
+    index: int
+    """The position."""
+    number: str | None = None
+    """Number of the device, major and minor, as in `lsblk`.
+
+    A description. cgroup v2 `io.stat`, v1 `blkio.throttle.*`; not in libvirt.
+    """
+    rd_reqs: int | None = None
+    """Reads from the host's device.
+
+    A counter. cgroup v2 `io.stat` `rios`, v1 `blkio.throttle.io_serviced` `Read`; not in libvirt.
+    """
+    rd_bytes: int | None = None
+    """Bytes read from the host's device.
+
+    A counter, in B. cgroup v2 `io.stat` `rbytes`, v1 `blkio.throttle.io_service_bytes` `Read`; not in libvirt.
+    """
+    wr_reqs: int | None = None
+    """Writes to the host's device.
+
+    A counter. cgroup v2 `io.stat` `wios`, v1 `blkio.throttle.io_serviced` `Write`; not in libvirt.
+    """
+    wr_bytes: int | None = None
+    """Bytes written to the host's device.
+
+    A counter, in B. cgroup v2 `io.stat` `wbytes`, v1 `blkio.throttle.io_service_bytes` `Write`; not in libvirt.
+    """
+    unmap_reqs: int | None = None
+    """Unmaps on the host's device.
+
+    A counter. cgroup v2 `io.stat` `dios`, v1 `blkio.throttle.io_serviced` `Discard`; not in libvirt.
+    """
+    unmap_bytes: int | None = None
+    """Bytes unmapped on the host's device.
+
+    A counter, in B. cgroup v2 `io.stat` `dbytes`, v1 `blkio.throttle.io_service_bytes` `Discard`; not in libvirt.
+    """
+
+
+class Perf(Section):
+    """Performance counters of the host."""
+
+    cmt: int | None = None
+    """Cache that the domain occupies.
+
+    A gauge, in B. intel_cqm, gone from Linux 4.14; libvirt `perf.cmt`.
+    """
+    mbmt: int | None = None
+    """Memory bandwidth of the domain, total, in bytes a second.
+
+    A gauge. intel_cqm, gone from Linux 4.14; libvirt `perf.mbmt`.
+    """
+    mbml: int | None = None
+    """Memory bandwidth of the domain, local, in bytes a second.
+
+    A gauge. intel_cqm, gone from Linux 4.14; libvirt `perf.mbml`.
+    """
+    cpu_cycles: int | None = None
+    """CPU cycles, frequency changes included.
+
+    A counter. perf_event_open `PERF_COUNT_HW_CPU_CYCLES`; libvirt `perf.cpu_cycles`.
+    """
+    instructions: int | None = None
+    """Instructions retired.
+
+    A counter. perf_event_open `PERF_COUNT_HW_INSTRUCTIONS`; libvirt `perf.instructions`.
+    """
+    cache_references: int | None = None
+    """Cache accesses.
+
+    A counter. perf_event_open `PERF_COUNT_HW_CACHE_REFERENCES`; libvirt `perf.cache_references`.
+    """
+    cache_misses: int | None = None
+    """Cache misses.
+
+    A counter. perf_event_open `PERF_COUNT_HW_CACHE_MISSES`; libvirt `perf.cache_misses`.
+    """
+    branch_instructions: int | None = None
+    """Branches retired.
+
+    A counter. perf_event_open `PERF_COUNT_HW_BRANCH_INSTRUCTIONS`; libvirt `perf.branch_instructions`.
+    """
+    branch_misses: int | None = None
+    """Branches predicted wrongly.
+
+    A counter. perf_event_open `PERF_COUNT_HW_BRANCH_MISSES`; libvirt `perf.branch_misses`.
+    """
+    bus_cycles: int | None = None
+    """Bus cycles.
+
+    A counter. perf_event_open `PERF_COUNT_HW_BUS_CYCLES`; libvirt `perf.bus_cycles`.
+    """
+    stalled_cycles_frontend: int | None = None
+    """Cycles stalled while instructions were fetched.
+
+    A counter. perf_event_open `PERF_COUNT_HW_STALLED_CYCLES_FRONTEND`; libvirt `perf.stalled_cycles_frontend`.
+    """
+    stalled_cycles_backend: int | None = None
+    """Cycles stalled while instructions retired.
+
+    A counter. perf_event_open `PERF_COUNT_HW_STALLED_CYCLES_BACKEND`; libvirt `perf.stalled_cycles_backend`.
+    """
+    ref_cpu_cycles: int | None = None
+    """CPU cycles at a constant frequency.
+
+    A counter. perf_event_open `PERF_COUNT_HW_REF_CPU_CYCLES`; libvirt `perf.ref_cpu_cycles`.
+    """
+    cpu_clock: int | None = None
+    """CPU clock time.
+
+    A counter, in ns. perf_event_open `PERF_COUNT_SW_CPU_CLOCK`; libvirt `perf.cpu_clock`.
+    """
+    task_clock: int | None = None
+    """Task clock time.
+
+    A counter, in ns. perf_event_open `PERF_COUNT_SW_TASK_CLOCK`; libvirt `perf.task_clock`.
+    """
+    page_faults: int | None = None
+    """Page faults.
+
+    A counter. perf_event_open `PERF_COUNT_SW_PAGE_FAULTS`; libvirt `perf.page_faults`.
+    """
+    context_switches: int | None = None
+    """Context switches.
+
+    A counter. perf_event_open `PERF_COUNT_SW_CONTEXT_SWITCHES`; libvirt `perf.context_switches`.
+    """
+    cpu_migrations: int | None = None
+    """Moves to another CPU.
+
+    A counter. perf_event_open `PERF_COUNT_SW_CPU_MIGRATIONS`; libvirt `perf.cpu_migrations`.
+    """
+    page_faults_min: int | None = None
+    """Minor page faults.
+
+    A counter. perf_event_open `PERF_COUNT_SW_PAGE_FAULTS_MIN`; libvirt `perf.page_faults_min`.
+    """
+    page_faults_maj: int | None = None
+    """Major page faults.
+
+    A counter. perf_event_open `PERF_COUNT_SW_PAGE_FAULTS_MAJ`; libvirt `perf.page_faults_maj`.
+    """
+    alignment_faults: int | None = None
+    """Alignment faults.
+
+    A counter. perf_event_open `PERF_COUNT_SW_ALIGNMENT_FAULTS`; libvirt `perf.alignment_faults`.
+    """
+    emulation_faults: int | None = None
+    """Emulation faults.
+
+    A counter. perf_event_open `PERF_COUNT_SW_EMULATION_FAULTS`; libvirt `perf.emulation_faults`.
+    """
+
+
+class Iothreads(Section):
+    """Each iothread."""
+
+    count: int | None = None
+    """Number of iothreads.
+
+    A gauge. QMP `query-iothreads`; libvirt `iothread.count`.
+    """
+    iothreads: tuple[Iothread, ...] = ()
+    """The iothreads, by libvirt's number: the digits of an id such as `iothread2`.
+
+    QMP `query-iothreads`; libvirt `iothread.<id>`.
+    """
+
+
+class Iothread(Section):
+    """The iothreads, by libvirt's number: the digits of an id such as `iothread2`."""
+
+    id: int
+    """The number of its own."""
+    poll_max_ns: int | None = None
+    """Longest time that the thread polls before it sleeps; 0 means no polling.
+
+    A gauge, in ns. QMP `query-iothreads` `poll-max-ns`; libvirt `iothread.<id>.poll-max-ns`.
+    """
+    poll_grow: int | None = None
+    """Factor by which the polling time grows; 0 lets QEMU choose.
+
+    A gauge. QMP `query-iothreads` `poll-grow`; libvirt `iothread.<id>.poll-grow`.
+    """
+    poll_shrink: int | None = None
+    """Divisor by which the polling time shrinks; 0 lets QEMU choose.
+
+    A gauge. QMP `query-iothreads` `poll-shrink`; libvirt `iothread.<id>.poll-shrink`.
+    """
+    poll_weight: int | None = None
+    """Weight of the newest measurement in the polling time, 0 to 63.
+
+    A gauge. QMP `query-iothreads` `poll-weight`, newer QEMU; libvirt `iothread.<id>.poll-weight`.
+    """
+    name: str | None = None
+    """The id that QEMU was given.
+
+    A description. QMP `query-iothreads` `id`; libvirt has only the number.
+    """
+    cpu_time: int | None = None
+    """CPU time that the thread used.
+
+    A counter, in ns. `/proc/PID/task/TID/schedstat` of QMP `thread-id`; libvirt throws the thread id away.
+    """
+    cpu_delay: int | None = None
+    """Time that the thread was ready and had no CPU.
+
+    A counter, in ns. `/proc/PID/task/TID/schedstat`; not in libvirt.
+    """
+
+
+class Memory(Section):
+    """Memory bandwidth monitors."""
+
+    monitor_count: int | None = None
+    """Number of bandwidth monitors.
+
+    A gauge. resctrl; libvirt `memory.bandwidth.monitor.count`.
+    """
+    monitors: tuple[BandwidthMonitor, ...] = ()
+    """Bandwidth monitors of groups of vCPUs.
+
+    resctrl `mon_data`; libvirt `memory.bandwidth.monitor.<n>`.
+    """
+
+
+class BandwidthMonitor(Section):
+    """Bandwidth monitors of groups of vCPUs."""
+
+    index: int
+    """The position."""
+    name: str | None = None
+    """Name of the monitor.
+
+    A description. resctrl group; libvirt `memory.bandwidth.monitor.<n>.name`.
+    """
+    vcpus: str | None = None
+    """vCPUs that it watches, as a list such as `0-3`.
+
+    A description. libvirt `memory.bandwidth.monitor.<n>.vcpus`.
+    """
+    node_count: int | None = None
+    """Number of memory controllers.
+
+    A gauge. resctrl `mon_data/mon_L3_*`; libvirt `memory.bandwidth.monitor.<n>.node.count`.
+    """
+    nodes: tuple[BandwidthNode, ...] = ()
+    """The memory controllers of the host.
+
+    resctrl `mon_data/mon_L3_<id>`; libvirt `memory.bandwidth.monitor.<n>.node.<m>`.
+    """
+
+
+class BandwidthNode(Section):
+    """The memory controllers of the host."""
+
+    index: int
+    """The position."""
+    id: int | None = None
+    """The host's number of the controller.
+
+    A description. resctrl `mon_L3_<id>`; libvirt `memory.bandwidth.monitor.<n>.node.<m>.id`.
+    """
+    local: int | None = None
+    """Bytes moved to and from memory of the same node.
+
+    A counter, in B. resctrl `mbm_local_bytes`; libvirt `memory.bandwidth.monitor.<n>.node.<m>.bytes.local`.
+    """
+    total: int | None = None
+    """Bytes moved to and from any memory.
+
+    A counter, in B. resctrl `mbm_total_bytes`; libvirt `memory.bandwidth.monitor.<n>.node.<m>.bytes.total`.
+    """
+
+
+class DirtyRate(Section):
+    """The last measurement of the dirty rate."""
+
+    status: Literal["unstarted", "measuring", "measured"] | int | None = None
+    """How far the measurement is: 0 none started, 1 running, 2 complete.
+
+    A gauge. QMP `query-dirty-rate` `status`; libvirt `dirtyrate.calc_status`.
+    """
+    start_time: int | None = None
+    """When it started, in seconds: of the host's uptime in QEMU 7.2, since 1970 in QEMU 10.0.
+
+    A gauge, in s. QMP `query-dirty-rate` `start-time`; libvirt `dirtyrate.calc_start_time`.
+    """
+    period: int | None = None
+    """How long it takes or took.
+
+    A gauge, in s. QMP `query-dirty-rate` `calc-time`; libvirt `dirtyrate.calc_period`.
+    """
+    mode: str | None = None
+    """How it measures: `page-sampling`, `dirty-bitmap` or `dirty-ring`.
+
+    A description. QMP `query-dirty-rate` `mode`; libvirt `dirtyrate.calc_mode`.
+    """
+    megabytes_per_second: int | None = None
+    """Memory written a second.
+
+    A gauge, in MiB/s. QMP `query-dirty-rate` `dirty-rate`; libvirt `dirtyrate.megabytes_per_second`.
+    """
+    vcpus: tuple[VcpuDirtyRate, ...] = ()
+    """The same by vCPU; in mode `dirty-ring` only.
+
+    QMP `query-dirty-rate` `vcpu-dirty-rate`; libvirt `dirtyrate.vcpu.<n>`.
+    """
+
+
+class VcpuDirtyRate(Section):
+    """The same by vCPU; in mode `dirty-ring` only."""
+
+    id: int
+    """The number of its own."""
+    megabytes_per_second: int | None = None
+    """Memory written a second.
+
+    A gauge, in MiB/s. QMP `query-dirty-rate` `vcpu-dirty-rate`; libvirt `dirtyrate.vcpu.<n>.megabytes_per_second`.
+    """
+
+
+class Vm(Section):
+    """What the hypervisor counts of the domain."""
+
+    stats: tuple[HypervisorStat, ...] = ()
+    """The statistics by the names that the hypervisor gives them, such as `remote_tlb_flush`.
+
+    QMP `query-stats` target vm; libvirt `vm.<name>`.
+    """
+    histograms: tuple[HypervisorHistogram, ...] = ()
+    """The histograms by the names that the hypervisor gives them.
+
+    QMP `query-stats` target vm; libvirt throws them away.
+    """
+
+
+class DomainStats(Section):
+    """The statistics of one domain. A group that was not asked for, or not read, is `None`."""
+
+    name: str
+    """Its name."""
+    uuid: UUID | None
+    """Its UUID, where it has one: a QEMU started by hand may have none."""
+    id: int | None
+    """Its number while it is active: libvirt's id, or the process id of a QEMU without libvirt."""
+    persistent: bool
+    """Whether it stays defined when it stops."""
+    missing: tuple[MissingGroup, ...] = ()
+    """The groups that were asked for and are missing in whole or in part."""
+    state: State | None = None
+    """State, and why it is in it."""
+    cpu: Cpu | None = None
+    """CPU time of the whole domain, and what its CPU monitors say."""
+    balloon: Balloon | None = None
+    """Memory: balloon, what the guest says of it, resident set."""
+    vcpu: Vcpus | None = None
+    """Each vCPU."""
+    interface: Interfaces | None = None
+    """Each network interface, seen from the guest."""
+    block: Blocks | None = None
+    """Each disk."""
+    perf: Perf | None = None
+    """Performance counters of the host."""
+    iothread: Iothreads | None = None
+    """Each iothread."""
+    memory: Memory | None = None
+    """Memory bandwidth monitors."""
+    dirtyrate: DirtyRate | None = None
+    """The last measurement of the dirty rate."""
+    vm: Vm | None = None
+    """What the hypervisor counts of the domain."""

@@ -1,0 +1,59 @@
+"""The one exception that the calls of a connection raise."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+_Error = Tuple[
+    int, int, str, int, Optional[str], Optional[str], Optional[str], int, int
+]
+
+
+class libvirtError(Exception):
+    """What went wrong: libvirt's number for it, who says so, and a sentence."""
+
+    # Tracebacks say where to import it from.
+    __module__ = "domstats"
+
+    err: _Error | None
+    """Code, domain, message, level, three texts and two numbers, as libvirt-python has them."""
+
+    def __init__(self, defmsg: str, err: _Error | None = None) -> None:
+        super().__init__(defmsg)
+        self.err = err
+
+    def get_error_code(self) -> int | None:
+        """Return what went wrong: one of `VIR_ERR_*`."""
+        return self.err[0] if self.err else None
+
+    def get_error_domain(self) -> int | None:
+        """Return the part that reports it: one of `VIR_FROM_*`."""
+        return self.err[1] if self.err else None
+
+    def get_error_message(self) -> str | None:
+        """Return the sentence for people."""
+        return self.err[2] if self.err else None
+
+    def get_error_level(self) -> int | None:
+        """Return how bad it is: always `VIR_ERR_ERROR`."""
+        return self.err[3] if self.err else None
+
+    def get_str1(self) -> str | None:
+        """Return None: libvirt has more texts for some errors, which are not known here."""
+        return self.err[4] if self.err else None
+
+    def get_str2(self) -> str | None:
+        """Return None, as `get_str1`."""
+        return self.err[5] if self.err else None
+
+    def get_str3(self) -> str | None:
+        """Return None, as `get_str1`."""
+        return self.err[6] if self.err else None
+
+    def get_int1(self) -> int | None:
+        """Return -1: libvirt has numbers for some errors, which are not known here."""
+        return self.err[7] if self.err else None
+
+    def get_int2(self) -> int | None:
+        """Return -1, as `get_int1`."""
+        return self.err[8] if self.err else None

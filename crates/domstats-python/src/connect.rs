@@ -1,0 +1,279 @@
+//! `virConnect`.
+
+use domstats::{
+    ConnectOptions, DomainFilter, ErrorKind, ErrorOrigin, StatsRequest, Uuid,
+    default_uri::{NamedUri, PROCESSES, daemons},
+};
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyList},
+};
+
+use crate::{
+    domain::Domain,
+    error::Failure,
+    report::StatsReport,
+    request::{Arguments, seconds},
+    section,
+};
+
+/// What `getAllDomainStats` and its like return: domains with their statistics by flat keys.
+type Records<'py> = Vec<(Bound<'py, Domain>, Bound<'py, PyDict>)>;
+
+/// Opens a connection to the hypervisor at a URI, within `timeout` seconds (5 if not given).
+///
+/// Every connection is read-only: no call changes a domain. URIs of libvirt mean what they mean to
+/// libvirt; `qemu+qmp:///system` reads QEMU processes without libvirt, `test:///default` has
+/// made-up domains.
+///
+/// Without a name, the first of these that says one: the variables `DOMSTATS_DEFAULT_URI` and
+/// `LIBVIRT_DEFAULT_URI`, `uri_default` in `libvirt.conf`; else the libvirt daemon of this host,
+/// else its QEMU processes.
+#[pyfunction]
+#[pyo3(signature = (name=None, *, timeout=None))]
+pub(crate) fn open(py: Python<'_>, name: Option<&str>, timeout: Option<f64>) -> PyResult<Connect> {
+    let timeout = seconds(timeout, ConnectOptions::DEFAULT_TIMEOUT)?;
+    // The environment is that of the process: `os.environ` writes it.
+    let connect = py.detach(|| {
+        let options = ConnectOptions::from_env().timeout(timeout);
+        open_named(name.filter(|name| !name.is_empty()), &options)
+    });
+    Ok(Connect(connect.map_err(Failure::from)?))
+}
+
+/// Opens a connection to the hypervisor at a URI. The same as `open`.
+#[pyfunction(name = "openReadOnly")]
+#[pyo3(signature = (name=None, *, timeout=None))]
+pub(crate) fn open_read_only(
+    py: Python<'_>,
+    name: Option<&str>,
+    timeout: Option<f64>,
+) -> PyResult<Connect> {
+    open(py, name, timeout)
+}
+
+fn open_named(name: Option<&str>, options: &ConnectOptions) -> domstats::Result<domstats::Connect> {
+    if let Some(named) = NamedUri::find(name)? {
+        return named.open(options);
+    }
+    for uri in daemons() {
+        match domstats::Connect::open_with(uri, options) {
+            // There is a daemon, and the processes tell less of its domains.
+            Err(error) if error.kind() == ErrorKind::Timeout => return Err(error),
+            Err(_) => {}
+            Ok(connect) => return Ok(connect),
+        }
+    }
+    domstats::Connect::open_with(PROCESSES, options)
+}
+
+/// A connection to a hypervisor. Calls from several threads run side by side.
+#[pyclass(frozen, name = "virConnect", module = "domstats")]
+pub(crate) struct Connect(pub(crate) domstats::Connect);
+
+impl Connect {
+    /// Asks with the interpreter's lock let go.
+    fn ask<T: Send>(
+        slf: &Bound<'_, Self>,
+        ask: impl FnOnce(&domstats::Connect) -> domstats::Result<T> + Send,
+    ) -> PyResult<T> {
+        let connect = &slf.get().0;
+        Ok(slf.py().detach(|| ask(connect)).map_err(Failure::from)?)
+    }
+
+    fn domain<'py>(
+        slf: &Bound<'py, Self>,
+        domain: domstats::Domain,
+    ) -> PyResult<Bound<'py, Domain>> {
+        Bound::new(slf.py(), Domain { domain, connect: slf.clone().unbind() })
+    }
+
+    fn lookup<'py>(
+        slf: &Bound<'py, Self>,
+        ask: impl FnOnce(&domstats::Connect) -> domstats::Result<domstats::Domain> + Send,
+    ) -> PyResult<Bound<'py, Domain>> {
+        Self::domain(slf, Self::ask(slf, ask)?)
+    }
+
+    fn report(
+        slf: &Bound<'_, Self>,
+        of: Option<&[PyRef<'_, Domain>]>,
+        request: &StatsRequest,
+    ) -> PyResult<domstats::StatsReport> {
+        match of {
+            None => Self::ask(slf, |connect| connect.all_domain_stats(request)),
+            Some(of) => {
+                let domains: Vec<_> = of.iter().map(|domain| domain.domain.clone()).collect();
+                Self::ask(slf, |_| domstats::Domain::list_stats(&domains, request))
+            }
+        }
+    }
+
+    fn records<'py>(
+        slf: &Bound<'py, Self>,
+        of: Option<&[PyRef<'_, Domain>]>,
+        (stats, flags, timeout): (u32, u32, Option<f64>),
+    ) -> PyResult<Records<'py>> {
+        let timeout = seconds(timeout, StatsRequest::DEFAULT_TIMEOUT)?;
+        let report =
+            Self::report(slf, of, &StatsRequest::from_flags(stats, flags).timeout(timeout))?;
+        // As in libvirt, a list is asked where its domains are, whatever connection it is given to.
+        let first = of.and_then(|of| of.first()).map(|domain| domain.connect.bind(slf.py()));
+        let connect = first.unwrap_or(slf);
+        let record = |stats: domstats::DomainStats| {
+            let values = PyDict::new(slf.py());
+            for (key, value) in stats.params() {
+                values.set_item(key, section::flat(slf.py(), &value)?)?;
+            }
+            let handle = connect.get().0.domain(stats.domain);
+            Ok((Self::domain(connect, handle)?, values))
+        };
+        report.domains.into_iter().map(record).collect()
+    }
+}
+
+/// The error of an argument that libvirt refuses before it asks anybody.
+fn invalid(what: String) -> Failure {
+    Failure::new(ErrorKind::InvalidArgument, ErrorOrigin::Domain, what)
+}
+
+#[pymethods]
+impl Connect {
+    /// Returns the statistics of all domains, by name: a list of `(virDomain, dict)`.
+    ///
+    /// `stats` is a mask of `VIR_DOMAIN_STATS_*`, 0 for every group; `flags` one of
+    /// `VIR_CONNECT_GET_ALL_DOMAINS_STATS_*`. The dict has libvirt's keys, types and numbers. After
+    /// `timeout` seconds (1 if not given) the call returns with what it has; `stats()` says what is
+    /// missing and why.
+    #[pyo3(name = "getAllDomainStats", signature = (stats=0, flags=0, *, timeout=None))]
+    fn get_all_domain_stats<'py>(
+        slf: &Bound<'py, Self>,
+        stats: u32,
+        flags: u32,
+        timeout: Option<f64>,
+    ) -> PyResult<Records<'py>> {
+        Self::records(slf, None, (stats, flags, timeout))
+    }
+
+    /// Returns the statistics of these domains, in their order: else it is `getAllDomainStats`.
+    #[pyo3(name = "domainListGetStats", signature = (doms, stats=0, flags=0, *, timeout=None))]
+    #[expect(clippy::needless_pass_by_value, reason = "what an argument of Python becomes")]
+    fn domain_list_get_stats<'py>(
+        slf: &Bound<'py, Self>,
+        doms: Vec<PyRef<'py, Domain>>,
+        stats: u32,
+        flags: u32,
+        timeout: Option<f64>,
+    ) -> PyResult<Records<'py>> {
+        Self::records(slf, Some(&doms), (stats, flags, timeout))
+    }
+
+    /// Returns a report: typed statistics, and what is missing and why.
+    ///
+    /// `groups` and `filter` are names such as "cpu-total" and "running", several of them, or
+    /// libvirt's bits; without them it is every group of every domain. `domains` is a list of
+    /// `virDomain`. The call returns within `timeout` seconds (1 if not given), whatever the domains
+    /// do. `nowait` asks no monitor that is not free at once, `backing` lists every image of a
+    /// disk's backing chain, `enforce` makes an unsupported group an error.
+    #[pyo3(signature = (groups=None, *, domains=None, timeout=None, nowait=false, backing=false, enforce=false, filter=None))]
+    #[expect(clippy::too_many_arguments, reason = "they have names in Python")]
+    #[expect(clippy::needless_pass_by_value, reason = "what an argument of Python becomes")]
+    fn stats<'py>(
+        slf: &Bound<'py, Self>,
+        groups: Option<&Bound<'py, PyAny>>,
+        domains: Option<Vec<PyRef<'py, Domain>>>,
+        timeout: Option<f64>,
+        nowait: bool,
+        backing: bool,
+        enforce: bool,
+        filter: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<StatsReport> {
+        let arguments = Arguments { groups, filter, timeout, nowait, backing, enforce };
+        Self::report(slf, domains.as_deref(), &arguments.request()?).map(StatsReport::from)
+    }
+
+    /// Returns the domains that match a mask of `VIR_CONNECT_LIST_DOMAINS_*`, by name; 0 is all.
+    #[pyo3(name = "listAllDomains", signature = (flags=0))]
+    fn list_all_domains<'py>(slf: &Bound<'py, Self>, flags: u32) -> PyResult<Bound<'py, PyList>> {
+        let filter = DomainFilter::from_bits_retain(flags);
+        let domains = Self::ask(slf, |connect| connect.domains(filter))?;
+        let domains = domains.into_iter().map(|domain| Self::domain(slf, domain));
+        PyList::new(slf.py(), domains.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// Returns the domain of this name.
+    #[pyo3(name = "lookupByName")]
+    fn lookup_by_name<'py>(slf: &Bound<'py, Self>, name: &str) -> PyResult<Bound<'py, Domain>> {
+        Self::lookup(slf, |connect| connect.domain_by_name(name))
+    }
+
+    /// Returns the domain with this UUID, in any of its spellings.
+    #[pyo3(name = "lookupByUUIDString")]
+    fn lookup_by_uuid_string<'py>(
+        slf: &Bound<'py, Self>,
+        uuidstr: &str,
+    ) -> PyResult<Bound<'py, Domain>> {
+        let uuid = Uuid::parse_str(uuidstr)
+            .map_err(|error| invalid(format!("'{uuidstr}' is no UUID: {error}")))?;
+        Self::lookup(slf, |connect| connect.domain_by_uuid(uuid))
+    }
+
+    /// Returns the domain with this UUID, which is 16 bytes.
+    #[pyo3(name = "lookupByUUID")]
+    fn lookup_by_uuid<'py>(slf: &Bound<'py, Self>, uuid: &[u8]) -> PyResult<Bound<'py, Domain>> {
+        let uuid = Uuid::from_slice(uuid)
+            .map_err(|error| invalid(format!("{uuid:?} is no UUID: {error}")))?;
+        Self::lookup(slf, |connect| connect.domain_by_uuid(uuid))
+    }
+
+    /// Returns the active domain with this number.
+    #[pyo3(name = "lookupByID")]
+    fn lookup_by_id<'py>(slf: &Bound<'py, Self>, id: i64) -> PyResult<Bound<'py, Domain>> {
+        let id = u32::try_from(id)
+            .map_err(|error| invalid(format!("{id} is no number of a domain: {error}")))?;
+        Self::lookup(slf, |connect| connect.domain_by_id(id))
+    }
+
+    /// Returns the URI that was opened.
+    #[pyo3(name = "getURI")]
+    fn uri(&self) -> String {
+        self.0.uri()
+    }
+
+    /// Returns the driver's name, as libvirt spells it: `QEMU` or `TEST`.
+    #[pyo3(name = "getType")]
+    fn driver_name(&self) -> &str {
+        self.0.driver_name()
+    }
+
+    /// Returns the name of the host that the domains run on.
+    #[pyo3(name = "getHostname")]
+    fn hostname(&self, py: Python<'_>) -> String {
+        py.detach(|| self.0.hostname())
+    }
+
+    /// Returns 1 if the connection was not closed and its hypervisor can be asked, else 0.
+    #[pyo3(name = "isAlive")]
+    fn is_alive(&self, py: Python<'_>) -> i32 {
+        py.detach(|| self.0.is_alive()).into()
+    }
+
+    /// Closes the connection: later calls on it or its domains are errors. Returns 0.
+    fn close(&self, py: Python<'_>) -> i32 {
+        py.detach(|| self.0.close());
+        0
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __exit__(&self, py: Python<'_>, _args: &Bound<'_, PyAny>) {
+        self.close(py);
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<virConnect {}>", self.0.uri())
+    }
+}

@@ -1,0 +1,110 @@
+//! `virDomain`.
+
+use domstats::{ErrorKind, ErrorOrigin, Missing, MissingReason, StatsGroups, StatsRequest};
+use pyo3::{prelude::*, types::PyBytes};
+
+use crate::{connect::Connect, error::Failure};
+
+/// A domain of a connection: who it was when it was looked up. `state`, `isActive` and
+/// `isPersistent` ask anew.
+#[pyclass(frozen, name = "virDomain", module = "domstats")]
+pub(crate) struct Domain {
+    pub(crate) domain: domstats::Domain,
+    pub(crate) connect: Py<Connect>,
+}
+
+impl Domain {
+    fn fail(&self, kind: ErrorKind, why: &str) -> Failure {
+        Failure::new(kind, ErrorOrigin::Domain, format!("domain '{}' {why}", self.domain.name()))
+    }
+
+    fn known_uuid(&self) -> Result<domstats::Uuid, Failure> {
+        self.domain.uuid().ok_or_else(|| {
+            self.fail(ErrorKind::NoSupport, "has no UUID: its QEMU was started without one")
+        })
+    }
+
+    /// Looks it up again.
+    fn again(&self, py: Python<'_>) -> Result<domstats::Domain, Failure> {
+        let connect = self.domain.connect();
+        Ok(py.detach(|| match self.domain.uuid() {
+            Some(uuid) => connect.domain_by_uuid(uuid),
+            None => connect.domain_by_name(self.domain.name()),
+        })?)
+    }
+
+    fn no_state(&self, why: Option<&Missing>) -> Failure {
+        let kind = match why.map(|missing| &missing.reason) {
+            Some(MissingReason::Denied) => ErrorKind::AccessDenied,
+            Some(MissingReason::Timeout | MissingReason::Busy) => ErrorKind::Timeout,
+            _ => ErrorKind::NoSupport,
+        };
+        let why = why.map_or_else(|| "nobody says why".to_owned(), ToString::to_string);
+        self.fail(kind, &format!("does not say its state: {why}"))
+    }
+}
+
+#[pymethods]
+impl Domain {
+    /// Returns its name.
+    fn name(&self) -> &str {
+        self.domain.name()
+    }
+
+    /// Returns its UUID as text. A QEMU that was started by hand may have none: an error.
+    #[pyo3(name = "UUIDString")]
+    fn uuid_string(&self) -> PyResult<String> {
+        Ok(self.known_uuid()?.to_string())
+    }
+
+    /// Returns its UUID as 16 bytes. A QEMU that was started by hand may have none: an error.
+    #[pyo3(name = "UUID")]
+    fn uuid<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, self.known_uuid()?.as_bytes()))
+    }
+
+    /// Returns its number, -1 if it was not active: libvirt's id, or the process id of a QEMU
+    /// without libvirt.
+    #[pyo3(name = "ID")]
+    fn id(&self) -> i64 {
+        self.domain.id().map_or(-1, i64::from)
+    }
+
+    /// Returns the connection that it belongs to.
+    fn connect(&self, py: Python<'_>) -> Py<Connect> {
+        self.connect.clone_ref(py)
+    }
+
+    /// Returns its state and the reason, as libvirt's numbers. `flags` must be 0.
+    #[pyo3(signature = (flags=0))]
+    fn state(&self, py: Python<'_>, flags: u32) -> PyResult<[i32; 2]> {
+        if flags != 0 {
+            let why = format!("has no flags for its state, unlike {flags:#x}");
+            return Err(self.fail(ErrorKind::InvalidArgument, &why).into());
+        }
+        let request = StatsRequest::new().groups(StatsGroups::STATE);
+        let record = py.detach(|| self.domain.stats(&request)).map_err(Failure::from)?;
+        match record.state.as_ref().map(|state| (state.state, state.reason)) {
+            Some((Some(state), reason)) => {
+                Ok([state.code(), reason.map_or(0, domstats::StateReason::code)])
+            }
+            _ => Err(self.no_state(record.why_missing(StatsGroups::STATE)).into()),
+        }
+    }
+
+    /// Returns 1 if it is active, else 0.
+    #[pyo3(name = "isActive")]
+    fn is_active(&self, py: Python<'_>) -> PyResult<i32> {
+        Ok(self.again(py)?.id().is_some().into())
+    }
+
+    /// Returns 1 if it stays defined when it stops, else 0.
+    #[pyo3(name = "isPersistent")]
+    fn is_persistent(&self, py: Python<'_>) -> PyResult<i32> {
+        Ok(self.again(py)?.info().persistent.into())
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<virDomain '{}'>", self.domain.name())
+    }
+}

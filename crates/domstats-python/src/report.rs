@@ -1,0 +1,92 @@
+//! The report: what one call read, what it did not and why.
+
+use std::time::SystemTime;
+
+use pyo3::{prelude::*, sync::PyOnceLock, types::PyTuple};
+
+use crate::section::Classes;
+
+/// The statistics of many domains, taken by one call.
+#[pyclass(frozen, module = "domstats")]
+pub(crate) struct StatsReport {
+    report: domstats::StatsReport,
+    /// Made on first use: a program that wants a document needs none of it.
+    domains: PyOnceLock<Py<PyTuple>>,
+}
+
+impl From<domstats::StatsReport> for StatsReport {
+    fn from(report: domstats::StatsReport) -> Self {
+        Self { report, domains: PyOnceLock::new() }
+    }
+}
+
+#[pymethods]
+impl StatsReport {
+    /// One record per domain: in the order of the list that was asked for, or by name.
+    #[getter]
+    fn domains(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
+        let domains = self.domains.get_or_try_init(py, || {
+            let classes = Classes::new(py)?;
+            let records = self.report.domains.iter().map(|stats| classes.record(stats));
+            PyTuple::new(py, records.collect::<PyResult<Vec<_>>>()?).map(Bound::unbind)
+        })?;
+        Ok(domains.clone_ref(py))
+    }
+
+    /// The domains that belong to the answer and have no record, and why.
+    #[getter]
+    fn missing<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let classes = Classes::new(py)?;
+        let missing = self.report.missing.iter().map(|domain| classes.missing_domain(domain));
+        PyTuple::new(py, missing.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// When the call began, by the host's clock: a `datetime` in UTC.
+    #[getter]
+    fn time(&self) -> SystemTime {
+        self.report.taken_at
+    }
+
+    /// How long the call took, in seconds.
+    #[getter]
+    fn elapsed(&self) -> f64 {
+        self.report.elapsed.as_secs_f64()
+    }
+
+    /// Whether everything that was asked for was read, apart from what is inactive or not supported
+    /// at all.
+    #[getter]
+    fn complete(&self) -> bool {
+        self.report.is_complete()
+    }
+
+    /// Returns the RFC's document.
+    fn to_xml(&self, py: Python<'_>) -> String {
+        py.detach(|| self.report.to_xml())
+    }
+
+    /// Returns the same document in JSON.
+    fn to_json(&self, py: Python<'_>) -> String {
+        py.detach(|| self.report.to_json())
+    }
+
+    /// Returns what `virsh domstats` prints.
+    fn to_text(&self, py: Python<'_>) -> String {
+        py.detach(|| self.report.to_text())
+    }
+
+    /// Returns one line a domain, for eyes.
+    fn to_table(&self, py: Python<'_>) -> String {
+        py.detach(|| self.report.to_table())
+    }
+
+    /// Returns the metrics in OpenMetrics 1.0.
+    fn to_openmetrics(&self, py: Python<'_>) -> String {
+        py.detach(|| self.report.to_openmetrics())
+    }
+
+    fn __repr__(&self) -> String {
+        let (domains, missing) = (self.report.domains.len(), self.report.missing.len());
+        format!("<StatsReport: {domains} domains, {missing} missing>")
+    }
+}

@@ -1,0 +1,133 @@
+//! What the host says of the guests, without their monitors.
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use super::{
+    accounts::{Account, Accounts},
+    discover::Sighting,
+    guest::Guest,
+    taps::Tap,
+    threads::{ThreadTime, VcpuThread},
+};
+use crate::{
+    host::{
+        links::Links,
+        perf::Counting,
+        process::Folder,
+        procfs::{NetDevices, Proc, Stat},
+    },
+    request::StatsGroups,
+};
+
+/// What the host says of a guest.
+#[derive(Debug, Default)]
+pub(crate) struct HostSide {
+    pub(crate) stat: Option<Stat>,
+    pub(crate) account: Account,
+    /// The times of the threads, by number.
+    pub(crate) threads: Vec<ThreadTime>,
+    /// The threads of the vCPUs; `None` if the host cannot tell them from others.
+    pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
+    /// Whether the kernel accounts for the time that threads wait.
+    pub(crate) accounts_for_waits: bool,
+    /// The network namespace that the process is in; `None` if the caller may not know, and then
+    /// taken for the caller's own.
+    pub(crate) namespace: Option<u64>,
+    /// The taps that the process holds; `None` if the caller may not know.
+    pub(crate) taps: Option<Vec<Tap>>,
+}
+
+/// The sources of the host that outlive a call.
+#[derive(Debug)]
+pub(crate) struct Host {
+    accounts: Accounts,
+    links: Links,
+}
+
+impl Host {
+    pub(crate) fn new(counting: Option<Counting>) -> Self {
+        Self { accounts: Accounts::new(counting), links: Links::default() }
+    }
+
+    /// Reads what is needed before any monitor is asked.
+    pub(crate) fn before(
+        &self,
+        proc: &Proc,
+        guests: Vec<Sighting>,
+        groups: StatsGroups,
+    ) -> (Vec<Arc<Guest>>, Vec<HostSide>) {
+        let wants_vcpus = groups.contains(StatsGroups::VCPU);
+        let wants_threads = wants_vcpus || groups.contains(StatsGroups::IOTHREAD);
+        let accounts_for_waits = wants_vcpus && proc.accounts_for_waits();
+        let host = |(guest, stat): Sighting| {
+            let mut host = HostSide { accounts_for_waits, ..HostSide::default() };
+            if let (Some(process), Some(stat), true) = (guest.process, &stat, wants_threads) {
+                let folder = Folder::new(proc, process);
+                (host.threads, host.vcpu_threads) = guest.threads(&folder, stat.threads);
+            }
+            host.stat = stat;
+            (guest, host)
+        };
+        guests.into_iter().map(host).unzip()
+    }
+
+    /// Reads the rest, and returns the network devices.
+    pub(crate) fn meanwhile(
+        &self,
+        proc: &Proc,
+        guests: &[Arc<Guest>],
+        hosts: &mut [HostSide],
+        groups: StatsGroups,
+        deadline: Instant,
+    ) -> Networks {
+        let mut networks = Networks::default();
+        let wants_interfaces = groups.contains(StatsGroups::INTERFACE);
+        let mut trusted_from = None;
+        if wants_interfaces {
+            networks.own = self.links.namespace();
+            trusted_from = self.links.taps_trusted_from();
+        }
+        let reading = self.accounts.begin(groups, deadline);
+        for (guest, host) in guests.iter().zip(hosts) {
+            let Some(process) = guest.process else { continue };
+            let folder = Folder::new(proc, process);
+            host.account = reading.of(guest, &folder, host.vcpu_threads.as_deref());
+            if wants_interfaces {
+                host.namespace = guest.net_namespace(&folder);
+                let is_ours = networks.is_own(host.namespace);
+                let trusted_from = trusted_from.filter(|_| is_ours);
+                host.taps = guest.taps(&folder, trusted_from, |index| {
+                    self.links.name_of(index).filter(|_| is_ours)
+                });
+                networks.read(proc, process.pid, host.namespace, &self.links);
+            }
+        }
+        networks
+    }
+}
+
+/// The network devices of the namespaces that guests live in, each read once a call.
+#[derive(Debug, Default)]
+pub(crate) struct Networks {
+    own: Option<u64>,
+    namespaces: HashMap<Option<u64>, NetDevices>,
+}
+
+impl Networks {
+    fn is_own(&self, namespace: Option<u64>) -> bool {
+        namespace.is_none() || namespace == self.own
+    }
+
+    /// Reads the devices of a namespace that a process is in.
+    fn read(&mut self, proc: &Proc, pid: u32, namespace: Option<u64>, links: &Links) {
+        let is_own = self.is_own(namespace);
+        self.namespaces.entry(namespace).or_insert_with(|| {
+            let told = if is_own { links.devices() } else { None };
+            told.or_else(|| proc.net_devices(pid).ok()).unwrap_or_default()
+        });
+    }
+
+    pub(crate) fn of(&self, namespace: Option<u64>) -> Option<&NetDevices> {
+        self.namespaces.get(&namespace)
+    }
+}

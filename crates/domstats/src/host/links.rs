@@ -1,0 +1,245 @@
+//! The network devices of the caller's own network namespace, by the kernel's messages: the
+//! counters of all in one answer, and word of each that comes, goes or changes.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind,
+        netlink::SocketAddrNetlink,
+        recv, sendto, socket_with,
+        sockopt::{Timeout, set_socket_timeout},
+    },
+};
+
+use super::{
+    procfs::{NetCounters, NetDevice, NetDevices},
+    rtnetlink::{self, GROUP_LINK, Message},
+};
+
+/// How long the descriptor of a tap is on its way at most, from the program that made or opened
+/// the tap to the QEMU that is to have it.
+const HANDOVER: Duration = Duration::from_secs(5);
+
+/// How long the kernel may take for the next part of an answer.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// More than the kernel puts into one part of an answer.
+const PART: usize = 64 << 10;
+
+/// More than the parts of an answer about a million devices.
+const PARTS: usize = 64 << 10;
+
+/// The devices, from one call to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    /// `None` before the first use, and after something went wrong.
+    state: Mutex<Option<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The namespace of the sockets: that of the thread that opened them.
+    namespace: Option<u64>,
+    /// Receives what the kernel tells of its own accord.
+    news: OwnedFd,
+    /// Asks.
+    questions: OwnedFd,
+    sequence: u32,
+    /// The names by index.
+    names: HashMap<u32, String>,
+    /// Since when nothing is known to have happened to taps.
+    taps_trusted_from: Instant,
+    buffer: Vec<u8>,
+}
+
+impl Links {
+    /// Listens to what has happened, and returns since when a list of a process's taps can be
+    /// trusted; `None` if the kernel does not tell.
+    pub(crate) fn taps_trusted_from(&self) -> Option<Instant> {
+        self.with(|state| {
+            state.listen()?;
+            Ok(state.taps_trusted_from)
+        })
+    }
+
+    /// Returns the network namespace whose devices these are, if the caller may know it.
+    pub(crate) fn namespace(&self) -> Option<u64> {
+        self.with(|state| Ok(state.namespace))?
+    }
+
+    /// Returns the name of a device.
+    pub(crate) fn name_of(&self, index: u32) -> Option<String> {
+        self.with(|state| match state.names.get(&index) {
+            Some(name) => Ok(Some(name.clone())),
+            None => {
+                state.read_names()?;
+                Ok(state.names.get(&index).cloned())
+            }
+        })?
+    }
+
+    /// Returns all devices with their counters; `None` if the kernel does not tell.
+    pub(crate) fn devices(&self) -> Option<NetDevices> {
+        self.with(State::devices)
+    }
+
+    /// Works with the sockets, and lets go of them if that fails.
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> Option<T> {
+        let mut state = self.state();
+        if state.is_none() {
+            *state = State::open().ok();
+        }
+        let result = work(state.as_mut()?);
+        if result.is_err() {
+            *state = None;
+        }
+        result.ok()
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn open() -> io::Result<Self> {
+        let questions = socket(0)?;
+        set_socket_timeout(&questions, Timeout::Recv, Some(PATIENCE))?;
+        Ok(Self {
+            namespace: fs::metadata("/proc/thread-self/ns/net").ok().map(|it| it.ino()),
+            news: socket(GROUP_LINK)?,
+            questions,
+            sequence: 0,
+            names: HashMap::new(),
+            taps_trusted_from: Instant::now(),
+            buffer: vec![0; PART],
+        })
+    }
+
+    fn listen(&mut self) -> io::Result<()> {
+        loop {
+            let length = match recv(&self.news, &mut self.buffer[..], RecvFlags::DONTWAIT) {
+                Ok((length, _)) => length,
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => continue,
+                // More has happened than there was room for.
+                Err(Errno::NOBUFS) => {
+                    self.names.clear();
+                    self.taps_trusted_from = Instant::now() + HANDOVER;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            for (_, message) in rtnetlink::messages(&self.buffer[..length]) {
+                let link = match message {
+                    Message::Link(link) => {
+                        let name = String::from_utf8_lossy(link.name).into_owned();
+                        self.names.insert(link.index, name);
+                        link
+                    }
+                    Message::LinkGone(link) => {
+                        self.names.remove(&link.index);
+                        link
+                    }
+                    _ => continue,
+                };
+                if link.is_tap {
+                    self.taps_trusted_from = Instant::now() + HANDOVER;
+                }
+            }
+        }
+    }
+
+    fn devices(&mut self) -> io::Result<NetDevices> {
+        self.listen()?;
+        let mut counters = Vec::with_capacity(self.names.len());
+        self.ask(rtnetlink::counters, |message| {
+            if let Message::Counters { index, received, transmitted } = message {
+                let [received, transmitted] = [received, transmitted].map(net_counters);
+                counters.push((index, NetDevice { received, transmitted }));
+            }
+        })?;
+        if counters.iter().any(|(index, _)| !self.names.contains_key(index)) {
+            self.read_names()?;
+        }
+        let named = |(index, device)| Some((self.names.get(&index)?.clone(), device));
+        Ok(counters.into_iter().filter_map(named).collect())
+    }
+
+    fn read_names(&mut self) -> io::Result<()> {
+        let mut names = HashMap::new();
+        self.ask(rtnetlink::links, |message| {
+            if let Message::Link(link) = message {
+                names.insert(link.index, String::from_utf8_lossy(link.name).into_owned());
+            }
+        })?;
+        self.names = names;
+        Ok(())
+    }
+
+    /// Asks a question, and hands out the messages of the answer.
+    fn ask(
+        &mut self,
+        question: fn(u32) -> Vec<u8>,
+        mut each: impl FnMut(Message<'_>),
+    ) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        let kernel = SocketAddrNetlink::new(0, 0);
+        sendto(&self.questions, &question(self.sequence), SendFlags::empty(), &kernel)?;
+        for _ in 0..PARTS {
+            let (length, _) = match recv(&self.questions, &mut self.buffer[..], RecvFlags::empty())
+            {
+                Err(Errno::INTR) => continue,
+                received => received?,
+            };
+            for (sequence, message) in rtnetlink::messages(&self.buffer[..length]) {
+                match message {
+                    // What is left of an earlier answer.
+                    _ if sequence != self.sequence => {}
+                    Message::Done => return Ok(()),
+                    Message::Failed => return Err(io::ErrorKind::InvalidData.into()),
+                    message => each(message),
+                }
+            }
+        }
+        Err(io::ErrorKind::InvalidData.into())
+    }
+}
+
+fn socket(groups: u32) -> io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+    Ok(socket)
+}
+
+fn net_counters([bytes, packets, errors, drops]: [u64; 4]) -> NetCounters {
+    NetCounters { bytes, packets, errors, drops }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::procfs::Proc;
+
+    #[test]
+    fn the_same_devices_as_in_proc() {
+        let links = Links::default();
+        // Counters move between the readings.
+        let same = (0..20).any(|_| {
+            let before = Proc::new("/proc").net_devices(std::process::id()).unwrap();
+            let devices = links.devices().unwrap();
+            assert!(devices.contains_key("lo"), "{devices:?}");
+            devices == before
+        });
+        assert!(same);
+        assert_eq!(links.name_of(1).as_deref(), Some("lo"));
+    }
+}

@@ -1,0 +1,244 @@
+//! The kernel's messages about network devices (rtnetlink(7)), without I/O: two requests, and a
+//! parser of what comes back.
+//!
+//! Of three dozen counters and as many attributes a message has, only what the statistics need is
+//! read.
+
+/// What the kernel says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Message<'a> {
+    /// A device is there, or has changed.
+    Link(Link<'a>),
+    /// A device has gone.
+    LinkGone(Link<'a>),
+    /// The counters of a device.
+    Counters {
+        /// Its index.
+        index: u32,
+        /// As `/proc/net/dev` has them: bytes, packets, errors, drops.
+        received: [u64; 4],
+        /// The same in the other direction.
+        transmitted: [u64; 4],
+    },
+    /// The end of an answer.
+    Done,
+    /// The answer is not to be had, or is not of one piece since something changed meanwhile.
+    Failed,
+    /// Something else.
+    Other,
+}
+
+/// A network device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link<'a> {
+    /// Its index.
+    pub(crate) index: u32,
+    /// Its name, in bytes since the kernel cares for no encoding.
+    pub(crate) name: &'a [u8],
+    /// Whether it is a tap, as QEMU opens one: of the kinds `tun` or `macvtap`.
+    pub(crate) is_tap: bool,
+}
+
+/// The multicast group that tells of devices: the first bit of the mask.
+pub(crate) const GROUP_LINK: u32 = 1;
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWSTATS: u16 = 92;
+const RTM_GETSTATS: u16 = 94;
+
+/// `NLM_F_REQUEST`, `NLM_F_DUMP`.
+const DUMP: u16 = 0x301;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+
+const IFLA_IFNAME: u16 = 3;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_EXT_MASK: u16 = 29;
+const RTEXT_FILTER_SKIP_STATS: u32 = 8;
+const IFLA_STATS_LINK_64: u16 = 1;
+
+const HEADER: usize = 16;
+const IFINFOMSG: usize = 16;
+const IF_STATS_MSG: usize = 12;
+
+/// Returns the request for all devices, without their counters.
+pub(crate) fn links(sequence: u32) -> Vec<u8> {
+    let mut body = vec![0; IFINFOMSG];
+    body.extend(8u16.to_ne_bytes());
+    body.extend(IFLA_EXT_MASK.to_ne_bytes());
+    body.extend(RTEXT_FILTER_SKIP_STATS.to_ne_bytes());
+    request(RTM_GETLINK, sequence, &body)
+}
+
+/// Returns the request for the counters of all devices.
+pub(crate) fn counters(sequence: u32) -> Vec<u8> {
+    let mut body = vec![0; IF_STATS_MSG - 4];
+    body.extend((1u32 << (IFLA_STATS_LINK_64 - 1)).to_ne_bytes());
+    request(RTM_GETSTATS, sequence, &body)
+}
+
+fn request(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+    // Some dozens of bytes.
+    let length = (HEADER + body.len()) as u32;
+    let mut message = Vec::from(length.to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(DUMP.to_ne_bytes());
+    message.extend(sequence.to_ne_bytes());
+    message.extend(0u32.to_ne_bytes());
+    message.extend(body);
+    message
+}
+
+/// Cuts what was received into messages, each with the number of its request: 0 for one that
+/// nobody asked for. What is cut off ends it.
+pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Message<'_>)> {
+    std::iter::from_fn(move || {
+        let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
+        let body = bytes.get(HEADER..length)?;
+        let (kind, flags) = (u16_at(bytes, 4)?, u16_at(bytes, 6)?);
+        let sequence = u32_at(bytes, 8)?;
+        bytes = bytes.get(align(length)..).unwrap_or_default();
+        let message = match flags & NLM_F_DUMP_INTR {
+            0 => message(kind, body).unwrap_or(Message::Other),
+            _ => Message::Failed,
+        };
+        Some((sequence, message))
+    })
+}
+
+fn message(kind: u16, body: &[u8]) -> Option<Message<'_>> {
+    match kind {
+        NLMSG_DONE => Some(Message::Done),
+        NLMSG_ERROR => Some(Message::Failed),
+        // A bridge tells of its ports in messages of its own family.
+        RTM_NEWLINK | RTM_DELLINK if body.first() != Some(&0) => None,
+        RTM_NEWLINK => link(body).map(Message::Link),
+        RTM_DELLINK => link(body).map(Message::LinkGone),
+        RTM_NEWSTATS => {
+            let mut attributes = attributes(body.get(IF_STATS_MSG..)?);
+            let (_, counters) = attributes.find(|(kind, _)| *kind == IFLA_STATS_LINK_64)?;
+            // struct rtnl_link_stats64
+            let counter = |number: usize| {
+                let bytes = counters.get(number * 8..number * 8 + 8)?;
+                Some(u64::from_ne_bytes(bytes.try_into().ok()?))
+            };
+            // What the device missed counts as dropped in `/proc/net/dev`.
+            let dropped = counter(6)?.saturating_add(counter(15)?);
+            Some(Message::Counters {
+                index: u32_at(body, 4)?,
+                received: [counter(2)?, counter(0)?, counter(4)?, dropped],
+                transmitted: [counter(3)?, counter(1)?, counter(5)?, counter(7)?],
+            })
+        }
+        _ => None,
+    }
+}
+
+fn link(body: &[u8]) -> Option<Link<'_>> {
+    let mut link = Link { index: u32_at(body, 4)?, name: &[], is_tap: false };
+    for (kind, value) in attributes(body.get(IFINFOMSG..)?) {
+        match kind {
+            IFLA_IFNAME => link.name = value.strip_suffix(b"\0").unwrap_or(value),
+            IFLA_LINKINFO => {
+                let kind = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND);
+                link.is_tap = matches!(kind, Some((_, b"tun\0" | b"macvtap\0")));
+            }
+            _ => {}
+        }
+    }
+    (!link.name.is_empty()).then_some(link)
+}
+
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// Whether it holds others, and the byte order: bits beside the kind.
+    const FLAGS: u16 = 0xc000;
+    std::iter::from_fn(move || {
+        let length = usize::from(u16_at(bytes, 0)?);
+        let kind = u16_at(bytes, 2)? & !FLAGS;
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(align(length)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// Messages and attributes begin at multiples of 4.
+fn align(length: usize) -> usize {
+    length.next_multiple_of(4)
+}
+
+fn u16_at(bytes: &[u8], position: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(position..position + 2)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], position: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(position..position + 4)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::from(u16::try_from(4 + value.len()).unwrap().to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(align(bytes.len()), 0);
+        bytes
+    }
+
+    fn tap() -> Vec<u8> {
+        let mut body = vec![0; IFINFOMSG];
+        body[4..8].copy_from_slice(&7u32.to_ne_bytes());
+        body.extend(attribute(IFLA_IFNAME, b"tap0\0"));
+        body.extend(attribute(IFLA_LINKINFO | 0x8000, &attribute(IFLA_INFO_KIND, b"tun\0")));
+        request(RTM_NEWLINK, 3, &body)
+    }
+
+    fn stats() -> Vec<u8> {
+        let mut body = vec![0; IF_STATS_MSG];
+        body[4..8].copy_from_slice(&7u32.to_ne_bytes());
+        let counters: Vec<u8> = (100..125u64).flat_map(u64::to_ne_bytes).collect();
+        body.extend(attribute(IFLA_STATS_LINK_64, &counters));
+        request(RTM_NEWSTATS, 3, &body)
+    }
+
+    #[test]
+    fn devices_and_their_counters() {
+        let bytes = [tap(), stats(), request(NLMSG_DONE, 3, &[0; 4])].concat();
+        let all: Vec<_> = messages(&bytes).collect();
+        let link = Message::Link(Link { index: 7, name: b"tap0", is_tap: true });
+        let counters = Message::Counters {
+            index: 7,
+            received: [102, 100, 104, 106 + 115],
+            transmitted: [103, 101, 105, 107],
+        };
+        assert_eq!(all, [(3, link), (3, counters), (3, Message::Done)]);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_of_one_piece_has_failed() {
+        let mut bytes = tap();
+        bytes[6] |= 0x10;
+        assert_eq!(messages(&bytes).next(), Some((3, Message::Failed)));
+    }
+
+    #[test]
+    fn what_is_cut_off_or_damaged_is_left_out() {
+        let bytes = [tap(), stats()].concat();
+        for cut in 0..bytes.len() {
+            assert!(messages(&bytes[..cut]).count() < 2, "{cut}");
+        }
+        for position in 0..bytes.len() {
+            for value in [0, 1, 4, 0x7f, 0xff] {
+                let mut bytes = bytes.clone();
+                bytes[position] = value;
+                // As many as there are headers, and no endless loop over a length of 0.
+                assert!(messages(&bytes).count() <= bytes.len() / HEADER);
+            }
+        }
+    }
+}

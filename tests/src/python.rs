@@ -1,0 +1,59 @@
+//! A Python that has the module `domstats`, installed the way its users install it.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+};
+
+use crate::{lab::lab, tools::python_with_libvirt};
+
+/// Returns the interpreter, which sees libvirt-python too. It lives beside what cargo built, and is
+/// made once.
+#[must_use]
+pub fn python() -> &'static Path {
+    static PYTHON: LazyLock<PathBuf> = LazyLock::new(install);
+    &PYTHON
+}
+
+/// Returns a command for a script: a file that has this text.
+#[must_use]
+pub fn script(text: &str) -> Command {
+    let path = lab().path(lab().name("script"));
+    std::fs::write(&path, text).unwrap();
+    let mut command = lab().command_at(python());
+    command.arg(path);
+    command
+}
+
+fn install() -> PathBuf {
+    let tests = env::current_exe().unwrap();
+    // target/debug/deps/python-...
+    let target = tests.ancestors().nth(3).unwrap();
+    let environment = target.join("python");
+    let python = environment.join("bin/python");
+    if !environment.join("bin/pip").exists() {
+        let mut venv = lab().command_at(python_with_libvirt());
+        lab().run(venv.args(["-m", "venv", "--system-site-packages"]).arg(&environment));
+    }
+    let pip = || {
+        let mut pip = lab().command_at(&python);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        pip
+    };
+    lab().run(pip().args(["pytest", "mypy"]));
+    // With what cargo built already.
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/domstats-python");
+    let mut install = pip();
+    install.env("CARGO_TARGET_DIR", target).env("MATURIN_PEP517_ARGS", "--profile dev");
+    // What cargo tells a test of its package makes build scripts run again.
+    for (name, _) in env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.to_string_lossy().starts_with(of))
+        {
+            install.env_remove(name);
+        }
+    }
+    lab().run(install.arg(module));
+    python
+}

@@ -1,0 +1,103 @@
+"""Prints what libvirt-python says of a host, as JSON: statistics, identities, errors, constants."""
+
+import json
+import sys
+
+import libvirt
+
+FLAGS = "VIR_CONNECT_GET_ALL_DOMAINS_STATS_"
+
+connection = libvirt.openReadOnly(sys.argv[1])
+domains = sorted(connection.listAllDomains(), key=lambda domain: domain.name())
+
+
+def records(pairs):
+    """Return what of an answer can be compared."""
+    return [
+        {
+            "who": [domain.name(), domain.UUIDString(), domain.UUID().hex(), domain.ID()],
+            "same connection": domain.connect() is connection,
+            "stats": stats,
+            "types": {key: type(value).__name__ for key, value in stats.items()},
+            "keys": list(stats),
+        }
+        for domain, stats in pairs
+    ]
+
+
+def by_name(pairs):
+    return sorted(records(pairs), key=lambda record: record["who"])
+
+
+def bits(prefix):
+    return {name: bit for name, bit in vars(libvirt).items() if name.startswith(prefix)}
+
+
+def error(call, *arguments):
+    """Return the numbers of the error that a call raises."""
+    try:
+        return f"no error, but {call(*arguments)}"
+    except libvirt.libvirtError as error:
+        assert str(error) == error.get_error_message()
+        return [error.get_error_code(), error.get_error_domain(), error.get_error_level()]
+
+
+answers = {"all": by_name(connection.getAllDomainStats())}
+for name, bit in bits("VIR_DOMAIN_STATS_").items():
+    if bit & (bit - 1) == 0:
+        answers[name] = by_name(connection.getAllDomainStats(bit))
+for name, bit in bits(FLAGS).items():
+    state = libvirt.VIR_DOMAIN_STATS_STATE
+    answers[name] = by_name(connection.getAllDomainStats(stats=state, flags=bit))
+backing = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING
+answers["backing"] = by_name(connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_BLOCK, backing))
+answers["unknown group"] = by_name(connection.getAllDomainStats(1 << 20))
+twice = [domains[1], domains[0], domains[1]]
+answers["list"] = records(connection.domainListGetStats(twice, libvirt.VIR_DOMAIN_STATS_STATE))
+
+first = domains[0]
+identities = {
+    "found": [
+        domain.name()
+        for domain in (
+            connection.lookupByName(first.name()),
+            connection.lookupByUUID(first.UUID()),
+            connection.lookupByUUIDString(first.UUIDString()),
+            connection.lookupByUUIDString(first.UUIDString().replace("-", "")),
+        )
+    ],
+    "listed": {
+        name: sorted(domain.name() for domain in connection.listAllDomains(bit))
+        for name, bit in bits("VIR_CONNECT_LIST_DOMAINS_").items()
+        if bit < 1 << 8
+    },
+    "states": [domain.state() for domain in domains],
+    "active": [[domain.isActive(), domain.isPersistent()] for domain in domains],
+    "type": connection.getType(),
+    "host": connection.getHostname(),
+    "alive": connection.isAlive(),
+}
+
+other = libvirt.open(sys.argv[1])
+stranger = other.lookupByName(first.name())
+enforce = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS
+errors = {
+    "empty list": error(connection.domainListGetStats, []),
+    "two connections": error(connection.domainListGetStats, [first, stranger]),
+    "unknown flag": error(connection.getAllDomainStats, 0, 1 << 20),
+    "flag of another call": error(connection.getAllDomainStats, 0, 1 << 8),
+    "unknown flag of a list": error(connection.domainListGetStats, [first], 0, 1 << 20),
+    "unsupported group": error(connection.getAllDomainStats, 1 << 20, enforce),
+    "unsupported group of a list": error(connection.domainListGetStats, [first], 1 << 20, enforce),
+    "no such name": error(connection.lookupByName, "nobody"),
+    "no such UUID": error(connection.lookupByUUID, bytes(15) + b"x"),
+    "no UUID": error(connection.lookupByUUIDString, "nobody"),
+    "no such number": error(connection.lookupByID, 99999),
+    "no number": error(connection.lookupByID, -2),
+    "no such filter": error(connection.listAllDomains, 1 << 30),
+}
+
+json.dump(
+    {"answers": answers, "identities": identities, "errors": errors, "constants": bits("VIR_")},
+    sys.stdout,
+)

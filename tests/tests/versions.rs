@@ -1,0 +1,84 @@
+//! QEMUs of other versions than the machine's: what they answered, read again.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use domstats::{
+    Connect, DomainInfo, DomainStats, StatsGroups, StatsOptions, StatsReport, StatsRequest,
+};
+use domstats_live::{fake::Fake, lab::alone, recording};
+
+fn recordings() -> Vec<PathBuf> {
+    let entries = fs::read_dir(recording::directory()).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.is_dir()).collect()
+}
+
+/// Returns what the driver makes of a recorded QEMU, with its chains of images.
+fn record(connect: &Connect, fake: &Fake, groups: StatsGroups) -> DomainStats {
+    let request = StatsRequest::new()
+        .groups(groups)
+        .options(StatsOptions::BACKING)
+        .timeout(Duration::from_secs(3));
+    let report = connect.all_domain_stats(&request).unwrap();
+    let record = report.domain(&fake.name).unwrap();
+    assert!(
+        !record.missing.iter().any(|missing| missing.missing.text.contains("was not recorded")),
+        "the driver asks something new: see recorded/README.md: {:?}",
+        record.missing
+    );
+    record.clone()
+}
+
+/// Takes away what comes from the process, which is not the one that was recorded.
+fn only_the_monitors(mut record: DomainStats) -> DomainStats {
+    record.domain = DomainInfo::default();
+    record.domain.name = "recorded".to_owned();
+    let cpu = record.cpu.as_mut().unwrap();
+    (cpu.time, cpu.user, cpu.system) = (None, None, None);
+    record.balloon.as_mut().unwrap().rss = None;
+    record
+}
+
+fn compare_with_snapshot(dir: &Path, record: DomainStats) {
+    let mut report = StatsReport::new(SystemTime::UNIX_EPOCH);
+    report.domains.push(record);
+    let xml = report.to_xml();
+    assert_eq!(StatsReport::from_xml(&xml).unwrap(), report);
+    assert_eq!(StatsReport::from_json(&report.to_json()).unwrap(), report);
+    let path = dir.join("domain.xml");
+    if env::var_os("DOMSTATS_BLESS").is_some() {
+        fs::write(&path, &xml).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    let first = expected.lines().zip(xml.lines()).find(|(expected, line)| expected != line);
+    assert_eq!(expected, xml, "{}: {first:?}; see recorded/README.md", path.display());
+}
+
+#[test]
+fn every_recorded_version_gives_the_record_that_was_reviewed() {
+    let _alone = alone();
+    let recordings = recordings();
+    assert!(recordings.len() >= 4, "{recordings:?}");
+    for dir in recordings {
+        for uri in ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"] {
+            let fault = format!("recorded:{}", dir.display());
+            let fake = Fake::start(env!("CARGO_BIN_EXE_fake-qemu"), &fault);
+            let connect = Connect::open(uri).unwrap();
+            let all = connect.supported_groups();
+            let first = only_the_monitors(record(&connect, &fake, all));
+            let again = only_the_monitors(record(&connect, &fake, all));
+            assert_eq!(again, first, "{}", dir.display());
+            compare_with_snapshot(&dir, first);
+            // Other questions than with all groups.
+            let cpu = record(&connect, &fake, StatsGroups::CPU_TOTAL).cpu.unwrap();
+            let of_all = again.cpu.unwrap();
+            assert_eq!(cpu.haltpoll_success, of_all.haltpoll_success);
+            assert_eq!(cpu.haltpoll_fail, of_all.haltpoll_fail);
+        }
+    }
+}
