@@ -313,8 +313,10 @@ fn a_live_report_in_every_format() {
     let fleet = fleet();
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     let silent = Silent::some_of(&fleet, How::Wedged);
-    let report = call(&connect);
+    let mut report = call(&connect);
     drop(silent);
+    // No document tells them.
+    report.phases.clear();
 
     let xml = report.to_xml();
     assert_eq!(StatsReport::from_xml(&xml).unwrap(), report);

@@ -122,8 +122,8 @@ fn what_kvm_counts_is_what_qemu_tells() {
             let report = connect.all_domain_stats(&request).unwrap();
             let record = report.domain(guest.name()).unwrap();
             assert_eq!(record.missing, []);
-            assert_eq!(StatsReport::from_xml(&report.to_xml()).unwrap(), report);
-            assert_eq!(StatsReport::from_json(&report.to_json()).unwrap(), report);
+            assert_eq!(StatsReport::from_xml(&report.to_xml()).unwrap().domains, report.domains);
+            assert_eq!(StatsReport::from_json(&report.to_json()).unwrap().domains, report.domains);
             let mut told = read(&guest);
             told.retain(|key, _| {
                 let group = match key.split('.').next() {
