@@ -108,6 +108,12 @@ impl Connect {
         self.connection.driver.name()
     }
 
+    /// Returns who says the errors of its driver.
+    #[must_use]
+    pub fn origin(&self) -> ErrorOrigin {
+        self.connection.driver.origin()
+    }
+
     /// Returns whether the connection was not closed and its hypervisor can be asked.
     #[must_use]
     #[doc(alias = "virConnectIsAlive")]

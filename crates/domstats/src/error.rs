@@ -23,7 +23,8 @@ pub enum ErrorKind {
     Internal,
     /// The driver has no such function. `VIR_ERR_NO_SUPPORT`, 3.
     NoSupport,
-    /// No hypervisor answers at the URI. `VIR_ERR_NO_CONNECT`, 5.
+    /// No hypervisor answers at the URI. `VIR_ERR_NO_CONNECT`, 5; if a daemon cannot be reached,
+    /// libvirt has `VIR_ERR_SYSTEM_ERROR`, 38.
     NoConnect,
     /// The connection was closed. `VIR_ERR_INVALID_CONN`, 6.
     InvalidConnection,
@@ -207,7 +208,13 @@ impl Error {
     /// Returns libvirt's error number, such as 8 for an invalid argument (`virError.code`).
     #[must_use]
     pub fn code(&self) -> i32 {
-        self.kind.code()
+        match (self.kind, self.origin) {
+            // To libvirt, what keeps it from a daemon is an error of the system.
+            (ErrorKind::NoConnect | ErrorKind::AccessDenied, ErrorOrigin::Rpc) => {
+                ErrorKind::System.code()
+            }
+            (kind, _) => kind.code(),
+        }
     }
 }
 
