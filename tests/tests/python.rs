@@ -167,7 +167,7 @@ fn the_scripts_of_the_page_read_guests() {
     drop(alone());
     let libvirt = Libvirt::start();
     let of_libvirt = libvirt.create("page", false);
-    let of_nobody = Spec::full("page").running().boot();
+    let of_nobody = Spec::full("page").without_uuid().running().boot();
     let scripts = scripts("docs/python.md");
     assert!(scripts.len() > 2);
     for text in scripts {
@@ -179,6 +179,40 @@ fn the_scripts_of_the_page_read_guests() {
             assert!(printed.contains(name), "{text}\n{printed}");
         }
     }
+}
+
+/// Counts what another thread does while a call waits for a stuck guest.
+const TICKS: &str = r#"
+import sys, threading, time
+import domstats
+
+connection = domstats.open(sys.argv[1])
+ticks = 0
+
+def tick():
+    global ticks
+    while True:
+        ticks += 1
+        time.sleep(0.005)
+
+threading.Thread(target=tick, daemon=True).start()
+before, start = ticks, time.monotonic()
+report = connection.stats(["block"], timeout=1.0)
+print(int((time.monotonic() - start) * 1000), ticks - before)
+(stuck,) = (domain for domain in report.domains if domain.name == sys.argv[2])
+assert [missing.reason for missing in stuck.missing] == ["timeout"], stuck
+"#;
+
+#[test]
+fn other_threads_go_on_while_a_guest_is_stuck() {
+    drop(alone());
+    let guest = Spec::full("stuck").boot();
+    let _wedge = guest.wedge();
+    let printed = lab().run(script(TICKS).args(["qemu+qmp:///system", guest.name()]));
+    let [milliseconds, ticks]: [u64; 2] =
+        [0, 1].map(|word| printed.split_whitespace().nth(word).unwrap().parse().unwrap());
+    assert!((900..3000).contains(&milliseconds), "{printed}");
+    assert!(ticks > 50, "the other thread stood still: {printed}");
 }
 
 #[test]

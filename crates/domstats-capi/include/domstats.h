@@ -371,7 +371,8 @@
 #define VIR_TYPED_PARAM_BOOLEAN 6
 
 /**
- * The value is value.s.
+ * The value is value.s. The bins of a histogram of the hypervisor are numbers with spaces between
+ * them.
  */
 #define VIR_TYPED_PARAM_STRING 7
 

@@ -101,6 +101,15 @@ def test_domains_are_found_and_say_who_they_are(connection):
     assert domain.isPersistent() == 1
 
 
+def test_a_domain_may_have_no_uuid(tmp_path):
+    saved = tmp_path / "saved.xml"
+    saved.write_text("<domainstats><domain name='a' id='7'/></domainstats>")
+    (domain,) = libvirt.open(f"test://{saved}").listAllDomains()
+    invalid = (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_FROM_DOMAIN)
+    assert refusal(domain.UUIDString) == refusal(domain.UUID) == invalid
+    assert (domain.name(), domain.ID(), domain.isActive()) == ("a", 7, 1)
+
+
 def test_a_connection_says_what_it_is(connection):
     assert connection.getURI() == FIXED
     assert connection.getType() == "TEST"
