@@ -175,6 +175,7 @@ def test_what_a_newer_version_says_is_kept(tmp_path):
 
 
 def test_every_class_and_call_says_what_it_is():
+    assert "\n    rd_bytes (B): Bytes read.\n" in domstats.Block.__doc__
     for name, thing in vars(domstats).items():
         if name.startswith("_"):
             continue
