@@ -102,7 +102,7 @@ impl Fake {
     /// Tests find the program as `env!("CARGO_BIN_EXE_fake-qemu")`.
     #[must_use]
     pub fn start(program: &str, fault: &str) -> Self {
-        fault.parse::<Fault>().unwrap();
+        let recorded = matches!(fault.parse().unwrap(), Fault::Recorded(_));
         let name = lab().name("fake");
         let dir = lab().path(&name);
         fs::create_dir_all(&dir).unwrap();
@@ -114,6 +114,8 @@ impl Fake {
             .command_at(&disguise)
             .args(["-name", &format!("guest={name}"), "-m", "16", "-smp", "2,maxcpus=4"])
             .args(["-qmp", &listener])
+            // Its place is not known: one that was recorded is looked for.
+            .args(recorded.then_some(["-device", "virtio-balloon-pci"]).into_iter().flatten())
             .env(FAULT, fault)
             .spawn()
             .unwrap();

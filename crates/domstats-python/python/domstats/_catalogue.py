@@ -282,6 +282,12 @@ class Balloon(Section):
     hugetlb_pgfail: Huge pages that the guest failed to allocate.
     rss (KiB): Memory of the host that the QEMU process holds.
     actual (KiB): Memory that the balloon device leaves to the guest; absent without a balloon.
+    oom_kills: Times that the guest killed a process because it had no memory left.
+    alloc_stalls: Times that the guest waited for memory that it had asked for.
+    async_scans (KiB): Memory that the guest looked through in the background for some to reclaim.
+    direct_scans (KiB): Memory that the guest looked through for some to reclaim while a process waited.
+    async_reclaims (KiB): Memory that the guest reclaimed in the background.
+    direct_reclaims (KiB): Memory that the guest reclaimed while a process waited.
     pressure: How long threads waited for memory of the host.
     """
 
@@ -359,6 +365,36 @@ class Balloon(Section):
     """Memory that the balloon device leaves to the guest; absent without a balloon.
 
     A gauge, in KiB. QMP `query-balloon` `actual`; libvirt asks for it and throws it away.
+    """
+    oom_kills: int | None = None
+    """Times that the guest killed a process because it had no memory left.
+
+    A counter. `guest-stats` `stat-oom-kills`, of newer QEMUs; not in libvirt.
+    """
+    alloc_stalls: int | None = None
+    """Times that the guest waited for memory that it had asked for.
+
+    A counter. `guest-stats` `stat-alloc-stalls`, of newer QEMUs; not in libvirt.
+    """
+    async_scans: int | None = None
+    """Memory that the guest looked through in the background for some to reclaim.
+
+    A counter, in KiB. `guest-stats` `stat-async-scans`, of newer QEMUs; not in libvirt.
+    """
+    direct_scans: int | None = None
+    """Memory that the guest looked through for some to reclaim while a process waited.
+
+    A counter, in KiB. `guest-stats` `stat-direct-scans`, of newer QEMUs; not in libvirt.
+    """
+    async_reclaims: int | None = None
+    """Memory that the guest reclaimed in the background.
+
+    A counter, in KiB. `guest-stats` `stat-async-reclaims`, of newer QEMUs; not in libvirt.
+    """
+    direct_reclaims: int | None = None
+    """Memory that the guest reclaimed while a process waited.
+
+    A counter, in KiB. `guest-stats` `stat-direct-reclaims`, of newer QEMUs; not in libvirt.
     """
     pressure: Pressure | None = None
     """How long threads waited for memory of the host.

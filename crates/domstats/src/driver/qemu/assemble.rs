@@ -263,6 +263,12 @@ impl Sources<'_> {
             balloon.disk_caches = kib(memory.stat_disk_caches);
             balloon.hugetlb_pgalloc = count(memory.stat_htlb_pgalloc);
             balloon.hugetlb_pgfail = count(memory.stat_htlb_pgfail);
+            balloon.oom_kills = count(memory.stat_oom_kills);
+            balloon.alloc_stalls = count(memory.stat_alloc_stalls);
+            balloon.async_scans = kib(memory.stat_async_scans);
+            balloon.direct_scans = kib(memory.stat_direct_scans);
+            balloon.async_reclaims = kib(memory.stat_async_reclaims);
+            balloon.direct_reclaims = kib(memory.stat_direct_reclaims);
         }
         stats.balloon = Some(balloon);
         // A guest without a balloon device lacks nothing.

@@ -208,6 +208,12 @@ pub(crate) struct GuestMemory {
     pub(crate) stat_disk_caches: Option<u64>,
     pub(crate) stat_htlb_pgalloc: Option<u64>,
     pub(crate) stat_htlb_pgfail: Option<u64>,
+    pub(crate) stat_oom_kills: Option<u64>,
+    pub(crate) stat_alloc_stalls: Option<u64>,
+    pub(crate) stat_async_scans: Option<u64>,
+    pub(crate) stat_direct_scans: Option<u64>,
+    pub(crate) stat_async_reclaims: Option<u64>,
+    pub(crate) stat_direct_reclaims: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
