@@ -164,6 +164,16 @@
 #define VIR_FROM_AUTH 46
 
 /**
+ * Said by the driver of Virtuozzo in a libvirt daemon.
+ */
+#define VIR_FROM_PARALLELS 48
+
+/**
+ * Said by the access rules of a libvirt daemon.
+ */
+#define VIR_FROM_ACCESS 55
+
+/**
  * Said by polkit.
  */
 #define VIR_FROM_POLKIT 60

@@ -62,6 +62,10 @@ pub const VIR_FROM_REMOTE: c_int = 13;
 pub const VIR_FROM_DOMAIN: c_int = 20;
 /// Said by the proof of who the caller is.
 pub const VIR_FROM_AUTH: c_int = 46;
+/// Said by the driver of Virtuozzo in a libvirt daemon.
+pub const VIR_FROM_PARALLELS: c_int = 48;
+/// Said by the access rules of a libvirt daemon.
+pub const VIR_FROM_ACCESS: c_int = 55;
 /// Said by polkit.
 pub const VIR_FROM_POLKIT: c_int = 60;
 
