@@ -561,7 +561,7 @@ class Interfaces(Section):
     count: int | None = None
     """Number of interfaces that the guest has; some may have no entry.
 
-    A gauge. QEMU command line; libvirt `net.count`.
+    A gauge. QEMU command line, and taps that were plugged in later; libvirt `net.count`.
     """
     interfaces: tuple[Interface, ...] = ()
     """The interfaces that have a network device on the host.
