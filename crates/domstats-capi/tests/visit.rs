@@ -70,6 +70,8 @@ fn a_visitor_is_told_of_everything() {
         let report = Connect::open(uri).unwrap().all_domain_stats(&StatsRequest::new()).unwrap();
         let told = lab().run(with_library(&program).arg(uri));
         assert_eq!(told.lines().collect::<Vec<_>>(), expected(&report), "{uri}");
+        // NULL is what the environment says.
+        assert_eq!(lab().run(with_library(&program).env("DOMSTATS_DEFAULT_URI", uri)), told);
         all.push_str(&told);
     }
     for some in [

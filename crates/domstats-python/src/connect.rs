@@ -3,8 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domstats::{
-    ConnectOptions, DomainFilter, ErrorKind, ErrorOrigin, StatsRequest, Uuid,
-    default_uri::{NamedUri, PROCESSES, daemons},
+    ConnectOptions, DomainFilter, ErrorKind, ErrorOrigin, StatsRequest, Uuid, default_uri,
 };
 use pyo3::{
     prelude::*,
@@ -36,10 +35,8 @@ type Records<'py> = Vec<(Bound<'py, Domain>, Bound<'py, PyDict>)>;
 pub(crate) fn open(py: Python<'_>, name: Option<&str>, timeout: Option<f64>) -> PyResult<Connect> {
     let timeout = seconds(timeout, ConnectOptions::DEFAULT_TIMEOUT)?;
     // The environment is that of the process: `os.environ` writes it.
-    let connect = py.detach(|| {
-        let options = ConnectOptions::from_env().timeout(timeout);
-        open_named(name.filter(|name| !name.is_empty()), &options)
-    });
+    let connect =
+        py.detach(|| default_uri::open(name, &ConnectOptions::from_env().timeout(timeout)));
     Ok(Connect(Mutex::new(Some(connect.map_err(Failure::from)?))))
 }
 
@@ -52,21 +49,6 @@ pub(crate) fn open_read_only(
     timeout: Option<f64>,
 ) -> PyResult<Connect> {
     open(py, name, timeout)
-}
-
-fn open_named(name: Option<&str>, options: &ConnectOptions) -> domstats::Result<domstats::Connect> {
-    if let Some(named) = NamedUri::find(name)? {
-        return named.open(options);
-    }
-    for uri in daemons() {
-        match domstats::Connect::open_with(uri, options) {
-            // There is a daemon, and the processes tell less of its domains.
-            Err(error) if error.kind() == ErrorKind::Timeout => return Err(error),
-            Err(_) => {}
-            Ok(connect) => return Ok(connect),
-        }
-    }
-    domstats::Connect::open_with(PROCESSES, options)
 }
 
 /// A connection to a hypervisor. Calls from several threads run side by side.
