@@ -40,7 +40,40 @@ fn the_stubs_are_those_of_the_module() {
         let output = mypy.arg("-m").args(check).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
+    // The scripts of the page, and this one that uses more of it.
+    for text in scripts("docs/python.md").into_iter().chain([TYPED.to_owned()]) {
+        let mut mypy = lab().command_at(python());
+        let mypy = mypy.args(["-m", "mypy", "--strict", "--allow-untyped-defs"]);
+        let output = mypy.args(["--allow-untyped-calls", "-c", &text]).output().unwrap();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stdout));
+    }
 }
+
+/// What a typed program writes down of the types: a wrong one is an error of mypy.
+const TYPED: &str = r#"
+from typing import Any, Optional
+import domstats
+import domstats as libvirt
+
+def handler(seen: list[int], error: tuple[Any, ...]) -> None:
+    seen.append(error[0])
+
+seen: list[int] = []
+libvirt.registerErrorHandler(handler, seen)
+with libvirt.open("test:///default") as connection:
+    some: list[tuple[libvirt.virDomain, dict[str, Any]]]
+    some = connection.domainListGetStats({d for d in connection.listAllDomains()}, ~libvirt.VIR_DOMAIN_STATS_PERF)
+    report: domstats.StatsReport = connection.stats({"cpu"}, domains=iter(connection.listAllDomains()))
+for record in report.domains:
+    if record.block and record.state and record.state.state == "running":
+        read: Optional[int] = record.block.blocks[0].rd_bytes
+    if record.vm:
+        bins: Optional[tuple[int, ...]] = record.vm.histograms[0].log2
+try:
+    connection.close()
+except libvirt.libvirtError as error:
+    code: Optional[int] = error.get_error_code()
+"#;
 
 /// The one script, and what it needs to run here.
 const SCRIPT: &str = include_str!("python_habits.py");
