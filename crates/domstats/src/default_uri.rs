@@ -75,8 +75,7 @@ impl NamedUri {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::System`](crate::ErrorKind::System) or
-    /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) if `libvirt.conf` cannot be read.
+    /// [`ErrorKind::System`] or [`ErrorKind::Malformed`] if `libvirt.conf` cannot be read.
     pub fn find(told: Option<&str>) -> Result<Option<Self>> {
         let told = told.map(|uri| Self { uri: uri.to_owned(), place: None });
         let named = told.or_else(|| Self::of_variables().next());

@@ -66,8 +66,9 @@ _handler: tuple[_Handler, Any] | None = None
 def registerErrorHandler(f: _Handler | None, ctx: Any) -> int:
     """Set the function that is told of every error: `f(ctx, error)`, with `error` as in `err`.
 
-    It is called in the thread where the error happens, before it is raised. `None` is for none, as
-    in the beginning: libvirt prints errors then, this module prints nothing. Returns 1.
+    It is called in the thread where the error happens, before it is raised; what it raises itself
+    comes instead. `None` is for none, as in the beginning: libvirt prints errors then, this module
+    prints nothing. Returns 1.
     """
     global _handler
     _handler = (f, ctx) if f else None
