@@ -54,7 +54,7 @@
 #define VIR_ERR_NO_SUPPORT 3
 
 /**
- * No hypervisor answers at the URI.
+ * No driver serves the URI.
  */
 #define VIR_ERR_NO_CONNECT 5
 
@@ -79,7 +79,7 @@
 #define VIR_ERR_XML_ERROR 27
 
 /**
- * The operating system refused.
+ * The operating system refused, or no libvirt daemon can be reached.
  */
 #define VIR_ERR_SYSTEM_ERROR 38
 
