@@ -113,10 +113,12 @@ impl Connect {
     ) -> PyResult<Records<'py>> {
         let timeout = seconds(timeout, StatsRequest::DEFAULT_TIMEOUT)?;
         let request = StatsRequest::from_flags(stats, flags).timeout(timeout);
+        // Another thread may close it meanwhile.
+        let own = slf.get().connection();
         let report = slf.get().report(slf.py(), of, &request)?;
         let connect = match of.and_then(|of| of.first()) {
             Some(first) => first.get().domain.connect(),
-            None => slf.get().connection()?,
+            None => own?,
         };
         let record = |stats: domstats::DomainStats| {
             let values = PyDict::new(slf.py());

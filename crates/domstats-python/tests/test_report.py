@@ -185,3 +185,7 @@ def test_every_class_and_call_says_what_it_is():
         assert thing.__doc__, name
         for method in vars(thing) if name in ("virConnect", "virDomain", "StatsReport") else ():
             assert method.startswith("_") or getattr(thing, method).__doc__, method
+
+
+def test_one_build_serves_every_newer_python():
+    assert domstats._domstats.__file__.endswith(".abi3.so")
