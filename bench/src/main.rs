@@ -17,7 +17,13 @@ mod arguments;
 mod calls;
 mod clients;
 mod formats;
+mod limits;
+mod measured;
+mod recorded;
+mod scale;
 mod table;
+
+use std::env;
 
 /// A benchmark.
 struct Bench {
@@ -30,9 +36,17 @@ struct Bench {
 const BENCHES: &[Bench] = &[
     Bench { name: "calls", short: true, run: calls::calls },
     Bench { name: "formats", short: true, run: formats::formats },
+    Bench { name: "scale", short: false, run: scale::scale },
+    Bench { name: "record", short: false, run: recorded::record },
 ];
 
 fn main() {
+    // Processes that benchmarks start.
+    match env::args().nth(1).as_deref() {
+        Some("serve") => return recorded::serve(),
+        Some("measured") => return measured::measured(),
+        _ => {}
+    }
     let names = arguments::names();
     let known: Vec<_> = BENCHES.iter().map(|bench| bench.name).collect();
     for name in &names {

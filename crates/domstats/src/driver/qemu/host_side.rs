@@ -34,7 +34,7 @@ pub(crate) struct HostSide {
     /// taken for the caller's own.
     pub(crate) namespace: Option<u64>,
     /// The taps that the process holds; `None` if the caller may not know.
-    pub(crate) taps: Option<Vec<Tap>>,
+    pub(crate) taps: Option<Arc<[Tap]>>,
 }
 
 /// The sources of the host that outlive a call.
@@ -88,6 +88,8 @@ impl Host {
             trusted_from = self.links.taps_trusted_from();
         }
         let reading = self.accounts.begin(groups, deadline);
+        // One process may stand for thousands of named monitors, and have their sockets.
+        let mut taps = HashMap::new();
         for (guest, host) in guests.iter().zip(hosts) {
             let Some(process) = guest.process else { continue };
             let folder = Folder::new(proc, process);
@@ -96,9 +98,9 @@ impl Host {
                 host.namespace = guest.net_namespace(&folder);
                 let is_ours = networks.is_own(host.namespace);
                 let trusted_from = trusted_from.filter(|_| is_ours);
-                host.taps = guest.taps(&folder, trusted_from, |index| {
-                    self.links.name_of(index).filter(|_| is_ours)
-                });
+                let name_of = |index| self.links.name_of(index).filter(|_| is_ours);
+                let look = || guest.taps(&folder, trusted_from, name_of).map(Arc::from);
+                host.taps = taps.entry(process).or_insert_with(look).clone();
                 networks.read(proc, process.pid, host.namespace, &self.links);
             }
         }
