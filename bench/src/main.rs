@@ -21,6 +21,7 @@ mod limits;
 mod measured;
 mod recorded;
 mod scale;
+mod soak;
 mod table;
 
 use std::env;
@@ -37,6 +38,7 @@ const BENCHES: &[Bench] = &[
     Bench { name: "calls", short: true, run: calls::calls },
     Bench { name: "formats", short: true, run: formats::formats },
     Bench { name: "scale", short: false, run: scale::scale },
+    Bench { name: "soak", short: false, run: soak::run },
     Bench { name: "record", short: false, run: recorded::record },
 ];
 

@@ -1,13 +1,19 @@
 //! How the call grows with the number of guests.
+use crate::{arguments::number, measured::Measured, recorded::Recorded};
 use domstats_live::lab::alone;
-use crate::{measured::Measured, recorded::Recorded, arguments::number};
 pub(crate) fn scale() {
     let _alone = alone();
     let n = number("--guests", 100);
     let recorded = Recorded::start(n);
-    for (what, of) in [("call", recorded.uri("")), ("call", recorded.uri("&monitor_policy=hold")), ("floor", recorded.pattern())] {
+    for (what, of) in [
+        ("call", recorded.uri("")),
+        ("call", recorded.uri("&monitor_policy=hold")),
+        ("floor", recorded.pattern()),
+    ] {
         let mut m = Measured::start(what, &of);
         println!("{what} {of} {:?}", m.start);
-        for _ in 0..5 { println!("{:?}", m.again()); }
+        for _ in 0..5 {
+            println!("{:?}", m.again());
+        }
     }
 }

@@ -35,7 +35,8 @@ impl Recording {
 
     /// Returns the answer to the question with which the bytes begin, and how long the question is.
     pub(crate) fn answer(&self, bytes: &[u8]) -> Option<(usize, &str)> {
-        let found = self.answers.iter().find(|(question, _)| bytes.starts_with(question.as_bytes()));
+        let found =
+            self.answers.iter().find(|(question, _)| bytes.starts_with(question.as_bytes()));
         found.map(|(question, answer)| (question.len(), answer.as_str()))
     }
 

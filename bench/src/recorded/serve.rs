@@ -34,7 +34,14 @@ const CLIENTS: u64 = 1 << 32;
 pub(crate) fn serve() {
     raise_descriptors();
     for name in ["CPU 0/TCG", "CPU 1/TCG"] {
-        thread::Builder::new().name(name.to_owned()).spawn(|| loop { thread::park() }).unwrap();
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(|| {
+                loop {
+                    thread::park()
+                }
+            })
+            .unwrap();
     }
     let source = word("--source").map(|path| Source::connect(Path::new(&path)).unwrap());
     let path = recording::path();
@@ -93,7 +100,14 @@ struct Client {
 impl Server {
     fn new(recording: Recording, source: Option<Source>) -> Self {
         let epoll = epoll::create(CreateFlags::CLOEXEC).unwrap();
-        Self { epoll, recording, source, listeners: Vec::new(), clients: Vec::new(), free: Vec::new() }
+        Self {
+            epoll,
+            recording,
+            source,
+            listeners: Vec::new(),
+            clients: Vec::new(),
+            free: Vec::new(),
+        }
     }
 
     fn run(mut self) -> io::Result<Recording> {

@@ -22,7 +22,7 @@ use super::{
     query::{ObjectPath, Query, Replies},
 };
 use crate::{
-    host::procfs::Proc,
+    host::{procfs::Proc, queues::Queues},
     report::{Missing, MissingReason},
 };
 
@@ -227,12 +227,12 @@ impl<'a> Conversation<'a> {
     }
 
     /// Gives up if another client has the monitor: it serves one at a time and greets nobody else.
-    fn check_busy(&mut self, rules: &Rules, proc: &Proc) {
-        let (Ok(socket), Some(pid)) = (&self.guest.monitor, self.guest.pid()) else {
+    fn check_busy(&mut self, rules: &Rules, queues: &mut Queues<'_>) {
+        let (Ok(socket), Some(process)) = (&self.guest.monitor, self.guest.process) else {
             return;
         };
         let is_mute = self.monitor().is_some_and(|monitor| !monitor.is_greeted());
-        if is_mute && proc.keeps_waiting(pid, &socket.bound) {
+        if is_mute && queues.keeps_waiting(process, &socket.bound) {
             let missing = Missing::new(
                 MissingReason::Busy,
                 format!("another client uses the monitor {}", socket.path.display()),
@@ -284,8 +284,9 @@ pub(crate) fn converse(
         let now = Instant::now();
         if greeting.is_some_and(|at| at <= now) {
             greeting = None;
+            let mut queues = Queues::new(proc);
             for conversation in conversations.iter_mut().filter(|it| !it.over) {
-                conversation.check_busy(rules, proc);
+                conversation.check_busy(rules, &mut queues);
             }
         }
         let mut open: Vec<_> = conversations.iter_mut().filter(|it| it.lease.is_some()).collect();
@@ -303,8 +304,9 @@ pub(crate) fn converse(
         }
         wait(&mut open, until.saturating_duration_since(now), rules);
     }
+    let mut queues = Queues::new(proc);
     for conversation in conversations.iter_mut().filter(|it| !it.over) {
-        conversation.check_busy(rules, proc);
+        conversation.check_busy(rules, &mut queues);
         if conversation.over {
             continue;
         }
