@@ -19,3 +19,8 @@ pub(crate) fn number(option: &str, default: usize) -> usize {
         _ => panic!("{option} takes a number of at least 1, not '{word}'"),
     })
 }
+
+/// Returns whether an option was given.
+pub(crate) fn flag(option: &str) -> bool {
+    env::args().any(|word| word == option)
+}

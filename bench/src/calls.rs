@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domstats::{Connect, StatsGroups, StatsRequest};
+use domstats::{Connect, StatsGroups};
 use domstats_live::{
     floor::Floor,
     lab::alone,
@@ -20,6 +20,7 @@ use domstats_live::{
 use crate::{
     arguments::number,
     clients::{Python, virsh},
+    measured,
     table::{self, Row},
 };
 
@@ -99,15 +100,11 @@ fn head(guests: &[LibvirtGuest], what: &str) -> String {
 
 /// Makes the bulk call, checks that it is complete, and returns how long it took.
 fn ask(connect: &Connect, guests: &[LibvirtGuest]) -> Duration {
-    let request = StatsRequest::new().timeout(Duration::from_secs(30));
     let start = Instant::now();
-    let report = connect.all_domain_stats(&request).unwrap();
+    let report = measured::ask(connect);
     let time = start.elapsed();
-    for guest in guests {
-        let record = report.domain(&guest.name).expect("a guest has no record");
-        let mut missing = record.missing.iter().map(|group| &group.missing);
-        assert!(missing.all(|missing| missing.reason.is_expected()), "{record:?}");
-    }
+    measured::complete(&report);
+    guests.iter().for_each(|guest| assert!(report.domain(&guest.name).is_some(), "{guest:?}"));
     time
 }
 

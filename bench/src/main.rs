@@ -8,6 +8,10 @@
 //! |---|---|---|
 //! | `calls` | the bulk call against libvirt's, on real guests | `--guests 100 --rounds 15` |
 //! | `formats` | reports written in every format | `--rounds 15` |
+//! | `scale` | how the call grows with the number of guests | `--real 10,100,300 --recorded 100,1000,5000 --rounds 7 --plot FILE.svg` |
+//! | `instructions` | what the hot paths take, whatever the machine does besides | `--bless` |
+//! | `soak` | guests that come and go, and the truth of every report | `--minutes 30 --seed 1` |
+//! | `record` | writes down what a real guest's monitor answers, for `scale` and `instructions` | |
 //!
 //! Without a name it runs the short ones. Progress goes to standard error, results to standard
 //! output.
@@ -17,8 +21,10 @@ mod arguments;
 mod calls;
 mod clients;
 mod formats;
+mod instructions;
 mod limits;
 mod measured;
+mod plot;
 mod recorded;
 mod scale;
 mod soak;
@@ -38,6 +44,7 @@ const BENCHES: &[Bench] = &[
     Bench { name: "calls", short: true, run: calls::calls },
     Bench { name: "formats", short: true, run: formats::formats },
     Bench { name: "scale", short: false, run: scale::scale },
+    Bench { name: "instructions", short: false, run: instructions::instructions },
     Bench { name: "soak", short: false, run: soak::run },
     Bench { name: "record", short: false, run: recorded::record },
 ];
@@ -46,6 +53,7 @@ fn main() {
     // Processes that benchmarks start.
     match env::args().nth(1).as_deref() {
         Some("serve") => return recorded::serve(),
+        Some("counted") => return instructions::counted(),
         Some("measured") => return measured::measured(),
         _ => {}
     }

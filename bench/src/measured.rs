@@ -4,6 +4,7 @@
 use std::{
     env, fs,
     io::{self, BufRead, BufReader, Write},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Stdio},
     time::{Duration, Instant},
 };
@@ -54,7 +55,7 @@ impl Measured {
         Self { process, orders, samples, start }
     }
 
-    /// Makes a call.
+    /// Makes a call that is not counted, and one that is.
     pub(crate) fn again(&mut self) -> Sample {
         writeln!(self.orders).unwrap();
         sample(&mut self.samples)
@@ -84,23 +85,32 @@ fn sample(from: &mut impl BufRead) -> Sample {
     }
 }
 
-/// The life of the process: a call for each line, and a line of numbers for each call.
+/// The life of the process: for each line a call that is not counted and one that is, over new
+/// connections, and a line of numbers.
 pub(crate) fn measured() {
     raise_descriptors();
     let [what, of] = [2, 3].map(|number| env::args().nth(number).unwrap());
-    let mut call: Box<dyn FnMut() -> usize> = match what.as_str() {
-        "floor" => floor(&of),
-        _ => {
-            let connect = Connect::open(&of).unwrap();
-            Box::new(move || complete(&ask(&connect)))
-        }
-    };
     report(Duration::ZERO, Duration::ZERO, 0);
     for _ in io::stdin().lines() {
-        let (start, cpu) = (Instant::now(), cpu_time());
-        let guests = call();
-        report(start.elapsed(), cpu_time() - cpu, guests);
+        match what.as_str() {
+            "floor" => {
+                let mut floor = Floor::connect(sockets(&of)).unwrap();
+                measure(|| floor.pass().unwrap());
+            }
+            _ => {
+                let connect = Connect::open(&of).unwrap();
+                measure(|| complete(&ask(&connect)));
+                connect.close();
+            }
+        }
     }
+}
+
+fn measure(mut call: impl FnMut() -> usize) {
+    call();
+    let (start, cpu) = (Instant::now(), cpu_time());
+    let guests = call();
+    report(start.elapsed(), cpu_time() - cpu, guests);
 }
 
 /// Makes the bulk call.
@@ -110,7 +120,7 @@ pub(crate) fn ask(connect: &Connect) -> StatsReport {
 }
 
 /// Returns the number of records; each must have all that it can have.
-fn complete(report: &StatsReport) -> usize {
+pub(crate) fn complete(report: &StatsReport) -> usize {
     assert!(report.missing.is_empty(), "{:?}", report.missing);
     for record in &report.domains {
         let mut missing = record.missing.iter().map(|group| &group.missing);
@@ -119,17 +129,11 @@ fn complete(report: &StatsReport) -> usize {
     report.domains.len()
 }
 
-fn floor(pattern: &str) -> Box<dyn FnMut() -> usize> {
-    let (dir, _) = pattern.rsplit_once('/').unwrap();
-    let monitors = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let monitors: Vec<_> =
-        monitors.filter(|path| path.extension().is_some_and(|end| end == "qmp")).collect();
-    let guests = monitors.len();
-    let mut floor = Floor::connect(monitors).unwrap();
-    Box::new(move || {
-        floor.pass().unwrap();
-        guests
-    })
+/// Returns the monitors of a folder, by a pattern such as `FOLDER/*.qmp`.
+fn sockets(pattern: &str) -> Vec<PathBuf> {
+    let (folder, _) = pattern.rsplit_once('/').unwrap();
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|end| end == "qmp")).collect()
 }
 
 fn report(wall: Duration, cpu: Duration, guests: usize) {

@@ -47,13 +47,14 @@ impl Floor {
         Ok(floor)
     }
 
-    /// Asks every monitor every question.
+    /// Asks every monitor every question, and returns the number of monitors.
     ///
     /// # Errors
     ///
     /// If a connection fails.
-    pub fn pass(&mut self) -> io::Result<()> {
-        self.ask(QUESTIONS, QUESTIONS.matches("execute").count())
+    pub fn pass(&mut self) -> io::Result<usize> {
+        self.ask(QUESTIONS, QUESTIONS.matches("execute").count())?;
+        Ok(self.streams.len())
     }
 
     fn ask(&mut self, text: &str, answers: usize) -> io::Result<()> {

@@ -20,6 +20,7 @@ use domstats_live::{
 
 use crate::measured::Measured;
 
+pub(crate) use recording::answers;
 pub(crate) use serve::serve;
 
 /// What the recorded guest's command line says, as far as a client needs it.

@@ -62,3 +62,9 @@ impl Recording {
 pub(crate) fn path() -> PathBuf {
     crate::arguments::word("--recording").unwrap_or_else(|| FILE.to_owned()).into()
 }
+
+/// Returns all answers that are in the repository, as a monitor sends them.
+pub(crate) fn answers() -> String {
+    let recording = Recording::read(Path::new(FILE)).unwrap();
+    recording.answers.iter().map(|(_, answer)| format!("{answer}\r\n")).collect()
+}

@@ -184,7 +184,7 @@ impl Server {
         let question = questions.next()?.ok()?;
         let length = questions.byte_offset();
         let answer = match (question["execute"].as_str()?, &mut self.source) {
-            ("qmp_capabilities", _) => json!({ "return": {} }),
+            ("qmp_capabilities", _) => json!({ "return": {}, "id": question["id"] }),
             // Those that no two guests share.
             ("query-name", _) => json!({ "return": { "name": format!("vm{monitor:05}") } }),
             ("query-uuid", _) => {

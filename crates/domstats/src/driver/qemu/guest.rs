@@ -4,7 +4,7 @@ use std::{
     cell::OnceCell,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -51,7 +51,7 @@ pub(crate) struct MonitorSocket {
 #[derive(Debug, Default)]
 struct State {
     leased: bool,
-    stuck: bool,
+    stuck: Option<Duration>,
     monitor: Option<Monitor>,
     learned: Learned,
     threads: Threads,
@@ -239,6 +239,12 @@ impl Guest {
         Some(Lease { guest: self, monitor: state.monitor.take(), stuck: state.stuck })
     }
 
+    /// Notes that the process is stopped: its monitor is silent for that reason, and may have all
+    /// the time that there is once it goes on.
+    pub(crate) fn excuse(&self) {
+        self.state().stuck = None;
+    }
+
     /// Lets go of a held connection, and stops counting.
     pub(crate) fn disconnect(&self) {
         let mut state = self.state();
@@ -252,7 +258,8 @@ impl Guest {
 pub(crate) struct Lease<'a> {
     guest: &'a Guest,
     pub(crate) monitor: Option<Monitor>,
-    pub(crate) stuck: bool,
+    /// How long a call has waited for the monitor in vain.
+    pub(crate) stuck: Option<Duration>,
 }
 
 impl Drop for Lease<'_> {

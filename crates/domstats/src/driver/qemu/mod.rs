@@ -262,6 +262,7 @@ impl Qemu {
 fn begin<'a>(guest: &'a Guest, host: &HostSide, request: &StatsRequest) -> Conversation<'a> {
     let mut conversation = Conversation::new(guest, assemble::queries(guest, host, request));
     if host.stat.as_ref().is_some_and(|stat| stat.state == 'T') {
+        guest.excuse();
         conversation.refuse(Missing::new(
             MissingReason::Timeout,
             "the QEMU process is stopped (SIGSTOP) and cannot answer",

@@ -186,17 +186,31 @@ impl Monitor {
                 Message::Greeting { oob } => {
                     self.greeted = true;
                     // With out-of-band execution QEMU reads ahead instead of stopping after each
-                    // command; none of ours is executed out of band.
+                    // command; none of ours is executed out of band. The id tells the answer from
+                    // one that the client before us did not wait for: QEMU sends it to the next.
                     self.unsent.extend_from_slice(if oob {
-                        br#"{"execute":"qmp_capabilities","arguments":{"enable":["oob"]}}"#
+                        br#"{"execute":"qmp_capabilities","id":0,"arguments":{"enable":["oob"]}}"#
                     } else {
-                        br#"{"execute":"qmp_capabilities"}"#
+                        br#"{"execute":"qmp_capabilities","id":0}"#
                     });
                     self.owed.push_back(Owed::Capabilities);
                     for query in std::mem::take(&mut self.held_back) {
                         query.write(&mut self.unsent);
                         self.owed.push_back(Owed::Answer(query));
                     }
+                    continue;
+                }
+                Message::Ready(answer) => {
+                    answer.map_err(|text| nonsense(&format!("refused to start: {text}")))?;
+                    match self.owed.pop_front() {
+                        Some(Owed::Capabilities) => continue,
+                        _ => return Err(nonsense("is ready again")),
+                    }
+                }
+                // Not for us.
+                Message::Return(_) | Message::Error { .. }
+                    if matches!(self.owed.front(), Some(Owed::Capabilities)) =>
+                {
                     continue;
                 }
                 Message::Return(json) => Ok(json),
@@ -212,12 +226,7 @@ impl Monitor {
             };
             match self.owed.pop_front() {
                 Some(Owed::Answer(query)) => replies.note(&query, reply),
-                Some(Owed::Stale) => {}
-                Some(Owed::Capabilities) => {
-                    if let Err(missing) = reply {
-                        return Err(nonsense(&format!("refused to start: {}", missing.text)));
-                    }
-                }
+                Some(Owed::Stale | Owed::Capabilities) => {}
                 None => return Err(nonsense("answered a question that nobody asked")),
             }
         }

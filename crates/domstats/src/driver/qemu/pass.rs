@@ -34,8 +34,9 @@ const GREETING: Duration = Duration::from_millis(250);
 /// The same for a call that waits for nobody.
 const GREETING_NOWAIT: Duration = Duration::from_millis(50);
 
-/// How long a pass waits for monitors of which the last pass had no answer, when only they are
-/// left.
+/// How long a pass waits for stuck monitors when only they are left. An earlier pass awaited them
+/// in vain, for at least half as long as this one would: that a hasty call had no answer is no
+/// reason for a patient one to have none.
 const STUCK_GRACE: Duration = Duration::from_millis(20);
 
 /// How often a pass looks whether another call has released a monitor.
@@ -97,8 +98,12 @@ impl<'a> Conversation<'a> {
         self.lease.as_mut()?.monitor.as_mut()
     }
 
-    fn is_stuck(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.stuck)
+    /// Returns whether waiting so long is likely to be in vain.
+    fn is_stuck(&self, patience: Duration) -> bool {
+        self.lease
+            .as_ref()
+            .and_then(|lease| lease.stuck)
+            .is_some_and(|waited| waited >= patience / 2)
     }
 
     /// Tries to get the monitor and to ask.
@@ -146,13 +151,13 @@ impl<'a> Conversation<'a> {
             };
             // A monitor that owes answers of an earlier call is asked nothing more until it has
             // given them; a new connection takes the questions before its greeting.
-            if is_new && !(lease.stuck && monitor.is_greeted() && monitor.is_owing()) {
+            if is_new && !(lease.stuck.is_some() && monitor.is_greeted() && monitor.is_owing()) {
                 monitor.ask(&self.queries);
                 self.asked = true;
             }
             let progress = monitor.advance(&mut self.replies);
             // It answers again, and may have all the time that there is.
-            lease.stuck &= !monitor.is_working();
+            lease.stuck = lease.stuck.filter(|_| !monitor.is_working());
             match progress {
                 Ok(Progress::Waiting) => return,
                 Ok(Progress::Done) if !self.asked => {}
@@ -204,21 +209,21 @@ impl<'a> Conversation<'a> {
         self.missing = missing;
         self.over = true;
         if let Some(mut lease) = self.lease.take() {
-            lease.stuck = false;
+            lease.stuck = None;
             if !rules.hold || self.missing.is_some() {
                 lease.monitor = None;
             }
         }
     }
 
-    /// Ends the conversation without the rest of its answers.
-    fn give_up(&mut self, rules: &Rules, missing: Missing) {
+    /// Ends the conversation without the rest of its answers, for which it waited this long.
+    fn give_up(&mut self, rules: &Rules, waited: Duration, missing: Missing) {
         // In the queue of a busy monitor a connection would take the next turn, wanted or not.
         let keep = rules.hold && missing.reason != MissingReason::Busy;
         self.missing = Some(missing);
         self.over = true;
         if let Some(mut lease) = self.lease.take() {
-            lease.stuck = true;
+            lease.stuck = lease.stuck.max(Some(waited));
             match &mut lease.monitor {
                 Some(monitor) if keep => monitor.abandon(),
                 monitor => *monitor = None,
@@ -237,7 +242,8 @@ impl<'a> Conversation<'a> {
                 MissingReason::Busy,
                 format!("another client uses the monitor {}", socket.path.display()),
             );
-            self.give_up(rules, missing);
+            // The next call does not wait for the other client.
+            self.give_up(rules, Duration::MAX, missing);
         }
     }
 }
@@ -270,6 +276,7 @@ pub(crate) fn converse(
     meanwhile: impl FnOnce(),
 ) {
     let start = Instant::now();
+    let patience = rules.deadline.saturating_duration_since(start);
     let mut meanwhile = Some(meanwhile);
     let mut greeting = Some(start + if rules.nowait { GREETING_NOWAIT } else { GREETING });
     loop {
@@ -296,7 +303,7 @@ pub(crate) fn converse(
         let mut until = greeting.map_or(rules.deadline, |at| at.min(rules.deadline));
         if waiting {
             until = until.min(now + LEASE_CHECK);
-        } else if open.iter().all(|conversation| conversation.is_stuck()) {
+        } else if open.iter().all(|conversation| conversation.is_stuck(patience)) {
             until = until.min(start + STUCK_GRACE);
             if now >= start + STUCK_GRACE {
                 break;
@@ -310,13 +317,12 @@ pub(crate) fn converse(
         if conversation.over {
             continue;
         }
-        let text = if conversation.is_stuck() {
+        let text = if conversation.is_stuck(patience) {
             "the monitor still does not answer".to_owned()
         } else {
-            let waited = start.elapsed().as_millis();
-            format!("the monitor did not answer within {waited} ms")
+            format!("the monitor did not answer within {} ms", start.elapsed().as_millis())
         };
-        conversation.give_up(rules, Missing::new(MissingReason::Timeout, text));
+        conversation.give_up(rules, start.elapsed(), Missing::new(MissingReason::Timeout, text));
     }
 }
 

@@ -15,6 +15,9 @@ pub enum Message<'a> {
         /// Whether `oob` is among the capabilities.
         oob: bool,
     },
+    /// The answer to the command that bears an id, the first of a connection: nothing, or a
+    /// refusal.
+    Ready(Result<(), String>),
     /// The answer to the oldest question that is still open.
     Return(&'a RawValue),
     /// The refusal of the oldest question that is still open.
@@ -87,6 +90,7 @@ struct Line<'a> {
     #[serde(borrow, rename = "return")]
     answer: Option<&'a RawValue>,
     error: Option<Refusal>,
+    id: Option<serde::de::IgnoredAny>,
     event: Option<serde::de::IgnoredAny>,
     #[serde(rename = "QMP")]
     greeting: Option<Greeting>,
@@ -110,6 +114,8 @@ fn parse(line: &[u8]) -> Result<Message<'_>, String> {
         format!("sent what is not QMP ({error}): {start:?}")
     })?;
     match line {
+        Line { answer: Some(_), id: Some(_), .. } => Ok(Message::Ready(Ok(()))),
+        Line { error: Some(error), id: Some(_), .. } => Ok(Message::Ready(Err(error.desc))),
         Line { answer: Some(answer), .. } => Ok(Message::Return(answer)),
         Line { error: Some(error), .. } => {
             Ok(Message::Error { class: error.class, description: error.desc })
@@ -129,6 +135,8 @@ mod tests {
     const STREAM: &str = concat!(
         r#"{"QMP": {"version": {}, "capabilities": ["oob"]}}"#,
         "\r\n\r\n",
+        r#"{"return": {}, "id": 0}"#,
+        "\r\n",
         r#"{"timestamp": {"seconds": 1}, "event": "STOP"}"#,
         "\r\n",
         r#"{"return": [1, 2]}"#,
@@ -142,6 +150,7 @@ mod tests {
         while let Some(message) = reader.next_message().unwrap() {
             names.push(match message {
                 Message::Greeting { oob } => format!("greeting {oob}"),
+                Message::Ready(answer) => format!("ready {answer:?}"),
                 Message::Return(json) => format!("return {json}"),
                 Message::Error { class, .. } => format!("error {class}"),
                 Message::Event => "event".to_owned(),
@@ -150,7 +159,8 @@ mod tests {
         names
     }
 
-    const NAMES: [&str; 4] = ["greeting true", "event", "return [1, 2]", "error CommandNotFound"];
+    const NAMES: [&str; 5] =
+        ["greeting true", "ready Ok(())", "event", "return [1, 2]", "error CommandNotFound"];
 
     #[test]
     fn wherever_the_stream_is_cut() {
