@@ -162,7 +162,10 @@ fn nameless(process: Process, reading: &Reading) -> MissingDomain {
     let missing = match reading {
         Reading::Going => Missing::new(
             MissingReason::Timeout,
-            format!("the command line of process {pid} cannot be read: it is stuck in the kernel"),
+            format!(
+                "the command line of process {pid} cannot be read: it is starting, or stuck in the \
+                 kernel"
+            ),
         ),
         Reading::Done(_) => Missing::new(
             MissingReason::Denied,
