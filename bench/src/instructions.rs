@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, env, fmt::Write, fs, hint::black_box, path::Pat
 
 use domstats::{
     Connect, Format, StatsReport, StatsRequest,
-    driver::qemu::reader::{Message, Reader},
+    fuzz::{Message, Reader},
 };
 use domstats_live::lab::{alone, lab};
 use domstats_rpc::{
