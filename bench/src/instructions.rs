@@ -4,7 +4,7 @@
 //! counts are kept in `instructions.txt`; one that differs by more than [`TOLERANCE`] fails: a
 //! path became dearer, or so much cheaper that the gain is to be kept.
 
-use std::{collections::BTreeMap, env, fmt::Write, fs, hint::black_box, path::Path};
+use std::{collections::BTreeMap, env, fmt::Write, fs, hint::black_box};
 
 use domstats::{
     Connect, Format, StatsReport, StatsRequest,
@@ -42,8 +42,10 @@ const DOMAINS: usize = 200;
 /// What is counted, when all is prepared.
 type Work = Box<dyn FnMut()>;
 
-/// The paths; each is given the URI of recorded monitors.
-const PATHS: [(&str, fn(&str) -> Work); 10] = [
+/// A path: its name, and what prepares it, given the URI of recorded monitors.
+type Path = (&'static str, fn(&str) -> Work);
+
+const PATHS: [Path; 10] = [
     ("cut monitors' answers into messages", |_| cut()),
     ("ask held monitors", pass),
     ("decode libvirt's statistics", |_| decode()),
@@ -146,7 +148,7 @@ fn pass(uri: &str) -> Work {
 }
 
 fn decode() -> Work {
-    let stream = fs::read(Path::new(FROM_LIBVIRTD)).unwrap();
+    let stream = fs::read(FROM_LIBVIRTD).unwrap();
     Box::new(move || {
         let mut rest = stream.as_slice();
         while let Some((packet, length)) = Packet::split(rest).unwrap() {

@@ -32,9 +32,11 @@ const GROWTH: f64 = 2.0;
 /// What a process may take beside its guests.
 const MEMORY_KIB: f64 = 8192.0;
 
-/// The costs that must not grow faster than the number of guests: unit, value, and what may be
-/// added whatever the number.
-const LINEAR: [(&str, fn(&Cost) -> Option<f64>, f64); 4] = [
+/// A cost that must not grow faster than the number of guests: its unit, its value, and what may
+/// be added whatever the number.
+type Linear = (&'static str, fn(&Cost) -> Option<f64>, f64);
+
+const LINEAR: [Linear; 4] = [
     ("ms", |cost| Some(cost.fastest()), 0.0),
     ("ms of CPU", Cost::cpu, 0.0),
     ("KiB", Cost::memory, MEMORY_KIB),

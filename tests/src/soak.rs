@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domstats::{Connect, DomainStats, StatsGroups, StatsReport, StatsRequest};
+use domstats::{Connect, DomainStats, StatsGroups, StatsReport, StatsRequest, stats::Group};
 use serde_json::json;
 
 use crate::{
@@ -311,7 +311,7 @@ impl Life {
             assert_eq!(records, 1, "{name} is missing: {:?}, {}", report.missing, about());
         }
         let Some(record) = report.domain(name) else { return };
-        assert_eq!(unmarked(record), [StatsGroups::empty(); 0], "{name}: {}", about());
+        assert_eq!(unmarked(record), [""; 0], "{name}: {}", about());
         let was_well = self.well.is_some_and(|well| {
             well + GRACE < start && (self.disturbed < well || self.disturbed > end)
         });
@@ -322,7 +322,7 @@ impl Life {
 }
 
 /// Returns the groups that a record lacks without a word.
-fn unmarked(record: &DomainStats) -> Vec<StatsGroups> {
+fn unmarked(record: &DomainStats) -> Vec<&'static str> {
     let has = [
         (StatsGroups::STATE, record.state.is_some()),
         (StatsGroups::CPU_TOTAL, record.cpu.is_some()),
@@ -333,9 +333,10 @@ fn unmarked(record: &DomainStats) -> Vec<StatsGroups> {
         (StatsGroups::IOTHREAD, record.iothread.is_some()),
         (StatsGroups::DIRTYRATE, record.dirtyrate.is_some()),
     ];
-    let lacking =
-        has.into_iter().filter(|(group, has)| !has && record.why_missing(*group).is_none());
-    lacking.map(|(group, _)| group).collect()
+    has.into_iter()
+        .filter(|(group, has)| !has && record.why_missing(*group).is_none())
+        .filter_map(|(group, _)| Some(Group::by_bit(group)?.name))
+        .collect()
 }
 
 #[derive(Debug, Default)]
