@@ -19,6 +19,7 @@ const COLOURS: [[&str; 2]; 4] = [
 
 const STYLE: &str = "
   text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+  text { stroke: #ffffff; stroke-width: 4; stroke-linejoin: round; paint-order: stroke }
   .title { font-size: 16px; font-weight: 600 }
   .ground { fill: #ffffff }
   .grid { stroke: #d8dee4; stroke-width: 1 }
@@ -27,7 +28,7 @@ const STYLE: &str = "
 ";
 
 const DARK: &str = "
-    text { fill: #e6edf3 }
+    text { fill: #e6edf3; stroke: #0d1117 }
     .ground { fill: #0d1117 }
     .grid { stroke: #30363d }
 ";
@@ -89,7 +90,7 @@ impl Plot {
         let colours = |which: usize| {
             let rule = |(number, pair): (usize, &[&str; 2])| {
                 format!(
-                    "  .c{number} {{ stroke: {0} }} text.c{number} {{ fill: {0}; stroke: none }}\n",
+                    "  path.c{number} {{ stroke: {0} }} text.c{number} {{ fill: {0} }}\n",
                     pair[which]
                 )
             };
