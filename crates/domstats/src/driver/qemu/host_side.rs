@@ -25,7 +25,7 @@ pub(crate) struct HostSide {
     pub(crate) stat: Option<Stat>,
     pub(crate) account: Account,
     /// The times of the threads, by number.
-    pub(crate) threads: Vec<ThreadTime>,
+    pub(crate) threads: Arc<[ThreadTime]>,
     /// The threads of the vCPUs; `None` if the host cannot tell them from others.
     pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
     /// Whether the kernel accounts for the time that threads wait.
@@ -57,13 +57,16 @@ impl Host {
         groups: StatsGroups,
     ) -> (Vec<Arc<Guest>>, Vec<HostSide>) {
         let wants_vcpus = groups.contains(StatsGroups::VCPU);
-        let wants_threads = wants_vcpus || groups.contains(StatsGroups::IOTHREAD);
+        // Those of a guest that measures its dirty rate tell so.
+        let wants_threads =
+            wants_vcpus || groups.intersects(StatsGroups::IOTHREAD | StatsGroups::DIRTYRATE);
         let accounts_for_waits = wants_vcpus && proc.accounts_for_waits();
         let host = |(guest, stat): Sighting| {
             let mut host = HostSide { accounts_for_waits, ..HostSide::default() };
             if let (Some(process), Some(stat), true) = (guest.process, &stat, wants_threads) {
                 let folder = Folder::new(proc, process);
-                (host.threads, host.vcpu_threads) = guest.threads(&folder, stat.threads);
+                let (times, vcpus) = guest.threads(&folder, stat.threads);
+                (host.threads, host.vcpu_threads) = (times.into(), vcpus);
             }
             host.stat = stat;
             (guest, host)

@@ -74,7 +74,9 @@ pub(crate) mod fuzz;
 mod guest;
 mod host_side;
 mod hypervisor;
+mod images;
 mod interfaces;
+mod kept;
 mod monitor;
 mod named;
 mod pass;
@@ -85,12 +87,16 @@ mod resctrl;
 mod taps;
 mod threads;
 
-use std::time::{Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use assemble::Sources;
 use discover::{Discovery, Found, Sighting};
 use guest::Guest;
 use host_side::{Host, HostSide, Networks};
+use kept::Sight;
 use pass::{Conversation, Rules};
 use query::Query;
 
@@ -177,7 +183,7 @@ impl Driver for Qemu {
         let found = self.discovery.find(deadline)?;
         let nameless = found.guests.iter().filter(|(guest, _)| guest.is_nameless());
         let mut conversations: Vec<Conversation<'_>> = nameless
-            .map(|(guest, _)| Conversation::new(guest, vec![Query::Name, Query::Uuid]))
+            .map(|(guest, _)| Conversation::new(guest, vec![Query::Name, Query::Uuid], None))
             .collect();
         let rules = Rules { deadline, nowait: false, hold: self.hold };
         pass::converse(&mut conversations, &rules, &self.discovery.proc, || {});
@@ -219,8 +225,15 @@ impl Qemu {
         let proc = &self.discovery.proc;
         let start = Instant::now();
         let (guests, mut hosts) = self.host.before(proc, guests, request.groups);
-        let mut conversations: Vec<Conversation<'_>> =
-            guests.iter().zip(&hosts).map(|(guest, host)| begin(guest, host, request)).collect();
+        let sight = |guest: &Guest, host: &HostSide| {
+            let threads = Arc::clone(&host.threads);
+            self.hold.then(|| Sight::new(proc, guest.pid(), threads))
+        };
+        let mut conversations: Vec<Conversation<'_>> = guests
+            .iter()
+            .zip(&hosts)
+            .map(|(guest, host)| begin(guest, host, request, sight(guest, host)))
+            .collect();
         let rules = Rules {
             deadline,
             nowait: request.options.contains(StatsOptions::NOWAIT),
@@ -259,8 +272,14 @@ impl Qemu {
 
 /// Prepares the questions to a guest. One that is stopped is not asked: it could not answer, and
 /// the questions would wait for it.
-fn begin<'a>(guest: &'a Guest, host: &HostSide, request: &StatsRequest) -> Conversation<'a> {
-    let mut conversation = Conversation::new(guest, assemble::queries(guest, host, request));
+fn begin<'a>(
+    guest: &'a Guest,
+    host: &HostSide,
+    request: &StatsRequest,
+    sight: Option<Sight<'a>>,
+) -> Conversation<'a> {
+    let queries = assemble::queries(guest, host, request);
+    let mut conversation = Conversation::new(guest, queries, sight);
     if host.stat.as_ref().is_some_and(|stat| stat.state == 'T') {
         guest.excuse();
         conversation.refuse(Missing::new(

@@ -18,8 +18,9 @@ use rustix::{
 
 use super::{
     guest::{Guest, Lease},
+    kept::Sight,
     monitor::{Monitor, Progress},
-    query::{ObjectPath, Query, Replies},
+    query::{Answer, ObjectPath, Query, Replies},
 };
 use crate::{
     host::{procfs::Proc, queues::Queues},
@@ -60,6 +61,8 @@ pub(crate) struct Rules {
 pub(crate) struct Conversation<'a> {
     guest: &'a Guest,
     queries: Vec<Query>,
+    /// What the host shows of the guest, if answers shall be kept.
+    sight: Option<Sight<'a>>,
     lease: Option<Lease<'a>>,
     asked: bool,
     retried: bool,
@@ -70,11 +73,12 @@ pub(crate) struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    pub(crate) fn new(guest: &'a Guest, queries: Vec<Query>) -> Self {
+    pub(crate) fn new(guest: &'a Guest, queries: Vec<Query>, sight: Option<Sight<'a>>) -> Self {
         let over = queries.is_empty();
         Self {
             guest,
             queries,
+            sight,
             lease: None,
             asked: false,
             retried: false,
@@ -151,11 +155,14 @@ impl<'a> Conversation<'a> {
             };
             // A monitor that owes answers of an earlier call is asked nothing more until it has
             // given them; a new connection takes the questions before its greeting.
-            if is_new && !(lease.stuck.is_some() && monitor.is_greeted() && monitor.is_owing()) {
-                monitor.ask(&self.queries);
+            let may_ask = !(lease.stuck.is_some() && monitor.is_greeted() && monitor.is_owing());
+            let (replies, sight) = (&mut self.replies, self.sight.as_ref());
+            let progress = if is_new && may_ask {
                 self.asked = true;
-            }
-            let progress = monitor.advance(&mut self.replies);
+                monitor.begin(&self.queries, replies, sight)
+            } else {
+                monitor.advance(replies, sight)
+            };
             // It answers again, and may have all the time that there is.
             lease.stuck = lease.stuck.filter(|_| !monitor.is_working());
             match progress {
@@ -184,8 +191,19 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Returns the question that an answer raised: where the balloon is, when that was unknown.
+    /// Returns the question that an answer raised.
     fn follow_up(&mut self) -> Option<Query> {
+        self.new_nodes().or_else(|| self.place_of_balloon())
+    }
+
+    /// Asks for the block nodes after all, if those that were kept belong to other disks.
+    fn new_nodes(&self) -> Option<Query> {
+        let is_open = matches!(self.replies.block_nodes, Answer::NotAsked);
+        (is_open && self.queries.contains(&Query::BlockNodes)).then_some(Query::BlockNodes)
+    }
+
+    /// Asks where the balloon is, when that was unknown.
+    fn place_of_balloon(&mut self) -> Option<Query> {
         let position = self.queries.iter().rposition(|query| matches!(query, Query::Devices(_)))?;
         let Query::Devices(folder) = self.queries.swap_remove(position) else {
             return None;

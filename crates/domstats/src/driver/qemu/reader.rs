@@ -28,7 +28,10 @@ pub enum Message<'a> {
         description: String,
     },
     /// Something happened in the guest; nobody asked.
-    Event,
+    Event {
+        /// What, such as `STOP`.
+        name: String,
+    },
 }
 
 /// Collects what a monitor sends and hands out its messages.
@@ -91,7 +94,7 @@ struct Line<'a> {
     answer: Option<&'a RawValue>,
     error: Option<Refusal>,
     id: Option<serde::de::IgnoredAny>,
-    event: Option<serde::de::IgnoredAny>,
+    event: Option<String>,
     #[serde(rename = "QMP")]
     greeting: Option<Greeting>,
 }
@@ -123,7 +126,7 @@ fn parse(line: &[u8]) -> Result<Message<'_>, String> {
         Line { greeting: Some(greeting), .. } => {
             Ok(Message::Greeting { oob: greeting.capabilities.iter().any(|name| name == "oob") })
         }
-        Line { event: Some(_), .. } => Ok(Message::Event),
+        Line { event: Some(name), .. } => Ok(Message::Event { name }),
         _ => Err("sent a message that is no greeting, answer, error or event".to_owned()),
     }
 }
@@ -153,14 +156,14 @@ mod tests {
                 Message::Ready(answer) => format!("ready {answer:?}"),
                 Message::Return(json) => format!("return {json}"),
                 Message::Error { class, .. } => format!("error {class}"),
-                Message::Event => "event".to_owned(),
+                Message::Event { name } => format!("event {name}"),
             });
         }
         names
     }
 
     const NAMES: [&str; 5] =
-        ["greeting true", "ready Ok(())", "event", "return [1, 2]", "error CommandNotFound"];
+        ["greeting true", "ready Ok(())", "event STOP", "return [1, 2]", "error CommandNotFound"];
 
     #[test]
     fn wherever_the_stream_is_cut() {

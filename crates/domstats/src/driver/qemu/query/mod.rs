@@ -3,6 +3,8 @@
 //! This is the only place that makes monitor commands, and each is a query: a monitor handled by
 //! this driver cannot be told to change anything.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -12,13 +14,13 @@ pub(crate) use replies::*;
 
 use crate::report::{Missing, MissingReason};
 
-/// What came of one question.
+/// What came of one question. An answer can be kept beyond its call.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Answer<T> {
     /// It was not asked.
     #[default]
     NotAsked,
-    Got(T),
+    Got(Arc<T>),
     Missing(Missing),
 }
 
@@ -156,7 +158,7 @@ fn answer<'a, T: Deserialize<'a>>(
 ) -> Answer<T> {
     match reply {
         Ok(json) => match serde_json::from_str(json.get()) {
-            Ok(answer) => Answer::Got(answer),
+            Ok(answer) => Answer::Got(Arc::new(answer)),
             Err(error) => Answer::Missing(Missing::new(
                 MissingReason::Failed,
                 format!("the answer to {command} was not understood: {error}"),

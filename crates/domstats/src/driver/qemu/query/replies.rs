@@ -162,6 +162,8 @@ pub(crate) struct Histogram {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct BlockNode {
     pub(crate) node_name: Option<String>,
+    #[serde(default)]
+    pub(crate) drv: String,
     #[serde(rename = "write_threshold", default)]
     pub(crate) write_threshold: u64,
     pub(crate) image: Image,
