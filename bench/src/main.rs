@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `calls` | the bulk call against libvirt's, on real guests | `--guests 100 --rounds 15` |
 //! | `formats` | reports written in every format | `--rounds 15` |
+//! | `questions` | what each question costs a QEMU | |
 //! | `scale` | how the call grows with the number of guests | `--real 10,100,300 --recorded 100,1000,5000 --rounds 7 --plot FILE.svg` |
 //! | `instructions` | what the hot paths take, whatever the machine does besides | `--bless` |
 //! | `soak` | guests that come and go, and the truth of every report | `--minutes 30 --seed 1` |
@@ -25,6 +26,7 @@ mod instructions;
 mod limits;
 mod measured;
 mod plot;
+mod questions;
 mod recorded;
 mod scale;
 mod soak;
@@ -43,6 +45,7 @@ struct Bench {
 const BENCHES: &[Bench] = &[
     Bench { name: "calls", short: true, run: calls::calls },
     Bench { name: "formats", short: true, run: formats::formats },
+    Bench { name: "questions", short: true, run: questions::questions },
     Bench { name: "scale", short: false, run: scale::scale },
     Bench { name: "instructions", short: false, run: instructions::instructions },
     Bench { name: "soak", short: false, run: soak::run },

@@ -75,7 +75,7 @@ impl Images {
         known: Option<Self>,
     ) -> Option<Self> {
         let mut known = known.map_or_else(Vec::new, |known| known.files);
-        let mut open = None;
+        let mut open = Vec::new();
         let mut files = Vec::new();
         for node in nodes {
             match node.drv.as_str() {
@@ -85,18 +85,13 @@ impl Images {
                 _ => return None,
             }
             let name = node.image.filename.as_deref()?;
-            let file = match known.iter().position(|file| file.name == name) {
-                Some(place) => known.swap_remove(place).again(),
-                None => None,
-            };
-            let file = match file {
+            // As the guest sees it, which may be confined to a folder.
+            let path = sight.proc.of(sight.pid?, "root").join(name.strip_prefix('/')?);
+            let stamp = Stamp::of(&path)?;
+            let place = known.iter().position(|file| file.name == name);
+            let file = match place.and_then(|place| known.swap_remove(place).again(stamp)) {
                 Some(file) => file,
-                None => {
-                    if open.is_none() {
-                        open = Some(open_files(sight)?);
-                    }
-                    ImageFile::find(sight, name, open.as_deref()?)?
-                }
+                None => ImageFile::find(sight, name, stamp, &mut open)?,
             };
             if !file.stamp.is_as_told(node) {
                 return None;
@@ -115,11 +110,17 @@ impl Images {
 }
 
 impl ImageFile {
-    /// Finds the file that a guest calls by this name among those that it has open.
-    fn find(sight: &Sight<'_>, name: &str, open: &[(PathBuf, Stamp)]) -> Option<Self> {
-        // As the guest sees it, which may be confined to a folder.
-        let path = sight.proc.of(sight.pid?, "root").join(name.strip_prefix('/')?);
-        let stamp = Stamp::of(&path)?;
+    /// Finds the file that a guest calls by this name among those that it has `open`, which are
+    /// listed if they were not.
+    fn find(
+        sight: &Sight<'_>,
+        name: &str,
+        stamp: Stamp,
+        open: &mut Vec<(PathBuf, Stamp)>,
+    ) -> Option<Self> {
+        if open.is_empty() {
+            *open = open_files(sight)?;
+        }
         let same = open.iter().filter(|(_, other)| other.is_same_file(&stamp));
         let descriptors: Vec<PathBuf> = same.map(|(descriptor, _)| descriptor.clone()).collect();
         let name = name.to_owned();
@@ -127,8 +128,7 @@ impl ImageFile {
     }
 
     /// Returns the file as it is now, if it is still open.
-    fn again(self) -> Option<Self> {
-        let stamp = Stamp::of(self.descriptors.first()?)?;
+    fn again(self, stamp: Stamp) -> Option<Self> {
         let same = |descriptor: &PathBuf| Stamp::of(descriptor) == Some(stamp);
         let is_same = stamp.is_same_file(&self.stamp) && self.descriptors.iter().all(same);
         is_same.then_some(Self { stamp, ..self })
