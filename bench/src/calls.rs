@@ -3,7 +3,8 @@
 //! Boots paused guests of a private libvirtd, each with a second monitor, so that libvirt and this
 //! library read the very same guests: 2 vCPUs, 2 disks (one above a backing image), 1 tap, 1
 //! iothread, a balloon. Every round makes every call once, in turns, each after one call that is
-//! not counted.
+//! not counted: held monitors are asked little if that was within the last second, and almost
+//! everything if not.
 
 use std::{
     thread,
@@ -12,7 +13,7 @@ use std::{
 
 use domstats::{Connect, StatsGroups};
 use domstats_live::{
-    floor::Floor,
+    floor::{FIRST, Floor, STEADY},
     lab::alone,
     libvirt::{Libvirt, LibvirtGuest},
 };
@@ -20,7 +21,7 @@ use domstats_live::{
 use crate::{
     arguments::number,
     clients::{Python, virsh},
-    measured,
+    measured::{self, LATER},
     table::{self, Row},
 };
 
@@ -43,8 +44,10 @@ fn directly(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
     let mut python = Python::start(libvirt, groups);
     let mut rows = [
         "domstats, monitors shared (the default)",
-        "domstats, monitors held",
-        "the floor: minimal pipelined QMP, nothing parsed",
+        "domstats, monitors held, at once after another call",
+        "domstats, monitors held, a second after another call",
+        "the floor: minimal pipelined QMP, nothing parsed, all questions",
+        "the floor of a held monitor: one question",
         "libvirt, bulk call (Python, in-process)",
         "libvirt, bulk call (`virsh domstats`, whole process)",
         "libvirt, split calls (Python, in-process)",
@@ -52,21 +55,29 @@ fn directly(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
     .map(Row::new);
     for round in 1..=rounds {
         eprint!("\rmonitors, round {round} of {rounds}");
-        let [by_shared, by_held, by_floor, by_bulk, by_virsh, by_split] = &mut rows;
+        let [by_shared, by_held, by_later, by_floor, by_steady, by_bulk, by_virsh, by_split] =
+            &mut rows;
         ask(&shared, guests);
         by_shared.add(ask(&shared, guests));
         let held = Connect::open("qemu+qmp:///system?monitor_policy=hold").unwrap();
         ask(&held, guests);
         by_held.add(ask(&held, guests));
+        thread::sleep(LATER);
+        by_later.add(ask(&held, guests));
         held.close();
-        by_floor.add(floor(guests));
+        by_floor.add(floor(guests, FIRST));
+        by_steady.add(floor(guests, STEADY));
         python.call("bulk", guests.len());
         by_bulk.add(python.call("bulk", guests.len()));
         by_virsh.add(virsh(libvirt, groups, guests.len()));
         by_split.add(python.call("split", guests.len()));
     }
     eprintln!();
-    let references = [("to libvirt's bulk call", &rows[3]), ("to the floor", &rows[2])];
+    let references = [
+        ("to libvirt's bulk call", &rows[5]),
+        ("to the floor of all questions", &rows[3]),
+        ("to the floor of one", &rows[4]),
+    ];
     table::print(&head(guests, "one call for all"), &rows.each_ref(), &references);
 }
 
@@ -108,10 +119,10 @@ fn ask(connect: &Connect, guests: &[LibvirtGuest]) -> Duration {
     time
 }
 
-fn floor(guests: &[LibvirtGuest]) -> Duration {
+fn floor(guests: &[LibvirtGuest], questions: &str) -> Duration {
     let mut floor = Floor::connect(guests.iter().map(|guest| guest.monitor.clone())).unwrap();
-    floor.pass().unwrap();
+    floor.pass(questions).unwrap();
     let start = Instant::now();
-    floor.pass().unwrap();
+    floor.pass(questions).unwrap();
     start.elapsed()
 }

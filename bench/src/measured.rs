@@ -6,14 +6,21 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
 use domstats::{Connect, StatsReport, StatsRequest};
-use domstats_live::{floor::Floor, lab::lab};
+use domstats_live::{
+    floor::{FIRST, Floor, STEADY},
+    lab::lab,
+};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::limits::raise_descriptors;
+
+/// The pause after which nothing is kept that could have changed without a sign.
+pub(crate) const LATER: Duration = Duration::from_millis(1100);
 
 /// What one call cost the process that made it.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +47,8 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// Starts a process that asks by a URI (`call`), or all monitors of a pattern (`floor`).
+    /// Starts a process that asks by a URI (`call`; `later`, after a pause), or all monitors of a
+    /// pattern all questions (`floor`) or those of a steady call (`steady floor`).
     pub(crate) fn start(what: &str, of: &str) -> Self {
         let mut process = lab()
             .command_at(&env::current_exe().unwrap())
@@ -93,21 +101,24 @@ pub(crate) fn measured() {
     report(Duration::ZERO, Duration::ZERO, 0);
     for _ in io::stdin().lines() {
         match what.as_str() {
-            "floor" => {
+            "floor" | "steady floor" => {
+                let questions = if what == "floor" { FIRST } else { STEADY };
                 let mut floor = Floor::connect(sockets(&of)).unwrap();
-                measure(|| floor.pass().unwrap());
+                measure(Duration::ZERO, || floor.pass(questions).unwrap());
             }
             _ => {
+                let pause = if what == "later" { LATER } else { Duration::ZERO };
                 let connect = Connect::open(&of).unwrap();
-                measure(|| complete(&ask(&connect)));
+                measure(pause, || complete(&ask(&connect)));
                 connect.close();
             }
         }
     }
 }
 
-fn measure(mut call: impl FnMut() -> usize) {
+fn measure(pause: Duration, mut call: impl FnMut() -> usize) {
     call();
+    thread::sleep(pause);
     let (start, cpu) = (Instant::now(), cpu_time());
     let guests = call();
     report(start.elapsed(), cpu_time() - cpu, guests);
@@ -146,7 +157,7 @@ fn report(wall: Duration, cpu: Duration, guests: usize) {
 }
 
 /// Returns the CPU time of this process so far, of threads that ended too.
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }

@@ -10,11 +10,13 @@ const MARGIN: [f64; 4] = [72.0, 262.0, 56.0, 56.0];
 const SPACING: f64 = 18.0;
 
 /// Colours that people with any colour vision tell apart, on light and on dark ground.
-const COLOURS: [[&str; 2]; 4] = [
+const COLOURS: [[&str; 2]; 6] = [
     ["#b3440a", "#ff9e64"],
     ["#0b62a8", "#6cb6ff"],
     ["#5b3ea8", "#b9a1ff"],
     ["#55606b", "#a9b4bf"],
+    ["#1a7f5a", "#5fd3a6"],
+    ["#8a6d00", "#e0c34a"],
 ];
 
 const STYLE: &str = "
@@ -36,7 +38,7 @@ const DARK: &str = "
 /// A line with its name at its end.
 pub(crate) struct Line {
     pub(crate) label: String,
-    /// A number below 4; lines of one colour belong together.
+    /// A number below 6; lines of one colour belong together.
     pub(crate) colour: usize,
     pub(crate) dashed: bool,
     /// By rising x; all above 0.

@@ -14,6 +14,9 @@
 //! | `query-named-block-nodes` | if all images are plain files | an event, other images in `query-blockstats`, a file that changed, 1 s: thresholds give no sign |
 //! | `query-dirty-rate` | if it does not measure: that takes a thread | an event, a new thread, 1 s |
 //!
+//! A thread that was woken and has no CPU yet has not run: for so long, and no longer, the old
+//! setting of an iothread is given.
+//!
 //! Everything else is asked in every call. A new connection knows nothing, nor does one that has
 //! missed a deadline.
 

@@ -34,6 +34,11 @@
 //! A monitor serves one client at a time. One that belongs to libvirtd is never connected to; one
 //! that another client has is reported as `busy`. Only queries can be asked.
 //!
+//! A held monitor is asked only what can have changed since the last call, by QEMU's events and by
+//! what the host shows of its process. What can change without any sign is asked once a second:
+//! the write threshold of an image, a short measurement of the dirty rate, and of a paused guest
+//! the reason of its state after it was migrated away and its balloon after a snapshot was loaded.
+//!
 //! A stopped process (SIGSTOP) is not asked either: it could not answer before it goes on.
 //!
 //! A cgroup is a VM's own if it bears the name that libvirt (`*.libvirt-qemu`,
