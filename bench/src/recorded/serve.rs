@@ -7,12 +7,14 @@ use std::{
         unix::net::{UnixListener, UnixStream},
     },
     path::Path,
-    process, thread,
+    sync::mpsc,
+    thread,
 };
 
 use rustix::{
     buffer::spare_capacity,
     event::epoll::{self, CreateFlags, EventData, EventFlags},
+    thread::gettid,
 };
 use serde_json::{Deserializer, Value, json};
 
@@ -33,16 +35,7 @@ const CLIENTS: u64 = 1 << 32;
 /// that monitor first what it does not know, and keeps it. Ends with its standard input.
 pub(crate) fn serve() {
     raise_descriptors();
-    for name in ["CPU 0/TCG", "CPU 1/TCG"] {
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(|| {
-                loop {
-                    thread::park()
-                }
-            })
-            .unwrap();
-    }
+    let [thread, _] = ["CPU 0/TCG", "CPU 1/TCG"].map(sleeper);
     let source = word("--source").map(|path| Source::connect(Path::new(&path)).unwrap());
     let path = recording::path();
     let mut recording = match source {
@@ -50,13 +43,26 @@ pub(crate) fn serve() {
         None => Recording::read(&path).unwrap(),
     };
     if source.is_none() {
-        recording.move_threads(process::id());
+        recording.move_threads(thread);
     }
     let keeps = source.is_some();
     let recording = Server::new(recording, source).run().unwrap();
     if keeps {
         recording.write(&path).unwrap();
     }
+}
+
+/// Starts a thread that sleeps for ever, as those of a paused guest do, and returns its number.
+fn sleeper(name: &str) -> u32 {
+    let (sender, receiver) = mpsc::channel();
+    let sleep = move || {
+        sender.send(gettid().as_raw_nonzero().get().unsigned_abs()).unwrap();
+        loop {
+            thread::park();
+        }
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(sleep).unwrap();
+    receiver.recv().unwrap()
 }
 
 /// The monitor that is recorded, to the letter.
