@@ -153,18 +153,17 @@ impl Guest {
         }
     }
 
-    /// Returns the times of the threads, of which there were so many a moment ago, and which of
-    /// them are vCPUs as their names tell, or `None` if they do not.
+    /// Returns the times of the threads but the first, of which there were so many a moment ago,
+    /// and which of them are vCPUs as their names tell, or `None` if they do not; nothing if the
+    /// process is gone.
     pub(crate) fn threads(
         &self,
         folder: &Folder<'_>,
         count: u64,
-    ) -> (Vec<ThreadTime>, Option<Vec<VcpuThread>>) {
+    ) -> Option<(Vec<ThreadTime>, Option<Vec<VcpuThread>>)> {
         let threads = &mut self.state().threads;
-        match threads.times(folder, count) {
-            Ok(times) => (times, threads.vcpus().map(<[VcpuThread]>::to_vec)),
-            Err(_) => (Vec::new(), None),
-        }
+        let times = threads.times(folder, count).ok()?;
+        Some((times, threads.vcpus().map(<[VcpuThread]>::to_vec)))
     }
 
     /// Reads something of the guest's own cgroups, unless it is gone.

@@ -24,8 +24,8 @@ use crate::{
 pub(crate) struct HostSide {
     pub(crate) stat: Option<Stat>,
     pub(crate) account: Account,
-    /// The times of the threads, by number.
-    pub(crate) threads: Arc<[ThreadTime]>,
+    /// The times of the threads but the first, by number; `None` if they were not read.
+    pub(crate) threads: Option<Arc<[ThreadTime]>>,
     /// The threads of the vCPUs; `None` if the host cannot tell them from others.
     pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
     /// Whether the kernel accounts for the time that threads wait.
@@ -65,8 +65,9 @@ impl Host {
             let mut host = HostSide { accounts_for_waits, ..HostSide::default() };
             if let (Some(process), Some(stat), true) = (guest.process, &stat, wants_threads) {
                 let folder = Folder::new(proc, process);
-                let (times, vcpus) = guest.threads(&folder, stat.threads);
-                (host.threads, host.vcpu_threads) = (times.into(), vcpus);
+                if let Some((times, vcpus)) = guest.threads(&folder, stat.threads) {
+                    (host.threads, host.vcpu_threads) = (Some(times.into()), vcpus);
+                }
             }
             host.stat = stat;
             (guest, host)

@@ -51,8 +51,8 @@ const HARMLESS: [&str; 5] =
 #[derive(Debug, Clone)]
 struct Signs {
     at: Instant,
-    /// All threads but the first, by number, and how long they ran; none if that is not known.
-    threads: Arc<[ThreadTime]>,
+    /// All threads but the first, by number, and how long they ran; `None` if that is not known.
+    threads: Option<Arc<[ThreadTime]>>,
 }
 
 /// A guest as a call sees it, and where to look closer.
@@ -65,21 +65,26 @@ pub(crate) struct Sight<'a> {
 
 impl<'a> Sight<'a> {
     /// Returns what a call sees whose process has these threads but the first, by number.
-    pub(crate) fn new(proc: &'a Proc, pid: Option<u32>, threads: Arc<[ThreadTime]>) -> Self {
+    pub(crate) fn new(
+        proc: &'a Proc,
+        pid: Option<u32>,
+        threads: Option<Arc<[ThreadTime]>>,
+    ) -> Self {
         Self { proc, pid, signs: Signs { at: Instant::now(), threads } }
     }
 }
 
 impl Signs {
     fn time(&self, tid: u32) -> Option<&ThreadTime> {
-        let place = self.threads.binary_search_by_key(&tid, |thread| thread.tid).ok()?;
-        Some(&self.threads[place])
+        let threads = self.threads.as_ref()?;
+        let place = threads.binary_search_by_key(&tid, |thread| thread.tid).ok()?;
+        Some(&threads[place])
     }
 
     /// Returns whether there is no thread that was not there then.
     fn has_no_new_thread(&self, then: &Self) -> bool {
-        !self.threads.is_empty()
-            && self.threads.iter().all(|thread| then.time(thread.tid).is_some())
+        let (Some(threads), Some(_)) = (&self.threads, &then.threads) else { return false };
+        threads.iter().all(|thread| then.time(thread.tid).is_some())
     }
 
     /// Returns whether a thread is there and did not run since.

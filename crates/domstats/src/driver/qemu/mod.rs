@@ -74,6 +74,7 @@ mod assemble;
 mod blocks;
 mod command_line;
 mod command_lines;
+mod dirty_rate;
 mod discover;
 pub(crate) mod fuzz;
 mod guest;
@@ -81,6 +82,7 @@ mod host_side;
 mod hypervisor;
 mod images;
 mod interfaces;
+mod iothreads;
 mod kept;
 mod monitor;
 mod named;
@@ -92,10 +94,7 @@ mod resctrl;
 mod taps;
 mod threads;
 
-use std::{
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::time::{Instant, SystemTime};
 
 use assemble::Sources;
 use discover::{Discovery, Found, Sighting};
@@ -231,8 +230,7 @@ impl Qemu {
         let start = Instant::now();
         let (guests, mut hosts) = self.host.before(proc, guests, request.groups);
         let sight = |guest: &Guest, host: &HostSide| {
-            let threads = Arc::clone(&host.threads);
-            self.hold.then(|| Sight::new(proc, guest.pid(), threads))
+            self.hold.then(|| Sight::new(proc, guest.pid(), host.threads.clone()))
         };
         let mut conversations: Vec<Conversation<'_>> = guests
             .iter()
