@@ -22,7 +22,7 @@ use crate::{
     arguments::number,
     clients::{Python, virsh},
     measured::{self, LATER},
-    table::{self, Row},
+    table::{self, MILLISECONDS, Row},
 };
 
 pub(crate) fn calls() {
@@ -78,7 +78,7 @@ fn directly(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
         ("to the floor of all questions", &rows[3]),
         ("to the floor of one", &rows[4]),
     ];
-    table::print(&head(guests, "one call for all"), &rows.each_ref(), &references);
+    table::print(&head(guests, "one call for all"), MILLISECONDS, &rows.each_ref(), &references);
 }
 
 /// One libvirtd, asked for all groups by three clients.
@@ -101,7 +101,7 @@ fn through_libvirt(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
     eprintln!();
     let references = [("to libvirt-python", &rows[1]), ("to virsh", &rows[2])];
     let head = head(guests, "all groups through one libvirtd");
-    table::print(&head, &rows.each_ref(), &references);
+    table::print(&head, MILLISECONDS, &rows.each_ref(), &references);
 }
 
 fn head(guests: &[LibvirtGuest], what: &str) -> String {

@@ -9,7 +9,7 @@ use domstats::{Connect, Format, StatsReport, StatsRequest};
 
 use crate::{
     arguments::number,
-    table::{self, Row},
+    table::{self, MILLISECONDS, Row},
 };
 
 /// Domains of the test driver that the formats write.
@@ -28,7 +28,7 @@ pub(crate) fn formats() {
         }
     }
     let rows = rows.each_ref().map(|(row, _)| row);
-    table::print(&format!("{WRITTEN} domains written as"), &rows, &[]);
+    table::print(&format!("{WRITTEN} domains written as"), MILLISECONDS, &rows, &[]);
 }
 
 /// Writes to nowhere: the kernel's work for the memory of the whole text would be measured else.

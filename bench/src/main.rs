@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `calls` | the bulk call against libvirt's, on real guests | `--guests 100 --rounds 15` |
 //! | `formats` | reports written in every format | `--rounds 15` |
+//! | `cost` | the CPU time of a pass, without QEMU's | `--guests 100 --rounds 15` |
 //! | `questions` | what each question costs a QEMU | |
 //! | `scale` | how the call grows with the number of guests | `--real 10,100,300 --recorded 100,1000,5000 --rounds 7 --plot FILE.svg` |
 //! | `instructions` | what the hot paths take, whatever the machine does besides | `--bless` |
@@ -21,6 +22,7 @@
 mod arguments;
 mod calls;
 mod clients;
+mod cost;
 mod formats;
 mod instructions;
 mod limits;
@@ -45,6 +47,7 @@ struct Bench {
 const BENCHES: &[Bench] = &[
     Bench { name: "calls", short: true, run: calls::calls },
     Bench { name: "formats", short: true, run: formats::formats },
+    Bench { name: "cost", short: true, run: cost::cost },
     Bench { name: "questions", short: true, run: questions::questions },
     Bench { name: "scale", short: false, run: scale::scale },
     Bench { name: "instructions", short: false, run: instructions::instructions },
