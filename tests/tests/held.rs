@@ -101,6 +101,10 @@ fn every_change_is_seen_in_the_next_call() {
     held.tell("system_reset", json!({}));
     held.check("reset");
     held.tell("calc-dirty-rate", json!({ "calc-time": 1 }));
+    // QEMU has said so before the thread that measures has begun.
+    let mut side = held.guest.side();
+    while side.ask("query-dirty-rate")["status"] == "unstarted" {}
+    drop(side);
     let measurement = || held.record().dirtyrate.unwrap().status.unwrap();
     assert_eq!(measurement(), DirtyRateStatus::Measuring);
     let deadline = Instant::now() + Duration::from_secs(10);

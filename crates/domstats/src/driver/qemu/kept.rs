@@ -81,10 +81,11 @@ impl Signs {
         Some(&threads[place])
     }
 
-    /// Returns whether there is no thread that was not there then.
+    /// Returns whether there is no thread that was not there then, or has run for the first time.
     fn has_no_new_thread(&self, then: &Self) -> bool {
         let (Some(threads), Some(_)) = (&self.threads, &then.threads) else { return false };
-        threads.iter().all(|thread| then.time(thread.tid).is_some())
+        let is_old = |was: &ThreadTime, thread| was.sched.run_ns > 0 || was == thread;
+        threads.iter().all(|thread| then.time(thread.tid).is_some_and(|was| is_old(was, thread)))
     }
 
     /// Returns whether a thread is there and did not run since.
