@@ -150,6 +150,7 @@ fn python_type(field: &Field) -> String {
         ValueType::Boolean => "bool".to_owned(),
         ValueType::String => "str".to_owned(),
         ValueType::Double => "float".to_owned(),
+        ValueType::Numbers => "tuple[int, ...]".to_owned(),
         // An enumeration is a word; a number of a newer hypervisor stays one.
         ValueType::Int if !field.words.is_empty() => {
             format!("Literal{:?} | int", field.words)

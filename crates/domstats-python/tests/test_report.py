@@ -41,7 +41,7 @@ def test_every_value_of_the_flat_form_is_in_the_typed_one(connection):
         """Return what stands in the keys of the flat form, not among its values."""
         if isinstance(section, domstats.DomainStats):
             return ("name", "uuid", "id", "persistent")
-        if isinstance(section, domstats.HypervisorStat):
+        if isinstance(section, (domstats.HypervisorStat, domstats.HypervisorHistogram)):
             return ("name",)
         return ("index",) if "index" in section else ("id",)
 
@@ -50,11 +50,22 @@ def test_every_value_of_the_flat_form_is_in_the_typed_one(connection):
             return sum(count(inner) for name, inner in value.items() if name not in key(value))
         if isinstance(value, domstats.MissingGroup):
             return 0
+        if isinstance(value, tuple) and value and isinstance(value[0], int):
+            return 1
         return sum(map(count, value)) if isinstance(value, tuple) else 1
 
     flat = [stats for _, stats in connection.getAllDomainStats()]
     typed = connection.stats().domains
     assert [count(domain) for domain in typed] == [len(stats) for stats in flat]
+
+
+def test_the_bins_of_a_histogram_are_numbers(connection):
+    domain = connection.stats().domains[2]
+    name, bins = next((h.name, h.log2) for h in domain.vcpu.cpus[0].histograms if h.log2)
+    assert isinstance(bins, tuple) and len(bins) > 1
+    assert all(type(number) is int for number in bins)
+    flat = connection.getAllDomainStats()[2][1]
+    assert flat[f"vcpu.0.{name}.log2"] == " ".join(map(str, bins))
 
 
 def test_what_was_not_read_is_absent(connection):

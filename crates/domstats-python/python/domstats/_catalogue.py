@@ -417,12 +417,12 @@ class HypervisorHistogram(Section):
 
     A description. QMP `query-stats-schemas` `bucket-size`.
     """
-    linear: int | None = None
+    linear: tuple[int, ...] | None = None
     """Numbers of values in bins of one width: bin n begins at n times that.
 
     A counter. QMP `query-stats` type linear-histogram; libvirt throws it away.
     """
-    log2: int | None = None
+    log2: tuple[int, ...] | None = None
     """Numbers of values in bins of doubling widths: bin 0 is 0, bin n begins at 2 to the power of n - 1.
 
     A counter. QMP `query-stats` type log2-histogram; libvirt throws it away.
