@@ -21,6 +21,9 @@ use crate::{domain::DomainInfo, error::Result, report::StatsReport, request::Sta
 /// How long callers gather while a pass is under way.
 const DEPARTURE: Duration = Duration::from_millis(20);
 
+/// How late a pass may be on a busy machine before those who wait for it take what needs no waiting.
+const LATENESS: Duration = Duration::from_millis(100);
+
 /// The passes of a connection: a lane for each request that somebody has.
 #[derive(Debug, Default)]
 pub(crate) struct SharedPasses(Mutex<Vec<Weak<Lane>>>);
@@ -92,9 +95,9 @@ impl Lane {
         let mut state = lock(&self.state);
         if let Some(pass) = &state.gathering {
             let pass = Arc::clone(pass);
-            // It left earlier than this call will have to be back: give up only so late that there
-            // is still time for what needs no waiting.
-            let until = start + timeout - DEPARTURE.min(timeout / 4) / 2;
+            // It left earlier than this call will have to be back. If it is late all the same, so
+            // would a pass of one's own have been.
+            let until = start + timeout + LATENESS.min(timeout / 2);
             drop(self.wait(state, until, |_| pass.get().is_some()));
             return Seat::Shared(pass.get().cloned().flatten());
         }
