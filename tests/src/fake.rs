@@ -201,6 +201,7 @@ fn serve(
         if word == "qmp_capabilities" {
             if *fault == Fault::Leftover {
                 out.write_all(b"{\"return\": {\"not\": \"for you\"}}\r\n")?;
+                out.write_all(b"{\"return\": {}, \"id\": \"another client's\"}\r\n")?;
             }
             write!(out, "{}\r\n", json!({ "return": {}, "id": command["id"] }))?;
         } else {

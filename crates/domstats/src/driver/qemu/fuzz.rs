@@ -102,7 +102,7 @@ fn note_next(reader: &mut Reader, query: &Query, replies: &mut Replies) -> bool 
                 let text = format!("{class}: {description}");
                 replies.note(query, Err(Missing::new(MissingReason::Failed, text)));
             }
-            Ok(Some(Message::Greeting { .. } | Message::Ready(_) | Message::Event { .. })) => {
+            Ok(Some(Message::Greeting { .. } | Message::Ready { .. } | Message::Event { .. })) => {
                 continue;
             }
             Ok(None) | Err(_) => return false,

@@ -16,6 +16,7 @@ use std::{
         unix::net::UnixStream,
     },
     path::Path,
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use rustix::{
@@ -49,6 +50,8 @@ pub(crate) struct Monitor {
     owed: VecDeque<Owed>,
     greeted: bool,
     kept: Kept,
+    /// What our negotiation bears, and that of hardly any other client.
+    id: u16,
 }
 
 #[derive(Debug)]
@@ -105,6 +108,7 @@ impl Monitor {
             owed: VecDeque::new(),
             greeted: false,
             kept: Kept::new(),
+            id: next_id(),
         })
     }
 
@@ -245,11 +249,10 @@ impl Monitor {
                     // With out-of-band execution QEMU reads ahead instead of stopping after each
                     // command; none of ours is executed out of band. The id tells the answer from
                     // one that the client before us did not wait for: QEMU sends it to the next.
-                    self.unsent.extend_from_slice(if oob {
-                        br#"{"execute":"qmp_capabilities","id":0,"arguments":{"enable":["oob"]}}"#
-                    } else {
-                        br#"{"execute":"qmp_capabilities","id":0}"#
-                    });
+                    let oob = if oob { r#","arguments":{"enable":["oob"]}"# } else { "" };
+                    let id = self.id;
+                    let _ =
+                        write!(self.unsent, r#"{{"execute":"qmp_capabilities","id":{id}{oob}}}"#);
                     self.owed.push_back(Owed::Capabilities);
                     for query in std::mem::take(&mut self.held_back) {
                         query.write(&mut self.unsent);
@@ -257,14 +260,16 @@ impl Monitor {
                     }
                     continue;
                 }
-                Message::Ready(answer) => {
+                // Not for us.
+                Message::Ready { id, .. } if id != itoa::Buffer::new().format(self.id) => continue,
+                Message::Ready { answer, .. } => {
                     answer.map_err(|text| nonsense(&format!("refused to start: {text}")))?;
                     match self.owed.pop_front() {
                         Some(Owed::Capabilities) => continue,
                         _ => return Err(nonsense("is ready again")),
                     }
                 }
-                // Not for us.
+                // Nor this.
                 Message::Return(_) | Message::Error { .. }
                     if matches!(self.owed.front(), Some(Owed::Capabilities)) =>
                 {
@@ -311,6 +316,14 @@ impl Monitor {
     pub(crate) fn wants_to_write(&self) -> bool {
         !self.unsent.is_empty()
     }
+}
+
+/// Returns another number for each connection, and other ones than other processes have. A short
+/// one, since QEMU reads it byte by byte.
+fn next_id() -> u16 {
+    static COUNT: AtomicU16 = AtomicU16::new(0);
+    let process = std::process::id().to_le_bytes();
+    u16::from_le_bytes([process[0], process[1]]).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl AsFd for Monitor {

@@ -15,9 +15,13 @@ pub enum Message<'a> {
         /// Whether `oob` is among the capabilities.
         oob: bool,
     },
-    /// The answer to the command that bears an id, the first of a connection: nothing, or a
-    /// refusal.
-    Ready(Result<(), String>),
+    /// The answer to a command that bore an id, as the first one of a connection does.
+    Ready {
+        /// The id, in JSON.
+        id: &'a str,
+        /// Nothing, or a refusal.
+        answer: Result<(), String>,
+    },
     /// The answer to the oldest question that is still open.
     Return(&'a RawValue),
     /// The refusal of the oldest question that is still open.
@@ -93,7 +97,8 @@ struct Line<'a> {
     #[serde(borrow, rename = "return")]
     answer: Option<&'a RawValue>,
     error: Option<Refusal>,
-    id: Option<serde::de::IgnoredAny>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
     event: Option<String>,
     #[serde(rename = "QMP")]
     greeting: Option<Greeting>,
@@ -117,8 +122,12 @@ fn parse(line: &[u8]) -> Result<Message<'_>, String> {
         format!("sent what is not QMP ({error}): {start:?}")
     })?;
     match line {
-        Line { answer: Some(_), id: Some(_), .. } => Ok(Message::Ready(Ok(()))),
-        Line { error: Some(error), id: Some(_), .. } => Ok(Message::Ready(Err(error.desc))),
+        Line { answer: Some(_), id: Some(id), .. } => {
+            Ok(Message::Ready { id: id.get(), answer: Ok(()) })
+        }
+        Line { error: Some(error), id: Some(id), .. } => {
+            Ok(Message::Ready { id: id.get(), answer: Err(error.desc) })
+        }
         Line { answer: Some(answer), .. } => Ok(Message::Return(answer)),
         Line { error: Some(error), .. } => {
             Ok(Message::Error { class: error.class, description: error.desc })
@@ -153,7 +162,7 @@ mod tests {
         while let Some(message) = reader.next_message().unwrap() {
             names.push(match message {
                 Message::Greeting { oob } => format!("greeting {oob}"),
-                Message::Ready(answer) => format!("ready {answer:?}"),
+                Message::Ready { id, answer } => format!("ready {id} {answer:?}"),
                 Message::Return(json) => format!("return {json}"),
                 Message::Error { class, .. } => format!("error {class}"),
                 Message::Event { name } => format!("event {name}"),
@@ -163,7 +172,7 @@ mod tests {
     }
 
     const NAMES: [&str; 5] =
-        ["greeting true", "ready Ok(())", "event STOP", "return [1, 2]", "error CommandNotFound"];
+        ["greeting true", "ready 0 Ok(())", "event STOP", "return [1, 2]", "error CommandNotFound"];
 
     #[test]
     fn wherever_the_stream_is_cut() {
