@@ -23,6 +23,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("virt-ssh-helper", "libvirt-daemon"),
     ("xmllint", "libxml2-utils"),
     ("promtool", "prometheus"),
+    ("valgrind", "valgrind"),
     ("ip", "iproute2"),
     ("setpriv", "util-linux"),
     ("taskset", "util-linux"),

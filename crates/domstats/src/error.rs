@@ -7,7 +7,7 @@
 //!       └─ source   the error underneath, never repeated in the context
 //! ```
 
-use std::{error, fmt};
+use std::{error, fmt, sync::Arc};
 
 /// The result of every fallible call of this library.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -171,13 +171,13 @@ impl ErrorOrigin {
 /// assert_eq!(error.code(), 38); // VIR_ERR_SYSTEM_ERROR
 /// assert_eq!(error.origin().code(), 12); // VIR_FROM_TEST
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[doc(alias = "virError")]
 pub struct Error {
     kind: ErrorKind,
     origin: ErrorOrigin,
     context: String,
-    source: Option<Box<dyn error::Error + Send + Sync>>,
+    source: Option<Arc<dyn error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -189,7 +189,7 @@ impl Error {
         mut self,
         source: impl Into<Box<dyn error::Error + Send + Sync>>,
     ) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(source.into().into());
         self
     }
 
