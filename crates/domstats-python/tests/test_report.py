@@ -46,10 +46,11 @@ def test_every_value_of_the_flat_form_is_in_the_typed_one(connection):
         return ("index",) if "index" in section else ("id",)
 
     def count(value):
+        # The flat form is libvirt's, which throws the hypervisor's own histograms away.
+        if isinstance(value, (domstats.MissingGroup, domstats.HypervisorHistogram)):
+            return 0
         if isinstance(value, domstats.Section):
             return sum(count(inner) for name, inner in value.items() if name not in key(value))
-        if isinstance(value, domstats.MissingGroup):
-            return 0
         return sum(map(count, value)) if isinstance(value, tuple) else 1
 
     flat = [stats for _, stats in connection.getAllDomainStats()]
