@@ -57,6 +57,21 @@ pub(crate) struct Http {
     /// How old an answer may be, at most, if the question does not say.
     #[serde(deserialize_with = "duration")]
     pub(crate) max_age: Duration,
+    /// The exporters whose names `/metrics` has beside the usual ones.
+    pub(crate) compat: Vec<String>,
+    /// Our certificate, in PEM, with those of its authorities; no TLS without it.
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its private key, in PEM.
+    pub(crate) key: Option<PathBuf>,
+    /// The authority, in PEM, whose certificates clients may show.
+    pub(crate) client_ca: Option<PathBuf>,
+    /// A file with the token that clients may show.
+    pub(crate) token_file: Option<PathBuf>,
+    /// The connections at a time; more wait.
+    pub(crate) max_connections: usize,
+    /// How long a client may take to send its question, or to take its answer.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) client_timeout: Duration,
 }
 
 /// The log, on standard error.
@@ -107,7 +122,17 @@ impl Default for Http {
     fn default() -> Self {
         // The port of the exporters whose metric names these are. This host only: who listens
         // further away says so, and how clients show who they are.
-        Self { listen: ([127, 0, 0, 1], 9177).into(), max_age: Duration::ZERO }
+        Self {
+            listen: ([127, 0, 0, 1], 9177).into(),
+            max_age: Duration::ZERO,
+            compat: Vec::new(),
+            certificate: None,
+            key: None,
+            client_ca: None,
+            token_file: None,
+            max_connections: 512,
+            client_timeout: Duration::from_secs(10),
+        }
     }
 }
 

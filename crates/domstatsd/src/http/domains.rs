@@ -1,0 +1,130 @@
+//! `/v1/domains`: the document, in XML or JSON.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use axum::{
+    body::Body,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domstats::{DomainInfo, Format, StatsReport};
+
+use super::{Shared, accept, query::Query, refusal::Refusal};
+use crate::share::Pass;
+
+const FORMATS: [Format; 2] = [Format::Json, Format::Xml];
+const TYPES: [&str; 2] = ["application/json", "application/xml"];
+
+/// The document of all domains.
+pub(super) async fn all(
+    State(shared): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    answer(place, &headers, pass, |pass| Ok(pass.answer.of_all.clone())).await
+}
+
+/// The document of one domain, by its name or UUID.
+pub(super) async fn one(
+    State(shared): State<Arc<Shared>>,
+    Path(domain): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    answer(place, &headers, pass, move |pass| only(&pass.answer.of_all, &domain)).await
+}
+
+/// Asks the hypervisors. Returns the place of the client's form, and the answer.
+async fn ask(
+    shared: &Shared,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<(usize, Arc<Pass>), Refusal> {
+    let query = Query::parse(query.unwrap_or_default(), &FORMATS).map_err(Refusal::bad_request)?;
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let liked = || accept::best(accept.unwrap_or_default(), &TYPES);
+    let asked = query.format.and_then(|format| FORMATS.iter().position(|known| *known == format));
+    let place = asked.or_else(liked).ok_or_else(|| {
+        let sentence = format!("the document is {}: accept one of them", TYPES.join(" or "));
+        Refusal::new(StatusCode::NOT_ACCEPTABLE, sentence)
+    })?;
+    let max_age = query.max_age.unwrap_or(shared.max_age);
+    let pass = shared.passes.ask(query.question(shared.timeout), max_age).await?;
+    let failures = &pass.answer.failures;
+    if !failures.is_empty() && failures.len() == shared.passes.uris().count() {
+        return Err(Refusal::unreachable(failures));
+    }
+    Ok((place, pass))
+}
+
+/// Returns the report of one domain; several can bear one name.
+fn only(report: &StatsReport, name: &str) -> Result<StatsReport, Refusal> {
+    let is = |domain: &DomainInfo| {
+        domain.name == name || domain.uuid.is_some_and(|uuid| Ok(uuid) == name.parse())
+    };
+    let mut one = StatsReport::new(report.taken_at);
+    one.elapsed = report.elapsed;
+    one.domains = report.domains.iter().filter(|stats| is(&stats.domain)).cloned().collect();
+    one.missing = report.missing.iter().filter(|gone| is(&gone.domain)).cloned().collect();
+    if one.domains.is_empty() && one.missing.is_empty() {
+        let shown: String = name.chars().take(60).collect();
+        let sentence = format!("no domain that matches has the name or UUID '{shown}'");
+        return Err(Refusal::new(StatusCode::NOT_FOUND, sentence));
+    }
+    Ok(one)
+}
+
+/// Writes the document on a thread that may take its time.
+async fn answer(
+    place: usize,
+    headers: &HeaderMap,
+    pass: Arc<Pass>,
+    report: impl FnOnce(&Pass) -> Result<StatsReport, Refusal> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let known = headers.get(header::IF_NONE_MATCH).cloned();
+    let write = move || -> Result<_, Refusal> {
+        let report = report(&pass)?;
+        let text = match FORMATS[place] {
+            Format::Xml => report.to_xml(),
+            _ => report.to_json(),
+        };
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        // Weak: the same document may be sent with and without gzip.
+        let tag = format!("W/\"{:016x}\"", hasher.finish());
+        let unreachable: Vec<&str> =
+            pass.answer.failures.iter().map(|failure| failure.uri.as_str()).collect();
+        Ok((text, tag, unreachable.join(" ")))
+    };
+    let written = tokio::task::spawn_blocking(write).await.map_err(|_| {
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the document could not be written")
+    })?;
+    let (text, tag, unreachable) = written?;
+    let is_known = known
+        .as_ref()
+        .and_then(|known| known.to_str().ok())
+        .is_some_and(|known| known.split(',').any(|one| one.trim() == tag || one.trim() == "*"));
+    let mut response = match is_known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => Body::from(text).into_response(),
+    };
+    let content_type = HeaderValue::from_static(TYPES[place]);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    let mut insert = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    };
+    insert("etag", &tag);
+    if !unreachable.is_empty() {
+        insert("domstats-unreachable", &unreachable);
+    }
+    Ok(response)
+}

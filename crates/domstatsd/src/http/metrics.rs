@@ -1,0 +1,109 @@
+//! `/metrics`: the metrics of all domains, in the form that the client likes best.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domstats::{
+    Format, Value,
+    format::{LabelSet, Metrics},
+    stats::{Kind, Unit},
+};
+
+use super::{Shared, accept, compat::Profile, own, query::Query, refusal::Refusal};
+use crate::share::Pass;
+
+const FORMATS: [Format; 2] = [Format::Prometheus, Format::OpenMetrics];
+/// What each is called where clients and servers agree on one.
+const TYPES: [&str; 2] = ["text/plain", "application/openmetrics-text"];
+const CONTENT_TYPES: [&str; 2] = [
+    "text/plain; version=0.0.4; charset=utf-8",
+    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+];
+
+/// All metrics, and those of the daemon.
+pub(super) async fn metrics(
+    State(shared): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    write(place, move |metrics| {
+        let answer = &pass.answer;
+        let is_down =
+            !answer.failures.is_empty() && answer.failures.len() == shared.passes.uris().count();
+        if is_down {
+            let up = metrics.family("libvirt_up", Kind::Gauge, "Whether the hypervisor answered.");
+            metrics.push(up, &LabelSet::new(), Unit::None, &Value::Boolean(false));
+        } else {
+            metrics.push_report(&answer.of_all);
+            metrics.push_age(&answer.of_all, pass.began.elapsed());
+        }
+        for profile in &shared.compat {
+            profile.push(&answer.of_all, metrics);
+        }
+        own::push(&shared, &pass, metrics);
+    })
+    .await
+}
+
+/// The metrics of another exporter, alone.
+pub(super) async fn compat(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let profile = Profile::named(&name)
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, Profile::unknown(&name)))?;
+    let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    write(place, move |metrics| profile.push(&pass.answer.of_all, metrics)).await
+}
+
+/// Asks the hypervisors. Returns the place of the client's form, and the answer.
+async fn ask(
+    shared: &Shared,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<(usize, Arc<Pass>), Refusal> {
+    let query = Query::parse(query.unwrap_or_default(), &FORMATS).map_err(Refusal::bad_request)?;
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    // A client that likes neither is best served by the one that everybody reads.
+    let liked = || accept::best(accept.unwrap_or_default(), &TYPES).unwrap_or(0);
+    let place = query
+        .format
+        .and_then(|format| FORMATS.iter().position(|known| *known == format))
+        .unwrap_or_else(liked);
+    let timeout = scrape_timeout(headers).map_or(shared.timeout, |most| shared.timeout.min(most));
+    let max_age = query.max_age.unwrap_or(shared.max_age);
+    Ok((place, shared.passes.ask(query.question(timeout), max_age).await?))
+}
+
+/// The time that Prometheus gives a scrape, less what the way takes.
+fn scrape_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get("x-prometheus-scrape-timeout-seconds")?.to_str().ok()?;
+    let seconds = seconds.parse::<f64>().ok().filter(|seconds| *seconds > 0.0)?;
+    // To the millisecond: those who ask alike are to share a pass.
+    let time = Duration::try_from_secs_f64((seconds * 900.0).round() / 1000.0).ok()?;
+    Some(time.max(Duration::from_millis(1)))
+}
+
+/// Writes what is collected on a thread that may take its time.
+async fn write(
+    place: usize,
+    collect: impl FnOnce(&mut Metrics) + Send + 'static,
+) -> Result<Response, Refusal> {
+    let write = move || {
+        let mut metrics = Metrics::new();
+        collect(&mut metrics);
+        metrics.to_text(FORMATS[place])
+    };
+    let text = tokio::task::spawn_blocking(write).await.map_err(|_| {
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written")
+    })?;
+    let content_type = HeaderValue::from_static(CONTENT_TYPES[place]);
+    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
+}
