@@ -22,6 +22,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("nc", "netcat-openbsd"),
     ("virt-ssh-helper", "libvirt-daemon"),
     ("xmllint", "libxml2-utils"),
+    ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("ip", "iproute2"),
     ("setpriv", "util-linux"),
