@@ -29,6 +29,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("taskset", "util-linux"),
     ("python3", "python3"),
     ("mkfifo", "coreutils"),
+    ("gzip", "gzip"),
     ("gcc", "gcc"),
     ("g++", "g++"),
     ("clang", "clang"),

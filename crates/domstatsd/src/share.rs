@@ -9,12 +9,13 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use axum::body::Bytes;
 use domstats::{DomainFilter, StatsGroups, StatsOptions, StatsReport, StatsRequest};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -44,6 +45,24 @@ pub(crate) struct Question {
 pub(crate) struct Pass {
     pub(crate) began: Instant,
     pub(crate) answer: Answer<StatsReport>,
+    /// What was written of the answer, by its form.
+    texts: [OnceLock<Bytes>; 4],
+}
+
+/// A form in which many clients get the same text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Form {
+    Prometheus,
+    OpenMetrics,
+    Json,
+    Xml,
+}
+
+impl Pass {
+    /// Returns the text in a form, which is written once for all clients.
+    pub(crate) fn text(&self, form: Form, write: impl FnOnce() -> String) -> Bytes {
+        self.texts[form as usize].get_or_init(|| write().into()).clone()
+    }
 }
 
 /// Why there is no answer.
@@ -201,7 +220,7 @@ impl Passes {
             let answer = host.stats(&request);
             let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
             counters.nanoseconds.fetch_add(took, Ordering::Relaxed);
-            sender.send_replace(Some(Arc::new(Pass { began, answer })));
+            sender.send_replace(Some(Arc::new(Pass { began, answer, texts: Default::default() })));
             drop(permit);
         });
         Run { began, result }

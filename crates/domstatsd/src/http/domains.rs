@@ -6,17 +6,18 @@ use std::{
 };
 
 use axum::{
-    body::Body,
-    extract::{Path, RawQuery, State},
+    body::{Body, Bytes},
+    extract::{Path, RawQuery, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use domstats::{DomainInfo, Format, StatsReport};
 
 use super::{Shared, accept, query::Query, refusal::Refusal};
-use crate::share::Pass;
+use crate::share::{Form, Pass};
 
 const FORMATS: [Format; 2] = [Format::Json, Format::Xml];
+const FORMS: [Form; 2] = [Form::Json, Form::Xml];
 const TYPES: [&str; 2] = ["application/json", "application/xml"];
 
 /// The document of all domains.
@@ -26,18 +27,24 @@ pub(super) async fn all(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
-    answer(place, &headers, pass, |pass| Ok(pass.answer.of_all.clone())).await
+    let all = move |pass: &Pass| Ok(pass.text(FORMS[place], || text(place, &pass.answer.of_all)));
+    answer(&shared, place, &headers, pass, all).await
 }
 
 /// The document of one domain, by its name or UUID.
 pub(super) async fn one(
     State(shared): State<Arc<Shared>>,
-    Path(domain): Path<String>,
+    domain: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    let Path(domain) = domain.map_err(Refusal::bad_path)?;
     let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
-    answer(place, &headers, pass, move |pass| only(&pass.answer.of_all, &domain)).await
+    let one = move |pass: &Pass| {
+        let report = only(&pass.answer.of_all, &domain)?;
+        Ok(text(place, &report).into())
+    };
+    answer(&shared, place, &headers, pass, one).await
 }
 
 /// Asks the hypervisors. Returns the place of the client's form, and the answer.
@@ -80,20 +87,24 @@ fn only(report: &StatsReport, name: &str) -> Result<StatsReport, Refusal> {
     Ok(one)
 }
 
-/// Writes the document on a thread that may take its time.
+fn text(place: usize, report: &StatsReport) -> String {
+    match FORMATS[place] {
+        Format::Xml => report.to_xml(),
+        _ => report.to_json(),
+    }
+}
+
+/// Sends the document, unless the client has it.
 async fn answer(
+    shared: &Shared,
     place: usize,
     headers: &HeaderMap,
     pass: Arc<Pass>,
-    report: impl FnOnce(&Pass) -> Result<StatsReport, Refusal> + Send + 'static,
+    document: impl FnOnce(&Pass) -> Result<Bytes, Refusal> + Send + 'static,
 ) -> Result<Response, Refusal> {
     let known = headers.get(header::IF_NONE_MATCH).cloned();
     let write = move || -> Result<_, Refusal> {
-        let report = report(&pass)?;
-        let text = match FORMATS[place] {
-            Format::Xml => report.to_xml(),
-            _ => report.to_json(),
-        };
+        let text = document(&pass)?;
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         // Weak: the same document may be sent with and without gzip.
@@ -102,10 +113,7 @@ async fn answer(
             pass.answer.failures.iter().map(|failure| failure.uri.as_str()).collect();
         Ok((text, tag, unreachable.join(" ")))
     };
-    let written = tokio::task::spawn_blocking(write).await.map_err(|_| {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the document could not be written")
-    })?;
-    let (text, tag, unreachable) = written?;
+    let (text, tag, unreachable) = shared.write(write).await??;
     let is_known = known
         .as_ref()
         .and_then(|known| known.to_str().ok())

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Path, RawQuery, State},
+    body::Body,
+    extract::{Path, RawQuery, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -13,10 +14,11 @@ use domstats::{
     stats::{Kind, Unit},
 };
 
-use super::{Shared, accept, compat::Profile, own, query::Query, refusal::Refusal};
-use crate::share::Pass;
+use super::{Shared, accept, compat::Profile, own, parts::Parts, query::Query, refusal::Refusal};
+use crate::share::{Form, Pass};
 
 const FORMATS: [Format; 2] = [Format::Prometheus, Format::OpenMetrics];
+const FORMS: [Form; 2] = [Form::Prometheus, Form::OpenMetrics];
 /// What each is called where clients and servers agree on one.
 const TYPES: [&str; 2] = ["text/plain", "application/openmetrics-text"];
 const CONTENT_TYPES: [&str; 2] = [
@@ -31,36 +33,53 @@ pub(super) async fn metrics(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
-    write(place, move |metrics| {
-        let answer = &pass.answer;
-        let is_down =
-            !answer.failures.is_empty() && answer.failures.len() == shared.passes.uris().count();
-        if is_down {
-            let up = metrics.family("libvirt_up", Kind::Gauge, "Whether the hypervisor answered.");
-            metrics.push(up, &LabelSet::new(), Unit::None, &Value::Boolean(false));
-        } else {
-            metrics.push_report(&answer.of_all);
-            metrics.push_age(&answer.of_all, pass.began.elapsed());
-        }
-        for profile in &shared.compat {
-            profile.push(&answer.of_all, metrics);
-        }
-        own::push(&shared, &pass, metrics);
-    })
-    .await
+    let its = Arc::clone(&shared);
+    let write = move || {
+        let shared = its;
+        let text = pass.text(FORMS[place], || domains(&shared, &pass).to_text(FORMATS[place]));
+        // Ours are new for each client, and stand behind what all have in common.
+        let mut ours = Metrics::new();
+        ours.push_age(&pass.answer.of_all, pass.began.elapsed());
+        own::push(&shared, &pass, &mut ours);
+        let end = text.strip_suffix(b"# EOF\n").map_or(text.len(), <[u8]>::len);
+        Parts::new(text.slice(..end), ours.to_text(FORMATS[place]).into())
+    };
+    Ok(response(place, Body::new(shared.write(write).await?)))
+}
+
+/// Returns the metrics of the domains, under our names and those that stand beside them.
+fn domains(shared: &Shared, pass: &Pass) -> Metrics {
+    let mut metrics = Metrics::new();
+    let answer = &pass.answer;
+    if !answer.failures.is_empty() && answer.failures.len() == shared.passes.uris().count() {
+        let up = metrics.family("libvirt_up", Kind::Gauge, "Whether the hypervisor answered.");
+        metrics.push(up, &LabelSet::new(), Unit::None, &Value::Boolean(false));
+    } else {
+        metrics.push_report(&answer.of_all);
+    }
+    for profile in &shared.compat {
+        profile.push(&answer.of_all, &mut metrics);
+    }
+    metrics
 }
 
 /// The metrics of another exporter, alone.
 pub(super) async fn compat(
     State(shared): State<Arc<Shared>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    let Path(name) = name.map_err(Refusal::bad_path)?;
     let profile = Profile::named(&name)
         .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, Profile::unknown(&name)))?;
     let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
-    write(place, move |metrics| profile.push(&pass.answer.of_all, metrics)).await
+    let write = move || {
+        let mut metrics = Metrics::new();
+        profile.push(&pass.answer.of_all, &mut metrics);
+        metrics.to_text(FORMATS[place])
+    };
+    Ok(response(place, shared.write(write).await?))
 }
 
 /// Asks the hypervisors. Returns the place of the client's form, and the answer.
@@ -91,19 +110,9 @@ fn scrape_timeout(headers: &HeaderMap) -> Option<Duration> {
     Some(time.max(Duration::from_millis(1)))
 }
 
-/// Writes what is collected on a thread that may take its time.
-async fn write(
-    place: usize,
-    collect: impl FnOnce(&mut Metrics) + Send + 'static,
-) -> Result<Response, Refusal> {
-    let write = move || {
-        let mut metrics = Metrics::new();
-        collect(&mut metrics);
-        metrics.to_text(FORMATS[place])
-    };
-    let text = tokio::task::spawn_blocking(write).await.map_err(|_| {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written")
-    })?;
+fn response(place: usize, text: impl IntoResponse) -> Response {
     let content_type = HeaderValue::from_static(CONTENT_TYPES[place]);
-    Ok(([(header::CONTENT_TYPE, content_type)], text).into_response())
+    let mut response = text.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
 }

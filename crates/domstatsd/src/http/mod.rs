@@ -5,7 +5,7 @@
 //! | `listen.rs` | connections, and what a client may take of time |
 //! | `tls.rs`, `auth.rs` | who may ask |
 //! | `query.rs`, `accept.rs` | what a client says |
-//! | `metrics.rs`, `own.rs`, `compat/` | `/metrics` |
+//! | `metrics.rs`, `parts.rs`, `own.rs`, `compat/` | `/metrics` |
 //! | `domains.rs` | `/v1/domains` |
 //! | `health.rs` | `/healthz`, `/readyz` |
 //! | `openapi.json` | what all of that is, for programs |
@@ -18,11 +18,12 @@ mod health;
 mod listen;
 mod metrics;
 mod own;
+mod parts;
 pub(crate) mod query;
 mod refusal;
 mod tls;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use axum::{
     Router,
@@ -32,7 +33,10 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
 use tokio_rustls::TlsAcceptor;
 use tower_http::compression::CompressionLayer;
 
@@ -54,6 +58,21 @@ pub(crate) struct Shared {
     compat: Vec<&'static Profile>,
     auth: Auth,
     own: own::Own,
+    /// As many answers are written at a time as there are CPUs: more would only take more memory.
+    writers: Semaphore,
+}
+
+impl Shared {
+    /// Runs what writes an answer on a thread that may take its time.
+    async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let _writer = self.writers.acquire().await;
+        tokio::task::spawn_blocking(write).await.map_err(|_| {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written")
+        })
+    }
 }
 
 /// The server, before it serves.
@@ -108,6 +127,7 @@ impl Http {
             compat: compat.collect::<Result<_, _>>()?,
             auth,
             own: own::Own::default(),
+            writers: Semaphore::new(thread::available_parallelism().map_or(1, usize::from)),
         };
         let limits =
             listen::Limits { connections: http.max_connections, patience: http.client_timeout };

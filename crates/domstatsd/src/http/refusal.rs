@@ -1,6 +1,7 @@
 //! An answer that is an error: its status, and one sentence in JSON.
 
 use axum::{
+    extract::rejection::PathRejection,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -18,6 +19,10 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(crate) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
         Self { status, sentence: sentence.into() }
+    }
+
+    pub(crate) fn bad_path(_: PathRejection) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "the path is not UTF-8")
     }
 
     pub(crate) fn bad_request(sentence: String) -> Self {
