@@ -292,8 +292,7 @@ fn many_clients_share_passes_in_bounded_memory() {
             .collect();
         clients.into_iter().map(|client| client.join().unwrap()).max().unwrap()
     };
-    crowd();
-    crowd();
+    (0..4).for_each(|_| drop(crowd()));
     let before = resident(daemon.pid());
     let mut slowest = HashSet::new();
     for _ in 0..8 {
@@ -303,12 +302,14 @@ fn many_clients_share_passes_in_bounded_memory() {
     let worst = slowest.into_iter().max().unwrap();
     // The timeout, and what two busy CPUs need to write a hundred answers.
     assert!(worst < Duration::from_secs(3), "{worst:?}");
-    assert!(after < before + before / 4, "from {before} to {after} KiB");
+    // A copy for each client would be a hundred answers; the allocator keeps a few.
+    let answer = http.get("/metrics").body.len() as u64 / 1024;
+    assert!(after < before + 25 * answer, "from {before} to {after} KiB, {answer} KiB an answer");
     let text = http.get("/metrics").text();
     let count = |name: &str| -> f64 {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().parse().unwrap()
     };
-    assert!(count("domstatsd_answers_total") > 1_000.0);
+    assert!(count("domstatsd_answers_total") > 1_200.0);
     assert!(count("domstatsd_passes_total") < 60.0, "{}", count("domstatsd_passes_total"));
 }

@@ -13,7 +13,7 @@ use axum::{
 };
 use domstats::{DomainInfo, Format, StatsReport};
 
-use super::{Shared, accept, query::Query, refusal::Refusal};
+use super::{Shared, accept, query::Query, question, refusal::Refusal};
 use crate::share::{Form, Pass};
 
 const FORMATS: [Format; 2] = [Format::Json, Format::Xml];
@@ -62,7 +62,7 @@ async fn ask(
         Refusal::new(StatusCode::NOT_ACCEPTABLE, sentence)
     })?;
     let max_age = query.max_age.unwrap_or(shared.max_age);
-    let pass = shared.passes.ask(query.question(shared.timeout), max_age).await?;
+    let pass = shared.passes.ask(question(&query, shared.timeout), max_age).await?;
     let failures = &pass.answer.failures;
     if !failures.is_empty() && failures.len() == shared.passes.uris().count() {
         return Err(Refusal::unreachable(failures));

@@ -14,7 +14,9 @@ use domstats::{
     stats::{Kind, Unit},
 };
 
-use super::{Shared, accept, compat::Profile, own, parts::Parts, query::Query, refusal::Refusal};
+use super::{
+    Shared, accept, compat::Profile, own, parts::Parts, query::Query, question, refusal::Refusal,
+};
 use crate::share::{Form, Pass};
 
 const FORMATS: [Format; 2] = [Format::Prometheus, Format::OpenMetrics];
@@ -98,7 +100,7 @@ async fn ask(
         .unwrap_or_else(liked);
     let timeout = scrape_timeout(headers).map_or(shared.timeout, |most| shared.timeout.min(most));
     let max_age = query.max_age.unwrap_or(shared.max_age);
-    Ok((place, shared.passes.ask(query.question(timeout), max_age).await?))
+    Ok((place, shared.passes.ask(question(&query, timeout), max_age).await?))
 }
 
 /// The time that Prometheus gives a scrape, less what the way takes.

@@ -14,6 +14,8 @@ mod accept;
 mod auth;
 pub(crate) mod compat;
 mod domains;
+#[cfg(test)]
+mod fuzz;
 mod health;
 mod listen;
 mod metrics;
@@ -43,10 +45,11 @@ use tower_http::compression::CompressionLayer;
 use crate::{
     config::Config,
     host::Host,
-    share::{KEPT, Passes},
+    share::{KEPT, Passes, Question},
 };
 use auth::Auth;
 use compat::Profile;
+use query::Query;
 use refusal::Refusal;
 
 /// What every answer needs.
@@ -72,6 +75,16 @@ impl Shared {
         tokio::task::spawn_blocking(write).await.map_err(|_| {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written")
         })
+    }
+}
+
+/// Returns what a query asks, within this time if it does not say another.
+fn question(query: &Query, timeout: Duration) -> Question {
+    Question {
+        groups: query.groups,
+        filter: query.filter,
+        options: query.options,
+        timeout: query.timeout.unwrap_or(timeout),
     }
 }
 
@@ -201,6 +214,8 @@ async fn only_get() -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use domstats::stats::GROUPS;
     use serde_json::Value;
 
@@ -237,7 +252,7 @@ mod tests {
                 _ => words(&parameter["schema"]),
             };
             for value in values {
-                let read = query::Query::parse(&format!("{name}={value}"), &domstats::Format::ALL);
+                let read = Query::parse(&format!("{name}={value}"), &domstats::Format::ALL);
                 assert!(read.is_ok(), "{key}: {read:?}");
                 said += 1;
             }
@@ -249,5 +264,17 @@ mod tests {
         for profile in words(&profiles["schema"]) {
             assert!(Profile::named(&profile).is_some(), "{profile}");
         }
+    }
+
+    /// What a fuzzer found stays fixed.
+    #[test]
+    fn the_corpus_of_the_fuzz_target_passes() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/http_query");
+        let mut files = 0;
+        for entry in fs::read_dir(corpus).unwrap() {
+            fuzz::http_query(&fs::read(entry.unwrap().path()).unwrap());
+            files += 1;
+        }
+        assert!(files > 0);
     }
 }

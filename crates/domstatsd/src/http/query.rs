@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use domstats::{DomainFilter, Format, StatsGroups, StatsOptions, stats::GROUPS};
 
-use crate::share::Question;
-
 /// What a client asks for. What it does not say is as the configuration says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Query {
@@ -65,16 +63,6 @@ impl Query {
             }
         }
         Ok(query)
-    }
-
-    /// Returns what is asked, within this time if the client does not say another.
-    pub(crate) fn question(&self, timeout: Duration) -> Question {
-        Question {
-            groups: self.groups,
-            filter: self.filter,
-            options: self.options,
-            timeout: self.timeout.unwrap_or(timeout),
-        }
     }
 }
 
@@ -138,24 +126,6 @@ fn format(value: &str, formats: &[Format]) -> Result<Format, String> {
 /// Returns as much of a client's word as an answer repeats.
 fn shown(word: &str) -> String {
     word.chars().take(60).collect()
-}
-
-/// Any text is a query or a sentence of one line, and a query asks for nothing that it did not say.
-#[cfg(test)]
-pub(crate) fn fuzz(bytes: &[u8]) {
-    let Ok(text) = str::from_utf8(bytes) else { return };
-    match Query::parse(text, &Format::ALL) {
-        Ok(query) => {
-            assert!(StatsGroups::all_known().contains(query.groups));
-            assert!(DomainFilter::all_known().contains(query.filter));
-            assert!(query.timeout.is_none_or(|timeout| timeout <= Query::MAX_TIMEOUT));
-            assert!(!text.is_empty() || query == Query::default());
-        }
-        Err(sentence) => assert!(sentence.len() < 1_000, "{sentence}"),
-    }
-    if let Some(place) = super::accept::best(text, &["a/b", "a/c", "d/e"]) {
-        assert!(place < 3);
-    }
 }
 
 #[cfg(test)]
