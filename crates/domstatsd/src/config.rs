@@ -258,4 +258,23 @@ mod tests {
         let error = wrong("\nconnect = [\n");
         assert!(error.starts_with("2: unclosed array, expected `]`"), "{error}");
     }
+
+    /// The example of the page has every key of the section, and each is read.
+    #[test]
+    fn the_page_on_http_has_every_key() {
+        let page = include_str!("../../../docs/http.md");
+        let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let Http { listen, max_age, max_connections, client_timeout, .. } = Http::default();
+        let config = Config::parse(example).unwrap_or_else(|wrong| panic!("{}", wrong.what)).http;
+        assert_eq!((config.listen, config.max_age), (listen, max_age), "the default");
+        assert_eq!(
+            (config.max_connections, config.client_timeout),
+            (max_connections, client_timeout),
+            "the default"
+        );
+        let keys = example.lines().filter(|line| line.contains(" = ")).count();
+        assert_eq!(keys, 9);
+        assert!(config.certificate.and(config.key).and(config.client_ca).is_some());
+        assert!(config.token_file.is_some() && config.compat == ["tinkoff"]);
+    }
 }
