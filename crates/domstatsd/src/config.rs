@@ -33,6 +33,7 @@ pub(crate) struct Rpc {
     /// The group that may use the socket, besides root.
     pub(crate) group: Option<String>,
     /// Where TLS is served; nowhere without it.
+    #[serde(deserialize_with = "some_address")]
     pub(crate) tls: Option<SocketAddr>,
     /// The folder with libvirt's files for TLS: `CA/cacert.pem`, `libvirt/servercert.pem`,
     /// `libvirt/private/serverkey.pem`.
@@ -51,6 +52,7 @@ pub(crate) struct Rpc {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Http {
     /// Where it is served.
+    #[serde(deserialize_with = "address")]
     pub(crate) listen: SocketAddr,
     /// How old an answer may be, at most, if the question does not say.
     #[serde(deserialize_with = "duration")]
@@ -184,6 +186,18 @@ fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
     })
 }
 
+/// Reads the address of a listener.
+fn address<'de, D: Deserializer<'de>>(value: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(value)?;
+    text.parse().map_err(|_| {
+        de::Error::custom(format!("'{text}' is no address, such as 127.0.0.1:9177 or [::]:9177"))
+    })
+}
+
+fn some_address<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAddr>, D::Error> {
+    address(value).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,14 +218,19 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_line_and_key() {
         let error = wrong("timeout = \"1s\"\n\n[http]\nlisten = \"everywhere\"\n");
-        assert!(error.starts_with("4: http.listen: invalid socket address"), "{error}");
+        assert!(
+            error.starts_with("4: http.listen: 'everywhere' is no address, such as"),
+            "{error}"
+        );
         let error = wrong("[rpc]\nsocket = \"/run/x\"\nsokket = 1\n");
         assert!(error.starts_with("3: rpc.sokket: unknown field"), "{error}");
+        assert!(error.contains("expected one of `socket`"), "{error}");
         let error = wrong("timeout = \"soon\"\n");
         assert!(error.starts_with("1: timeout: 'soon' is no duration"), "{error}");
         let error = wrong("connect = [\n\"a\",\n7]\n");
         assert!(error.starts_with("3: connect[1]: invalid type: integer"), "{error}");
-        let error = wrong("connect = [\n");
-        assert!(error.starts_with("2: "), "{error}");
+        // The line is that of what was not closed.
+        let error = wrong("\nconnect = [\n");
+        assert!(error.starts_with("2: unclosed array, expected `]`"), "{error}");
     }
 }
