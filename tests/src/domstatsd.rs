@@ -50,7 +50,7 @@ impl Domstatsd {
         let mut said = Vec::new();
         let is_up = log.by_ref().any(|line| {
             said.push(line);
-            said.last().is_some_and(|line| line.contains("HTTP is served"))
+            said.last().is_some_and(|line| line.contains("serving HTTP"))
         });
         assert!(is_up, "domstatsd did not start: {}", said.join("\n"));
         // Somebody has to read what it says.

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashSet,
+    path::Path,
     sync::Arc,
     thread,
     time::{Instant, SystemTime},
@@ -13,6 +14,7 @@ use std::{
 
 use domstats::{
     ConnectOptions, Domain, DomainFilter, DomainInfo, Error, StatsReport, StatsRequest, Uuid,
+    default_uri::PROCESSES,
 };
 
 use crate::{config::Config, source::Source};
@@ -25,6 +27,8 @@ pub(crate) struct Host {
 /// What a question to all hypervisors came to.
 pub(crate) struct Answer<T> {
     pub(crate) of_all: T,
+    /// How many hypervisors there are.
+    pub(crate) asked: usize,
     /// The hypervisors that could not be asked.
     pub(crate) failures: Vec<Failure>,
 }
@@ -40,7 +44,9 @@ impl Host {
     pub(crate) fn new(config: &Config) -> Self {
         let options = ConnectOptions::from_env().timeout(config.timeout);
         let source = |uri: &String| Source::new(uri.clone(), options.clone());
-        Self { sources: config.connect.iter().map(source).collect() }
+        let default = [default_uri()];
+        let uris = if config.connect.is_empty() { &default } else { config.connect.as_slice() };
+        Self { sources: uris.iter().map(source).collect() }
     }
 
     /// Returns the URIs of all hypervisors.
@@ -50,12 +56,12 @@ impl Host {
 
     /// Returns the domains that match, of every hypervisor.
     pub(crate) fn domains(&self, filter: DomainFilter) -> Answer<Vec<Domain>> {
-        let Answer { of_all, failures } =
+        let Answer { of_all, asked, failures } =
             self.ask(|source| source.connect()?.domains(filter).map_err(Arc::new));
         let mut seen = HashSet::new();
         let mut domains: Vec<Domain> = of_all.into_iter().flatten().collect();
         domains.retain(|domain| is_new(&mut seen, domain.info()));
-        Answer { of_all: domains, failures }
+        Answer { of_all: domains, asked, failures }
     }
 
     /// Returns the statistics of all domains that match.
@@ -110,8 +116,10 @@ impl Host {
             });
             [first].into_iter().chain(others).collect()
         });
-        let mut answer = Answer { of_all: Vec::new(), failures: Vec::new() };
+        let mut answer =
+            Answer { of_all: Vec::new(), asked: self.sources.len(), failures: Vec::new() };
         for (source, result) in self.sources.iter().zip(results) {
+            source.note(result.as_ref().err().map(AsRef::as_ref));
             match result {
                 Ok(one) => answer.of_all.push(one),
                 Err(error) => answer.failures.push(Failure { uri: source.uri.clone(), error }),
@@ -119,6 +127,15 @@ impl Host {
         }
         answer
     }
+}
+
+/// Returns the hypervisor of a configuration that names none: the one that libvirt's tools would
+/// ask if there is its daemon's socket, else the QEMU processes.
+fn default_uri() -> String {
+    let sockets = ["virtqemud-sock-ro", "libvirt-sock-ro"];
+    let is_there = |name| Path::new("/run/libvirt").join(name).exists();
+    let found = sockets.into_iter().any(is_there);
+    if found { "qemu:///system".to_owned() } else { PROCESSES.to_owned() }
 }
 
 /// Makes one report of those of all hypervisors.
@@ -143,7 +160,7 @@ fn merge(reports: Answer<Vec<StatsReport>>, start: (SystemTime, Instant)) -> Ans
         seen.extend(ours);
     }
     merged.elapsed = start.1.elapsed();
-    Answer { of_all: merged, failures: reports.failures }
+    Answer { of_all: merged, asked: reports.asked, failures: reports.failures }
 }
 
 fn is_new(seen: &mut HashSet<Uuid>, domain: &DomainInfo) -> bool {

@@ -5,28 +5,28 @@
 //!                        ├─ Host ─ one pass for all that ask ─┬─ rpc/   libvirt's protocol
 //! hypervisors ── Source ─┘                                    └─ http/  metrics and documents
 //! ```
-#![expect(dead_code, reason = "the server of libvirt's protocol comes next")]
 
 mod args;
 mod config;
+mod daemon;
 mod host;
 mod http;
-mod share;
+mod listen;
+mod pass;
+mod rpc;
 mod source;
+mod systemd;
 
-use std::{error::Error, process::ExitCode, sync::Arc};
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use args::Args;
 use config::{Config, LogFormat};
-use host::Host;
-use http::Http;
+
+/// The passes that can be under way at a time: each waits on a thread.
+const PASSES: usize = 64;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -41,42 +41,43 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     start_log(&config);
-    match run(&config) {
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(PASSES)
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(daemon::run(args, config));
+            // A pass that waits for a stuck hypervisor keeps nobody here.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(daemon::Failure(format!("cannot start threads: {error}"))),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("domstatsd: {error}");
+        Err(daemon::Failure(sentence)) => {
+            tracing::error!("{sentence}");
             ExitCode::FAILURE
         }
     }
 }
 
-#[tokio::main]
-async fn run(config: &Config) -> Result<(), Box<dyn Error>> {
-    let host = Arc::new(Host::new(config));
-    let http = Http::new(config, Arc::clone(&host))?;
-    let listener = TcpListener::bind(config.http.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", config.http.listen))?;
-    tracing::info!(address = %listener.local_addr()?, "HTTP is served");
-    let (stop, stopped) = watch::channel(false);
-    let server = tokio::spawn(http.serve(listener, stopped));
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    stop.send_replace(true);
-    server.await?;
-    host.close();
-    Ok(())
-}
-
 fn start_log(config: &Config) {
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(&config.log.level).with_writer(std::io::stderr);
+    let stderr = std::io::stderr;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(&config.log.level)
+        .with_ansi(stderr().is_terminal())
+        .with_writer(stderr);
     match config.log.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
     }
+}
+
+/// Each client takes a descriptor: as many as the host allows.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }

@@ -1,17 +1,21 @@
 //! One hypervisor that the daemon asks.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
-use domstats::{Connect, ConnectOptions, Error};
+use domstats::{Connect, ConnectOptions, Error, error_chain};
 
 /// A hypervisor by its URI: opened when it is first asked, and again until that succeeds.
 pub(crate) struct Source {
     pub(crate) uri: String,
     options: ConnectOptions,
     opening: Mutex<Opening>,
+    is_failing: AtomicBool,
 }
 
 /// How the last attempt to open it ended.
@@ -23,7 +27,7 @@ struct Opening {
 
 impl Source {
     pub(crate) fn new(uri: String, options: ConnectOptions) -> Self {
-        Self { uri, options, opening: Mutex::default() }
+        Self { uri, options, opening: Mutex::default(), is_failing: AtomicBool::new(false) }
     }
 
     /// Returns the connection.
@@ -54,6 +58,18 @@ impl Source {
                 opening.failure = Some((Instant::now(), Arc::clone(&error)));
                 Err(error)
             }
+        }
+    }
+
+    /// Logs when it begins to fail, and when that is over.
+    pub(crate) fn note(&self, failure: Option<&Error>) {
+        let was_failing = self.is_failing.swap(failure.is_some(), Ordering::Relaxed);
+        match failure {
+            Some(error) if !was_failing => {
+                tracing::warn!(uri = self.uri, error = error_chain(error), "cannot ask");
+            }
+            None if was_failing => tracing::info!(uri = self.uri, "can be asked again"),
+            _ => {}
         }
     }
 

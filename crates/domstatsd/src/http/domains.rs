@@ -13,8 +13,8 @@ use axum::{
 };
 use domstats::{DomainInfo, Format, StatsReport};
 
+use super::answers::{Form, Pass};
 use super::{Shared, accept, query::Query, question, refusal::Refusal};
-use crate::share::{Form, Pass};
 
 const FORMATS: [Format; 2] = [Format::Json, Format::Xml];
 const FORMS: [Form; 2] = [Form::Json, Form::Xml];
@@ -62,10 +62,9 @@ async fn ask(
         Refusal::new(StatusCode::NOT_ACCEPTABLE, sentence)
     })?;
     let max_age = query.max_age.unwrap_or(shared.max_age);
-    let pass = shared.passes.ask(question(&query, shared.timeout), max_age).await?;
-    let failures = &pass.answer.failures;
-    if !failures.is_empty() && failures.len() == shared.passes.uris().count() {
-        return Err(Refusal::unreachable(failures));
+    let pass = shared.answers.ask(question(&query, shared.answers.timeout()), max_age).await?;
+    if pass.is_down() {
+        return Err(Refusal::unreachable(&pass.answer.failures));
     }
     Ok((place, pass))
 }

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use axum::extract::State;
 use domstats::{DomainFilter, StatsGroups, StatsOptions};
 
+use super::answers::Question;
 use super::{Shared, refusal::Refusal};
-use crate::share::Question;
 
 /// How old what is known may be: probes come often.
 const MAX_AGE: Duration = Duration::from_secs(1);
@@ -22,13 +22,11 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<&'static
         groups: StatsGroups::STATE,
         filter: DomainFilter::empty(),
         options: StatsOptions::NOWAIT,
-        timeout: shared.timeout,
+        timeout: shared.answers.timeout(),
     };
-    let pass = shared.passes.ask(question, MAX_AGE).await?;
-    match pass.answer.failures.as_slice() {
-        failures if !failures.is_empty() && failures.len() == shared.passes.uris().count() => {
-            Err(Refusal::unreachable(failures))
-        }
-        _ => Ok("ready\n"),
+    let pass = shared.answers.ask(question, MAX_AGE).await?;
+    match pass.is_down() {
+        true => Err(Refusal::unreachable(&pass.answer.failures)),
+        false => Ok("ready\n"),
     }
 }

@@ -14,10 +14,10 @@ use domstats::{
     stats::{Kind, Unit},
 };
 
+use super::answers::{Form, Pass};
 use super::{
     Shared, accept, compat::Profile, own, parts::Parts, query::Query, question, refusal::Refusal,
 };
-use crate::share::{Form, Pass};
 
 const FORMATS: [Format; 2] = [Format::Prometheus, Format::OpenMetrics];
 const FORMS: [Form; 2] = [Form::Prometheus, Form::OpenMetrics];
@@ -52,15 +52,14 @@ pub(super) async fn metrics(
 /// Returns the metrics of the domains, under our names and those that stand beside them.
 fn domains(shared: &Shared, pass: &Pass) -> Metrics {
     let mut metrics = Metrics::new();
-    let answer = &pass.answer;
-    if !answer.failures.is_empty() && answer.failures.len() == shared.passes.uris().count() {
+    if pass.is_down() {
         let up = metrics.family("libvirt_up", Kind::Gauge, "Whether the hypervisor answered.");
         metrics.push(up, &LabelSet::new(), Unit::None, &Value::Boolean(false));
     } else {
-        metrics.push_report(&answer.of_all);
+        metrics.push_report(&pass.answer.of_all);
     }
     for profile in &shared.compat {
-        profile.push(&answer.of_all, &mut metrics);
+        profile.push(&pass.answer.of_all, &mut metrics);
     }
     metrics
 }
@@ -98,9 +97,10 @@ async fn ask(
         .format
         .and_then(|format| FORMATS.iter().position(|known| *known == format))
         .unwrap_or_else(liked);
-    let timeout = scrape_timeout(headers).map_or(shared.timeout, |most| shared.timeout.min(most));
+    let usual = shared.answers.timeout();
+    let timeout = scrape_timeout(headers).map_or(usual, |most| usual.min(most));
     let max_age = query.max_age.unwrap_or(shared.max_age);
-    Ok((place, shared.passes.ask(question(&query, timeout), max_age).await?))
+    Ok((place, shared.answers.ask(question(&query, timeout), max_age).await?))
 }
 
 /// The time that Prometheus gives a scrape, less what the way takes.

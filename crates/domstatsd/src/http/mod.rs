@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `listen.rs` | connections, and what a client may take of time |
 //! | `tls.rs`, `auth.rs` | who may ask |
+//! | `answers.rs` | what is asked of the hypervisors, and for how many at once |
 //! | `query.rs`, `accept.rs` | what a client says |
 //! | `metrics.rs`, `parts.rs`, `own.rs`, `compat/` | `/metrics` |
 //! | `domains.rs` | `/v1/domains` |
@@ -11,6 +12,7 @@
 //! | `openapi.json` | what all of that is, for programs |
 
 mod accept;
+mod answers;
 mod auth;
 pub(crate) mod compat;
 mod domains;
@@ -42,11 +44,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower_http::compression::CompressionLayer;
 
-use crate::{
-    config::Config,
-    host::Host,
-    share::{KEPT, Passes, Question},
-};
+use crate::{config::Config, pass::Passes};
+use answers::{Answers, KEPT, Question};
 use auth::Auth;
 use compat::Profile;
 use query::Query;
@@ -54,8 +53,7 @@ use refusal::Refusal;
 
 /// What every answer needs.
 pub(crate) struct Shared {
-    passes: Passes,
-    timeout: Duration,
+    answers: Answers,
     max_age: Duration,
     /// Whose names `/metrics` has beside the usual ones.
     compat: Vec<&'static Profile>,
@@ -121,7 +119,7 @@ impl Http {
     /// # Errors
     ///
     /// The sentence that says what is wrong.
-    pub(crate) fn new(config: &Config, host: Arc<Host>) -> Result<Self, HttpError> {
+    pub(crate) fn new(config: &Config, passes: Passes) -> Result<Self, HttpError> {
         let http = &config.http;
         let auth = Auth::new(http)?;
         let tls = tls::acceptor(http)?;
@@ -134,8 +132,7 @@ impl Http {
         }
         let compat = http.compat.iter().map(|name| Profile::beside(name).map_err(HttpError::Wrong));
         let shared = Shared {
-            passes: Passes::new(host),
-            timeout: config.timeout,
+            answers: Answers::new(passes),
             max_age: http.max_age.min(KEPT),
             compat: compat.collect::<Result<_, _>>()?,
             auth,

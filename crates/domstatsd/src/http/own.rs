@@ -21,7 +21,7 @@ use domstats::{
 };
 
 use super::Shared;
-use crate::share::Pass;
+use super::answers::Pass;
 
 /// What HTTP did so far.
 pub(crate) struct Own {
@@ -59,7 +59,7 @@ pub(super) async fn count(
 
 /// Adds what the daemon says of itself, and of the pass that it answers with.
 pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
-    let counters = &shared.passes.counters;
+    let counters = &shared.answers.counters;
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let mut push = |name, kind, help, unit, value| {
         let family = metrics.family(name, kind, help);
@@ -102,11 +102,11 @@ pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
         load(&counters.refused),
     );
     push(
-        "domstatsd_passes_under_way",
+        "domstatsd_questions",
         Kind::Gauge,
-        "Passes under way.",
+        "Different questions that are being asked.",
         Unit::Count,
-        shared.passes.under_way() as u64,
+        shared.answers.questions() as u64,
     );
     push(
         "domstatsd_stuck_domains",
@@ -134,9 +134,14 @@ pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
     }
     let family =
         metrics.family("domstatsd_source_up", Kind::Gauge, "Whether a hypervisor could be asked.");
-    for uri in shared.passes.uris() {
-        let is_up = pass.answer.failures.iter().all(|failure| failure.uri != uri);
-        metrics.push(family, &LabelSet::new().with("uri", uri), Unit::None, &Value::Boolean(is_up));
+    for uri in shared.answers.uris() {
+        let is_up = pass.answer.failures.iter().all(|failure| failure.uri != *uri);
+        metrics.push(
+            family,
+            &LabelSet::new().with("uri", &uri),
+            Unit::None,
+            &Value::Boolean(is_up),
+        );
     }
 }
 

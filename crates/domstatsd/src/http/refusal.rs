@@ -7,7 +7,8 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{host::Failure, share::NoAnswer};
+use super::answers::NoAnswer;
+use crate::host::Failure;
 
 /// Why a client does not get what it asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
