@@ -23,6 +23,8 @@
 //! | [`c_library`] | `libdomstats`, as C and C++ programs find it |
 //! | [`page`] | pages of the documentation, whose examples are run |
 //! | [`floor`] | the least work with which all monitors can be asked, for the benchmark |
+//! | [`soak`] | guests that come and go at random under several callers, and the truth about them |
+//! | [`random`] | numbers that look random and are the same for the same seed |
 //!
 //! Nothing here shares code with the library: a mistake made twice would not be seen. What cannot
 //! be set up fails the test with a sentence; no test is skipped.
@@ -50,7 +52,9 @@ pub mod procfs;
 pub mod prometheus;
 pub mod python;
 pub mod qmp;
+pub mod random;
 pub mod recording;
 pub mod relay;
+pub mod soak;
 pub mod sshd;
 pub mod tools;

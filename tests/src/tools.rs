@@ -24,6 +24,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("xmllint", "libxml2-utils"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
+    ("valgrind", "valgrind"),
     ("ip", "iproute2"),
     ("setpriv", "util-linux"),
     ("taskset", "util-linux"),

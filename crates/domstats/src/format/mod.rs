@@ -1,6 +1,6 @@
 //! Formats: each is a walk over the catalogue, in a file of its own.
 
-mod append;
+pub(crate) mod append;
 mod document;
 mod json;
 mod openmetrics;
