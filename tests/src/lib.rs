@@ -16,6 +16,9 @@
 //! | [`pki`] | certificates for TLS: some that are to be accepted, and some that are not |
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
 //! | [`command`] | the command `domstats`, for any user |
+//! | [`domstatsd`] | the daemon |
+//! | [`http`] | a plain client of HTTP |
+//! | [`prometheus`] | a Prometheus that scrapes, and what it knows |
 //! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
 //! | [`c_library`] | `libdomstats`, as C and C++ programs find it |
 //! | [`page`] | pages of the documentation, whose examples are run |
@@ -32,10 +35,12 @@ pub mod c_library;
 pub mod cgroup;
 pub mod command;
 pub mod compare;
+pub mod domstatsd;
 pub mod fake;
 pub mod fake_daemon;
 pub mod floor;
 pub mod guest;
+pub mod http;
 pub mod image;
 pub mod lab;
 pub mod libvirt;
@@ -44,6 +49,7 @@ pub mod page;
 pub mod pki;
 pub mod process;
 pub mod procfs;
+pub mod prometheus;
 pub mod python;
 pub mod qmp;
 pub mod random;

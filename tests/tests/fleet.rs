@@ -336,7 +336,7 @@ fn a_live_report_in_every_format() {
     lab().run(validate.arg("--noout").arg("--relaxng").args([&schema, &path]));
 
     let mut metrics = Vec::new();
-    Format::OpenMetrics.write(&report, &mut metrics).unwrap();
+    Format::Prometheus.write(&report, &mut metrics).unwrap();
     let mut check = lab().command("promtool");
     check.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut check = check.spawn().unwrap();

@@ -13,6 +13,28 @@ pub const DOMAINS: usize = 16_384;
 /// The most typed parameters of one record of statistics.
 #[doc(alias = "REMOTE_CONNECT_GET_ALL_DOMAIN_STATS_MAX")]
 pub const STATS_PARAMS: usize = 262_144;
+/// The most typed parameters of one disk.
+#[doc(alias = "REMOTE_DOMAIN_BLOCK_STATS_PARAMETERS_MAX")]
+pub const BLOCK_PARAMS: usize = 16;
+/// The most values about a domain's memory.
+#[doc(alias = "REMOTE_DOMAIN_MEMORY_STATS_MAX")]
+pub const MEMORY_STATS: usize = 1024;
+/// The most vCPUs of a domain.
+#[doc(alias = "REMOTE_VCPUINFO_MAX")]
+pub const VCPUS: usize = 16_384;
+/// The most bytes of the map of one vCPU's, or of the host's, processors.
+#[doc(alias = "REMOTE_CPUMAP_MAX")]
+pub const CPU_MAP: usize = 2048;
+/// The most bytes of the maps of all vCPUs.
+#[doc(alias = "REMOTE_CPUMAPS_MAX")]
+pub const CPU_MAPS: usize = 8_388_608;
+/// The most pools of storage in a list.
+#[doc(alias = "REMOTE_STORAGE_POOL_LIST_MAX")]
+pub const POOLS: usize = 16_384;
+/// The most bytes of a typed parameter's name: libvirt's client refuses a whole reply for a longer
+/// one.
+#[doc(alias = "VIR_TYPED_PARAM_FIELD_LENGTH")]
+pub const PARAM_NAME: usize = 79;
 /// The most ways to authenticate that a server may offer.
 #[doc(alias = "REMOTE_AUTH_TYPE_LIST_MAX")]
 pub const AUTH_TYPES: usize = 20;

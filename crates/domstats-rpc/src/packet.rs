@@ -7,7 +7,8 @@ use crate::{
     xdr::{Decoder, Encoder, Fault, Xdr, xdr_struct},
 };
 
-const LENGTH: usize = 4;
+/// The bytes of a packet's length.
+pub(crate) const LENGTH: usize = 4;
 const HEADER: usize = Header::MIN_SIZE;
 
 /// The version of every program.
@@ -181,10 +182,6 @@ impl Header {
         self.encode(&mut out);
         payload.encode(&mut out);
         let mut packet = out.finish()?;
-        let length = packet.len() - LENGTH;
-        if length > limits::PACKET {
-            return Err(Fault::TooLong { length, limit: limits::PACKET });
-        }
         let word = packet.len() as u32;
         packet[..LENGTH].copy_from_slice(&word.to_be_bytes());
         Ok(packet)

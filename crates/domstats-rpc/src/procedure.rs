@@ -3,12 +3,16 @@
 use std::borrow::Cow;
 
 use crate::{
+    limits,
     message::{
-        AuthTypes, Domain, DomainStatsArgs, ListDomainsArgs, ListedDomains, OpenArgs, RemoteError,
-        SaslReply, SaslStartArgs, SaslStepArgs, StateArgs, StateReply, StatsRecords,
+        AuthTypes, BlockInfo, BlockParams, BlockParamsArgs, BlockStats, CpuMap, CpuMapArgs, Device,
+        DeviceFlags, Domain, DomainFlags, DomainStatsArgs, DomainSummary, EventArgs,
+        InterfaceStats, ListDomainsArgs, ListPoolsArgs, ListedDomains, ListedPools, MemoryStats,
+        MemoryStatsArgs, NodeInfo, OpenArgs, RemoteError, SaslReply, SaslStartArgs, SaslStepArgs,
+        StateArgs, StateReply, StatsRecords, VcpusArgs, VcpusReply,
     },
     packet::{Header, Kind, Program, Status, VERSION},
-    xdr::{Fault, Xdr},
+    xdr::{Fault, List, Xdr},
 };
 
 /// A procedure of the program [`Remote`](Program::Remote).
@@ -48,6 +52,36 @@ procedures! {
     /// Returns the name of the hypervisor's driver, such as `QEMU`.
     #[doc(alias = "REMOTE_PROC_CONNECT_GET_TYPE")]
     3 ConnectGetType(()) -> Cow<'a, str>;
+    /// Returns the version of the hypervisor, 0 if unknown: 7,002,022 is 7.2.22.
+    #[doc(alias = "REMOTE_PROC_CONNECT_GET_VERSION")]
+    4 ConnectGetVersion(()) -> u64;
+    /// Returns the most vCPUs that a domain of a type can have.
+    #[doc(alias = "REMOTE_PROC_CONNECT_GET_MAX_VCPUS")]
+    5 ConnectGetMaxVcpus(Option<Cow<'a, str>>) -> i32;
+    /// Returns what the host is.
+    #[doc(alias = "REMOTE_PROC_NODE_GET_INFO")]
+    6 NodeGetInfo(()) -> NodeInfo;
+    /// Returns the description of a domain, an XML document.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_XML_DESC")]
+    14 DomainGetXmlDesc(DomainFlags<'a>) -> Cow<'a, str>;
+    /// Returns what a domain is and uses.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_INFO")]
+    16 DomainGetInfo(Domain<'a>) -> DomainSummary;
+    /// Returns the most memory that a domain may have, in KiB.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_MAX_MEMORY")]
+    17 DomainGetMaxMemory(Domain<'a>) -> u64;
+    /// Returns the most vCPUs that a domain may have.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_MAX_VCPUS")]
+    18 DomainGetMaxVcpus(Domain<'a>) -> i32;
+    /// Returns how a domain is virtualized: `hvm` if completely.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_OS_TYPE")]
+    19 DomainGetOsType(Domain<'a>) -> Cow<'a, str>;
+    /// Returns the vCPUs of a domain.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_VCPUS")]
+    20 DomainGetVcpus(VcpusArgs<'a>) -> VcpusReply;
+    /// Returns the names of inactive domains, at most so many.
+    #[doc(alias = "REMOTE_PROC_CONNECT_LIST_DEFINED_DOMAINS")]
+    21 ConnectListDefinedDomains(i32) -> List<Cow<'a, str>, { limits::DOMAINS }>;
     /// Returns the active domain with an id, from 1.
     #[doc(alias = "REMOTE_PROC_DOMAIN_LOOKUP_BY_ID")]
     22 DomainLookupById(i32) -> Domain<'a>;
@@ -57,9 +91,27 @@ procedures! {
     /// Returns the domain with a UUID.
     #[doc(alias = "REMOTE_PROC_DOMAIN_LOOKUP_BY_UUID")]
     24 DomainLookupByUuid([u8; 16]) -> Domain<'a>;
+    /// Returns the number of inactive domains.
+    #[doc(alias = "REMOTE_PROC_CONNECT_NUM_OF_DEFINED_DOMAINS")]
+    25 ConnectNumOfDefinedDomains(()) -> i32;
+    /// Returns the ids of active domains, at most so many.
+    #[doc(alias = "REMOTE_PROC_CONNECT_LIST_DOMAINS")]
+    37 ConnectListDomains(i32) -> List<i32, { limits::DOMAINS }>;
+    /// Returns the number of active domains.
+    #[doc(alias = "REMOTE_PROC_CONNECT_NUM_OF_DOMAINS")]
+    51 ConnectNumOfDomains(()) -> i32;
     /// Returns the name of the host.
     #[doc(alias = "REMOTE_PROC_CONNECT_GET_HOSTNAME")]
     59 ConnectGetHostname(()) -> Cow<'a, str>;
+    /// Returns whether the server has a feature. Clients give up if it answers with an error.
+    #[doc(alias = "REMOTE_PROC_CONNECT_SUPPORTS_FEATURE")]
+    60 ConnectSupportsFeature(i32) -> bool;
+    /// Returns the counters of a disk.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_BLOCK_STATS")]
+    64 DomainBlockStats(Device<'a>) -> BlockStats;
+    /// Returns the counters of a network interface.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_INTERFACE_STATS")]
+    65 DomainInterfaceStats(Device<'a>) -> InterfaceStats;
     /// Returns the ways in which a client may authenticate itself. To be the first call: a server
     /// may refuse all others before.
     #[doc(alias = "REMOTE_PROC_AUTH_LIST")]
@@ -76,18 +128,75 @@ procedures! {
     /// Has polkit look at the client; returns 1 if it was let in.
     #[doc(alias = "REMOTE_PROC_AUTH_POLKIT")]
     70 AuthPolkit(()) -> i32;
+    /// Returns the host's free memory, in bytes.
+    #[doc(alias = "REMOTE_PROC_NODE_GET_FREE_MEMORY")]
+    102 NodeGetFreeMemory(()) -> u64;
+    /// Asks for events about the lives of domains; returns how often that was done.
+    #[doc(alias = "REMOTE_PROC_CONNECT_DOMAIN_EVENT_REGISTER")]
+    105 ConnectDomainEventRegister(()) -> i32;
+    /// Takes that back.
+    #[doc(alias = "REMOTE_PROC_CONNECT_DOMAIN_EVENT_DEREGISTER")]
+    106 ConnectDomainEventDeregister(()) -> i32;
+    /// Returns the URI of the hypervisor that was opened.
+    #[doc(alias = "REMOTE_PROC_CONNECT_GET_URI")]
+    110 ConnectGetUri(()) -> Cow<'a, str>;
+    /// Returns whether nobody can read along.
+    #[doc(alias = "REMOTE_PROC_CONNECT_IS_SECURE")]
+    149 ConnectIsSecure(()) -> bool;
+    /// Returns whether a domain is active.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_IS_ACTIVE")]
+    150 DomainIsActive(Domain<'a>) -> bool;
+    /// Returns whether a domain stays defined when it stops.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_IS_PERSISTENT")]
+    151 DomainIsPersistent(Domain<'a>) -> bool;
     /// Returns the version of libvirt on the far side: 9,001,002 is 9.1.2.
     #[doc(alias = "REMOTE_PROC_CONNECT_GET_LIB_VERSION")]
     157 ConnectGetLibVersion(()) -> u64;
+    /// Returns values about a domain's memory.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_MEMORY_STATS")]
+    159 DomainMemoryStats(MemoryStatsArgs<'a>) -> MemoryStats;
+    /// Asks for a kind of events.
+    #[doc(alias = "REMOTE_PROC_CONNECT_DOMAIN_EVENT_REGISTER_ANY")]
+    167 ConnectDomainEventRegisterAny(i32) -> ();
+    /// Takes that back.
+    #[doc(alias = "REMOTE_PROC_CONNECT_DOMAIN_EVENT_DEREGISTER_ANY")]
+    168 ConnectDomainEventDeregisterAny(i32) -> ();
+    /// Returns the sizes of a disk.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_BLOCK_INFO")]
+    194 DomainGetBlockInfo(DeviceFlags<'a>) -> BlockInfo;
+    /// Returns the number of a domain's vCPUs.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_VCPUS_FLAGS")]
+    200 DomainGetVcpusFlags(DomainFlags<'a>) -> i32;
     /// Returns the state of a domain.
     #[doc(alias = "REMOTE_PROC_DOMAIN_GET_STATE")]
     212 DomainGetState(StateArgs<'a>) -> StateReply;
+    /// Returns more counters of a disk.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_BLOCK_STATS_FLAGS")]
+    243 DomainBlockStatsFlags(BlockParamsArgs<'a>) -> BlockParams<'a>;
     /// Returns the domains that match.
     #[doc(alias = "REMOTE_PROC_CONNECT_LIST_ALL_DOMAINS")]
     273 ConnectListAllDomains(ListDomainsArgs) -> ListedDomains<'a>;
+    /// Returns the pools of storage.
+    #[doc(alias = "REMOTE_PROC_CONNECT_LIST_ALL_STORAGE_POOLS")]
+    281 ConnectListAllStoragePools(ListPoolsArgs) -> ListedPools<'a>;
+    /// Returns which of the host's processors work.
+    #[doc(alias = "REMOTE_PROC_NODE_GET_CPU_MAP")]
+    293 NodeGetCpuMap(CpuMapArgs) -> CpuMap;
+    /// Asks for a kind of events, and returns the number by which they come.
+    #[doc(alias = "REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY")]
+    316 ConnectDomainEventCallbackRegisterAny(EventArgs<'a>) -> i32;
+    /// Takes that back, by the number.
+    #[doc(alias = "REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY")]
+    317 ConnectDomainEventCallbackDeregisterAny(i32) -> ();
     /// Returns the statistics of domains.
     #[doc(alias = "REMOTE_PROC_CONNECT_GET_ALL_DOMAIN_STATS")]
     344 ConnectGetAllDomainStats(DomainStatsArgs<'a>) -> StatsRecords<'a>;
+    /// Asks to be told when the hypervisor closes the connection.
+    #[doc(alias = "REMOTE_PROC_CONNECT_REGISTER_CLOSE_CALLBACK")]
+    360 ConnectRegisterCloseCallback(()) -> ();
+    /// Takes that back.
+    #[doc(alias = "REMOTE_PROC_CONNECT_UNREGISTER_CLOSE_CALLBACK")]
+    361 ConnectUnregisterCloseCallback(()) -> ();
 }
 
 /// Returns the packet of a call. Its serial must be that of no other call that waits for a reply.

@@ -1,14 +1,24 @@
 //! The structures that arguments and results are made of.
 
 mod connect;
+mod device;
 mod domain;
 mod error;
+mod node;
 mod stats;
 
 pub use connect::{
     AUTH_NONE, AUTH_POLKIT, AUTH_SASL, AuthTypes, OPEN_READ_ONLY, OpenArgs, SaslData, SaslReply,
     SaslStartArgs, SaslStepArgs,
 };
+pub use device::{
+    BlockInfo, BlockParams, BlockParamsArgs, BlockStats, Device, DeviceFlags, DomainFlags,
+    DomainSummary, EventArgs, InterfaceStats, MemoryStat, MemoryStats, MemoryStatsArgs, VcpuInfo,
+    VcpusArgs, VcpusReply,
+};
 pub use domain::{Domain, ListDomainsArgs, ListedDomains, StateArgs, StateReply};
 pub use error::{Network, RemoteError, code};
+pub use node::{
+    CpuMap, CpuMapArgs, ListPoolsArgs, ListedPools, Model, NodeInfo, Opaque, StoragePool,
+};
 pub use stats::{DomainStatsArgs, ParamValue, StatsRecord, StatsRecords, TypedParam};

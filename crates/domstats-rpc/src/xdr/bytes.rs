@@ -1,8 +1,10 @@
 //! Bytes on their way out and in.
 
 use super::{Fault, Xdr};
+use crate::{limits, packet::LENGTH};
 
-/// Writes values. A limit that is exceeded is remembered, and makes [`finish`](Self::finish) fail.
+/// Writes values. A limit that is exceeded is remembered, and makes [`finish`](Self::finish) fail;
+/// nothing is written from there on, so that no message takes more memory than a packet.
 #[derive(Debug, Default)]
 pub struct Encoder {
     bytes: Vec<u8>,
@@ -24,6 +26,14 @@ impl Encoder {
 
     /// Writes bytes as they are, filled up with zeros to a multiple of four.
     pub fn fixed(&mut self, bytes: &[u8]) {
+        let (length, limit) = (self.bytes.len() + bytes.len(), LENGTH + limits::PACKET);
+        if length > limit {
+            self.fault
+                .get_or_insert(Fault::TooLong { length: length - LENGTH, limit: limits::PACKET });
+        }
+        if self.fault.is_some() {
+            return;
+        }
         self.bytes.extend_from_slice(bytes);
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }

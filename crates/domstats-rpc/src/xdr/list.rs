@@ -53,13 +53,26 @@ impl<const MAX: usize> Xdr<'_> for Chars<MAX> {
 
     fn encode(&self, out: &mut Encoder) {
         out.length(self.0.len(), MAX);
-        // C's `char` is signed where libvirt runs most.
-        self.0.iter().for_each(|byte| i32::from(byte.cast_signed()).encode(out));
+        encode_chars(&self.0, out);
     }
 
     fn decode(input: &mut Decoder<'_>) -> Result<Self, Fault> {
         let length = input.length(MAX)?;
-        let words = input.fixed(length.saturating_mul(4))?;
-        Ok(Self(words.iter().skip(3).step_by(4).copied().collect()))
+        Ok(Self(decode_chars(length, input)?.collect()))
     }
+}
+
+/// Writes `char`s without their number.
+pub(crate) fn encode_chars(chars: &[u8], out: &mut Encoder) {
+    // C's `char` is signed where libvirt runs most.
+    chars.iter().for_each(|byte| i32::from(byte.cast_signed()).encode(out));
+}
+
+/// Reads so many `char`s.
+pub(crate) fn decode_chars<'a>(
+    count: usize,
+    input: &mut Decoder<'a>,
+) -> Result<impl Iterator<Item = u8> + use<'a>, Fault> {
+    let words = input.fixed(count.saturating_mul(4))?;
+    Ok(words.iter().skip(3).step_by(4).copied())
 }

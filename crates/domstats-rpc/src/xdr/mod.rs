@@ -11,6 +11,7 @@ use std::fmt;
 
 pub use bytes::{Decoder, Encoder};
 pub use list::{Chars, List};
+pub(crate) use list::{decode_chars, encode_chars};
 
 /// What can stand in a message.
 pub trait Xdr<'a>: Sized {

@@ -68,6 +68,7 @@ fn every_message_is_encoded_as_it_came() {
         [
             // Made up to be refused: libvirt could not decode it either.
             ("auth".to_owned(), 68, Some(Fault::Short { needed: 16, left: 4 })),
+            ("errors".to_owned(), 16, Some(Fault::Short { needed: 4, left: 2 })),
             // Says 0x01000000 for "there is a name".
             ("go-libvirt".to_owned(), 1, None),
         ]
@@ -76,7 +77,10 @@ fn every_message_is_encoded_as_it_came() {
         let numbers = PROCEDURES.iter().map(|(number, ..)| *number);
         numbers.filter(|number| !seen.contains(&(kind, Status::Ok, *number))).collect::<Vec<_>>()
     };
-    assert_eq!((unseen(Kind::Call), unseen(Kind::Reply)), (vec![3], vec![3, 70]));
+    // No client recorded so far calls these.
+    let old = [105, 106, 110, 167, 168, 281];
+    assert_eq!(unseen(Kind::Call), old);
+    assert_eq!(unseen(Kind::Reply), [&[70], old.as_slice()].concat());
 }
 
 /// The records as `virsh domstats` prints them.

@@ -30,7 +30,7 @@ pub(crate) fn streams() -> Vec<(String, &'static str, Vec<u8>)> {
             }
         }
     }
-    assert_eq!(streams.len(), 35);
+    assert_eq!(streams.len(), 43);
     streams
 }
 

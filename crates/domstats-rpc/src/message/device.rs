@@ -1,0 +1,257 @@
+//! What one domain has and does, device by device.
+
+use std::borrow::Cow;
+
+use super::{Domain, TypedParam, node::Opaque};
+use crate::{
+    limits,
+    xdr::{List, xdr_struct},
+};
+
+xdr_struct! {
+    /// Result of [`DomainGetInfo`](crate::procedure::DomainGetInfo).
+    #[doc(alias = "virDomainInfo")]
+    #[doc(alias = "remote_domain_get_info_ret")]
+    #[derive(Eq)]
+    DomainSummary {
+        /// The state, as in [`StateReply`](super::StateReply).
+        state: i32,
+        /// The most memory that it may have, in KiB.
+        #[doc(alias = "maxMem")]
+        maximum: u64,
+        /// The memory that it has, in KiB.
+        memory: u64,
+        /// Its vCPUs.
+        #[doc(alias = "nrVirtCpu")]
+        vcpus: i32,
+        /// The CPU time that it used, in nanoseconds.
+        #[doc(alias = "cpuTime")]
+        cpu_time: u64,
+    }
+}
+
+xdr_struct! {
+    /// A domain and flags.
+    #[derive(Eq)]
+    DomainFlags<'a> {
+        /// The domain.
+        #[doc(alias = "dom")]
+        domain: Domain<'a>,
+        /// What they mean depends on the procedure.
+        flags: u32,
+    }
+}
+
+xdr_struct! {
+    /// A device of a domain, by the name of its disk (`vda`) or of its network device on the host.
+    #[derive(Eq)]
+    Device<'a> {
+        /// The domain.
+        #[doc(alias = "dom")]
+        domain: Domain<'a>,
+        /// The device.
+        #[doc(alias = "path")]
+        #[doc(alias = "device")]
+        name: Cow<'a, str>,
+    }
+}
+
+xdr_struct! {
+    /// A device of a domain and flags.
+    #[derive(Eq)]
+    DeviceFlags<'a> {
+        /// The device.
+        device: Device<'a>,
+        /// None exist: 0.
+        flags: u32,
+    }
+}
+
+xdr_struct! {
+    /// Result of [`DomainBlockStats`](crate::procedure::DomainBlockStats): -1 for what is unknown.
+    #[doc(alias = "virDomainBlockStatsStruct")]
+    #[doc(alias = "remote_domain_block_stats_ret")]
+    #[derive(Eq)]
+    BlockStats {
+        /// Reads.
+        #[doc(alias = "rd_req")]
+        rd_reqs: i64,
+        /// Bytes read.
+        rd_bytes: i64,
+        /// Writes.
+        #[doc(alias = "wr_req")]
+        wr_reqs: i64,
+        /// Bytes written.
+        wr_bytes: i64,
+        /// Errors.
+        #[doc(alias = "errs")]
+        errors: i64,
+    }
+}
+
+xdr_struct! {
+    /// Result of [`DomainInterfaceStats`](crate::procedure::DomainInterfaceStats), as the guest
+    /// sees it: -1 for what is unknown.
+    #[doc(alias = "virDomainInterfaceStatsStruct")]
+    #[doc(alias = "remote_domain_interface_stats_ret")]
+    #[derive(Eq)]
+    InterfaceStats {
+        /// Bytes received.
+        rx_bytes: i64,
+        /// Packets received.
+        #[doc(alias = "rx_packets")]
+        rx_pkts: i64,
+        /// Errors of reception.
+        rx_errs: i64,
+        /// Packets that were not received.
+        rx_drop: i64,
+        /// Bytes sent.
+        tx_bytes: i64,
+        /// Packets sent.
+        #[doc(alias = "tx_packets")]
+        tx_pkts: i64,
+        /// Errors of sending.
+        tx_errs: i64,
+        /// Packets that were not sent.
+        tx_drop: i64,
+    }
+}
+
+xdr_struct! {
+    /// Arguments of [`DomainBlockStatsFlags`](crate::procedure::DomainBlockStatsFlags).
+    #[doc(alias = "remote_domain_block_stats_flags_args")]
+    #[derive(Eq)]
+    BlockParamsArgs<'a> {
+        /// The disk.
+        device: Device<'a>,
+        /// How many values are wanted; 0 asks for their number.
+        #[doc(alias = "nparams")]
+        count: i32,
+        /// None that matter: 0.
+        flags: u32,
+    }
+}
+
+xdr_struct! {
+    /// Result of [`DomainBlockStatsFlags`](crate::procedure::DomainBlockStatsFlags).
+    #[doc(alias = "remote_domain_block_stats_flags_ret")]
+    BlockParams<'a> {
+        /// The values; none if their number was asked for.
+        params: List<TypedParam<'a>, { limits::BLOCK_PARAMS }>,
+        /// Their number.
+        #[doc(alias = "nparams")]
+        count: i32,
+    }
+}
+
+xdr_struct! {
+    /// Result of [`DomainGetBlockInfo`](crate::procedure::DomainGetBlockInfo), in bytes.
+    #[doc(alias = "virDomainBlockInfo")]
+    #[doc(alias = "remote_domain_get_block_info_ret")]
+    #[derive(Eq)]
+    BlockInfo {
+        /// What it takes on the host.
+        allocation: u64,
+        /// What the guest sees.
+        capacity: u64,
+        /// How far it reaches on the host.
+        physical: u64,
+    }
+}
+
+xdr_struct! {
+    /// Arguments of [`DomainMemoryStats`](crate::procedure::DomainMemoryStats).
+    #[doc(alias = "remote_domain_memory_stats_args")]
+    #[derive(Eq)]
+    MemoryStatsArgs<'a> {
+        /// The domain.
+        #[doc(alias = "dom")]
+        domain: Domain<'a>,
+        /// The most values that are wanted.
+        #[doc(alias = "maxStats")]
+        most: u32,
+        /// None exist: 0.
+        flags: u32,
+    }
+}
+
+/// Result of [`DomainMemoryStats`](crate::procedure::DomainMemoryStats).
+#[doc(alias = "remote_domain_memory_stats_ret")]
+pub type MemoryStats = List<MemoryStat, { limits::MEMORY_STATS }>;
+
+xdr_struct! {
+    /// One value about a domain's memory.
+    #[doc(alias = "virDomainMemoryStatStruct")]
+    #[derive(Eq)]
+    MemoryStat {
+        /// What it is, from 0.
+        #[doc(alias = "virDomainMemoryStatTags")]
+        tag: i32,
+        /// The value.
+        #[doc(alias = "val")]
+        value: u64,
+    }
+}
+
+xdr_struct! {
+    /// Arguments of [`DomainGetVcpus`](crate::procedure::DomainGetVcpus).
+    #[doc(alias = "remote_domain_get_vcpus_args")]
+    #[derive(Eq)]
+    VcpusArgs<'a> {
+        /// The domain.
+        #[doc(alias = "dom")]
+        domain: Domain<'a>,
+        /// The most vCPUs that are wanted.
+        #[doc(alias = "maxinfo")]
+        most: i32,
+        /// The bytes of the map of one vCPU; 0 for no maps.
+        #[doc(alias = "maplen")]
+        map_length: i32,
+    }
+}
+
+xdr_struct! {
+    /// A vCPU.
+    #[doc(alias = "virVcpuInfo")]
+    #[derive(Eq)]
+    VcpuInfo {
+        /// Its number, from 0.
+        number: u32,
+        /// 0 offline, 1 running, 2 waiting.
+        state: i32,
+        /// The CPU time that it used, in nanoseconds.
+        cpu_time: u64,
+        /// The host's processor that it is on; -2 if that cannot be told.
+        cpu: i32,
+    }
+}
+
+xdr_struct! {
+    /// Result of [`DomainGetVcpus`](crate::procedure::DomainGetVcpus).
+    #[doc(alias = "remote_domain_get_vcpus_ret")]
+    #[derive(Eq)]
+    VcpusReply {
+        /// The vCPUs.
+        #[doc(alias = "info")]
+        vcpus: List<VcpuInfo, { limits::VCPUS }>,
+        /// The map of each, one behind the other: a bit for each processor that it may be on.
+        #[doc(alias = "cpumaps")]
+        maps: Opaque<{ limits::CPU_MAPS }>,
+    }
+}
+
+xdr_struct! {
+    /// Arguments of [`ConnectDomainEventCallbackRegisterAny`]: which events, and of which domain.
+    ///
+    /// [`ConnectDomainEventCallbackRegisterAny`]: crate::procedure::ConnectDomainEventCallbackRegisterAny
+    #[doc(alias = "remote_connect_domain_event_callback_register_any_args")]
+    #[derive(Eq)]
+    EventArgs<'a> {
+        /// The kind of event, from 0.
+        #[doc(alias = "virDomainEventID")]
+        event: i32,
+        /// The domain; of all without one.
+        #[doc(alias = "dom")]
+        domain: Option<Domain<'a>>,
+    }
+}

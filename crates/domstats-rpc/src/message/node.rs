@@ -1,0 +1,149 @@
+//! The host: its processors, its memory, its storage.
+
+use std::borrow::Cow;
+
+use crate::{
+    limits,
+    xdr::{Decoder, Encoder, Fault, List, Xdr, decode_chars, encode_chars, xdr_struct},
+};
+
+/// The machine's name, such as `x86_64`: 32 C `char`s, filled up with zeros.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model(pub [u8; 32]);
+
+impl Model {
+    /// Returns the model of this name; what does not fit is cut off.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let mut chars = [0; 32];
+        // The last one stays zero: C's strings end there.
+        chars.iter_mut().take(31).zip(name.bytes()).for_each(|(char, byte)| *char = byte);
+        Self(chars)
+    }
+}
+
+impl Xdr<'_> for Model {
+    const MIN_SIZE: usize = 4 * 32;
+
+    fn encode(&self, out: &mut Encoder) {
+        encode_chars(&self.0, out);
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, Fault> {
+        let chars = decode_chars(32, input)?;
+        let mut model = Self([0; 32]);
+        model.0.iter_mut().zip(chars).for_each(|(char, byte)| *char = byte);
+        Ok(model)
+    }
+}
+
+xdr_struct! {
+    /// Result of [`NodeGetInfo`](crate::procedure::NodeGetInfo).
+    #[doc(alias = "virNodeInfo")]
+    #[doc(alias = "remote_node_get_info_ret")]
+    #[derive(Eq)]
+    NodeInfo {
+        /// The machine's name.
+        model: Model,
+        /// Its memory, in KiB.
+        memory: u64,
+        /// The processors that work.
+        cpus: i32,
+        /// Their speed in MHz; 0 if unknown.
+        mhz: i32,
+        /// The NUMA nodes.
+        nodes: i32,
+        /// The sockets of each node.
+        sockets: i32,
+        /// The cores of each socket.
+        cores: i32,
+        /// The threads of each core.
+        threads: i32,
+    }
+}
+
+xdr_struct! {
+    /// Arguments of [`NodeGetCpuMap`](crate::procedure::NodeGetCpuMap).
+    #[doc(alias = "remote_node_get_cpu_map_args")]
+    #[derive(Eq)]
+    CpuMapArgs {
+        /// Whether the map is wanted.
+        need_map: bool,
+        /// Whether the number of processors that work is wanted.
+        need_online: bool,
+        /// None exist: 0.
+        flags: u32,
+    }
+}
+
+xdr_struct! {
+    /// Result of [`NodeGetCpuMap`](crate::procedure::NodeGetCpuMap).
+    #[doc(alias = "remote_node_get_cpu_map_ret")]
+    #[derive(Eq)]
+    CpuMap {
+        /// A bit for each processor, the lowest of the first byte for number 0: whether it works.
+        map: Opaque<{ limits::CPU_MAP }>,
+        /// The processors that work.
+        online: u32,
+        /// All processors.
+        #[doc(alias = "ret")]
+        cpus: i32,
+    }
+}
+
+/// At most `MAX` bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Opaque<const MAX: usize>(pub Vec<u8>);
+
+impl<const MAX: usize> Xdr<'_> for Opaque<MAX> {
+    const MIN_SIZE: usize = 4;
+
+    fn encode(&self, out: &mut Encoder) {
+        out.length(self.0.len(), MAX);
+        out.fixed(&self.0);
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Self, Fault> {
+        let length = input.length(MAX)?;
+        Ok(Self(input.fixed(length)?.to_vec()))
+    }
+}
+
+xdr_struct! {
+    /// Arguments of
+    /// [`ConnectListAllStoragePools`](crate::procedure::ConnectListAllStoragePools).
+    #[doc(alias = "remote_connect_list_all_storage_pools_args")]
+    #[derive(Eq)]
+    ListPoolsArgs {
+        /// Whether the pools are wanted, not only their number.
+        need_results: bool,
+        /// Which pools; 0 for all.
+        #[doc(alias = "virConnectListAllStoragePoolsFlags")]
+        flags: u32,
+    }
+}
+
+xdr_struct! {
+    /// A pool of storage.
+    #[doc(alias = "remote_nonnull_storage_pool")]
+    #[derive(Eq)]
+    StoragePool<'a> {
+        /// Its name.
+        name: Cow<'a, str>,
+        /// Its UUID.
+        uuid: [u8; 16],
+    }
+}
+
+xdr_struct! {
+    /// Result of [`ConnectListAllStoragePools`](crate::procedure::ConnectListAllStoragePools).
+    #[doc(alias = "remote_connect_list_all_storage_pools_ret")]
+    #[derive(Eq)]
+    ListedPools<'a> {
+        /// The pools.
+        pools: List<StoragePool<'a>, { limits::POOLS }>,
+        /// Their number.
+        #[doc(alias = "ret")]
+        count: u32,
+    }
+}

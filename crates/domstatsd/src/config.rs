@@ -1,0 +1,280 @@
+//! The configuration: a TOML file, then the environment, then the command line; the later one wins.
+
+use std::{
+    fmt, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use domstats::StatsRequest;
+use serde::{Deserialize, Deserializer, de};
+
+/// All that can be set. `docs/domstatsd.toml` has every key with its meaning.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// The hypervisors, each a URI. A domain that several of them have is the first one's.
+    pub(crate) connect: Vec<String>,
+    /// How long one answer may take, whatever the domains do.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) timeout: Duration,
+    pub(crate) rpc: Rpc,
+    pub(crate) http: Http,
+    pub(crate) log: Log,
+}
+
+/// libvirt's protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Rpc {
+    /// Where the Unix socket is made; none without it.
+    pub(crate) socket: Option<PathBuf>,
+    /// The group that may use the socket, besides root.
+    pub(crate) group: Option<String>,
+    /// Where TLS is served; nowhere without it.
+    #[serde(deserialize_with = "some_address")]
+    pub(crate) tls: Option<SocketAddr>,
+    /// The folder with libvirt's files for TLS: `CA/cacert.pem`, `libvirt/servercert.pem`,
+    /// `libvirt/private/serverkey.pem`.
+    pub(crate) pki: PathBuf,
+    /// The clients that may be connected at a time.
+    pub(crate) max_clients: usize,
+    /// The calls of one client that are worked on at a time.
+    pub(crate) max_client_requests: usize,
+    /// The silence after which a client that answers pings is pinged; off if 0.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) keepalive: Duration,
+}
+
+/// HTTP: metrics and documents.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Http {
+    /// Where it is served.
+    #[serde(deserialize_with = "address")]
+    pub(crate) listen: SocketAddr,
+    /// How old an answer may be, at most, if the question does not say.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) max_age: Duration,
+    /// The exporters whose names `/metrics` has beside the usual ones.
+    pub(crate) compat: Vec<String>,
+    /// Our certificate, in PEM, with those of its authorities; no TLS without it.
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its private key, in PEM.
+    pub(crate) key: Option<PathBuf>,
+    /// The authority, in PEM, whose certificates clients may show.
+    pub(crate) client_ca: Option<PathBuf>,
+    /// A file with the token that clients may show.
+    pub(crate) token_file: Option<PathBuf>,
+    /// The connections at a time; more wait.
+    pub(crate) max_connections: usize,
+    /// How long a client may take to send its question, or to take its answer.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) client_timeout: Duration,
+}
+
+/// The log, on standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// `text` or `json`.
+    pub(crate) format: LogFormat,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub(crate) level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connect: Vec::new(),
+            timeout: StatsRequest::DEFAULT_TIMEOUT,
+            rpc: Rpc::default(),
+            http: Http::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Rpc {
+    fn default() -> Self {
+        Self {
+            socket: None,
+            group: None,
+            tls: None,
+            pki: "/etc/pki".into(),
+            // libvirt's own numbers.
+            max_clients: 5000,
+            max_client_requests: 5,
+            keepalive: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        // The port of the exporters whose metric names these are. This host only: who listens
+        // further away says so, and how clients show who they are.
+        Self {
+            listen: ([127, 0, 0, 1], 9177).into(),
+            max_age: Duration::ZERO,
+            compat: Vec::new(),
+            certificate: None,
+            key: None,
+            client_ca: None,
+            token_file: None,
+            max_connections: 512,
+            client_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+/// What is wrong with a configuration file.
+#[derive(Debug)]
+pub(crate) enum ConfigError {
+    Unreadable(PathBuf, io::Error),
+    Wrong { path: PathBuf, line: usize, key: String, what: String },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(path, error) => {
+                write!(f, "cannot read the configuration {}: {error}", path.display())
+            }
+            Self::Wrong { path, line, key, what } => {
+                write!(f, "{}:{line}: ", path.display())?;
+                match key.as_str() {
+                    "" | "." => f.write_str(what),
+                    key => write!(f, "{key}: {what}"),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads a file; what it does not say is as it is without a file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or the sentence with its line and key that is wrong.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
+        Self::parse(&text).map_err(|wrong| ConfigError::Wrong {
+            path: path.to_owned(),
+            line: wrong.line,
+            key: wrong.key,
+            what: wrong.what,
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, Wrong> {
+        let wrong = |key: String, error: &toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text.get(..start).unwrap_or_default().matches('\n').count() + 1;
+            Wrong { line, key, what: error.message().replace('\n', ", ") }
+        };
+        let file = toml::Deserializer::parse(text).map_err(|error| wrong(String::new(), &error))?;
+        serde_path_to_error::deserialize(file)
+            .map_err(|error| wrong(error.path().to_string(), error.inner()))
+    }
+}
+
+struct Wrong {
+    line: usize,
+    key: String,
+    what: String,
+}
+
+/// Reads a duration as people write it.
+fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(value)?;
+    humantime::parse_duration(&text).map_err(|error| {
+        de::Error::custom(format!("'{text}' is no duration, such as 500ms or 2s: {error}"))
+    })
+}
+
+/// Reads the address of a listener.
+fn address<'de, D: Deserializer<'de>>(value: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(value)?;
+    text.parse().map_err(|_| {
+        de::Error::custom(format!("'{text}' is no address, such as 127.0.0.1:9177 or [::]:9177"))
+    })
+}
+
+fn some_address<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAddr>, D::Error> {
+    address(value).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(text: &str) -> String {
+        let path = std::env::temp_dir().join(format!("domstatsd-{}.toml", std::process::id()));
+        fs::write(&path, text).unwrap();
+        let error = Config::read(&path).unwrap_err().to_string();
+        fs::remove_file(&path).unwrap();
+        error.rsplit_once(".toml:").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn an_empty_file_changes_nothing() {
+        assert_eq!(Config::parse("").ok(), Some(Config::default()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_line_and_key() {
+        let error = wrong("timeout = \"1s\"\n\n[http]\nlisten = \"everywhere\"\n");
+        assert!(
+            error.starts_with("4: http.listen: 'everywhere' is no address, such as"),
+            "{error}"
+        );
+        let error = wrong("[rpc]\nsocket = \"/run/x\"\nsokket = 1\n");
+        assert!(error.starts_with("3: rpc.sokket: unknown field"), "{error}");
+        assert!(error.contains("expected one of `socket`"), "{error}");
+        let error = wrong("timeout = \"soon\"\n");
+        assert!(error.starts_with("1: timeout: 'soon' is no duration"), "{error}");
+        let error = wrong("connect = [\n\"a\",\n7]\n");
+        assert!(error.starts_with("3: connect[1]: invalid type: integer"), "{error}");
+        // The line is that of what was not closed.
+        let error = wrong("\nconnect = [\n");
+        assert!(error.starts_with("2: unclosed array, expected `]`"), "{error}");
+    }
+
+    /// The example of the page has every key of the section, and each is read.
+    #[test]
+    fn the_page_on_http_has_every_key() {
+        let page = include_str!("../../../docs/http.md");
+        let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let Http { listen, max_age, max_connections, client_timeout, .. } = Http::default();
+        let config = Config::parse(example).unwrap_or_else(|wrong| panic!("{}", wrong.what)).http;
+        assert_eq!((config.listen, config.max_age), (listen, max_age), "the default");
+        assert_eq!(
+            (config.max_connections, config.client_timeout),
+            (max_connections, client_timeout),
+            "the default"
+        );
+        let keys = example.lines().filter(|line| line.contains(" = ")).count();
+        assert_eq!(keys, 9);
+        assert!(config.certificate.and(config.key).and(config.client_ca).is_some());
+        assert!(config.token_file.is_some() && config.compat == ["tinkoff"]);
+    }
+}

@@ -1,0 +1,168 @@
+//! All hypervisors together, asked as one.
+//!
+//! A domain that several of them have (libvirt's, and the same QEMU directly) is told by its UUID,
+//! and is the first one's. All calls here wait, each no longer than its request allows: they belong
+//! on a thread that may.
+
+use std::{
+    collections::HashSet,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Instant, SystemTime},
+};
+
+use domstats::{
+    ConnectOptions, Domain, DomainFilter, DomainInfo, Error, StatsReport, StatsRequest, Uuid,
+    default_uri::PROCESSES,
+};
+
+use crate::{config::Config, source::Source};
+
+/// Every hypervisor of the configuration, in its order.
+pub(crate) struct Host {
+    sources: Vec<Source>,
+}
+
+/// What a question to all hypervisors came to.
+pub(crate) struct Answer<T> {
+    pub(crate) of_all: T,
+    /// How many hypervisors there are.
+    pub(crate) asked: usize,
+    /// The hypervisors that could not be asked.
+    pub(crate) failures: Vec<Failure>,
+}
+
+/// A hypervisor that could not be asked, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) uri: String,
+    pub(crate) error: Arc<Error>,
+}
+
+impl Host {
+    pub(crate) fn new(config: &Config) -> Self {
+        let options = ConnectOptions::from_env().timeout(config.timeout);
+        let source = |uri: &String| Source::new(uri.clone(), options.clone());
+        let default = [default_uri()];
+        let uris = if config.connect.is_empty() { &default } else { config.connect.as_slice() };
+        Self { sources: uris.iter().map(source).collect() }
+    }
+
+    /// Returns the URIs of all hypervisors.
+    pub(crate) fn uris(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().map(|source| source.uri.as_str())
+    }
+
+    /// Returns the domains that match, of every hypervisor.
+    pub(crate) fn domains(&self, filter: DomainFilter) -> Answer<Vec<Domain>> {
+        let Answer { of_all, asked, failures } =
+            self.ask(|source| source.connect()?.domains(filter).map_err(Arc::new));
+        let mut seen = HashSet::new();
+        let mut domains: Vec<Domain> = of_all.into_iter().flatten().collect();
+        domains.retain(|domain| is_new(&mut seen, domain.info()));
+        Answer { of_all: domains, asked, failures }
+    }
+
+    /// Returns the statistics of all domains that match.
+    pub(crate) fn stats(&self, request: &StatsRequest) -> Answer<StatsReport> {
+        let start = (SystemTime::now(), Instant::now());
+        let reports =
+            self.ask(|source| source.connect()?.all_domain_stats(request).map_err(Arc::new));
+        merge(reports, start)
+    }
+
+    /// Returns the statistics of these domains: a record for each that is still there.
+    pub(crate) fn stats_of(
+        &self,
+        domains: &[Domain],
+        request: &StatsRequest,
+    ) -> Answer<StatsReport> {
+        let start = (SystemTime::now(), Instant::now());
+        let reports = self.ask(|source| {
+            let connect = source.connect()?;
+            let uri = connect.uri();
+            let is_its = |domain: &&Domain| domain.connect().uri() == uri;
+            let its: Vec<Domain> = domains.iter().filter(is_its).cloned().collect();
+            match its.is_empty() {
+                true => Ok(StatsReport::new(start.0)),
+                false => Domain::list_stats(&its, request).map_err(Arc::new),
+            }
+        });
+        merge(reports, start)
+    }
+
+    /// Lets go of all connections.
+    pub(crate) fn close(&self) {
+        self.sources.iter().for_each(Source::close);
+    }
+
+    /// Asks every hypervisor at once: a slow one keeps no other waiting.
+    fn ask<T: Send>(
+        &self,
+        question: impl Fn(&Source) -> Result<T, Arc<Error>> + Sync,
+    ) -> Answer<Vec<T>> {
+        let question = &question;
+        let results: Vec<_> = thread::scope(|scope| {
+            let (first, others) = match self.sources.split_first() {
+                Some(split) => split,
+                None => return Vec::new(),
+            };
+            let asked: Vec<_> =
+                others.iter().map(|source| scope.spawn(move || question(source))).collect();
+            let first = question(first);
+            let others = asked.into_iter().map(|thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            [first].into_iter().chain(others).collect()
+        });
+        let mut answer =
+            Answer { of_all: Vec::new(), asked: self.sources.len(), failures: Vec::new() };
+        for (source, result) in self.sources.iter().zip(results) {
+            source.note(result.as_ref().err().map(AsRef::as_ref));
+            match result {
+                Ok(one) => answer.of_all.push(one),
+                Err(error) => answer.failures.push(Failure { uri: source.uri.clone(), error }),
+            }
+        }
+        answer
+    }
+}
+
+/// Returns the hypervisor of a configuration that names none: the one that libvirt's tools would
+/// ask if there is its daemon's socket, else the QEMU processes.
+fn default_uri() -> String {
+    let sockets = ["virtqemud-sock-ro", "libvirt-sock-ro"];
+    let is_there = |name| Path::new("/run/libvirt").join(name).exists();
+    let found = sockets.into_iter().any(is_there);
+    if found { "qemu:///system".to_owned() } else { PROCESSES.to_owned() }
+}
+
+/// Makes one report of those of all hypervisors.
+fn merge(reports: Answer<Vec<StatsReport>>, start: (SystemTime, Instant)) -> Answer<StatsReport> {
+    let mut merged = StatsReport::new(start.0);
+    let mut seen = HashSet::new();
+    for report in reports.of_all {
+        // An answer is as old as its oldest part.
+        merged.taken_at = merged.taken_at.min(report.taken_at);
+        let mut ours = HashSet::new();
+        let is_ours = |info: &DomainInfo, ours: &mut HashSet<_>| {
+            let is_new = info.uuid.is_none_or(|uuid| !seen.contains(&uuid));
+            ours.extend(info.uuid.filter(|_| is_new));
+            is_new
+        };
+        merged
+            .domains
+            .extend(report.domains.into_iter().filter(|record| is_ours(&record.domain, &mut ours)));
+        merged
+            .missing
+            .extend(report.missing.into_iter().filter(|gone| is_ours(&gone.domain, &mut ours)));
+        seen.extend(ours);
+    }
+    merged.elapsed = start.1.elapsed();
+    Answer { of_all: merged, asked: reports.asked, failures: reports.failures }
+}
+
+fn is_new(seen: &mut HashSet<Uuid>, domain: &DomainInfo) -> bool {
+    domain.uuid.is_none_or(|uuid| seen.insert(uuid))
+}

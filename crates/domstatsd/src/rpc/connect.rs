@@ -1,0 +1,191 @@
+//! Who is there: a client, what it opened, what it wants to hear of.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use domstats_rpc::{
+    message::{AUTH_NONE, AuthTypes, EventArgs, OpenArgs},
+    xdr::List,
+};
+
+use super::{
+    Server,
+    refuse::{self, Refusal},
+};
+
+/// libvirt's features (`virDrvFeature`) that clients ask for: the client answers pings, and
+/// [typed parameters with texts](FEATURES).
+const KEEPALIVE: i32 = 10;
+
+/// Those that are there: texts in typed parameters, pings, and callbacks for events and for the end
+/// of a connection.
+const FEATURES: [i32; 4] = [9, KEEPALIVE, 14, 15];
+
+/// The libvirt whose procedures these are: 9.0.0.
+const LIB_VERSION: u64 = 9_000_000;
+
+/// The events that exist (`VIR_DOMAIN_EVENT_ID_LAST` of libvirt 9.0), and how often a client may
+/// ask for some.
+const EVENTS: i32 = 26;
+const MAX_CALLBACKS: usize = 1024;
+
+/// A client.
+pub(super) struct Client {
+    pub(super) server: Arc<Server>,
+    is_secure: bool,
+    session: Mutex<Session>,
+}
+
+#[derive(Default)]
+struct Session {
+    /// What was opened.
+    uri: Option<String>,
+    is_pinged: bool,
+    callbacks: BTreeSet<i32>,
+    registrations: i32,
+}
+
+impl Client {
+    pub(super) fn new(server: Arc<Server>, is_secure: bool) -> Self {
+        Self { server, is_secure, session: Mutex::default() }
+    }
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses what needs an open hypervisor.
+    pub(super) fn check_open(&self) -> Result<(), Refusal> {
+        match self.session().uri {
+            Some(_) => Ok(()),
+            None => Err(refuse::internal("hypervisor connection not open")),
+        }
+    }
+
+    /// Whether the client said that it answers pings.
+    pub(super) fn is_pinged(&self) -> bool {
+        self.session().is_pinged
+    }
+}
+
+/// The socket's rights, or the client's certificate, have decided already.
+pub(super) async fn auth_types(_: &Client, (): ()) -> Result<AuthTypes, Refusal> {
+    Ok(List(vec![AUTH_NONE]))
+}
+
+/// Opens for reading, whatever the flags say: most clients that only read do not say so.
+pub(super) async fn open(client: &Client, args: OpenArgs<'_>) -> Result<(), Refusal> {
+    let Some(name) = args.name else {
+        return Err(refuse::internal("connection not open"));
+    };
+    let uri = match name.as_ref() {
+        "" => "qemu:///system",
+        uri if matches!(uri.split('?').next(), Some("qemu:///system" | "qemu:///session")) => uri,
+        uri => return Err(refuse::no_driver(uri)),
+    };
+    let mut session = client.session();
+    if session.uri.is_some() {
+        return Err(refuse::internal("connection already open"));
+    }
+    session.uri = Some(uri.to_owned());
+    Ok(())
+}
+
+pub(super) async fn close(_: &Client, (): ()) -> Result<(), Refusal> {
+    Ok(())
+}
+
+pub(super) async fn driver(_: &Client, (): ()) -> Result<Cow<'static, str>, Refusal> {
+    Ok("QEMU".into())
+}
+
+/// Each domain's QEMU may be another one. Zero is libvirt's word for a version that is not known.
+pub(super) async fn version(_: &Client, (): ()) -> Result<u64, Refusal> {
+    Ok(0)
+}
+
+pub(super) async fn lib_version(_: &Client, (): ()) -> Result<u64, Refusal> {
+    Ok(LIB_VERSION)
+}
+
+/// Returns libvirt's number for a QEMU whose machine is not known.
+pub(super) async fn max_vcpus(_: &Client, _: Option<Cow<'_, str>>) -> Result<i32, Refusal> {
+    Ok(16)
+}
+
+pub(super) async fn uri(client: &Client, (): ()) -> Result<Cow<'static, str>, Refusal> {
+    Ok(client.session().uri.clone().unwrap_or_default().into())
+}
+
+pub(super) async fn is_secure(client: &Client, (): ()) -> Result<bool, Refusal> {
+    Ok(client.is_secure)
+}
+
+/// Before it opened anything a client may say only that it answers pings.
+pub(super) async fn feature(client: &Client, feature: i32) -> Result<bool, Refusal> {
+    match feature {
+        KEEPALIVE => client.session().is_pinged = true,
+        _ => client.check_open()?,
+    }
+    Ok(FEATURES.contains(&feature))
+}
+
+// No event is ever sent: nobody has to be told that nothing was changed here.
+
+pub(super) async fn register(client: &Client, (): ()) -> Result<i32, Refusal> {
+    let mut session = client.session();
+    session.registrations = session.registrations.saturating_add(1);
+    Ok(session.registrations)
+}
+
+pub(super) async fn deregister(client: &Client, (): ()) -> Result<i32, Refusal> {
+    let mut session = client.session();
+    session.registrations = (session.registrations - 1).max(0);
+    Ok(session.registrations)
+}
+
+pub(super) async fn register_any(_: &Client, event: i32) -> Result<(), Refusal> {
+    check_event(event)
+}
+
+pub(super) async fn register_callback(
+    client: &Client,
+    args: EventArgs<'_>,
+) -> Result<i32, Refusal> {
+    check_event(args.event)?;
+    let mut session = client.session();
+    if session.callbacks.len() >= MAX_CALLBACKS {
+        return Err(refuse::internal(format!("a client may have {MAX_CALLBACKS} callbacks")));
+    }
+    // The smallest number that is free.
+    let number = (0..).zip(&session.callbacks).find(|(free, taken)| free != *taken);
+    let number = number.map_or(session.callbacks.len() as i32, |(free, _)| free);
+    session.callbacks.insert(number);
+    Ok(number)
+}
+
+pub(super) async fn deregister_callback(client: &Client, number: i32) -> Result<(), Refusal> {
+    match client.session().callbacks.remove(&number) {
+        true => Ok(()),
+        false => {
+            let what = format!("domain event callback {number} not registered");
+            Err(refuse::internal(what))
+        }
+    }
+}
+
+/// Whether the client wants to hear of the end of the hypervisor: that is the end of the
+/// connection, which it hears of anyway.
+pub(super) async fn close_callback(_: &Client, (): ()) -> Result<(), Refusal> {
+    Ok(())
+}
+
+fn check_event(event: i32) -> Result<(), Refusal> {
+    match (0..EVENTS).contains(&event) {
+        true => Ok(()),
+        false => Err(refuse::internal(format!("unsupported event ID {event}"))),
+    }
+}

@@ -1,0 +1,326 @@
+//! One domain, one device: the calls of clients that do not know the bulk call.
+//!
+//! Each is a pass over one domain. These answers have no room for a reason: what was not read is
+//! -1 where libvirt says so, is left out where it can be, and refuses the call elsewhere.
+
+use std::{borrow::Cow, sync::Arc};
+
+use domstats::{
+    DomainState, DomainStats, StatsGroups, StatsReport,
+    stats::{Block, Interface},
+};
+use domstats_rpc::{
+    limits,
+    message::{
+        self, BlockInfo, BlockParams, BlockParamsArgs, BlockStats, Device, DeviceFlags,
+        DomainFlags, DomainSummary, InterfaceStats, MemoryStat, MemoryStats, MemoryStatsArgs,
+        Opaque, ParamValue, StateArgs, StateReply, TypedParam, VcpuInfo, VcpusArgs, VcpusReply,
+    },
+    xdr::List,
+};
+
+use super::{
+    connect::Client,
+    domains::{check, meant},
+    refuse::{self, Refusal},
+};
+use crate::{host::Answer, pass::Question};
+
+/// What was read of one domain.
+pub(super) struct Reading {
+    answer: Arc<Answer<StatsReport>>,
+}
+
+impl Reading {
+    pub(super) fn stats(&self) -> &DomainStats {
+        // There is one: `read` has looked.
+        &self.answer.of_all.domains[0]
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.stats().domain.id.is_some()
+    }
+
+    /// Refuses what only a running domain has.
+    fn check_active(&self) -> Result<(), Refusal> {
+        if self.is_active() { Ok(()) } else { Err(refuse::not_running()) }
+    }
+
+    /// Returns the error for a value of a group that was not read.
+    fn missing(&self, group: StatsGroups) -> Refusal {
+        match self.stats().why_missing(group) {
+            Some(missing) => refuse::missing(missing),
+            None => refuse::unsupported("the hypervisor does not tell this value"),
+        }
+    }
+
+    fn block(&self, name: &str) -> Result<&Block, Refusal> {
+        let Some(blocks) = &self.stats().block else {
+            return Err(self.missing(StatsGroups::BLOCK));
+        };
+        let is =
+            |block: &&Block| [&block.name, &block.path].map(Option::as_deref).contains(&Some(name));
+        let found = blocks.blocks.iter().find(is);
+        found.ok_or_else(|| refuse::invalid_argument(format!("invalid path: {name}")))
+    }
+}
+
+/// Reads groups of the domain that a client means.
+pub(super) async fn read(
+    client: &Client,
+    domain: &message::Domain<'_>,
+    groups: StatsGroups,
+) -> Result<Reading, Refusal> {
+    let domain = meant(client, domain).await?;
+    let name = domain.name().to_owned();
+    let answer = client.server.passes.report_of(vec![domain], Question::new(groups)).await;
+    check(&answer)?;
+    if answer.of_all.domains.is_empty() {
+        return Err(match answer.of_all.missing.first() {
+            Some(gone) => refuse::missing(&gone.missing),
+            None => refuse::no_domain(format!("no domain with matching name '{name}'")),
+        });
+    }
+    Ok(Reading { answer })
+}
+
+pub(super) async fn state(client: &Client, args: StateArgs<'_>) -> Result<StateReply, Refusal> {
+    if args.flags != 0 {
+        return Err(refuse::unsupported_flags(args.flags, "qemuDomainGetState"));
+    }
+    let reading = read(client, &args.domain, StatsGroups::STATE).await?;
+    let reason = reading.stats().state.as_ref().and_then(|state| state.reason);
+    Ok(StateReply { state: state_of(&reading), reason: reason.map_or(0, |reason| reason.code()) })
+}
+
+/// Returns libvirt's number of the state; that of "no state" if a monitor did not tell it.
+fn state_of(reading: &Reading) -> i32 {
+    let state = reading.stats().state.as_ref().and_then(|state| state.state);
+    state.unwrap_or(DomainState::NoState).code()
+}
+
+pub(super) async fn summary(
+    client: &Client,
+    domain: message::Domain<'_>,
+) -> Result<DomainSummary, Refusal> {
+    let groups =
+        StatsGroups::STATE | StatsGroups::CPU_TOTAL | StatsGroups::BALLOON | StatsGroups::VCPU;
+    let reading = read(client, &domain, groups).await?;
+    let stats = reading.stats();
+    let (maximum, memory) = memory(&reading)?;
+    let cpu_time = match stats.cpu.as_ref().and_then(|cpu| cpu.time) {
+        Some(time) => time,
+        // A domain without a process uses nothing.
+        None if !reading.is_active() => 0,
+        None => return Err(reading.missing(StatsGroups::CPU_TOTAL)),
+    };
+    let vcpus = vcpus_of(&reading, !reading.is_active())?;
+    Ok(DomainSummary { state: state_of(&reading), maximum, memory, vcpus, cpu_time })
+}
+
+/// Returns the most memory that a domain may have, and what it has: without a balloon, all.
+fn memory(reading: &Reading) -> Result<(u64, u64), Refusal> {
+    let balloon = reading.stats().balloon.as_ref();
+    let known = |value: fn(&domstats::stats::Balloon) -> Option<u64>| balloon.and_then(value);
+    let maximum =
+        known(|balloon| balloon.maximum).ok_or_else(|| reading.missing(StatsGroups::BALLOON))?;
+    Ok((maximum, known(|balloon| balloon.current).unwrap_or(maximum)))
+}
+
+/// Returns how many vCPUs a domain has, or may have at most; either, if the other is not known.
+fn vcpus_of(reading: &Reading, at_most: bool) -> Result<i32, Refusal> {
+    let vcpu = reading.stats().vcpu.as_ref();
+    let (current, maximum) =
+        (vcpu.and_then(|vcpu| vcpu.current), vcpu.and_then(|vcpu| vcpu.maximum));
+    let count = if at_most { maximum.or(current) } else { current.or(maximum) };
+    let count = count.ok_or_else(|| reading.missing(StatsGroups::VCPU))?;
+    Ok(i32::try_from(count).unwrap_or(i32::MAX))
+}
+
+pub(super) async fn max_memory(
+    client: &Client,
+    domain: message::Domain<'_>,
+) -> Result<u64, Refusal> {
+    Ok(memory(&read(client, &domain, StatsGroups::BALLOON).await?)?.0)
+}
+
+pub(super) async fn max_vcpus(
+    client: &Client,
+    domain: message::Domain<'_>,
+) -> Result<i32, Refusal> {
+    vcpus_of(&read(client, &domain, StatsGroups::VCPU).await?, true)
+}
+
+pub(super) async fn count_vcpus(client: &Client, args: DomainFlags<'_>) -> Result<i32, Refusal> {
+    // `virDomainVcpuFlags`: live, configured, and the most there may be. The configuration of a
+    // running domain is not known.
+    const LIVE: u32 = 1;
+    const CONFIG: u32 = 2;
+    const MAXIMUM: u32 = 4;
+    let unknown = args.flags & !(LIVE | CONFIG | MAXIMUM);
+    if unknown != 0 {
+        return Err(refuse::unsupported_flags(unknown, "qemuDomainGetVcpusFlags"));
+    }
+    let reading = read(client, &args.domain, StatsGroups::VCPU).await?;
+    match (args.flags & LIVE != 0, args.flags & CONFIG != 0, reading.is_active()) {
+        (true, _, false) => Err(refuse::not_running()),
+        (_, true, true) => Err(refuse::unsupported("the configuration is not known here")),
+        _ => vcpus_of(&reading, args.flags & MAXIMUM != 0),
+    }
+}
+
+pub(super) async fn os_type(
+    client: &Client,
+    domain: message::Domain<'_>,
+) -> Result<Cow<'static, str>, Refusal> {
+    meant(client, &domain).await?;
+    // QEMU virtualizes whole machines.
+    Ok("hvm".into())
+}
+
+pub(super) async fn vcpus(client: &Client, args: VcpusArgs<'_>) -> Result<VcpusReply, Refusal> {
+    /// libvirt's number for a processor that cannot be told.
+    const UNAVAILABLE: i32 = -2;
+    let (Ok(most), Ok(length)) = (usize::try_from(args.most), usize::try_from(args.map_length))
+    else {
+        return Err(refuse::invalid_argument("maxinfo and maplen must not be negative"));
+    };
+    if most > limits::VCPUS || most.saturating_mul(length) > limits::CPU_MAPS {
+        return Err(refuse::invalid_argument("maxinfo or maplen is over its limit"));
+    }
+    let reading = read(client, &args.domain, StatsGroups::VCPU).await?;
+    reading.check_active()?;
+    let Some(vcpus) = &reading.stats().vcpu else {
+        return Err(reading.missing(StatsGroups::VCPU));
+    };
+    let vcpu = |vcpu: &domstats::stats::Vcpu| {
+        let state = vcpu.state.map(|state| state.code());
+        Some(VcpuInfo { number: vcpu.id, state: state?, cpu_time: vcpu.time?, cpu: UNAVAILABLE })
+    };
+    let vcpus: Vec<VcpuInfo> = vcpus.cpus.iter().filter_map(vcpu).take(most).collect();
+    // Where they may run is not known: no bit is set.
+    let maps = Opaque(vec![0; vcpus.len() * length]);
+    Ok(VcpusReply { vcpus: List(vcpus), maps })
+}
+
+/// A counter as the old structures have it: -1 if unknown.
+fn counter(value: Option<u64>) -> i64 {
+    value.and_then(|value| i64::try_from(value).ok()).unwrap_or(-1)
+}
+
+pub(super) async fn block_stats(
+    client: &Client,
+    device: Device<'_>,
+) -> Result<BlockStats, Refusal> {
+    let reading = read(client, &device.domain, StatsGroups::BLOCK).await?;
+    reading.check_active()?;
+    let block = reading.block(&device.name)?;
+    Ok(BlockStats {
+        rd_reqs: counter(block.rd_reqs),
+        rd_bytes: counter(block.rd_bytes),
+        wr_reqs: counter(block.wr_reqs),
+        wr_bytes: counter(block.wr_bytes),
+        errors: counter(block.errors),
+    })
+}
+
+pub(super) async fn block_params(
+    client: &Client,
+    args: BlockParamsArgs<'_>,
+) -> Result<BlockParams<'static>, Refusal> {
+    let reading = read(client, &args.device.domain, StatsGroups::BLOCK).await?;
+    reading.check_active()?;
+    let block = reading.block(&args.device.name)?;
+    // libvirt's names and its order.
+    let counters = [
+        ("wr_bytes", block.wr_bytes),
+        ("wr_operations", block.wr_reqs),
+        ("rd_bytes", block.rd_bytes),
+        ("rd_operations", block.rd_reqs),
+        ("flush_operations", block.fl_reqs),
+        ("wr_total_times", block.wr_times),
+        ("rd_total_times", block.rd_times),
+        ("flush_total_times", block.fl_times),
+    ];
+    let known = counters.into_iter().filter_map(|(name, value)| {
+        let value = ParamValue::LLong(i64::try_from(value?).ok()?);
+        Some(TypedParam { field: name.into(), value })
+    });
+    let mut params: Vec<_> = known.collect();
+    let count = params.len() as i32;
+    // Clients ask for the number first, and then for so many.
+    params.truncate(usize::try_from(args.count).unwrap_or(0));
+    let count = if args.count == 0 { count } else { params.len() as i32 };
+    Ok(BlockParams { params: List(params), count })
+}
+
+pub(super) async fn block_info(
+    client: &Client,
+    args: DeviceFlags<'_>,
+) -> Result<BlockInfo, Refusal> {
+    let reading = read(client, &args.device.domain, StatsGroups::BLOCK).await?;
+    let block = reading.block(&args.device.name)?;
+    match (block.allocation, block.capacity, block.physical) {
+        (Some(allocation), Some(capacity), Some(physical)) => {
+            Ok(BlockInfo { allocation, capacity, physical })
+        }
+        _ => Err(reading.missing(StatsGroups::BLOCK)),
+    }
+}
+
+pub(super) async fn interface_stats(
+    client: &Client,
+    device: Device<'_>,
+) -> Result<InterfaceStats, Refusal> {
+    let reading = read(client, &device.domain, StatsGroups::INTERFACE).await?;
+    reading.check_active()?;
+    let Some(interfaces) = &reading.stats().interface else {
+        return Err(reading.missing(StatsGroups::INTERFACE));
+    };
+    let is = |interface: &&Interface| interface.name.as_deref() == Some(&device.name);
+    let interface = interfaces.interfaces.iter().find(is).ok_or_else(|| {
+        let what = format!("invalid path, '{}' is not a known interface", device.name);
+        refuse::invalid_argument(what)
+    })?;
+    Ok(InterfaceStats {
+        rx_bytes: counter(interface.rx_bytes),
+        rx_pkts: counter(interface.rx_pkts),
+        rx_errs: counter(interface.rx_errs),
+        rx_drop: counter(interface.rx_drop),
+        tx_bytes: counter(interface.tx_bytes),
+        tx_pkts: counter(interface.tx_pkts),
+        tx_errs: counter(interface.tx_errs),
+        tx_drop: counter(interface.tx_drop),
+    })
+}
+
+pub(super) async fn memory_stats(
+    client: &Client,
+    args: MemoryStatsArgs<'_>,
+) -> Result<MemoryStats, Refusal> {
+    let reading = read(client, &args.domain, StatsGroups::BALLOON).await?;
+    reading.check_active()?;
+    let Some(balloon) = &reading.stats().balloon else {
+        return Err(reading.missing(StatsGroups::BALLOON));
+    };
+    // In libvirt's order, by its tags (`virDomainMemoryStatTags`). Without a balloon, a domain has
+    // all its memory.
+    let values = [
+        (6, balloon.actual.or(balloon.current)),
+        (0, balloon.swap_in),
+        (1, balloon.swap_out),
+        (2, balloon.major_fault),
+        (3, balloon.minor_fault),
+        (4, balloon.unused),
+        (5, balloon.available),
+        (8, balloon.usable),
+        (9, balloon.last_update),
+        (10, balloon.disk_caches),
+        (11, balloon.hugetlb_pgalloc),
+        (12, balloon.hugetlb_pgfail),
+        (7, balloon.rss),
+    ];
+    let known =
+        values.into_iter().filter_map(|(tag, value)| Some(MemoryStat { tag, value: value? }));
+    Ok(List(known.take(usize::try_from(args.most).unwrap_or(usize::MAX)).collect()))
+}

@@ -1,0 +1,191 @@
+//! Which domains there are.
+
+use std::{
+    borrow::Cow,
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use domstats::{Domain, DomainFilter, DomainInfo, Uuid};
+use domstats_rpc::{
+    limits,
+    message::{self, ListDomainsArgs, ListedDomains},
+    xdr::List,
+};
+
+use super::{
+    connect::Client,
+    refuse::{self, Refusal},
+};
+use crate::host::Answer;
+
+/// Returns the domains that match: libvirt's clients accept no old answer.
+pub(super) async fn matching(
+    client: &Client,
+    filter: DomainFilter,
+) -> Result<Vec<Domain>, Refusal> {
+    let answer = client.server.passes.domains(filter, Duration::ZERO).await;
+    check(&answer)?;
+    Ok(answer.of_all.clone())
+}
+
+/// Refuses an answer that is about no hypervisor at all.
+pub(super) fn check<T>(answer: &Answer<T>) -> Result<(), Refusal> {
+    match answer.failures.first() {
+        Some(failure) if answer.asked == answer.failures.len() => Err(refuse::unreachable(failure)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the domain that a client means: the one with that UUID.
+pub(super) async fn meant(
+    client: &Client,
+    domain: &message::Domain<'_>,
+) -> Result<Domain, Refusal> {
+    let domains = matching(client, DomainFilter::empty()).await?;
+    let uuid = Uuid::from_bytes(domain.uuid);
+    domains.into_iter().find(|known| uuid_of(known.info()) == uuid).ok_or_else(|| {
+        refuse::no_domain(format!("no domain with matching uuid '{uuid}' ({})", domain.name))
+    })
+}
+
+/// Returns the UUID by which clients know a domain. A QEMU that was started by hand may have none:
+/// it gets one that is the same as long as it runs.
+pub(super) fn uuid_of(info: &DomainInfo) -> Uuid {
+    info.uuid.unwrap_or_else(|| {
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            (salt, &info.name, info.id).hash(&mut hasher);
+            u128::from(hasher.finish())
+        };
+        uuid::Builder::from_custom_bytes((half(0) << 64 | half(1)).to_be_bytes()).into_uuid()
+    })
+}
+
+/// Returns a domain as it is sent.
+pub(super) fn sent(info: &DomainInfo) -> message::Domain<'static> {
+    message::Domain {
+        name: Cow::Owned(info.name.clone()),
+        uuid: uuid_of(info).into_bytes(),
+        id: id(info).unwrap_or(-1),
+    }
+}
+
+fn id(info: &DomainInfo) -> Option<i32> {
+    info.id.and_then(|id| i32::try_from(id).ok())
+}
+
+pub(super) async fn list(
+    client: &Client,
+    args: ListDomainsArgs,
+) -> Result<ListedDomains<'static>, Refusal> {
+    let filter = DomainFilter::from_bits_retain(args.flags);
+    // Which domains are started with the host or have snapshots is not known here: clients that
+    // ask for that ask again without, as they do with an old libvirt.
+    let unknown = filter.difference(DomainFilter::all_known());
+    if !unknown.is_empty() {
+        return Err(refuse::unsupported_flags(unknown.bits(), "qemuConnectListAllDomains"));
+    }
+    let domains = matching(client, filter).await?;
+    if domains.len() > limits::DOMAINS {
+        return Err(refuse::internal(format!(
+            "Too many domains '{}' for limit '{}'",
+            domains.len(),
+            limits::DOMAINS
+        )));
+    }
+    let count = domains.len() as u32;
+    let listed = if args.need_results {
+        domains.iter().map(|domain| sent(domain.info())).collect()
+    } else {
+        Vec::new()
+    };
+    Ok(ListedDomains { domains: List(listed), count })
+}
+
+async fn lookup(
+    client: &Client,
+    is: impl Fn(&DomainInfo) -> bool,
+    what: impl Fn() -> String,
+) -> Result<message::Domain<'static>, Refusal> {
+    let domains = matching(client, DomainFilter::empty()).await?;
+    let mut infos = domains.iter().map(Domain::info);
+    infos.find(|info| is(info)).map(sent).ok_or_else(|| refuse::no_domain(what()))
+}
+
+pub(super) async fn by_id(
+    client: &Client,
+    number: i32,
+) -> Result<message::Domain<'static>, Refusal> {
+    let is = |info: &DomainInfo| id(info) == Some(number);
+    lookup(client, is, || format!("no domain with matching id {number}")).await
+}
+
+pub(super) async fn by_name(
+    client: &Client,
+    name: Cow<'_, str>,
+) -> Result<message::Domain<'static>, Refusal> {
+    let is = |info: &DomainInfo| info.name == name;
+    lookup(client, is, || format!("no domain with matching name '{name}'")).await
+}
+
+pub(super) async fn by_uuid(
+    client: &Client,
+    uuid: [u8; 16],
+) -> Result<message::Domain<'static>, Refusal> {
+    let uuid = Uuid::from_bytes(uuid);
+    let is = |info: &DomainInfo| uuid_of(info) == uuid;
+    lookup(client, is, || format!("no domain with matching uuid '{uuid}'")).await
+}
+
+pub(super) async fn active_ids(
+    client: &Client,
+    most: i32,
+) -> Result<List<i32, { limits::DOMAINS }>, Refusal> {
+    let most = at_most(most, "maxids")?;
+    let domains = matching(client, DomainFilter::ACTIVE).await?;
+    Ok(List(domains.iter().filter_map(|domain| id(domain.info())).take(most).collect()))
+}
+
+pub(super) async fn inactive_names(
+    client: &Client,
+    most: i32,
+) -> Result<List<Cow<'static, str>, { limits::DOMAINS }>, Refusal> {
+    let most = at_most(most, "maxnames")?;
+    let domains = matching(client, DomainFilter::INACTIVE).await?;
+    let names = domains.iter().map(|domain| Cow::Owned(domain.name().to_owned()));
+    Ok(List(names.take(most).collect()))
+}
+
+fn at_most(most: i32, what: &str) -> Result<usize, Refusal> {
+    match usize::try_from(most) {
+        Ok(most) if most <= limits::DOMAINS => Ok(most),
+        _ => Err(refuse::over_limit(what)),
+    }
+}
+
+pub(super) async fn count_active(client: &Client, (): ()) -> Result<i32, Refusal> {
+    count(client, DomainFilter::ACTIVE).await
+}
+
+pub(super) async fn count_inactive(client: &Client, (): ()) -> Result<i32, Refusal> {
+    count(client, DomainFilter::INACTIVE).await
+}
+
+async fn count(client: &Client, filter: DomainFilter) -> Result<i32, Refusal> {
+    Ok(i32::try_from(matching(client, filter).await?.len()).unwrap_or(i32::MAX))
+}
+
+pub(super) async fn is_active(
+    client: &Client,
+    domain: message::Domain<'_>,
+) -> Result<bool, Refusal> {
+    Ok(meant(client, &domain).await?.id().is_some())
+}
+
+pub(super) async fn is_persistent(
+    client: &Client,
+    domain: message::Domain<'_>,
+) -> Result<bool, Refusal> {
+    Ok(meant(client, &domain).await?.info().persistent)
+}

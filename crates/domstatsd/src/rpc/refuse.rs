@@ -1,0 +1,147 @@
+//! Errors, in the words in which libvirt says them.
+
+use std::borrow::Cow;
+
+use domstats::{Missing, MissingReason, error_chain};
+use domstats_rpc::message::{RemoteError, code};
+
+use crate::host::Failure;
+
+/// An error as it is sent.
+pub(super) type Refusal = Box<RemoteError<'static>>;
+
+/// libvirt's numbers of errors (`virErrorNumber`).
+const INTERNAL: i32 = 1;
+const NO_CONNECT: i32 = 5;
+const INVALID_ARGUMENT: i32 = 8;
+const DENIED: i32 = 29;
+const NO_DOMAIN: i32 = 42;
+const INVALID: i32 = 55;
+const TIMEOUT: i32 = 68;
+const UNSUPPORTED_ARGUMENT: i32 = 74;
+const UNSUPPORTED: i32 = 84;
+const ACCESS_DENIED: i32 = 88;
+
+/// libvirt's numbers of its parts (`virErrorDomain`).
+const NONE: i32 = 0;
+const RPC: i32 = 7;
+const QEMU: i32 = 10;
+const DOMAIN: i32 = 20;
+
+/// An error with a sentence.
+fn said(code: i32, origin: i32, sentence: impl Into<Cow<'static, str>>) -> Refusal {
+    Box::new(RemoteError::new(code, origin, sentence))
+}
+
+/// An error whose sentence is a pattern, filled in.
+fn filled(code: i32, origin: i32, pattern: &'static str, detail: impl Into<String>) -> Refusal {
+    let detail = detail.into();
+    let mut error = said(code, origin, pattern.replace("%s", &detail));
+    error.str1 = Some(pattern.into());
+    error.str2 = Some(detail.into());
+    error
+}
+
+/// A procedure that is not served. Clients know this sentence by its beginning, and do without.
+pub(super) fn unknown_procedure(number: i32) -> Refusal {
+    said(code::RPC, RPC, format!("unknown procedure: {number}"))
+}
+
+pub(super) fn unknown_program(number: u32, version: u32) -> Refusal {
+    let sentence = format!("Cannot find program {number} version {version}");
+    said(code::RPC, RPC, sentence)
+}
+
+pub(super) fn bad_status(number: u32) -> Refusal {
+    said(code::RPC, RPC, format!("Unexpected message status {number}"))
+}
+
+pub(super) fn undecodable() -> Refusal {
+    said(code::RPC, RPC, "Unable to decode message payload")
+}
+
+/// An answer that no packet holds.
+pub(super) fn too_large() -> Refusal {
+    said(code::RPC, RPC, "Unable to encode message payload")
+}
+
+pub(super) fn over_limit(what: &str) -> Refusal {
+    said(code::RPC, RPC, format!("{what} > REMOTE_DOMAIN_LIST_MAX"))
+}
+
+/// What should not be: of the protocol, or of this program.
+pub(super) fn internal(what: impl Into<String>) -> Refusal {
+    filled(INTERNAL, RPC, "internal error: %s", what)
+}
+
+pub(super) fn no_driver(uri: &str) -> Refusal {
+    filled(NO_CONNECT, NONE, "no connection driver available for %s", uri)
+}
+
+/// A function that changes something.
+pub(super) fn read_only(origin: i32, function: &str) -> Refusal {
+    filled(
+        DENIED,
+        origin,
+        "operation forbidden: %s",
+        format!("read only access prevents {function}"),
+    )
+}
+
+pub(super) fn secure_flag() -> Refusal {
+    let what = "virDomainGetXMLDesc with secure flag";
+    filled(DENIED, DOMAIN, "operation forbidden: %s", what)
+}
+
+/// Flags that do not exist.
+pub(super) fn unsupported_flags(unknown: u32, function: &'static str) -> Refusal {
+    let sentence = format!("unsupported flags ({unknown:#x}) in function {function}");
+    let mut error = said(INVALID_ARGUMENT, QEMU, sentence);
+    error.str1 = Some(function.into());
+    error.str2 = Some("flags".into());
+    (error.int1, error.int2) = (0, 0);
+    error
+}
+
+pub(super) fn unsupported_groups(unknown: u32) -> Refusal {
+    let what = format!("Stats types bits {unknown:#x} are not supported by this daemon or QEMU");
+    filled(UNSUPPORTED_ARGUMENT, QEMU, "argument unsupported: %s", what)
+}
+
+pub(super) fn invalid_argument(what: impl Into<String>) -> Refusal {
+    filled(INVALID_ARGUMENT, QEMU, "invalid argument: %s", what)
+}
+
+/// A domain that is not there; `what` is how it was looked for.
+pub(super) fn no_domain(what: impl Into<String>) -> Refusal {
+    filled(NO_DOMAIN, QEMU, "Domain not found: %s", what)
+}
+
+pub(super) fn not_running() -> Refusal {
+    filled(INVALID, QEMU, "Requested operation is not valid: %s", "domain is not running")
+}
+
+/// Something that was not read, and why.
+pub(super) fn missing(missing: &Missing) -> Refusal {
+    let (number, pattern) = match missing.reason {
+        MissingReason::Inactive => return not_running(),
+        MissingReason::Timeout | MissingReason::Busy => (TIMEOUT, "Timed out during operation: %s"),
+        MissingReason::Unsupported => (UNSUPPORTED, "Operation not supported: %s"),
+        MissingReason::Denied => (ACCESS_DENIED, "access denied: %s"),
+        MissingReason::Gone => (NO_DOMAIN, "Domain not found: %s"),
+        _ => (INTERNAL, "internal error: %s"),
+    };
+    filled(number, QEMU, pattern, missing.to_string())
+}
+
+/// Something that no driver gave, without a reason.
+pub(super) fn unsupported(what: impl Into<String>) -> Refusal {
+    filled(UNSUPPORTED, QEMU, "Operation not supported: %s", what)
+}
+
+/// A hypervisor that cannot be asked. The library's errors have libvirt's numbers already.
+pub(super) fn unreachable(failure: &Failure) -> Refusal {
+    let Failure { uri, error } = failure;
+    let sentence = format!("{uri}: {}", error_chain(error.as_ref()));
+    said(error.code(), error.origin().code(), sentence)
+}

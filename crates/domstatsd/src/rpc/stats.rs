@@ -1,0 +1,98 @@
+//! The bulk call.
+
+use std::{borrow::Cow, collections::HashMap, time::Duration};
+
+use domstats::{Domain, DomainFilter, DomainStats, StatsGroups, StatsOptions, Uuid, Value};
+use domstats_rpc::{
+    limits,
+    message::{self, DomainStatsArgs, ParamValue, StatsRecord, StatsRecords, TypedParam},
+    xdr::List,
+};
+
+use super::{
+    connect::Client,
+    domains::{self, check, matching, uuid_of},
+    refuse::{self, Refusal},
+};
+use crate::pass::Question;
+
+pub(super) async fn all(
+    client: &Client,
+    args: DomainStatsArgs<'_>,
+) -> Result<StatsRecords<'static>, Refusal> {
+    let question = question(args.stats, args.flags)?;
+    let answer = if args.domains.0.is_empty() {
+        client.server.passes.report(question, Duration::ZERO).await
+    } else {
+        let domains = listed(client, &args.domains.0).await?;
+        if domains.is_empty() {
+            return Ok(List(Vec::new()));
+        }
+        client.server.passes.report_of(domains, question).await
+    };
+    check(&answer)?;
+    let records = answer.of_all.domains.len();
+    if records > limits::DOMAINS {
+        return Err(refuse::internal(format!(
+            "Number of domain stats records is {records}, which exceeds max limit: {}",
+            limits::DOMAINS
+        )));
+    }
+    Ok(List(answer.of_all.domains.iter().map(record).collect()))
+}
+
+/// Understands libvirt's two numbers.
+fn question(stats: u32, flags: u32) -> Result<Question, Refusal> {
+    let options = StatsOptions::from_bits_truncate(flags);
+    let filter = DomainFilter::from_bits_retain(flags & !options.bits());
+    let unknown = filter.difference(DomainFilter::all_known());
+    if !unknown.is_empty() {
+        return Err(refuse::unsupported_flags(unknown.bits(), "qemuConnectGetAllDomainStats"));
+    }
+    let groups = StatsGroups::from_bits_retain(stats);
+    let unknown = groups.difference(StatsGroups::all_known());
+    if options.contains(StatsOptions::ENFORCE_STATS) && !unknown.is_empty() {
+        return Err(refuse::unsupported_groups(unknown.bits()));
+    }
+    let known = groups & StatsGroups::all_known();
+    if known.is_empty() && !unknown.is_empty() {
+        // To ask for nothing would be to ask for everything: the least that gives records.
+        return Ok(Question { groups: StatsGroups::STATE, filter, options });
+    }
+    Ok(Question { groups: known, filter, options })
+}
+
+/// Returns the domains that a client lists, those that are still there.
+async fn listed(client: &Client, wanted: &[message::Domain<'_>]) -> Result<Vec<Domain>, Refusal> {
+    let known = matching(client, DomainFilter::empty()).await?;
+    let known: HashMap<Uuid, Domain> =
+        known.into_iter().map(|domain| (uuid_of(domain.info()), domain)).collect();
+    let wanted = wanted.iter().map(|domain| Uuid::from_bytes(domain.uuid));
+    Ok(wanted.filter_map(|uuid| known.get(&uuid).cloned()).collect())
+}
+
+fn record(stats: &DomainStats) -> StatsRecord<'static> {
+    let mut params = Vec::new();
+    stats.visit_params(|key, _, value| {
+        if let Some(value) = sent(value)
+            && key.len() <= limits::PARAM_NAME
+        {
+            params.push(TypedParam { field: Cow::Owned(key.to_owned()), value });
+        }
+    });
+    StatsRecord { domain: domains::sent(&stats.domain), params: List(params) }
+}
+
+/// Returns a value as it is sent; `None` for many numbers, of which libvirt has no type.
+fn sent(value: &Value<'_>) -> Option<ParamValue<'static>> {
+    Some(match value {
+        Value::Int(number) | Value::Word { code: number, .. } => ParamValue::Int(*number),
+        Value::UInt(number) => ParamValue::UInt(*number),
+        Value::LLong(number) => ParamValue::LLong(*number),
+        Value::ULLong(number) => ParamValue::ULLong(*number),
+        Value::Double(number) => ParamValue::Double(*number),
+        Value::Boolean(truth) => ParamValue::Boolean(*truth),
+        Value::String(text) => ParamValue::String(Cow::Owned(text.clone().into_owned())),
+        _ => return None,
+    })
+}
