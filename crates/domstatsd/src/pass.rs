@@ -43,9 +43,9 @@ impl Question {
         Self { groups, ..Self::default() }
     }
 
-    fn request(self, timeout: Duration) -> StatsRequest {
+    fn request(self) -> StatsRequest {
         let Self { groups, filter, options } = self;
-        StatsRequest::new().groups(groups).filter(filter).options(options).timeout(timeout)
+        StatsRequest::new().groups(groups).filter(filter).options(options)
     }
 }
 
@@ -89,7 +89,7 @@ impl Passes {
         max_age: Duration,
     ) -> Arc<Answer<StatsReport>> {
         let (host, timeout) = self.current();
-        let pass = move |waited| host.stats(&question.request(timeout.saturating_sub(waited)));
+        let pass = move |waited| host.stats(&question.request(), timeout.saturating_sub(waited));
         self.reports.ask((question, None), max_age, pass).await
     }
 
@@ -103,7 +103,7 @@ impl Passes {
         let (host, timeout) = self.current();
         let uuids: Option<Vec<Uuid>> = domains.iter().map(Domain::uuid).collect();
         let pass = move |waited| {
-            host.stats_of(&domains, &question.request(timeout.saturating_sub(waited)))
+            host.stats_of(&domains, &question.request(), timeout.saturating_sub(waited))
         };
         match uuids {
             Some(uuids) => self.reports.ask((question, Some(uuids)), Duration::ZERO, pass).await,

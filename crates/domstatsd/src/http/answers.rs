@@ -20,8 +20,7 @@ use crate::{
 
 /// The questions that are asked at a time. Each has a few passes at most, however many ask it.
 const MOST_QUESTIONS: usize = 8;
-/// What an answer may take beyond its timeout, before it is given up: hypervisors that are not
-/// connected yet are connected first.
+/// What an answer may take beyond its timeout, before it is given up.
 const GRACE: Duration = Duration::from_millis(500);
 /// How old an answer may be, at most.
 pub(super) const KEPT: Duration = Shared::<Question, Pass>::LONGEST;
@@ -196,9 +195,8 @@ impl Answers {
             let request = StatsRequest::new()
                 .groups(question.groups)
                 .filter(question.filter)
-                .options(question.options)
-                .timeout(question.timeout.saturating_sub(waited));
-            let answer = host.stats(&request);
+                .options(question.options);
+            let answer = host.stats(&request, question.timeout.saturating_sub(waited));
             let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
             counters.nanoseconds.fetch_add(took, Ordering::Relaxed);
             drop(its);
@@ -271,6 +269,32 @@ mod tests {
         let (began, took) = crowd(&answers, 50).await;
         assert!(began.len() <= 3, "{} passes", began.len());
         assert!(took < Duration::from_millis(1_250), "{took:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_hypervisor_that_never_greets_costs_the_others_nothing() {
+        let dir = std::env::temp_dir().join(format!("domstatsd-{}", std::process::id()));
+        let silent = std::os::unix::net::UnixListener::bind(&dir).unwrap();
+        let uri = format!("qemu+unix:///system?socket={}", dir.display());
+        let config = Config {
+            connect: vec![uri.clone(), "test:///default".to_owned()],
+            timeout: Duration::from_secs(20),
+            ..Config::default()
+        };
+        let passes = Passes::new(Arc::new(Host::new(&config)), config.timeout);
+        let answers = Arc::new(Answers::new(passes));
+        // The first one begins to open it, the second one finds it being opened.
+        for _ in 0..2 {
+            let start = Instant::now();
+            let asked = answers.ask(question(Duration::from_millis(300)), Duration::ZERO).await;
+            let pass = asked.unwrap_or_else(|why| panic!("{why}"));
+            assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
+            assert!(!pass.answer.of_all.domains.is_empty());
+            let failed = pass.answer.failures.iter().map(|failure| failure.uri.as_str());
+            assert_eq!(failed.collect::<Vec<_>>(), [uri.as_str()]);
+        }
+        drop(silent);
+        std::fs::remove_file(dir).unwrap();
     }
 
     #[tokio::test]
