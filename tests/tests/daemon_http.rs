@@ -17,6 +17,7 @@ use domstats_live::{
     domstatsd::{Domstatsd, program},
     guest::{Spec, boot_all},
     lab::{alone, lab},
+    libvirt::virsh,
     pki::Pki,
     prometheus::Prometheus,
 };
@@ -314,4 +315,28 @@ fn many_clients_share_passes_in_bounded_memory() {
     };
     assert!(count("domstatsd_answers_total") > 1_200.0);
     assert!(count("domstatsd_passes_total") < 60.0, "{}", count("domstatsd_passes_total"));
+}
+
+#[test]
+fn calls_by_libvirts_protocol_are_counted() {
+    let socket = lab().path(lab().name("counted"));
+    let options = ["-c", "test:///default", "--rpc-socket", socket.to_str().unwrap()];
+    let daemon = Domstatsd::start(&options);
+    let uri = format!("qemu+unix:///system?socket={}", socket.display());
+    lab().run(&mut virsh(&uri, &["domstats", "--state"]));
+    let refused = virsh(&uri, &["destroy", "vm1"]).output().unwrap();
+    assert!(!refused.status.success());
+
+    let text = daemon.http().get("/metrics?format=prometheus").text();
+    for line in [
+        "domstatsd_rpc_calls_total{procedure=\"ConnectGetAllDomainStats\",result=\"served\"} 1",
+        "domstatsd_rpc_calls_total{procedure=\"ConnectGetAllDomainStats\",result=\"refused\"} 0",
+        "domstatsd_rpc_calls_total{procedure=\"virDomainDestroy\",result=\"refused\"} 1",
+        "domstatsd_rpc_connections_total 2",
+        "domstatsd_rpc_turned_away_total 0",
+        // That of virsh, and this one.
+        "domstatsd_passes_total 2",
+    ] {
+        assert!(text.lines().any(|its| its == line), "{line} is not in {text}");
+    }
 }

@@ -58,11 +58,12 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         };
         let listener = listener.map_err(cannot("cannot listen for TLS".to_owned()))?;
         tracing::info!(address = ?listener.local_addr().ok(), "serving libvirt's protocol by TLS");
-        tokio::spawn(serve_tls(listener, Arc::clone(&files), server));
+        tokio::spawn(serve_tls(listener, Arc::clone(&files), Arc::clone(&server)));
         tls = Some(files);
     }
 
-    let http = Http::new(&config, passes.clone()).map_err(|error| Failure(error.to_string()))?;
+    let http =
+        Http::new(&config, passes.clone(), server).map_err(|error| Failure(error.to_string()))?;
     let listener = match given.http {
         Some(listener) => tcp(listener),
         None => TcpListener::bind(config.http.listen).await,

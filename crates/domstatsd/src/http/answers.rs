@@ -15,7 +15,7 @@ use domstats::{DomainFilter, StatsGroups, StatsOptions, StatsReport, StatsReques
 
 use crate::{
     host::Answer,
-    pass::{Passes, Shared},
+    pass::{Passes, Shared, Taken},
 };
 
 /// The questions that are asked at a time. Each has a few passes at most, however many ask it.
@@ -88,10 +88,6 @@ impl fmt::Display for NoAnswer {
 /// What was done so far.
 #[derive(Default)]
 pub(super) struct Counters {
-    /// Passes that began.
-    pub(super) passes: AtomicU64,
-    /// Nanoseconds that passes took.
-    pub(super) nanoseconds: AtomicU64,
     /// Answers that were given, each to one client.
     pub(super) answers: AtomicU64,
     /// Questions without an answer.
@@ -103,7 +99,7 @@ pub(super) struct Answers {
     passes: Passes,
     shared: Shared<Question, Pass>,
     asked: Arc<Asked>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) counters: Counters,
 }
 
 /// The questions that are asked, each with the number of those who ask it and of its passes.
@@ -146,7 +142,7 @@ impl Drop for Asking {
 impl Answers {
     pub(super) fn new(passes: Passes) -> Self {
         let shared = Shared::new(Duration::ZERO);
-        Self { passes, shared, asked: Arc::default(), counters: Arc::default() }
+        Self { passes, shared, asked: Arc::default(), counters: Counters::default() }
     }
 
     /// Returns the time that an answer may take if the question does not say.
@@ -157,6 +153,11 @@ impl Answers {
     /// Returns the URIs of the hypervisors that are asked.
     pub(super) fn uris(&self) -> Vec<String> {
         self.passes.current().0.uris().map(str::to_owned).collect()
+    }
+
+    /// Returns the passes so far, those for other clients included.
+    pub(super) fn taken(&self) -> &Taken {
+        &self.passes.taken
     }
 
     /// Returns how many questions are being asked.
@@ -188,17 +189,15 @@ impl Answers {
         // A pass goes on when those who asked have gone.
         let its = self.asked.enter(question)?;
         let (host, _) = self.passes.current();
-        let counters = Arc::clone(&self.counters);
+        let taken = Arc::clone(&self.passes.taken);
         let pass = move |waited| {
             let began = Instant::now();
-            counters.passes.fetch_add(1, Ordering::Relaxed);
             let request = StatsRequest::new()
                 .groups(question.groups)
                 .filter(question.filter)
                 .options(question.options);
-            let answer = host.stats(&request, question.timeout.saturating_sub(waited));
-            let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            counters.nanoseconds.fetch_add(took, Ordering::Relaxed);
+            let left = question.timeout.saturating_sub(waited);
+            let answer = taken.count(|| host.stats(&request, left));
             drop(its);
             Pass { began, answer, texts: Default::default() }
         };
@@ -257,7 +256,7 @@ mod tests {
         let answers = answers("test:///default?slow=vm1:200ms");
         let (began, _) = crowd(&answers, 200).await;
         assert!(began.len() <= 3, "{} passes for 200 questions", began.len());
-        let counted = answers.counters.passes.load(Ordering::Relaxed);
+        let counted = answers.taken().passes.load(Ordering::Relaxed);
         assert_eq!(counted, began.len() as u64);
         assert_eq!(answers.counters.answers.load(Ordering::Relaxed), 200);
         assert_eq!(answers.questions(), 0);

@@ -44,7 +44,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower_http::compression::CompressionLayer;
 
-use crate::{config::Config, pass::Passes};
+use crate::{config::Config, pass::Passes, rpc};
 use answers::{Answers, KEPT, Question};
 use auth::Auth;
 use compat::Profile;
@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     compat: Vec<&'static Profile>,
     auth: Auth,
     own: own::Own,
+    /// The other server, whose clients are counted here too.
+    rpc: Arc<rpc::Server>,
     /// As many answers are written at a time as there are CPUs: more would only take more memory.
     writers: Semaphore,
 }
@@ -119,7 +121,11 @@ impl Http {
     /// # Errors
     ///
     /// The sentence that says what is wrong.
-    pub(crate) fn new(config: &Config, passes: Passes) -> Result<Self, HttpError> {
+    pub(crate) fn new(
+        config: &Config,
+        passes: Passes,
+        rpc: Arc<rpc::Server>,
+    ) -> Result<Self, HttpError> {
         let http = &config.http;
         let auth = Auth::new(http)?;
         let tls = tls::acceptor(http)?;
@@ -137,6 +143,7 @@ impl Http {
             compat: compat.collect::<Result<_, _>>()?,
             auth,
             own: own::Own::default(),
+            rpc,
             writers: Semaphore::new(thread::available_parallelism().map_or(1, usize::from)),
         };
         let limits =
