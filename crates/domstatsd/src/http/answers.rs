@@ -14,7 +14,7 @@ use axum::body::Bytes;
 use domstats::{DomainFilter, StatsGroups, StatsOptions, StatsReport, StatsRequest};
 
 use crate::{
-    host::Answer,
+    host::{Answer, Host},
     pass::{Passes, Shared, Taken},
 };
 
@@ -155,6 +155,11 @@ impl Answers {
         self.passes.current().0.uris().map(str::to_owned).collect()
     }
 
+    /// Returns the hypervisors that are asked.
+    pub(super) fn host(&self) -> Arc<Host> {
+        self.passes.current().0
+    }
+
     /// Returns the passes so far, those for other clients included.
     pub(super) fn taken(&self) -> &Taken {
         &self.passes.taken
@@ -213,7 +218,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::{config::Config, host::Host};
+    use crate::config::Config;
 
     fn answers(uri: &str) -> Arc<Answers> {
         let config = Config { connect: vec![uri.to_owned()], ..Config::default() };

@@ -7,6 +7,7 @@
 //! | `answers.rs` | what is asked of the hypervisors, and for how many at once |
 //! | `query.rs`, `accept.rs` | what a client says |
 //! | `metrics.rs`, `parts.rs`, `own.rs`, `compat/` | `/metrics` |
+//! | `metadata.rs`, `description.rs` | what management layers say of the domains |
 //! | `domains.rs` | `/v1/domains` |
 //! | `health.rs` | `/healthz`, `/readyz` |
 //! | `openapi.json` | what all of that is, for programs |
@@ -15,11 +16,13 @@ mod accept;
 mod answers;
 mod auth;
 pub(crate) mod compat;
+mod description;
 mod domains;
 #[cfg(test)]
 mod fuzz;
 mod health;
 mod listen;
+mod metadata;
 mod metrics;
 mod own;
 mod parts;
@@ -59,6 +62,7 @@ pub(crate) struct Shared {
     compat: Vec<&'static Profile>,
     auth: Auth,
     own: own::Own,
+    metadata: Arc<metadata::Metadata>,
     /// The other server, whose clients are counted here too.
     rpc: Arc<rpc::Server>,
     /// As many answers are written at a time as there are CPUs: more would only take more memory.
@@ -143,6 +147,7 @@ impl Http {
             compat: compat.collect::<Result<_, _>>()?,
             auth,
             own: own::Own::default(),
+            metadata: Arc::default(),
             rpc,
             writers: Semaphore::new(thread::available_parallelism().map_or(1, usize::from)),
         };
