@@ -24,6 +24,11 @@ pub fn kill(pid: u32) {
     let _ = signal(pid, Signal::KILL);
 }
 
+/// Tells a process to read its configuration again.
+pub fn hang_up(pid: u32) {
+    signal(pid, Signal::HUP).unwrap();
+}
+
 fn signal(pid: u32, signal: Signal) -> rustix::io::Result<()> {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     kill_process(pid, signal)

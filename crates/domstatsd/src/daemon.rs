@@ -10,9 +10,9 @@ use tokio::{
 
 use crate::{
     args::Args,
-    config::Config,
+    config::{self, Config},
     host::Host,
-    http::Http,
+    http::{Access, Http},
     listen::{self, UnixSocket},
     pass::Passes,
     rpc::{Server, Tls},
@@ -64,6 +64,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
 
     let http =
         Http::new(&config, passes.clone(), server).map_err(|error| Failure(error.to_string()))?;
+    let access = http.access();
     let listener = match given.http {
         Some(listener) => tcp(listener),
         None => TcpListener::bind(config.http.listen).await,
@@ -75,7 +76,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     let http = tokio::spawn(http.serve(listener, stopped));
 
     systemd::ready();
-    live(&args, config, &passes, tls.as_deref())
+    live(&args, config, &passes, tls.as_deref(), &access)
         .await
         .map_err(cannot("cannot wait for signals".to_owned()))?;
     systemd::stopping();
@@ -85,12 +86,24 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Reads what the configuration names, as [`run`] would.
+pub(crate) fn check(config: &Config) -> Result<(), Failure> {
+    let passes = Passes::new(Arc::new(Host::new(config)), config.timeout);
+    let server = Arc::new(Server::new(passes.clone(), &config.rpc));
+    Http::new(config, passes, server).map_err(|error| Failure(error.to_string()))?;
+    if config.rpc.tls.is_some() {
+        Tls::load(&config.rpc.pki).map_err(cannot("cannot serve TLS".to_owned()))?;
+    }
+    Ok(())
+}
+
 /// Waits for signals; returns when one says that it is the end.
 async fn live(
     args: &Args,
     mut config: Config,
     passes: &Passes,
     tls: Option<&Tls>,
+    access: &Access,
 ) -> io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -110,7 +123,7 @@ async fn live(
             _ = hangup.recv() => {
                 systemd::reloading();
                 match args.settings() {
-                    Ok(new) => config = reload(config, new, passes, tls),
+                    Ok(new) => config = reload(config, new, passes, tls, access),
                     // It goes on with what it has.
                     Err(error) => tracing::error!(%error, "the configuration was not read again"),
                 }
@@ -121,7 +134,7 @@ async fn live(
 }
 
 /// Takes over what can change while clients are connected, and says what cannot.
-fn reload(old: Config, new: Config, passes: &Passes, tls: Option<&Tls>) -> Config {
+fn reload(old: Config, new: Config, passes: &Passes, tls: Option<&Tls>, access: &Access) -> Config {
     if (&new.connect, new.timeout) != (&old.connect, old.timeout) {
         passes.replace(Arc::new(Host::new(&new)), new.timeout);
     }
@@ -130,12 +143,24 @@ fn reload(old: Config, new: Config, passes: &Passes, tls: Option<&Tls>) -> Confi
     {
         tracing::error!(%error, "the certificates were not read again");
     }
+    if let Err(error) = access.reload(&new.http) {
+        tracing::error!(%error, "the tokens and certificates of HTTP were not read again");
+    }
+    let http = config::Http {
+        certificate: old.http.certificate.clone(),
+        key: old.http.key.clone(),
+        client_ca: old.http.client_ca.clone(),
+        token_file: old.http.token_file.clone(),
+        ..new.http.clone()
+    };
     if (&new.rpc.socket, &new.rpc.group, new.rpc.tls)
         != (&old.rpc.socket, &old.rpc.group, old.rpc.tls)
-        || new.http != old.http
+        || http != old.http
         || new.log != old.log
     {
-        tracing::warn!("sockets, HTTP and the log change only when the daemon is started again");
+        tracing::warn!(
+            "sockets, other settings of HTTP and the log change only when the daemon is started again"
+        );
     }
     tracing::info!("the configuration was read again");
     new
