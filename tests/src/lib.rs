@@ -15,6 +15,7 @@
 //! | [`sshd`] | a private sshd, by which such a daemon is reached |
 //! | [`pki`] | certificates for TLS: some that are to be accepted, and some that are not |
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
+//! | [`daemon`] | the daemon `domstatsd`, for any client of libvirt |
 //! | [`command`] | the command `domstats`, for any user |
 //! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
 //! | [`c_library`] | `libdomstats`, as C and C++ programs find it |
@@ -30,6 +31,7 @@ pub mod c_library;
 pub mod cgroup;
 pub mod command;
 pub mod compare;
+pub mod daemon;
 pub mod fake;
 pub mod fake_daemon;
 pub mod floor;
