@@ -1,164 +1,76 @@
-//! The bulk call against libvirt's, and against the least that it could cost.
+//! Benchmarks, by their names.
 //!
 //! ```text
-//! cargo run --release -p domstats-bench -- [--guests 100] [--rounds 15]
+//! cargo run --release -p domstats-bench -- [NAME ...] [--OPTION VALUE ...]
 //! ```
 //!
-//! Boots paused guests of a private libvirtd, each with a second monitor, so that libvirt and this
-//! library read the very same guests: 2 vCPUs, 2 disks (one above a backing image), 1 tap, 1
-//! iothread, a balloon. Every round makes every call once, in turns, each after one call that is
-//! not counted. Progress goes to standard error, the tables to standard output.
+//! | name | what it measures | options |
+//! |---|---|---|
+//! | `calls` | the bulk call against libvirt's, on real guests | `--guests 100 --rounds 15` |
+//! | `formats` | reports written in every format | `--rounds 15` |
+//! | `cost` | the CPU time of a pass, without QEMU's | `--guests 100 --rounds 15` |
+//! | `questions` | what each question costs a QEMU | |
+//! | `scale` | how the call grows with the number of guests | `--real 10,100,300 --recorded 100,1000,5000 --rounds 7 --plot FILE.svg` |
+//! | `instructions` | what the hot paths take, whatever the machine does besides | `--bless` |
+//! | `soak` | guests that come and go, and the truth of every report | `--minutes 30 --seed 1` |
+//! | `record` | writes down what a real guest's monitor answers, for `scale` and `instructions` | |
+//!
+//! Without a name it runs the short ones. Progress goes to standard error, results to standard
+//! output.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has nothing to say")]
 
+mod arguments;
+mod calls;
 mod clients;
+mod cost;
+mod formats;
+mod instructions;
+mod limits;
+mod measured;
+mod plot;
+mod questions;
+mod recorded;
+mod scale;
+mod soak;
 mod table;
 
-use std::{
-    env, io, thread,
-    time::{Duration, Instant},
-};
+use std::env;
 
-use domstats::{Connect, Format, StatsGroups, StatsReport, StatsRequest};
-use domstats_live::{
-    floor::Floor,
-    lab::alone,
-    libvirt::{Libvirt, LibvirtGuest},
-};
+/// A benchmark.
+struct Bench {
+    name: &'static str,
+    /// Whether it runs when none is named.
+    short: bool,
+    run: fn(),
+}
 
-use clients::{Python, virsh};
-use table::Row;
-
-/// Domains of the test driver that the formats write.
-const WRITTEN: usize = 10_000;
+const BENCHES: &[Bench] = &[
+    Bench { name: "calls", short: true, run: calls::calls },
+    Bench { name: "formats", short: true, run: formats::formats },
+    Bench { name: "cost", short: true, run: cost::cost },
+    Bench { name: "questions", short: true, run: questions::questions },
+    Bench { name: "scale", short: false, run: scale::scale },
+    Bench { name: "instructions", short: false, run: instructions::instructions },
+    Bench { name: "soak", short: false, run: soak::run },
+    Bench { name: "record", short: false, run: recorded::record },
+];
 
 fn main() {
-    let guests = argument("--guests", 100);
-    let rounds = argument("--rounds", 15);
-    assert!(guests > 0 && rounds > 0, "--guests and --rounds must be at least 1");
-    calls(guests, rounds);
-    formats(rounds);
-}
-
-fn argument(name: &str, default: usize) -> usize {
-    let mut arguments = env::args().skip_while(|word| word != name).skip(1);
-    arguments.next().map_or(default, |word| {
-        word.parse().unwrap_or_else(|_| panic!("{name} takes a number, not '{word}'"))
-    })
-}
-
-fn calls(guests: usize, rounds: usize) {
-    let _alone = alone();
-    let start = Instant::now();
-    eprintln!("starting libvirtd and {guests} guests ...");
-    let libvirt = Libvirt::start();
-    let guests = libvirt.create_many("bench", guests, true);
-    eprintln!("started in {:.1} s", start.elapsed().as_secs_f64());
-    directly(&libvirt, &guests, rounds);
-    through_libvirt(&libvirt, &guests, rounds);
-}
-
-/// QEMU's monitors against libvirt, for the groups that the monitors give.
-fn directly(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
-    let shared = Connect::open("qemu+qmp:///system").unwrap();
-    let groups = shared.supported_groups();
-    let mut python = Python::start(libvirt, groups);
-    let mut rows = [
-        "domstats, monitors shared (the default)",
-        "domstats, monitors held",
-        "the floor: minimal pipelined QMP, nothing parsed",
-        "libvirt, bulk call (Python, in-process)",
-        "libvirt, bulk call (`virsh domstats`, whole process)",
-        "libvirt, split calls (Python, in-process)",
-    ]
-    .map(Row::new);
-    for round in 1..=rounds {
-        eprint!("\rmonitors, round {round} of {rounds}");
-        let [by_shared, by_held, by_floor, by_bulk, by_virsh, by_split] = &mut rows;
-        ask(&shared, guests);
-        by_shared.add(ask(&shared, guests));
-        let held = Connect::open("qemu+qmp:///system?monitor_policy=hold").unwrap();
-        ask(&held, guests);
-        by_held.add(ask(&held, guests));
-        held.close();
-        by_floor.add(floor(guests));
-        python.call("bulk", guests.len());
-        by_bulk.add(python.call("bulk", guests.len()));
-        by_virsh.add(virsh(libvirt, groups, guests.len()));
-        by_split.add(python.call("split", guests.len()));
+    // Processes that benchmarks start.
+    match env::args().nth(1).as_deref() {
+        Some("serve") => return recorded::serve(),
+        Some("counted") => return instructions::counted(),
+        Some("measured") => return measured::measured(),
+        _ => {}
     }
-    eprintln!();
-    let references = [("to libvirt's bulk call", &rows[3]), ("to the floor", &rows[2])];
-    table::print(&head(guests, "one call for all"), &rows.each_ref(), &references);
-}
-
-/// One libvirtd, asked for all groups by three clients.
-fn through_libvirt(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
-    let connect = Connect::open(&libvirt.uri()).unwrap();
-    let groups = StatsGroups::empty();
-    let mut python = Python::start(libvirt, groups);
-    let mut rows =
-        ["domstats", "libvirt-python, `getAllDomainStats()`", "`virsh domstats`, whole process"]
-            .map(Row::new);
-    for round in 1..=rounds {
-        eprint!("\rlibvirt, round {round} of {rounds}");
-        let [by_domstats, by_python, by_virsh] = &mut rows;
-        ask(&connect, guests);
-        by_domstats.add(ask(&connect, guests));
-        python.call("bulk", guests.len());
-        by_python.add(python.call("bulk", guests.len()));
-        by_virsh.add(virsh(libvirt, groups, guests.len()));
+    let names = arguments::names();
+    let known: Vec<_> = BENCHES.iter().map(|bench| bench.name).collect();
+    for name in &names {
+        assert!(known.contains(&name.as_str()), "no benchmark '{name}', only {known:?}");
     }
-    eprintln!();
-    let references = [("to libvirt-python", &rows[1]), ("to virsh", &rows[2])];
-    let head = head(guests, "all groups through one libvirtd");
-    table::print(&head, &rows.each_ref(), &references);
-}
-
-fn head(guests: &[LibvirtGuest], what: &str) -> String {
-    let cpus = thread::available_parallelism().map_or(1, usize::from);
-    format!("{} paused guests on {cpus} CPUs, {what}", guests.len())
-}
-
-/// Makes the bulk call, checks that it is complete, and returns how long it took.
-fn ask(connect: &Connect, guests: &[LibvirtGuest]) -> Duration {
-    let request = StatsRequest::new().timeout(Duration::from_secs(30));
-    let start = Instant::now();
-    let report = connect.all_domain_stats(&request).unwrap();
-    let time = start.elapsed();
-    for guest in guests {
-        let record = report.domain(&guest.name).expect("a guest has no record");
-        let mut missing = record.missing.iter().map(|group| &group.missing);
-        assert!(missing.all(|missing| missing.reason.is_expected()), "{record:?}");
-    }
-    time
-}
-
-fn floor(guests: &[LibvirtGuest]) -> Duration {
-    let mut floor = Floor::connect(guests.iter().map(|guest| guest.monitor.clone())).unwrap();
-    floor.pass().unwrap();
-    let start = Instant::now();
-    floor.pass().unwrap();
-    start.elapsed()
-}
-
-fn formats(rounds: usize) {
-    let uri = format!("test:///default?domains={WRITTEN}&clock=fixed");
-    let connect = Connect::open(&uri).unwrap();
-    let report = connect.all_domain_stats(&StatsRequest::new()).unwrap();
-    assert_eq!(report.domains.len(), WRITTEN);
-    let mut rows = Format::ALL.map(|format| (Row::new(format.name()), format));
-    for _ in 0..rounds {
-        for (row, format) in &mut rows {
-            row.add(write(&report, *format));
+    for bench in BENCHES {
+        if names.iter().any(|name| name == bench.name) || (names.is_empty() && bench.short) {
+            (bench.run)();
         }
     }
-    let rows = rows.each_ref().map(|(row, _)| row);
-    table::print(&format!("{WRITTEN} domains written as"), &rows, &[]);
-}
-
-/// Writes to nowhere: the kernel's work for the memory of the whole text would be measured else.
-fn write(report: &StatsReport, format: Format) -> Duration {
-    let start = Instant::now();
-    format.write(report, &mut io::sink()).unwrap();
-    start.elapsed()
 }

@@ -34,16 +34,22 @@ impl Row {
     }
 }
 
+/// A unit, and how many of it are a second.
+pub(crate) type Unit = (&'static str, f64);
+
+pub(crate) const MILLISECONDS: Unit = ("ms", 1e3);
+pub(crate) const MICROSECONDS: Unit = ("µs", 1e6);
+
 /// Prints rows as a table in Markdown. A reference is a row by whose times the others are divided,
 /// with the head of that column: medians, for they were taken in turns.
-pub(crate) fn print(head: &str, rows: &[&Row], references: &[(&str, &Row)]) {
-    print!("| {head} | min ms | median ms |");
+pub(crate) fn print(head: &str, (unit, second): Unit, rows: &[&Row], references: &[(&str, &Row)]) {
+    print!("| {head} | min {unit} | median {unit} |");
     references.iter().for_each(|(head, _)| print!(" {head} |"));
     print!("\n|---|---:|---:|");
     references.iter().for_each(|_| print!("---:|"));
     println!();
     for row in rows {
-        print!("| {} | {:.2} | {:.2} |", row.name, row.min() * 1e3, row.median() * 1e3);
+        print!("| {} | {:.2} | {:.2} |", row.name, row.min() * second, row.median() * second);
         for (_, reference) in references {
             print!(" {:.2} |", row.median() / reference.median());
         }

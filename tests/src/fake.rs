@@ -46,6 +46,8 @@ pub enum Fault {
     EventStorm,
     /// Answers well, with an event before each answer.
     Events,
+    /// Answers well, after an answer for the client before.
+    Leftover,
     /// Answers every question with a number.
     WrongType,
     /// Answers, but every answer takes so many milliseconds.
@@ -74,6 +76,7 @@ impl FromStr for Fault {
             "long-line" => Self::LongLine,
             "event-storm" => Self::EventStorm,
             "events" => Self::Events,
+            "leftover" => Self::Leftover,
             "wrong-type" => Self::WrongType,
             "slow" => Self::Slow(rest.parse().map_err(|_| unknown())?),
             "lacks" => Self::Lacks(rest.to_owned()),
@@ -102,7 +105,7 @@ impl Fake {
     /// Tests find the program as `env!("CARGO_BIN_EXE_fake-qemu")`.
     #[must_use]
     pub fn start(program: &str, fault: &str) -> Self {
-        fault.parse::<Fault>().unwrap();
+        let recorded = matches!(fault.parse().unwrap(), Fault::Recorded(_));
         let name = lab().name("fake");
         let dir = lab().path(&name);
         fs::create_dir_all(&dir).unwrap();
@@ -114,6 +117,8 @@ impl Fake {
             .command_at(&disguise)
             .args(["-name", &format!("guest={name}"), "-m", "16", "-smp", "2,maxcpus=4"])
             .args(["-qmp", &listener])
+            // Its place is not known: one that was recorded is looked for.
+            .args(recorded.then_some(["-device", "virtio-balloon-pci"]).into_iter().flatten())
             .env(FAULT, fault)
             .spawn()
             .unwrap();
@@ -196,7 +201,11 @@ fn serve(
         let command = command?;
         let word = command["execute"].as_str().unwrap_or_default();
         if word == "qmp_capabilities" {
-            out.write_all(b"{\"return\": {}}\r\n")?;
+            if *fault == Fault::Leftover {
+                out.write_all(b"{\"return\": {\"not\": \"for you\"}}\r\n")?;
+                out.write_all(b"{\"return\": {}, \"id\": \"another client's\"}\r\n")?;
+            }
+            write!(out, "{}\r\n", json!({ "return": {}, "id": command["id"] }))?;
         } else {
             // Before the answer: who has that can count on this.
             writeln!(commands, "{word}")?;

@@ -12,16 +12,21 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// The questions of one pass: all groups of a guest whose threads bear their vCPU's name.
-pub const QUESTIONS: &str = concat!(
+/// The questions of a first call: all groups of a paused guest whose threads bear their vCPU's
+/// name.
+pub const FIRST: &str = concat!(
     r#"{"execute":"query-status"}"#,
     r#"{"execute":"query-balloon"}"#,
-    r#"{"execute":"qom-get","arguments":{"path":"/machine/peripheral/balloon0","property":"guest-stats"}}"#,
+    r#"{"execute":"qom-get","arguments":{"property":"guest-stats","path":"/machine/peripheral/balloon0"}}"#,
     r#"{"execute":"query-blockstats"}"#,
     r#"{"execute":"query-named-block-nodes","arguments":{"flat":true}}"#,
     r#"{"execute":"query-iothreads"}"#,
     r#"{"execute":"query-dirty-rate"}"#,
 );
+
+/// The questions of a later call that asks for the same, if its monitor was held and nothing has
+/// changed: within a second.
+pub const STEADY: &str = r#"{"execute":"query-blockstats"}"#;
 
 /// Monitors, connected.
 #[derive(Debug)]
@@ -47,13 +52,14 @@ impl Floor {
         Ok(floor)
     }
 
-    /// Asks every monitor every question.
+    /// Asks every monitor these questions, and returns the number of monitors.
     ///
     /// # Errors
     ///
     /// If a connection fails.
-    pub fn pass(&mut self) -> io::Result<()> {
-        self.ask(QUESTIONS, QUESTIONS.matches("execute").count())
+    pub fn pass(&mut self, questions: &str) -> io::Result<usize> {
+        self.ask(questions, questions.matches("execute").count())?;
+        Ok(self.streams.len())
     }
 
     fn ask(&mut self, text: &str, answers: usize) -> io::Result<()> {

@@ -44,6 +44,7 @@ pub struct Spec {
     chardev: bool,
     monitor: bool,
     nobody: bool,
+    uuid: bool,
     program: PathBuf,
     options: Vec<String>,
 }
@@ -69,6 +70,7 @@ impl Spec {
             chardev: false,
             monitor: true,
             nobody: false,
+            uuid: true,
             program: tool(QEMU),
             options: Vec::new(),
         }
@@ -171,6 +173,13 @@ impl Spec {
         self
     }
 
+    /// Has no UUID.
+    #[must_use]
+    pub fn without_uuid(mut self) -> Self {
+        self.uuid = false;
+        self
+    }
+
     /// Runs another QEMU than the machine's own.
     #[must_use]
     pub fn program(mut self, program: &Path) -> Self {
@@ -247,7 +256,10 @@ impl Spec {
         let mut all: Vec<OsString> = Vec::new();
         let mut add = |words: &[&str]| all.extend(words.iter().map(OsString::from));
         add(&["-name", &format!("guest={},debug-threads=on", self.name)]);
-        add(&["-uuid", uuid, "-accel", self.accelerator, "-machine", self.machine]);
+        add(&["-accel", self.accelerator, "-machine", self.machine]);
+        if self.uuid {
+            add(&["-uuid", uuid]);
+        }
         add(&["-nodefaults", "-display", "none", "-m", "16"]);
         add(&["-smp", &format!("{current},maxcpus={maximum}")]);
         if !self.running {
@@ -346,7 +358,7 @@ const NONBLOCK: i32 = 0o4000;
 pub struct Guest {
     /// Its process.
     pub pid: u32,
-    /// Its UUID.
+    /// Its UUID, unless it has none.
     pub uuid: String,
     /// The host's network devices of its NICs.
     pub taps: Vec<String>,

@@ -15,12 +15,16 @@
 //! | [`sshd`] | a private sshd, by which such a daemon is reached |
 //! | [`pki`] | certificates for TLS: some that are to be accepted, and some that are not |
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
-//! | [`daemon`] | the daemon `domstatsd`, for any client of libvirt |
 //! | [`command`] | the command `domstats`, for any user |
+//! | [`domstatsd`] | the daemon, for clients of HTTP and of libvirt |
+//! | [`http`] | a plain client of HTTP |
+//! | [`prometheus`] | a Prometheus that scrapes, and what it knows |
 //! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
 //! | [`c_library`] | `libdomstats`, as C and C++ programs find it |
 //! | [`page`] | pages of the documentation, whose examples are run |
 //! | [`floor`] | the least work with which all monitors can be asked, for the benchmark |
+//! | [`soak`] | guests that come and go at random under several callers, and the truth about them |
+//! | [`random`] | numbers that look random and are the same for the same seed |
 //!
 //! Nothing here shares code with the library: a mistake made twice would not be seen. What cannot
 //! be set up fails the test with a sentence; no test is skipped.
@@ -31,11 +35,12 @@ pub mod c_library;
 pub mod cgroup;
 pub mod command;
 pub mod compare;
-pub mod daemon;
+pub mod domstatsd;
 pub mod fake;
 pub mod fake_daemon;
 pub mod floor;
 pub mod guest;
+pub mod http;
 pub mod image;
 pub mod lab;
 pub mod libvirt;
@@ -44,9 +49,12 @@ pub mod page;
 pub mod pki;
 pub mod process;
 pub mod procfs;
+pub mod prometheus;
 pub mod python;
 pub mod qmp;
+pub mod random;
 pub mod recording;
 pub mod relay;
+pub mod soak;
 pub mod sshd;
 pub mod tools;

@@ -66,8 +66,10 @@ fn read(uri: &str, guest: &str, state: DomainState) {
 fn they_read_qemu() {
     drop(alone());
     let uri = "qemu+qmp:///system";
-    let running = Spec::full("c-running").running().boot();
+    let running = Spec::full("c-running").without_uuid().running().boot();
     read(uri, running.name(), DomainState::Running);
+    let line = format!("{}: number {}, UUID none\n", running.name(), running.pid);
+    run("running.c", &[uri], |printed| printed.contains(&line));
     let paused = Spec::full("c-paused").boot();
     read(uri, paused.name(), DomainState::Paused);
 }

@@ -115,9 +115,12 @@ fn a_daemon_without_the_bulk_call_says_so() {
         Fault::Error(39, "unknown procedure: 344"),
         Fault::Error(3, "this function is not supported by the connection driver"),
     ] {
-        let error = error(procedure::STATS, fault);
-        assert_eq!(error.kind(), ErrorKind::NoSupport);
-        assert!(error.to_string().contains("bulk statistics"), "{error}");
+        for domains in [3, 0] {
+            let daemon = FakeSpec::new(domains).fault(procedure::STATS, fault.clone()).start();
+            let error = ask(&daemon).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoSupport);
+            assert!(error.to_string().contains("bulk statistics"), "{error}");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use domstats_live::{
     compare::differences,
-    floor::Floor,
+    floor::{FIRST, Floor, STEADY},
     guest::{Guest, Spec},
     lab::lab,
     oracle::{self, Params},
@@ -50,8 +50,8 @@ fn the_floor_asks_what_a_guest_can_answer() {
     let guests: Vec<Guest> =
         (0..2).map(|_| Spec::new("floor").raw_disks(1).balloon().iothreads(1).boot()).collect();
     let mut floor = Floor::connect(guests.iter().map(|guest| guest.monitor.clone())).unwrap();
-    floor.pass().unwrap();
-    floor.pass().unwrap();
+    assert_eq!(floor.pass(FIRST).unwrap(), 2);
+    assert_eq!(floor.pass(STEADY).unwrap(), 2);
 }
 
 /// Not a test of its own: the program that the next test runs and kills.

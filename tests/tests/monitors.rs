@@ -157,7 +157,7 @@ fn monitors_can_be_named_by_a_pattern() {
 fn a_well_behaved_fake_is_complete() {
     let _alone = alone();
     // Else the faults below would prove nothing.
-    for fault in ["none", "events", "slow:20"] {
+    for fault in ["none", "events", "leftover", "slow:20"] {
         let fake = fake(fault);
         let report = ask(&Connect::open("qemu+qmp:///system").unwrap());
         let record = record(&report, &fake.name);
@@ -235,6 +235,21 @@ fn a_late_answer_is_thrown_away_and_the_monitor_used_again() {
     let record = record(&report, &fake.name);
     assert_eq!(lacks(record), [""; 0]);
     assert_eq!(record.dirtyrate.as_ref().unwrap().mode.as_deref(), Some("page-sampling"));
+}
+
+#[test]
+fn a_hasty_call_in_vain_does_not_spoil_a_patient_one() {
+    let _alone = alone();
+    for uri in POLICIES {
+        // Its answers take longer than a stuck monitor is given.
+        let fake = fake("slow:50");
+        let connect = Connect::open(uri).unwrap();
+        let hasty = StatsRequest::new().timeout(Duration::from_millis(100));
+        let report = connect.all_domain_stats(&hasty).unwrap();
+        let missing = record(&report, &fake.name).why_missing(StatsGroups::DIRTYRATE).unwrap();
+        assert_eq!(missing.reason, MissingReason::Timeout);
+        assert_eq!(lacks(record(&ask(&connect), &fake.name)), [""; 0], "{uri}");
+    }
 }
 
 #[test]

@@ -40,7 +40,40 @@ fn the_stubs_are_those_of_the_module() {
         let output = mypy.arg("-m").args(check).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
+    // The scripts of the page, and this one that uses more of it.
+    for text in scripts("docs/python.md").into_iter().chain([TYPED.to_owned()]) {
+        let mut mypy = lab().command_at(python());
+        let mypy = mypy.args(["-m", "mypy", "--strict", "--allow-untyped-defs"]);
+        let output = mypy.args(["--allow-untyped-calls", "-c", &text]).output().unwrap();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stdout));
+    }
 }
+
+/// What a typed program writes down of the types: a wrong one is an error of mypy.
+const TYPED: &str = r#"
+from typing import Any, Optional
+import domstats
+import domstats as libvirt
+
+def handler(seen: list[int], error: tuple[Any, ...]) -> None:
+    seen.append(error[0])
+
+seen: list[int] = []
+libvirt.registerErrorHandler(handler, seen)
+with libvirt.open("test:///default") as connection:
+    some: list[tuple[libvirt.virDomain, dict[str, Any]]]
+    some = connection.domainListGetStats({d for d in connection.listAllDomains()}, ~libvirt.VIR_DOMAIN_STATS_PERF)
+    report: domstats.StatsReport = connection.stats({"cpu"}, domains=iter(connection.listAllDomains()))
+for record in report.domains:
+    if record.block and record.state and record.state.state == "running":
+        read: Optional[int] = record.block.blocks[0].rd_bytes
+    if record.vm:
+        bins: Optional[tuple[int, ...]] = record.vm.histograms[0].log2
+try:
+    connection.close()
+except libvirt.libvirtError as error:
+    code: Optional[int] = error.get_error_code()
+"#;
 
 /// The one script, and what it needs to run here.
 const SCRIPT: &str = include_str!("python_habits.py");
@@ -71,8 +104,9 @@ fn a_script_of_libvirt_says_the_same_with_another_import() {
         let before = libvirt_says(&libvirt.uri());
         let ours = domstats_says(&libvirt.uri());
         let after = libvirt_says(&libvirt.uri());
-        assert_eq!(ours["errors"], before["errors"]);
-        assert_eq!(ours["identities"], before["identities"]);
+        for part in ["errors", "told", "identities"] {
+            assert_eq!(ours[part], before[part], "{part}");
+        }
         assert_constants(&ours["constants"], &before["constants"]);
         let differences = differences(&before["answers"], &ours["answers"], &after["answers"]);
         if differences.is_empty() {
@@ -166,7 +200,7 @@ fn the_scripts_of_the_page_read_guests() {
     drop(alone());
     let libvirt = Libvirt::start();
     let of_libvirt = libvirt.create("page", false);
-    let of_nobody = Spec::full("page").running().boot();
+    let of_nobody = Spec::full("page").without_uuid().running().boot();
     let scripts = scripts("docs/python.md");
     assert!(scripts.len() > 2);
     for text in scripts {
@@ -178,6 +212,40 @@ fn the_scripts_of_the_page_read_guests() {
             assert!(printed.contains(name), "{text}\n{printed}");
         }
     }
+}
+
+/// Counts what another thread does while a call waits for a stuck guest.
+const TICKS: &str = r#"
+import sys, threading, time
+import domstats
+
+connection = domstats.open(sys.argv[1])
+ticks = 0
+
+def tick():
+    global ticks
+    while True:
+        ticks += 1
+        time.sleep(0.005)
+
+threading.Thread(target=tick, daemon=True).start()
+before, start = ticks, time.monotonic()
+report = connection.stats(["block"], timeout=1.0)
+print(int((time.monotonic() - start) * 1000), ticks - before)
+(stuck,) = (domain for domain in report.domains if domain.name == sys.argv[2])
+assert [missing.reason for missing in stuck.missing] == ["timeout"], stuck
+"#;
+
+#[test]
+fn other_threads_go_on_while_a_guest_is_stuck() {
+    drop(alone());
+    let guest = Spec::full("stuck").boot();
+    let _wedge = guest.wedge();
+    let printed = lab().run(script(TICKS).args(["qemu+qmp:///system", guest.name()]));
+    let [milliseconds, ticks]: [u64; 2] =
+        [0, 1].map(|word| printed.split_whitespace().nth(word).unwrap().parse().unwrap());
+    assert!((900..3000).contains(&milliseconds), "{printed}");
+    assert!(ticks > 50, "the other thread stood still: {printed}");
 }
 
 #[test]

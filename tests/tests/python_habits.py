@@ -29,6 +29,10 @@ def by_name(pairs):
     return sorted(records(pairs), key=lambda record: record["who"])
 
 
+def names(domains):
+    return sorted(domain.name() for domain in domains)
+
+
 def bits(prefix):
     return {name: bit for name, bit in vars(libvirt).items() if name.startswith(prefix)}
 
@@ -46,14 +50,14 @@ answers = {"all": by_name(connection.getAllDomainStats())}
 for name, bit in bits("VIR_DOMAIN_STATS_").items():
     if bit & (bit - 1) == 0:
         answers[name] = by_name(connection.getAllDomainStats(bit))
+state = libvirt.VIR_DOMAIN_STATS_STATE
 for name, bit in bits(FLAGS).items():
-    state = libvirt.VIR_DOMAIN_STATS_STATE
     answers[name] = by_name(connection.getAllDomainStats(stats=state, flags=bit))
 backing = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING
 answers["backing"] = by_name(connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_BLOCK, backing))
 answers["unknown group"] = by_name(connection.getAllDomainStats(1 << 20))
 twice = [domains[1], domains[0], domains[1]]
-answers["list"] = records(connection.domainListGetStats(twice, libvirt.VIR_DOMAIN_STATS_STATE))
+answers["list"] = records(connection.domainListGetStats(twice, state))
 
 first = domains[0]
 identities = {
@@ -66,11 +70,15 @@ identities = {
             connection.lookupByUUIDString(first.UUIDString().replace("-", "")),
         )
     ],
-    "listed": {
-        name: sorted(domain.name() for domain in connection.listAllDomains(bit))
-        for name, bit in bits("VIR_CONNECT_LIST_DOMAINS_").items()
-        if bit < 1 << 8
-    },
+    "listed": [names(connection.listAllDomains(filters)) for filters in range(1 << 8)],
+    "filtered": [
+        names(domain for domain, _ in connection.getAllDomainStats(state, filters))
+        for filters in range(1 << 8)
+    ],
+    "filtered of a list": [
+        names(domain for domain, _ in connection.domainListGetStats(domains, state, filters))
+        for filters in range(1 << 8)
+    ],
     "states": [domain.state() for domain in domains],
     "active": [[domain.isActive(), domain.isPersistent()] for domain in domains],
     "type": connection.getType(),
@@ -80,7 +88,21 @@ identities = {
 
 other = libvirt.open(sys.argv[1])
 stranger = other.lookupByName(first.name())
+given = other.domainListGetStats([first], state)[0][0]
+identities["given to another connection"] = [given.connect() is other, given.name()]
+
+with libvirt.open(sys.argv[1]) as closed:
+    orphan = closed.lookupByName(first.name())
+identities["of a closed connection"] = [
+    orphan.connect() is closed,
+    orphan.isActive(),
+    [domain.name() for domain, _ in closed.domainListGetStats([orphan], 1)],
+]
+
+told = []
+libvirt.registerErrorHandler(lambda where, error: where.append([error[0], error[1], error[3]]), told)
 enforce = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS
+nobody = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF
 errors = {
     "empty list": error(connection.domainListGetStats, []),
     "two connections": error(connection.domainListGetStats, [first, stranger]),
@@ -95,9 +117,38 @@ errors = {
     "no such number": error(connection.lookupByID, 99999),
     "no number": error(connection.lookupByID, -2),
     "no such filter": error(connection.listAllDomains, 1 << 30),
+    "all flags": error(connection.getAllDomainStats, 0, -1),
+    "nobody's unsupported group": error(connection.getAllDomainStats, 1 << 20, enforce | nobody),
+    "all groups": len(connection.getAllDomainStats(-1)),
+    "all groups of a list": error(
+        lambda: len(connection.domainListGetStats([first], 0x7FF, enforce))
+    ),
+    "None for a name": error(connection.lookupByName, None),
+    "None for a UUID": error(connection.lookupByUUIDString, None),
+    "flags of a state": error(first.state, 1),
+    "closed: statistics": error(closed.getAllDomainStats),
+    "closed: domains": error(closed.listAllDomains),
+    "closed: lookup": error(closed.lookupByName, first.name()),
+    "closed: empty list": error(closed.domainListGetStats, []),
+    "closed: URI": error(closed.getURI),
+    "closed: type": error(closed.getType),
+    "closed: host": error(closed.getHostname),
+    "closed: alive": error(closed.isAlive),
+    "closed: close": error(closed.close),
+    "no socket": error(libvirt.open, "qemu:///session?socket=/nonexistent"),
+    "no listener": error(libvirt.open, "qemu+tcp://localhost:1/session"),
+    "no mode": error(libvirt.open, "qemu:///session?mode=fast"),
 }
+libvirt.registerErrorHandler(None, None)
+error(connection.lookupByName, "nobody")
 
 json.dump(
-    {"answers": answers, "identities": identities, "errors": errors, "constants": bits("VIR_")},
+    {
+        "answers": answers,
+        "identities": identities,
+        "errors": errors,
+        "told": told,
+        "constants": bits("VIR_"),
+    },
     sys.stdout,
 )

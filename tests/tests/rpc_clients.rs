@@ -12,7 +12,7 @@ use std::{
 };
 
 use domstats_live::{
-    daemon::Domstatsd,
+    domstatsd::Domstatsd,
     lab::{alone, lab},
     libvirt::{Libvirt, LibvirtGuest, virsh},
     tools::python_with_libvirt,
@@ -32,7 +32,7 @@ fn host() -> MutexGuard<'static, Host> {
         let libvirt = Libvirt::start();
         let paused = libvirt.create("rpc", true);
         let off = libvirt.define("rpc-off");
-        let daemon = Domstatsd::start(&libvirt.uri(), &["--timeout", "5s"]);
+        let daemon = Domstatsd::start(&["-c", &libvirt.uri(), "--timeout", "5s"]);
         Mutex::new(Host { paused, off, libvirt, daemon })
     });
     HOST.lock().unwrap_or_else(PoisonError::into_inner)
@@ -294,7 +294,7 @@ fn the_exporter_exports_the_same() {
 
 #[test]
 fn it_ends_well() {
-    let daemon = Domstatsd::start("test:///default", &[]);
+    let daemon = Domstatsd::start(&["-c", "test:///default"]);
     let socket = daemon.socket.clone();
     assert!(daemon.stop());
     assert!(!socket.exists());

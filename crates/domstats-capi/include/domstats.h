@@ -54,7 +54,7 @@
 #define VIR_ERR_NO_SUPPORT 3
 
 /**
- * No hypervisor answers at the URI.
+ * No driver serves the URI.
  */
 #define VIR_ERR_NO_CONNECT 5
 
@@ -79,7 +79,7 @@
 #define VIR_ERR_XML_ERROR 27
 
 /**
- * The operating system refused.
+ * The operating system refused, or no libvirt daemon can be reached.
  */
 #define VIR_ERR_SYSTEM_ERROR 38
 
@@ -162,6 +162,16 @@
  * Said by the proof of who the caller is.
  */
 #define VIR_FROM_AUTH 46
+
+/**
+ * Said by the driver of Virtuozzo in a libvirt daemon.
+ */
+#define VIR_FROM_PARALLELS 48
+
+/**
+ * Said by the access rules of a libvirt daemon.
+ */
+#define VIR_FROM_ACCESS 55
 
 /**
  * Said by polkit.
@@ -371,7 +381,8 @@
 #define VIR_TYPED_PARAM_BOOLEAN 6
 
 /**
- * The value is value.s.
+ * The value is value.s. The bins of a histogram of the hypervisor are numbers with spaces between
+ * them.
  */
 #define VIR_TYPED_PARAM_STRING 7
 

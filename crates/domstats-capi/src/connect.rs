@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use domstats::{
-    Connect, ConnectOptions, DomainFilter, StatsRequest,
-    default_uri::{self, NamedUri},
-};
+use domstats::{Connect, ConnectOptions, DomainFilter, StatsRequest, default_uri};
 
 use crate::{
     call::{Call, enter},
@@ -41,15 +38,7 @@ impl Object for Connection {
 
 impl Connection {
     fn open(name: Option<&str>) -> Result<virConnectPtr, Failure> {
-        let options = ConnectOptions::from_env();
-        let connect = match NamedUri::find(name.filter(|name| !name.is_empty()))? {
-            Some(named) => named.open(&options)?,
-            None => {
-                let open = |uri: &&str| Connect::open_with(uri, &options).ok();
-                let daemon = default_uri::daemons().iter().find_map(open);
-                daemon.map_or_else(|| Connect::open_with(default_uri::PROCESSES, &options), Ok)?
-            }
-        };
+        let connect = default_uri::open(name, &ConnectOptions::from_env())?;
         let driver_name = memory::c_string(connect.driver_name());
         Ok(handles::add(Self { connect, driver_name, timeout: AtomicU32::new(0) }))
     }

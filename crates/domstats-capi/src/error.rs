@@ -17,7 +17,7 @@ pub const VIR_ERR_INTERNAL_ERROR: c_int = 1;
 pub const VIR_ERR_NO_MEMORY: c_int = 2;
 /// The driver has no such function.
 pub const VIR_ERR_NO_SUPPORT: c_int = 3;
-/// No hypervisor answers at the URI.
+/// No driver serves the URI.
 pub const VIR_ERR_NO_CONNECT: c_int = 5;
 /// The pointer is not a connection: it is NULL, was closed, or is something else.
 pub const VIR_ERR_INVALID_CONN: c_int = 6;
@@ -27,7 +27,7 @@ pub const VIR_ERR_INVALID_DOMAIN: c_int = 7;
 pub const VIR_ERR_INVALID_ARG: c_int = 8;
 /// A document or reply could not be understood.
 pub const VIR_ERR_XML_ERROR: c_int = 27;
-/// The operating system refused.
+/// The operating system refused, or no libvirt daemon can be reached.
 pub const VIR_ERR_SYSTEM_ERROR: c_int = 38;
 /// What a daemon said is not its protocol.
 pub const VIR_ERR_RPC: c_int = 39;
@@ -62,6 +62,10 @@ pub const VIR_FROM_REMOTE: c_int = 13;
 pub const VIR_FROM_DOMAIN: c_int = 20;
 /// Said by the proof of who the caller is.
 pub const VIR_FROM_AUTH: c_int = 46;
+/// Said by the driver of Virtuozzo in a libvirt daemon.
+pub const VIR_FROM_PARALLELS: c_int = 48;
+/// Said by the access rules of a libvirt daemon.
+pub const VIR_FROM_ACCESS: c_int = 55;
 /// Said by polkit.
 pub const VIR_FROM_POLKIT: c_int = 60;
 

@@ -33,7 +33,8 @@ pub const VIR_TYPED_PARAM_ULLONG: c_int = 4;
 pub const VIR_TYPED_PARAM_DOUBLE: c_int = 5;
 /// The value is value.b, 0 or 1.
 pub const VIR_TYPED_PARAM_BOOLEAN: c_int = 6;
-/// The value is value.s.
+/// The value is value.s. The bins of a histogram of the hypervisor are numbers with spaces between
+/// them.
 pub const VIR_TYPED_PARAM_STRING: c_int = 7;
 
 /// A value; the type says which member it is. They are those of libvirt's virTypedParameter.
@@ -190,7 +191,7 @@ impl Visit {
                 let s = text.insert(c_string(known)).as_ptr();
                 (VIR_TYPED_PARAM_STRING, domstatsNumber { s })
             }
-            // The library has no other.
+            // The flat form has no other.
             _ => return,
         };
         let unit = field.map_or("", |field| field.unit.symbol());

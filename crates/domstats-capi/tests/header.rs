@@ -4,9 +4,9 @@
 //! `DOMSTATS_BLESS=1` writes it anew.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
-use std::{env, fs, path::Path};
+use std::{env, fmt::Write, fs, path::Path};
 
-use domstats_live::lab::lab;
+use domstats_live::{c_library, lab::lab};
 
 /// Another version may write another header; `scripts/test` installs this one.
 const CBINDGEN: &str = "cbindgen 0.29.4";
@@ -74,4 +74,53 @@ fn it_is_refused_beside_libvirts() {
             assert!(before.contains("poisoned"), "{before}");
         }
     }
+}
+
+/// Returns a program that prints these, each with the type that they have.
+fn printing(expressions: &[String]) -> String {
+    let mut text = "
+#ifdef WITH_LIBVIRT
+# include <libvirt/libvirt.h>
+# include <libvirt/virterror.h>
+#else
+# include <domstats.h>
+#endif
+#include <stddef.h>
+#include <stdio.h>
+
+int main(void)
+{
+"
+    .to_owned();
+    for expression in expressions {
+        let _ = writeln!(text, "    printf(\"{expression} %lld\\n\", (long long)({expression}));");
+    }
+    text + "    return 0;\n}\n"
+}
+
+#[test]
+fn numbers_and_layouts_are_libvirts() {
+    let header = fs::read_to_string(package().join(HEADER)).unwrap();
+    let names = header.lines().filter_map(|line| line.strip_prefix("#define ")?.split_once(' '));
+    // The RFC's own group is not among those that libvirt shipped.
+    let shared =
+        names.filter(|(name, _)| name.starts_with("VIR_") && *name != "VIR_DOMAIN_STATS_CPU");
+    let mut expressions: Vec<String> = shared.map(|(name, _)| name.to_owned()).collect();
+    assert!(expressions.len() > 60, "{expressions:?}");
+    expressions.push("sizeof(virError)".to_owned());
+    for member in [
+        "code", "domain", "message", "level", "conn", "dom", "str1", "str2", "str3", "int1",
+        "int2", "net",
+    ] {
+        expressions.push(format!("offsetof(virError, {member})"));
+        expressions.push(format!("sizeof(((virErrorPtr)0)->{member})"));
+    }
+    let source = lab().path("numbers.c");
+    fs::write(&source, printing(&expressions)).unwrap();
+    let [ours, libvirt] =
+        [&[][..], &["-DWITH_LIBVIRT", "-Wno-deprecated-declarations"]].map(|arguments| {
+            lab().run(&mut c_library::with_library(&c_library::compile("gcc", &source, arguments)))
+        });
+    assert_eq!(ours.lines().collect::<Vec<_>>(), libvirt.lines().collect::<Vec<_>>());
+    assert_eq!(ours.lines().count(), expressions.len());
 }

@@ -1,25 +1,44 @@
 //! What happens to a program that misuses the library: libvirt's own errors, and no bad access.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use domstats_live::{
     c_library::{compile, under_valgrind},
     lab::lab,
+    libvirt::Libvirt,
 };
 
 /// What is printed of misuses that libvirt does not survive or does not have.
 const OURS: &str = include_str!("programs/misuse.expected");
 
-#[test]
-fn every_misuse_has_libvirts_error() {
+fn compiled(arguments: &[&str]) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/misuse.c");
-    let ours = lab().run(&mut under_valgrind(&compile("gcc", &source, &[])));
-    let libvirt = compile("gcc", &source, &["-DWITH_LIBVIRT", "-lvirt"]);
-    let libvirt = lab().run(&mut lab().command_at(&libvirt));
+    compile("gcc", &source, arguments)
+}
 
+/// Misuses both libraries at this URI, and returns what this one prints of what libvirt does not
+/// survive.
+fn compare(uri: &str) -> String {
+    let ours = lab().run(under_valgrind(&compiled(&[])).arg(uri));
+    let libvirt = compiled(&["-DWITH_LIBVIRT", "-lvirt"]);
+    let libvirt = lab().run(lab().command_at(&libvirt).arg(uri));
     let (shared, more) = ours.split_once("\n\n").unwrap();
     assert_eq!(shared.lines().collect::<Vec<_>>(), libvirt.lines().collect::<Vec<_>>());
-    assert!(shared.lines().count() > 40, "{shared}");
+    assert!(shared.lines().count() > 45, "{shared}");
+    more.to_owned()
+}
+
+#[test]
+fn every_misuse_has_libvirts_error() {
+    let more = compare("test:///default");
     assert_eq!(more.lines().collect::<Vec<_>>(), OURS.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn every_misuse_of_a_daemon_has_libvirts_error() {
+    let libvirt = Libvirt::start();
+    let _active = libvirt.create("misuse", false);
+    let _off = libvirt.define("misuse-off");
+    compare(&libvirt.uri());
 }

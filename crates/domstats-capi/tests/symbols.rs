@@ -83,3 +83,28 @@ fn a_program_of_libvirt_does_not_notice_the_library() {
     ]);
     assert_eq!(lab().run(&mut python), "test\n");
 }
+
+/// What a plain build gives, loaded by hand into a process that has libvirt: by its handle.
+const BY_HAND: &str = r#"
+import ctypes, sys
+import libvirt
+
+theirs = libvirt.open("test:///default")
+ours = ctypes.CDLL(sys.argv[1])
+ours.virConnectOpen.restype = ctypes.c_void_p
+ours.virConnectGetAllDomainStats.restype = ctypes.c_void_p
+ours.virConnectGetAllDomainStats.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+ours.virConnectClose.argtypes = [ctypes.c_void_p]
+connection = ours.virConnectOpen(b"test:///default")
+document = ours.virConnectGetAllDomainStats(connection, 1, 0)
+print(ctypes.string_at(document)[:12].decode(), theirs.lookupByID(1).name())
+ctypes.CDLL(None).free(ctypes.c_void_p(document))
+print(ours.virConnectClose(connection), theirs.close())
+"#;
+
+#[test]
+fn a_plain_build_can_be_loaded_by_hand() {
+    let mut python = lab().command_at(python_with_libvirt());
+    let printed = lab().run(python.args(["-c", BY_HAND]).arg(library()));
+    assert_eq!(printed, "<domainstats test\n0 0\n");
+}

@@ -56,7 +56,7 @@ pub(crate) struct StatsArgs {
     /// Form of the output; a terminal gets the table, a pipe gets text
     ///
     /// `xml` and `json` are the whole document, `text` is what virsh domstats prints, `table` is
-    /// one line a domain, `openmetrics` is for Prometheus.
+    /// one line a domain, `openmetrics` and `prometheus` are metrics.
     #[arg(short, long, value_parser = format_parser())]
     pub(crate) format: Option<Format>,
     #[command(flatten)]

@@ -1,8 +1,9 @@
 //! `virConnect`.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use domstats::{
-    ConnectOptions, DomainFilter, ErrorKind, ErrorOrigin, StatsRequest, Uuid,
-    default_uri::{NamedUri, PROCESSES, daemons},
+    ConnectOptions, DomainFilter, ErrorKind, ErrorOrigin, StatsRequest, Uuid, default_uri,
 };
 use pyo3::{
     prelude::*,
@@ -10,10 +11,10 @@ use pyo3::{
 };
 
 use crate::{
-    domain::Domain,
+    domain::{self, Domain},
     error::Failure,
     report::StatsReport,
-    request::{Arguments, seconds},
+    request::{Arguments, bits, seconds},
     section,
 };
 
@@ -34,11 +35,9 @@ type Records<'py> = Vec<(Bound<'py, Domain>, Bound<'py, PyDict>)>;
 pub(crate) fn open(py: Python<'_>, name: Option<&str>, timeout: Option<f64>) -> PyResult<Connect> {
     let timeout = seconds(timeout, ConnectOptions::DEFAULT_TIMEOUT)?;
     // The environment is that of the process: `os.environ` writes it.
-    let connect = py.detach(|| {
-        let options = ConnectOptions::from_env().timeout(timeout);
-        open_named(name.filter(|name| !name.is_empty()), &options)
-    });
-    Ok(Connect(connect.map_err(Failure::from)?))
+    let connect =
+        py.detach(|| default_uri::open(name, &ConnectOptions::from_env().timeout(timeout)));
+    Ok(Connect(Mutex::new(Some(connect.map_err(Failure::from)?))))
 }
 
 /// Opens a connection to the hypervisor at a URI. The same as `open`.
@@ -52,33 +51,30 @@ pub(crate) fn open_read_only(
     open(py, name, timeout)
 }
 
-fn open_named(name: Option<&str>, options: &ConnectOptions) -> domstats::Result<domstats::Connect> {
-    if let Some(named) = NamedUri::find(name)? {
-        return named.open(options);
-    }
-    for uri in daemons() {
-        match domstats::Connect::open_with(uri, options) {
-            // There is a daemon, and the processes tell less of its domains.
-            Err(error) if error.kind() == ErrorKind::Timeout => return Err(error),
-            Err(_) => {}
-            Ok(connect) => return Ok(connect),
-        }
-    }
-    domstats::Connect::open_with(PROCESSES, options)
-}
-
 /// A connection to a hypervisor. Calls from several threads run side by side.
 #[pyclass(frozen, name = "virConnect", module = "domstats")]
-pub(crate) struct Connect(pub(crate) domstats::Connect);
+pub(crate) struct Connect(
+    /// `None` once it was closed: its domains have the connection too.
+    Mutex<Option<domstats::Connect>>,
+);
 
 impl Connect {
+    fn lock(&self) -> MutexGuard<'_, Option<domstats::Connect>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connection(&self) -> Result<domstats::Connect, Failure> {
+        self.lock().clone().ok_or_else(|| closed(ErrorOrigin::Domain))
+    }
+
     /// Asks with the interpreter's lock let go.
     fn ask<T: Send>(
-        slf: &Bound<'_, Self>,
+        &self,
+        py: Python<'_>,
         ask: impl FnOnce(&domstats::Connect) -> domstats::Result<T> + Send,
     ) -> PyResult<T> {
-        let connect = &slf.get().0;
-        Ok(slf.py().detach(|| ask(connect)).map_err(Failure::from)?)
+        let connect = self.connection()?;
+        Ok(py.detach(|| ask(&connect)).map_err(Failure::from)?)
     }
 
     fn domain<'py>(
@@ -92,49 +88,51 @@ impl Connect {
         slf: &Bound<'py, Self>,
         ask: impl FnOnce(&domstats::Connect) -> domstats::Result<domstats::Domain> + Send,
     ) -> PyResult<Bound<'py, Domain>> {
-        Self::domain(slf, Self::ask(slf, ask)?)
+        Self::domain(slf, slf.get().ask(slf.py(), ask)?)
     }
 
     fn report(
-        slf: &Bound<'_, Self>,
-        of: Option<&[PyRef<'_, Domain>]>,
+        &self,
+        py: Python<'_>,
+        of: Option<&[Bound<'_, Domain>]>,
         request: &StatsRequest,
     ) -> PyResult<domstats::StatsReport> {
-        match of {
-            None => Self::ask(slf, |connect| connect.all_domain_stats(request)),
-            Some(of) => {
-                let domains: Vec<_> = of.iter().map(|domain| domain.domain.clone()).collect();
-                Self::ask(slf, |_| domstats::Domain::list_stats(&domains, request))
-            }
-        }
+        let Some(of) = of else {
+            return self.ask(py, |connect| connect.all_domain_stats(request));
+        };
+        // As in libvirt, they are asked where they are, whatever connection the list is given to.
+        let domains: Vec<_> = of.iter().map(|domain| domain.get().domain.clone()).collect();
+        let report = py.detach(|| domstats::Domain::list_stats(&domains, request));
+        Ok(report.map_err(Failure::from)?)
     }
 
     fn records<'py>(
         slf: &Bound<'py, Self>,
-        of: Option<&[PyRef<'_, Domain>]>,
+        of: Option<&[Bound<'py, Domain>]>,
         (stats, flags, timeout): (u32, u32, Option<f64>),
     ) -> PyResult<Records<'py>> {
         let timeout = seconds(timeout, StatsRequest::DEFAULT_TIMEOUT)?;
-        let report =
-            Self::report(slf, of, &StatsRequest::from_flags(stats, flags).timeout(timeout))?;
-        // As in libvirt, a list is asked where its domains are, whatever connection it is given to.
-        let first = of.and_then(|of| of.first()).map(|domain| domain.connect.bind(slf.py()));
-        let connect = first.unwrap_or(slf);
+        let request = StatsRequest::from_flags(stats, flags).timeout(timeout);
+        // Another thread may close it meanwhile.
+        let own = slf.get().connection();
+        let report = slf.get().report(slf.py(), of, &request)?;
+        let connect = match of.and_then(|of| of.first()) {
+            Some(first) => first.get().domain.connect(),
+            None => own?,
+        };
         let record = |stats: domstats::DomainStats| {
             let values = PyDict::new(slf.py());
             for (key, value) in stats.params() {
                 values.set_item(key, section::flat(slf.py(), &value)?)?;
             }
-            let handle = connect.get().0.domain(stats.domain);
-            Ok((Self::domain(connect, handle)?, values))
+            Ok((Self::domain(slf, connect.domain(stats.domain))?, values))
         };
         report.domains.into_iter().map(record).collect()
     }
 }
 
-/// The error of an argument that libvirt refuses before it asks anybody.
-fn invalid(what: String) -> Failure {
-    Failure::new(ErrorKind::InvalidArgument, ErrorOrigin::Domain, what)
+fn closed(origin: ErrorOrigin) -> Failure {
+    Failure::new(ErrorKind::InvalidConnection, origin, "the connection was closed")
 }
 
 #[pymethods]
@@ -148,8 +146,8 @@ impl Connect {
     #[pyo3(name = "getAllDomainStats", signature = (stats=0, flags=0, *, timeout=None))]
     fn get_all_domain_stats<'py>(
         slf: &Bound<'py, Self>,
-        stats: u32,
-        flags: u32,
+        #[pyo3(from_py_with = bits)] stats: u32,
+        #[pyo3(from_py_with = bits)] flags: u32,
         timeout: Option<f64>,
     ) -> PyResult<Records<'py>> {
         Self::records(slf, None, (stats, flags, timeout))
@@ -160,9 +158,9 @@ impl Connect {
     #[expect(clippy::needless_pass_by_value, reason = "what an argument of Python becomes")]
     fn domain_list_get_stats<'py>(
         slf: &Bound<'py, Self>,
-        doms: Vec<PyRef<'py, Domain>>,
-        stats: u32,
-        flags: u32,
+        #[pyo3(from_py_with = domain::list)] doms: Vec<Bound<'py, Domain>>,
+        #[pyo3(from_py_with = bits)] stats: u32,
+        #[pyo3(from_py_with = bits)] flags: u32,
         timeout: Option<f64>,
     ) -> PyResult<Records<'py>> {
         Self::records(slf, Some(&doms), (stats, flags, timeout))
@@ -171,17 +169,16 @@ impl Connect {
     /// Returns a report: typed statistics, and what is missing and why.
     ///
     /// `groups` and `filter` are names such as "cpu-total" and "running", several of them, or
-    /// libvirt's bits; without them it is every group of every domain. `domains` is a list of
-    /// `virDomain`. The call returns within `timeout` seconds (1 if not given), whatever the domains
+    /// libvirt's bits; without them it is every group of every domain. `domains` are
+    /// `virDomain`s. The call returns within `timeout` seconds (1 if not given), whatever the domains
     /// do. `nowait` asks no monitor that is not free at once, `backing` lists every image of a
     /// disk's backing chain, `enforce` makes an unsupported group an error.
     #[pyo3(signature = (groups=None, *, domains=None, timeout=None, nowait=false, backing=false, enforce=false, filter=None))]
     #[expect(clippy::too_many_arguments, reason = "they have names in Python")]
-    #[expect(clippy::needless_pass_by_value, reason = "what an argument of Python becomes")]
     fn stats<'py>(
         slf: &Bound<'py, Self>,
         groups: Option<&Bound<'py, PyAny>>,
-        domains: Option<Vec<PyRef<'py, Domain>>>,
+        domains: Option<&Bound<'py, PyAny>>,
         timeout: Option<f64>,
         nowait: bool,
         backing: bool,
@@ -189,21 +186,30 @@ impl Connect {
         filter: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<StatsReport> {
         let arguments = Arguments { groups, filter, timeout, nowait, backing, enforce };
-        Self::report(slf, domains.as_deref(), &arguments.request()?).map(StatsReport::from)
+        let domains = domains.map(domain::list).transpose()?;
+        let report = slf.get().report(slf.py(), domains.as_deref(), &arguments.request()?);
+        report.map(StatsReport::from)
     }
 
     /// Returns the domains that match a mask of `VIR_CONNECT_LIST_DOMAINS_*`, by name; 0 is all.
     #[pyo3(name = "listAllDomains", signature = (flags=0))]
-    fn list_all_domains<'py>(slf: &Bound<'py, Self>, flags: u32) -> PyResult<Bound<'py, PyList>> {
+    fn list_all_domains<'py>(
+        slf: &Bound<'py, Self>,
+        #[pyo3(from_py_with = bits)] flags: u32,
+    ) -> PyResult<Bound<'py, PyList>> {
         let filter = DomainFilter::from_bits_retain(flags);
-        let domains = Self::ask(slf, |connect| connect.domains(filter))?;
+        let domains = slf.get().ask(slf.py(), |connect| connect.domains(filter))?;
         let domains = domains.into_iter().map(|domain| Self::domain(slf, domain));
         PyList::new(slf.py(), domains.collect::<PyResult<Vec<_>>>()?)
     }
 
     /// Returns the domain of this name.
     #[pyo3(name = "lookupByName")]
-    fn lookup_by_name<'py>(slf: &Bound<'py, Self>, name: &str) -> PyResult<Bound<'py, Domain>> {
+    fn lookup_by_name<'py>(
+        slf: &Bound<'py, Self>,
+        name: Option<&str>,
+    ) -> PyResult<Bound<'py, Domain>> {
+        let name = name.ok_or_else(|| Failure::invalid("no name was given"))?;
         Self::lookup(slf, |connect| connect.domain_by_name(name))
     }
 
@@ -211,10 +217,11 @@ impl Connect {
     #[pyo3(name = "lookupByUUIDString")]
     fn lookup_by_uuid_string<'py>(
         slf: &Bound<'py, Self>,
-        uuidstr: &str,
+        uuidstr: Option<&str>,
     ) -> PyResult<Bound<'py, Domain>> {
+        let uuidstr = uuidstr.ok_or_else(|| Failure::invalid("no UUID was given"))?;
         let uuid = Uuid::parse_str(uuidstr)
-            .map_err(|error| invalid(format!("'{uuidstr}' is no UUID: {error}")))?;
+            .map_err(|error| Failure::invalid(format!("'{uuidstr}' is no UUID: {error}")))?;
         Self::lookup(slf, |connect| connect.domain_by_uuid(uuid))
     }
 
@@ -222,7 +229,7 @@ impl Connect {
     #[pyo3(name = "lookupByUUID")]
     fn lookup_by_uuid<'py>(slf: &Bound<'py, Self>, uuid: &[u8]) -> PyResult<Bound<'py, Domain>> {
         let uuid = Uuid::from_slice(uuid)
-            .map_err(|error| invalid(format!("{uuid:?} is no UUID: {error}")))?;
+            .map_err(|error| Failure::invalid(format!("{uuid:?} is no UUID: {error}")))?;
         Self::lookup(slf, |connect| connect.domain_by_uuid(uuid))
     }
 
@@ -230,38 +237,41 @@ impl Connect {
     #[pyo3(name = "lookupByID")]
     fn lookup_by_id<'py>(slf: &Bound<'py, Self>, id: i64) -> PyResult<Bound<'py, Domain>> {
         let id = u32::try_from(id)
-            .map_err(|error| invalid(format!("{id} is no number of a domain: {error}")))?;
+            .map_err(|error| Failure::invalid(format!("{id} is no number of a domain: {error}")))?;
         Self::lookup(slf, |connect| connect.domain_by_id(id))
     }
 
     /// Returns the URI that was opened.
     #[pyo3(name = "getURI")]
-    fn uri(&self) -> String {
-        self.0.uri()
+    fn uri(&self) -> PyResult<String> {
+        Ok(self.connection()?.uri())
     }
 
     /// Returns the driver's name, as libvirt spells it: `QEMU` or `TEST`.
     #[pyo3(name = "getType")]
-    fn driver_name(&self) -> &str {
-        self.0.driver_name()
+    fn driver_name(&self) -> PyResult<String> {
+        Ok(self.connection()?.driver_name().to_owned())
     }
 
     /// Returns the name of the host that the domains run on.
     #[pyo3(name = "getHostname")]
-    fn hostname(&self, py: Python<'_>) -> String {
-        py.detach(|| self.0.hostname())
+    fn hostname(&self, py: Python<'_>) -> PyResult<String> {
+        self.ask(py, |connect| Ok(connect.hostname()))
     }
 
-    /// Returns 1 if the connection was not closed and its hypervisor can be asked, else 0.
+    /// Returns 1 if its hypervisor can be asked, else 0.
     #[pyo3(name = "isAlive")]
-    fn is_alive(&self, py: Python<'_>) -> i32 {
-        py.detach(|| self.0.is_alive()).into()
+    fn is_alive(&self, py: Python<'_>) -> PyResult<i32> {
+        self.ask(py, |connect| Ok(connect.is_alive().into()))
     }
 
-    /// Closes the connection: later calls on it or its domains are errors. Returns 0.
-    fn close(&self, py: Python<'_>) -> i32 {
-        py.detach(|| self.0.close());
-        0
+    /// Closes the connection: later calls on it are errors. Its domains can still be asked, as in
+    /// libvirt; it ends with the last of them. Returns 0.
+    fn close(&self, py: Python<'_>) -> PyResult<i32> {
+        // As libvirt has it: by this function alone.
+        let connect = self.lock().take().ok_or_else(|| closed(ErrorOrigin::Library))?;
+        py.detach(|| drop(connect));
+        Ok(0)
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {
@@ -269,11 +279,12 @@ impl Connect {
     }
 
     #[pyo3(signature = (*_args))]
-    fn __exit__(&self, py: Python<'_>, _args: &Bound<'_, PyAny>) {
-        self.close(py);
+    fn __exit__(&self, py: Python<'_>, _args: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.close(py).map(drop)
     }
 
     fn __repr__(&self) -> String {
-        format!("<virConnect {}>", self.0.uri())
+        let uri = self.lock().as_ref().map_or_else(|| "closed".to_owned(), domstats::Connect::uri);
+        format!("<virConnect {uri}>")
     }
 }

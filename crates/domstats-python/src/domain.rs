@@ -1,9 +1,12 @@
 //! `virDomain`.
 
 use domstats::{ErrorKind, ErrorOrigin, Missing, MissingReason, StatsGroups, StatsRequest};
-use pyo3::{prelude::*, types::PyBytes};
+use pyo3::{CastIntoError, prelude::*, types::PyBytes};
 
-use crate::{connect::Connect, error::Failure};
+use crate::{connect::Connect, error::Failure, request::bits};
+
+/// `VIR_ERR_OPERATION_INVALID`, which no other call of the library needs.
+const OPERATION_INVALID: ErrorKind = ErrorKind::Other(55);
 
 /// A domain of a connection: who it was when it was looked up. `state`, `isActive` and
 /// `isPersistent` ask anew.
@@ -13,14 +16,26 @@ pub(crate) struct Domain {
     pub(crate) connect: Py<Connect>,
 }
 
+/// Returns the domains of anything that can be gone through.
+pub(crate) fn list<'py>(domains: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, Domain>>> {
+    let domain = |item: PyResult<Bound<'py, PyAny>>| {
+        let wrong = |item: CastIntoError<'_>| {
+            Failure::invalid(format!("{} in the list is no domain", item.into_inner()))
+        };
+        Ok(item?.cast_into().map_err(wrong)?)
+    };
+    domains.try_iter()?.map(domain).collect()
+}
+
 impl Domain {
-    fn fail(&self, kind: ErrorKind, why: &str) -> Failure {
-        Failure::new(kind, ErrorOrigin::Domain, format!("domain '{}' {why}", self.domain.name()))
+    fn fail(&self, kind: ErrorKind, origin: ErrorOrigin, why: &str) -> Failure {
+        Failure::new(kind, origin, format!("domain '{}' {why}", self.domain.name()))
     }
 
     fn known_uuid(&self) -> Result<domstats::Uuid, Failure> {
         self.domain.uuid().ok_or_else(|| {
-            self.fail(ErrorKind::NoSupport, "has no UUID: its QEMU was started without one")
+            let why = "has no UUID: its QEMU was started without one";
+            self.fail(OPERATION_INVALID, ErrorOrigin::Domain, why)
         })
     }
 
@@ -40,7 +55,7 @@ impl Domain {
             _ => ErrorKind::NoSupport,
         };
         let why = why.map_or_else(|| "nobody says why".to_owned(), ToString::to_string);
-        self.fail(kind, &format!("does not say its state: {why}"))
+        self.fail(kind, ErrorOrigin::Domain, &format!("does not say its state: {why}"))
     }
 }
 
@@ -77,10 +92,11 @@ impl Domain {
 
     /// Returns its state and the reason, as libvirt's numbers. `flags` must be 0.
     #[pyo3(signature = (flags=0))]
-    fn state(&self, py: Python<'_>, flags: u32) -> PyResult<[i32; 2]> {
+    fn state(&self, py: Python<'_>, #[pyo3(from_py_with = bits)] flags: u32) -> PyResult<[i32; 2]> {
         if flags != 0 {
             let why = format!("has no flags for its state, unlike {flags:#x}");
-            return Err(self.fail(ErrorKind::InvalidArgument, &why).into());
+            let driver = self.domain.connect().origin();
+            return Err(self.fail(ErrorKind::InvalidArgument, driver, &why).into());
         }
         let request = StatsRequest::new().groups(StatsGroups::STATE);
         let record = py.detach(|| self.domain.stats(&request)).map_err(Failure::from)?;

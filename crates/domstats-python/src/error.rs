@@ -1,7 +1,7 @@
 //! Errors of the library as `libvirtError`.
 
 use domstats::{Error, ErrorKind, ErrorOrigin, error_chain};
-use pyo3::{prelude::*, sync::PyOnceLock, types::PyType};
+use pyo3::{prelude::*, sync::PyOnceLock};
 
 /// `VIR_ERR_ERROR`: libvirt knows warnings too, and raises none.
 const LEVEL: i32 = 2;
@@ -17,25 +17,28 @@ impl Failure {
     pub(crate) fn new(kind: ErrorKind, origin: ErrorOrigin, message: impl Into<String>) -> Self {
         Self { code: kind.code(), domain: origin.code(), message: message.into() }
     }
+
+    /// The error of an argument that libvirt refuses before it asks anybody.
+    pub(crate) fn invalid(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidArgument, ErrorOrigin::Domain, what)
+    }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(error.kind(), error.origin(), error_chain(&error))
+        let (code, domain) = (error.code(), error.origin().code());
+        Self { code, domain, message: error_chain(&error) }
     }
 }
 
 impl From<Failure> for PyErr {
     fn from(failure: Failure) -> Self {
-        Python::attach(|py| raise(py, &failure).unwrap_or_else(|error| error))
+        Python::attach(|py| raise(py, failure).unwrap_or_else(|error| error))
     }
 }
 
-fn raise(py: Python<'_>, failure: &Failure) -> PyResult<PyErr> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    let class = CLASS.import(py, "domstats", "libvirtError")?;
-    let Failure { code, domain, message } = failure;
-    // The texts and numbers that libvirt adds for a few errors are not known here.
-    let error = (code, domain, message, LEVEL, None::<&str>, None::<&str>, None::<&str>, -1, -1);
-    Ok(PyErr::from_value(class.call1((message, error))?))
+fn raise(py: Python<'_>, Failure { code, domain, message }: Failure) -> PyResult<PyErr> {
+    static FUNCTION: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let function = FUNCTION.import(py, "domstats._error", "failure")?;
+    Ok(PyErr::from_value(function.call1((code, domain, message, LEVEL))?))
 }

@@ -85,6 +85,11 @@ impl StatsReport {
         py.detach(|| self.report.to_openmetrics())
     }
 
+    /// Returns the metrics in the older text form of Prometheus.
+    fn to_prometheus(&self, py: Python<'_>) -> String {
+        py.detach(|| self.report.to_prometheus())
+    }
+
     fn __repr__(&self) -> String {
         let (domains, missing) = (self.report.domains.len(), self.report.missing.len());
         format!("<StatsReport: {domains} domains, {missing} missing>")

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use domstats::{DomainFilter, StatsGroups, StatsOptions, StatsRequest};
-use pyo3::{exceptions::PyValueError, prelude::*};
+use pyo3::{
+    exceptions::{PyOverflowError, PyValueError},
+    prelude::*,
+    types::PyInt,
+};
 
 /// Returns a time in seconds; `default` if there is none.
 pub(crate) fn seconds(timeout: Option<f64>, default: Duration) -> PyResult<Duration> {
@@ -40,6 +44,13 @@ impl Arguments<'_, '_> {
     }
 }
 
+/// Returns libvirt's bits. A negative number has some too, such as `~VIR_DOMAIN_STATS_PERF`.
+pub(crate) fn bits(number: &Bound<'_, PyAny>) -> PyResult<u32> {
+    let number: i64 = number.extract()?;
+    let bits = u32::try_from(number).or_else(|_| i32::try_from(number).map(i32::cast_unsigned));
+    bits.map_err(|_| PyOverflowError::new_err(format!("{number} has more than 32 bits")))
+}
+
 /// Returns the bits of a mask: a number, a name such as `cpu-total`, or several names.
 fn mask(
     what: &str,
@@ -51,8 +62,8 @@ fn mask(
             .ok_or_else(|| PyValueError::new_err(format!("no {what} has the name '{word}'")))
     };
     let Some(words) = words else { return Ok(0) };
-    if let Ok(bits) = words.extract() {
-        return Ok(bits);
+    if words.is_instance_of::<PyInt>() {
+        return bits(words);
     }
     if let Ok(word) = words.extract::<String>() {
         return named(&word);

@@ -6,6 +6,7 @@ use domstats::{
 };
 use pyo3::{
     IntoPyObjectExt,
+    exceptions::PyTypeError,
     prelude::*,
     types::{PyDict, PyString, PyTuple},
 };
@@ -20,14 +21,16 @@ pub(crate) fn flat<'py>(py: Python<'py>, value: &Value<'_>) -> PyResult<Bound<'p
         Value::Double(number) => number.into_bound_py_any(py),
         Value::Boolean(truth) => truth.into_bound_py_any(py),
         Value::String(text) => text.into_bound_py_any(py),
-        other => format!("{other:?}").into_bound_py_any(py),
+        other => Err(PyTypeError::new_err(format!("the flat form has no type for {other:?}"))),
     }
 }
 
-/// Returns a value in the form of documents: enumerations are words, where a word is known.
+/// Returns a value in the form of documents: enumerations are words, where a word is known, and
+/// many numbers a tuple.
 fn typed<'py>(py: Python<'py>, value: &Value<'_>) -> PyResult<Bound<'py, PyAny>> {
     match value {
         Value::Word { word: Some(word), .. } => word.into_bound_py_any(py),
+        Value::Numbers(numbers) => Ok(PyTuple::new(py, numbers.iter())?.into_any()),
         value => flat(py, value),
     }
 }

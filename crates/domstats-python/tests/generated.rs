@@ -79,9 +79,10 @@ fn class(
     let place = classes.len();
     classes.push((schema.name, String::new()));
     let mut text = format!(
-        "\n\nclass {}(Section):\n    \"\"\"{}.\"\"\"\n\n",
+        "\n\nclass {}(Section):\n    \"\"\"{}.\n\n{}    \"\"\"\n\n",
         schema.name,
-        help.trim_end_matches('.')
+        help.trim_end_matches('.'),
+        schema.rows.iter().map(summary).collect::<String>()
     );
     match key {
         Some(KeyKind::Index) => attribute(&mut text, "index", "int", "", "The position."),
@@ -114,6 +115,20 @@ fn class(
         }
     }
     classes[place].1 = text;
+}
+
+/// Returns the line of an attribute for `help()`, which does not see what stands below attributes.
+fn summary(row: &Row) -> String {
+    let (name, unit, help) = match row {
+        Row::Field(field) => (field.name, field.unit, field.help()),
+        Row::List(row) => (row.name, Unit::None, row.docs[0].trim()),
+        Row::Part(row) => (row.name, Unit::None, row.docs[0].trim()),
+        _ => unreachable!("a row of another kind"),
+    };
+    match unit {
+        Unit::None | Unit::Count => format!("    {name}: {help}\n"),
+        unit => format!("    {name} ({}): {help}\n", unit.symbol()),
+    }
 }
 
 /// Adds an annotated attribute, and its lines of help: the first is what it is.
@@ -150,6 +165,7 @@ fn python_type(field: &Field) -> String {
         ValueType::Boolean => "bool".to_owned(),
         ValueType::String => "str".to_owned(),
         ValueType::Double => "float".to_owned(),
+        ValueType::Numbers => "tuple[int, ...]".to_owned(),
         // An enumeration is a word; a number of a newer hypervisor stays one.
         ValueType::Int if !field.words.is_empty() => {
             format!("Literal{:?} | int", field.words)

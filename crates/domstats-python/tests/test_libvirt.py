@@ -65,6 +65,8 @@ def test_groups_and_filters_are_masks(connection):
     assert [stats for _, stats in by_name] == [stats]
     cpu = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_CPU)[0][1]
     assert {key.split(".")[0] for key in cpu} == {"cpu", "vcpu"}
+    rest = connection.getAllDomainStats(~libvirt.VIR_DOMAIN_STATS_CPU)[0][1]
+    assert not {"cpu", "vcpu"} & {key.split(".")[0] for key in rest}
 
 
 def test_a_list_keeps_its_order_and_its_repetitions(connection):
@@ -74,7 +76,9 @@ def test_a_list_keeps_its_order_and_its_repetitions(connection):
     assert records[0][1] == records[2][1]
     assert connection.domainListGetStats((one,))[0][0].connect() is connection
     other = libvirt.open(FIXED)
-    assert other.domainListGetStats([one])[0][0].connect() is connection
+    assert other.domainListGetStats([one])[0][0].connect() is other
+    for several in ({one}, {one: 1}, iter([one])):
+        assert connection.domainListGetStats(several)[0][0].name() == "vm1"
 
 
 def test_domains_are_found_and_say_who_they_are(connection):
@@ -97,13 +101,21 @@ def test_domains_are_found_and_say_who_they_are(connection):
     assert domain.isPersistent() == 1
 
 
+def test_a_domain_may_have_no_uuid(tmp_path):
+    saved = tmp_path / "saved.xml"
+    saved.write_text("<domainstats><domain name='a' id='7'/></domainstats>")
+    (domain,) = libvirt.open(f"test://{saved}").listAllDomains()
+    invalid = (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_FROM_DOMAIN)
+    assert refusal(domain.UUIDString) == refusal(domain.UUID) == invalid
+    assert (domain.name(), domain.ID(), domain.isActive()) == ("a", 7, 1)
+
+
 def test_a_connection_says_what_it_is(connection):
     assert connection.getURI() == FIXED
     assert connection.getType() == "TEST"
     assert connection.getHostname()
     assert connection.isAlive() == 1
-    assert connection.close() == 0
-    assert connection.isAlive() == 0
+    assert repr(connection) == f"<virConnect {FIXED}>"
 
 
 def test_every_misuse_has_its_code_and_its_domain(connection):
@@ -117,7 +129,7 @@ def test_every_misuse_has_its_code_and_its_domain(connection):
         test = (invalid, libvirt.VIR_FROM_TEST)
         assert refusal(connection.getAllDomainStats, 0, flags) == test
         assert refusal(by_list, domains, 0, flags) == test
-        assert refusal(domains[0].state, flags) == (invalid, libvirt.VIR_FROM_DOMAIN)
+        assert refusal(domains[0].state, flags) == test
     enforce = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS
     unsupported = (libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_FROM_TEST)
     assert refusal(connection.getAllDomainStats, 1 << 20, enforce) == unsupported
@@ -130,26 +142,55 @@ def test_every_misuse_has_its_code_and_its_domain(connection):
     assert refusal(connection.lookupByUUIDString, "vm1") == (invalid, libvirt.VIR_FROM_DOMAIN)
     assert refusal(connection.lookupByUUID, b"short") == (invalid, libvirt.VIR_FROM_DOMAIN)
     assert refusal(connection.lookupByID, -1) == (invalid, libvirt.VIR_FROM_DOMAIN)
+    for lookup in (connection.lookupByName, connection.lookupByUUIDString):
+        assert refusal(lookup, None) == (invalid, libvirt.VIR_FROM_DOMAIN)
+    for stranger in ("vm1", None, connection):
+        assert refusal(by_list, [domains[0], stranger]) == (invalid, libvirt.VIR_FROM_DOMAIN)
 
 
-def test_nothing_is_asked_after_the_end(connection):
+def test_nothing_is_asked_after_the_end():
+    connection = libvirt.open(FIXED)
     domain = connection.lookupByName("vm1")
-    connection.close()
-    closed = (libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_FROM_DOMAIN)
-    assert refusal(connection.getAllDomainStats) == closed
-    assert refusal(connection.listAllDomains) == closed
-    assert refusal(connection.lookupByName, "vm1") == closed
-    gone = (libvirt.VIR_ERR_INVALID_DOMAIN, libvirt.VIR_FROM_DOMAIN)
-    assert refusal(connection.domainListGetStats, [domain]) == gone
-    assert refusal(domain.state) == gone
+    assert connection.close() == 0
+    assert repr(connection) == "<virConnect closed>"
+    for call, *arguments in (
+        (connection.getAllDomainStats,),
+        (connection.stats,),
+        (connection.listAllDomains,),
+        (connection.lookupByName, "vm1"),
+        (connection.getURI,),
+        (connection.getType,),
+        (connection.getHostname,),
+        (connection.isAlive,),
+    ):
+        assert refusal(call, *arguments) == (libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_FROM_DOMAIN)
+    assert refusal(connection.close) == (libvirt.VIR_ERR_INVALID_CONN, libvirt.VIR_FROM_NONE)
+    # A domain has its connection as long as it lives.
+    assert domain.connect() is connection
+    assert domain.isActive() == 1
+    assert connection.domainListGetStats([domain])[0][0].state() == domain.state()
+
+
+def test_a_handler_is_told_of_every_error(connection):
+    told = []
+    assert libvirt.registerErrorHandler(lambda where, error: where.append(error), told) == 1
+    try:
+        with pytest.raises(libvirt.libvirtError) as caught:
+            connection.lookupByName("vm9")
+        refusal(connection.domainListGetStats, [])
+    finally:
+        libvirt.registerErrorHandler(None, None)
+    refusal(connection.lookupByName, "vm9")
+    assert [error[0] for error in told] == [libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_INVALID_ARG]
+    assert told[0] == caught.value.err
 
 
 def test_arguments_of_a_wrong_type_are_errors_of_python(connection):
     with pytest.raises(TypeError):
         connection.getAllDomainStats("cpu")
     with pytest.raises(TypeError):
-        connection.domainListGetStats(["vm1"])
-    for number in (-1, 1 << 32):
+        connection.domainListGetStats(None)
+    for number in (-1 << 32, 1 << 32):
         with pytest.raises(OverflowError):
             connection.getAllDomainStats(number)
         with pytest.raises(OverflowError):

@@ -41,21 +41,31 @@ def test_every_value_of_the_flat_form_is_in_the_typed_one(connection):
         """Return what stands in the keys of the flat form, not among its values."""
         if isinstance(section, domstats.DomainStats):
             return ("name", "uuid", "id", "persistent")
-        if isinstance(section, domstats.HypervisorStat):
+        if isinstance(section, (domstats.HypervisorStat, domstats.HypervisorHistogram)):
             return ("name",)
         return ("index",) if "index" in section else ("id",)
 
     def count(value):
-        # The flat form is libvirt's, which throws the hypervisor's own histograms away.
-        if isinstance(value, (domstats.MissingGroup, domstats.HypervisorHistogram)):
-            return 0
         if isinstance(value, domstats.Section):
             return sum(count(inner) for name, inner in value.items() if name not in key(value))
+        if isinstance(value, domstats.MissingGroup):
+            return 0
+        if isinstance(value, tuple) and value and isinstance(value[0], int):
+            return 1
         return sum(map(count, value)) if isinstance(value, tuple) else 1
 
     flat = [stats for _, stats in connection.getAllDomainStats()]
     typed = connection.stats().domains
     assert [count(domain) for domain in typed] == [len(stats) for stats in flat]
+
+
+def test_the_bins_of_a_histogram_are_numbers(connection):
+    domain = connection.stats().domains[2]
+    name, bins = next((h.name, h.log2) for h in domain.vcpu.cpus[0].histograms if h.log2)
+    assert isinstance(bins, tuple) and len(bins) > 1
+    assert all(type(number) is int for number in bins)
+    flat = connection.getAllDomainStats()[2][1]
+    assert flat[f"vcpu.0.{name}.log2"] == " ".join(map(str, bins))
 
 
 def test_what_was_not_read_is_absent(connection):
@@ -165,6 +175,7 @@ def test_what_a_newer_version_says_is_kept(tmp_path):
 
 
 def test_every_class_and_call_says_what_it_is():
+    assert "\n    rd_bytes (B): Bytes read.\n" in domstats.Block.__doc__
     for name, thing in vars(domstats).items():
         if name.startswith("_"):
             continue
@@ -174,3 +185,7 @@ def test_every_class_and_call_says_what_it_is():
         assert thing.__doc__, name
         for method in vars(thing) if name in ("virConnect", "virDomain", "StatsReport") else ():
             assert method.startswith("_") or getattr(thing, method).__doc__, method
+
+
+def test_one_build_serves_every_newer_python():
+    assert domstats._domstats.__file__.endswith(".abi3.so")

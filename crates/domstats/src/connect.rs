@@ -18,11 +18,17 @@ use crate::{
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
     request::{DomainFilter, StatsGroups, StatsRequest},
+    shared_pass::SharedPasses,
     uri::Uri,
 };
 
 /// A connection to a hypervisor. A cheap handle: clone it, send it to another thread. Calls from
 /// several threads at once are safe and do not wait for each other's stuck domains.
+///
+/// Calls for statistics that have the same request and come while such a call is under way share
+/// the next pass over the domains, and each gets its report. A pass that several share begins
+/// after each of them did, so nobody gets numbers older than the call; it waits for the one under
+/// way for at most 20 ms.
 ///
 /// ```
 /// use domstats::{Connect, StatsRequest};
@@ -45,6 +51,7 @@ pub(crate) struct Connection {
     pub(crate) driver: Box<dyn Driver>,
     uri: Uri,
     closed: AtomicBool,
+    passes: SharedPasses,
 }
 
 impl Connect {
@@ -83,7 +90,8 @@ impl Connect {
     pub fn open_with(uri: &str, options: &ConnectOptions) -> Result<Self> {
         let uri: Uri = uri.parse()?;
         let driver = driver::open(&uri, options)?;
-        let connection = Connection { driver, uri, closed: AtomicBool::new(false) };
+        let passes = SharedPasses::default();
+        let connection = Connection { driver, uri, closed: AtomicBool::new(false), passes };
         Ok(Self { connection: Arc::new(connection) })
     }
 
@@ -106,6 +114,12 @@ impl Connect {
     #[doc(alias = "virConnectGetType")]
     pub fn driver_name(&self) -> &str {
         self.connection.driver.name()
+    }
+
+    /// Returns who says the errors of its driver.
+    #[must_use]
+    pub fn origin(&self) -> ErrorOrigin {
+        self.connection.driver.origin()
     }
 
     /// Returns whether the connection was not closed and its hypervisor can be asked.
@@ -261,11 +275,13 @@ impl Connection {
         self.check_filter(request.filter)?;
         let mut request = request.clone();
         request.groups = self.driver.groups(&request)?;
-        let mut report = self.driver.domain_list_stats(of, &request)?;
-        if of.is_none() {
-            report.domains.sort_by(|a, b| by_name(&a.domain, &b.domain));
-        }
-        Ok(report)
+        self.passes.report(of, &request, |request| {
+            let mut report = self.driver.domain_list_stats(of, request)?;
+            if of.is_none() {
+                report.domains.sort_by(|a, b| by_name(&a.domain, &b.domain));
+            }
+            Ok(report)
+        })
     }
 }
 

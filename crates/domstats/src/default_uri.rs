@@ -4,13 +4,11 @@
 //! Reads environment variables and `libvirt.conf`, so a program says that it wants this:
 //!
 //! ```
-//! use domstats::{ConnectOptions, default_uri::NamedUri};
+//! use domstats::{ConnectOptions, default_uri};
 //!
-//! // What the user typed, or what the environment says, or `None`.
-//! if let Some(named) = NamedUri::find(Some("test:///default"))? {
-//!     let connect = named.open(&ConnectOptions::from_env())?;
-//!     # assert!(connect.is_alive());
-//! }
+//! // What the user typed, if anything.
+//! let connect = default_uri::open(Some("test:///default"), &ConnectOptions::from_env())?;
+//! # assert!(connect.is_alive());
 //! # Ok::<(), domstats::Error>(())
 //! ```
 
@@ -19,7 +17,7 @@ use std::env;
 use crate::{
     connect::Connect,
     connect_options::ConnectOptions,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     libvirt_conf::LibvirtConf,
 };
 
@@ -36,6 +34,27 @@ pub fn daemons() -> &'static [&'static str] {
         true => &["qemu:///system"],
         false => &["qemu:///system", "qemu:///session"],
     }
+}
+
+/// Opens what the program was told or what else [`NamedUri::find`] finds, else the first libvirt
+/// daemon of this host that is there, else its QEMU processes. An empty name counts as none.
+///
+/// # Errors
+///
+/// Those of [`NamedUri::find`] and [`Connect::open_with`]. A daemon that is there and does not
+/// answer in time is an error: the processes tell less of its domains.
+pub fn open(told: Option<&str>, options: &ConnectOptions) -> Result<Connect> {
+    if let Some(named) = NamedUri::find(told.filter(|uri| !uri.is_empty()))? {
+        return named.open(options);
+    }
+    for uri in daemons() {
+        match Connect::open_with(uri, options) {
+            Err(error) if error.kind() == ErrorKind::Timeout => return Err(error),
+            Err(_) => {}
+            Ok(connect) => return Ok(connect),
+        }
+    }
+    Connect::open_with(PROCESSES, options)
 }
 
 /// A URI that somebody named.
@@ -56,8 +75,7 @@ impl NamedUri {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::System`](crate::ErrorKind::System) or
-    /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) if `libvirt.conf` cannot be read.
+    /// [`ErrorKind::System`] or [`ErrorKind::Malformed`] if `libvirt.conf` cannot be read.
     pub fn find(told: Option<&str>) -> Result<Option<Self>> {
         let told = told.map(|uri| Self { uri: uri.to_owned(), place: None });
         let named = told.or_else(|| Self::of_variables().next());

@@ -7,7 +7,7 @@
 //!       └─ source   the error underneath, never repeated in the context
 //! ```
 
-use std::{error, fmt};
+use std::{error, fmt, sync::Arc};
 
 /// The result of every fallible call of this library.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -23,7 +23,8 @@ pub enum ErrorKind {
     Internal,
     /// The driver has no such function. `VIR_ERR_NO_SUPPORT`, 3.
     NoSupport,
-    /// No hypervisor answers at the URI. `VIR_ERR_NO_CONNECT`, 5.
+    /// No hypervisor answers at the URI. `VIR_ERR_NO_CONNECT`, 5; if a daemon cannot be reached,
+    /// libvirt has `VIR_ERR_SYSTEM_ERROR`, 38.
     NoConnect,
     /// The connection was closed. `VIR_ERR_INVALID_CONN`, 6.
     InvalidConnection,
@@ -170,13 +171,13 @@ impl ErrorOrigin {
 /// assert_eq!(error.code(), 38); // VIR_ERR_SYSTEM_ERROR
 /// assert_eq!(error.origin().code(), 12); // VIR_FROM_TEST
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[doc(alias = "virError")]
 pub struct Error {
     kind: ErrorKind,
     origin: ErrorOrigin,
     context: String,
-    source: Option<Box<dyn error::Error + Send + Sync>>,
+    source: Option<Arc<dyn error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -188,7 +189,7 @@ impl Error {
         mut self,
         source: impl Into<Box<dyn error::Error + Send + Sync>>,
     ) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(source.into().into());
         self
     }
 
@@ -207,7 +208,13 @@ impl Error {
     /// Returns libvirt's error number, such as 8 for an invalid argument (`virError.code`).
     #[must_use]
     pub fn code(&self) -> i32 {
-        self.kind.code()
+        match (self.kind, self.origin) {
+            // To libvirt, what keeps it from a daemon is an error of the system.
+            (ErrorKind::NoConnect | ErrorKind::AccessDenied, ErrorOrigin::Rpc) => {
+                ErrorKind::System.code()
+            }
+            (kind, _) => kind.code(),
+        }
     }
 }
 

@@ -38,6 +38,7 @@ mod host;
 mod libvirt_conf;
 mod report;
 mod request;
+mod shared_pass;
 pub mod stats;
 mod uri;
 

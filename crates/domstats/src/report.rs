@@ -30,7 +30,7 @@ pub struct StatsReport {
     pub domains: Vec<DomainStats>,
     /// The domains that belong to the answer and have no record, and why.
     pub missing: Vec<MissingDomain>,
-    /// When the call began, by the host's clock.
+    /// When the reading began, by the host's clock.
     pub taken_at: SystemTime,
     /// How long the call took.
     pub elapsed: Duration,

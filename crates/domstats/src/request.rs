@@ -172,7 +172,7 @@ bitflags! {
 /// # assert!(report.domains.iter().all(|domain| domain.block.is_some()));
 /// # Ok::<(), domstats::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatsRequest {
     pub(crate) groups: StatsGroups,
     pub(crate) filter: DomainFilter,

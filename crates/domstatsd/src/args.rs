@@ -30,6 +30,10 @@ pub(crate) struct Args {
     /// Address for HTTP
     #[arg(long, value_name = "ADDR", env = "DOMSTATSD_HTTP")]
     http: Option<SocketAddr>,
+    /// Exporter whose metric names are served beside the usual ones: tinkoff, vexxhost, opennebula,
+    /// kubevirt
+    #[arg(long, value_name = "EXPORTER", env = "DOMSTATSD_COMPAT", value_delimiter = ',')]
+    compat: Vec<String>,
     /// Form of the log
     #[arg(long, value_name = "FORM", env = "DOMSTATSD_LOG_FORMAT")]
     log_format: Option<LogFormat>,
@@ -52,6 +56,9 @@ impl Args {
             self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
         if !self.connect.is_empty() {
             config.connect.clone_from(&self.connect);
+        }
+        if !self.compat.is_empty() {
+            config.http.compat.clone_from(&self.compat);
         }
         set(&mut config.timeout, self.timeout.as_ref());
         set(&mut config.http.listen, self.http.as_ref());

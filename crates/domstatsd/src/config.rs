@@ -57,6 +57,21 @@ pub(crate) struct Http {
     /// How old an answer may be, at most, if the question does not say.
     #[serde(deserialize_with = "duration")]
     pub(crate) max_age: Duration,
+    /// The exporters whose names `/metrics` has beside the usual ones.
+    pub(crate) compat: Vec<String>,
+    /// Our certificate, in PEM, with those of its authorities; no TLS without it.
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its private key, in PEM.
+    pub(crate) key: Option<PathBuf>,
+    /// The authority, in PEM, whose certificates clients may show.
+    pub(crate) client_ca: Option<PathBuf>,
+    /// A file with the token that clients may show.
+    pub(crate) token_file: Option<PathBuf>,
+    /// The connections at a time; more wait.
+    pub(crate) max_connections: usize,
+    /// How long a client may take to send its question, or to take its answer.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) client_timeout: Duration,
 }
 
 /// The log, on standard error.
@@ -107,7 +122,17 @@ impl Default for Http {
     fn default() -> Self {
         // The port of the exporters whose metric names these are. This host only: who listens
         // further away says so, and how clients show who they are.
-        Self { listen: ([127, 0, 0, 1], 9177).into(), max_age: Duration::ZERO }
+        Self {
+            listen: ([127, 0, 0, 1], 9177).into(),
+            max_age: Duration::ZERO,
+            compat: Vec::new(),
+            certificate: None,
+            key: None,
+            client_ca: None,
+            token_file: None,
+            max_connections: 512,
+            client_timeout: Duration::from_secs(10),
+        }
     }
 }
 
@@ -232,5 +257,24 @@ mod tests {
         // The line is that of what was not closed.
         let error = wrong("\nconnect = [\n");
         assert!(error.starts_with("2: unclosed array, expected `]`"), "{error}");
+    }
+
+    /// The example of the page has every key of the section, and each is read.
+    #[test]
+    fn the_page_on_http_has_every_key() {
+        let page = include_str!("../../../docs/http.md");
+        let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let Http { listen, max_age, max_connections, client_timeout, .. } = Http::default();
+        let config = Config::parse(example).unwrap_or_else(|wrong| panic!("{}", wrong.what)).http;
+        assert_eq!((config.listen, config.max_age), (listen, max_age), "the default");
+        assert_eq!(
+            (config.max_connections, config.client_timeout),
+            (max_connections, client_timeout),
+            "the default"
+        );
+        let keys = example.lines().filter(|line| line.contains(" = ")).count();
+        assert_eq!(keys, 9);
+        assert!(config.certificate.and(config.key).and(config.client_ca).is_some());
+        assert!(config.token_file.is_some() && config.compat == ["tinkoff"]);
     }
 }

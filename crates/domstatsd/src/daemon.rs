@@ -5,12 +5,14 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
 };
 
 use crate::{
     args::Args,
     config::Config,
     host::Host,
+    http::Http,
     listen::{self, UnixSocket},
     pass::Passes,
     rpc::{Server, Tls},
@@ -23,6 +25,9 @@ pub(crate) struct Failure(pub(crate) String);
 fn cannot<E: std::fmt::Display>(what: String) -> impl FnOnce(E) -> Failure {
     move |error| Failure(format!("{what}: {error}"))
 }
+
+/// How long the answers by HTTP may take that are under way at the end.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Serves until a signal says that it is enough.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
@@ -59,9 +64,22 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         tls = Some(files);
     }
 
+    let http = Http::new(&config, passes.clone()).map_err(|error| Failure(error.to_string()))?;
+    let listener = match given.http {
+        Some(listener) => tcp(listener),
+        None => TcpListener::bind(config.http.listen).await,
+    };
+    let address = config.http.listen;
+    let listener = listener.map_err(cannot(format!("cannot listen on {address}")))?;
+    tracing::info!(address = ?listener.local_addr().ok(), "serving HTTP");
+    let (stop, stopped) = watch::channel(false);
+    let http = tokio::spawn(http.serve(listener, stopped));
+
     systemd::ready();
     live(signals, &args, config, &passes, tls.as_deref()).await;
     systemd::stopping();
+    stop.send_replace(true);
+    let _ = tokio::time::timeout(LAST_ANSWERS, http).await;
     passes.close();
     Ok(())
 }
@@ -128,10 +146,10 @@ fn reload(old: Config, new: Config, passes: &Passes, tls: Option<&Tls>) -> Confi
     }
     if (&new.rpc.socket, &new.rpc.group, new.rpc.tls)
         != (&old.rpc.socket, &old.rpc.group, old.rpc.tls)
-        || new.http.listen != old.http.listen
+        || new.http != old.http
         || new.log != old.log
     {
-        tracing::warn!("sockets and the log change only when the daemon is started again");
+        tracing::warn!("sockets, HTTP and the log change only when the daemon is started again");
     }
     tracing::info!("the configuration was read again");
     new

@@ -49,6 +49,11 @@ impl Host {
         Self { sources: uris.iter().map(source).collect() }
     }
 
+    /// Returns the URIs of all hypervisors.
+    pub(crate) fn uris(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().map(|source| source.uri.as_str())
+    }
+
     /// Returns the domains that match, of every hypervisor.
     pub(crate) fn domains(&self, filter: DomainFilter) -> Answer<Vec<Domain>> {
         let Answer { of_all, asked, failures } =

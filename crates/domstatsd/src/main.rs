@@ -10,6 +10,7 @@ mod args;
 mod config;
 mod daemon;
 mod host;
+mod http;
 mod listen;
 mod pass;
 mod rpc;

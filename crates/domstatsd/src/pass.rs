@@ -67,7 +67,7 @@ impl Passes {
     }
 
     /// Returns the hypervisors, and the time that an answer may take.
-    fn current(&self) -> (Arc<Host>, Duration) {
+    pub(crate) fn current(&self) -> (Arc<Host>, Duration) {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -118,7 +118,7 @@ impl Passes {
 }
 
 /// Answers under way and at hand, by their questions. A cheap handle.
-struct Shared<K, T> {
+pub(crate) struct Shared<K, T> {
     slots: Arc<Mutex<HashMap<K, Slot<T>>>>,
     /// How long the next pass waits for the running one, at most.
     patience: Duration,
@@ -156,9 +156,9 @@ where
     T: Send + Sync + 'static,
 {
     /// The longest time that an answer is kept for somebody who accepts an old one.
-    const LONGEST: Duration = Duration::from_secs(60);
+    pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
-    fn new(patience: Duration) -> Self {
+    pub(crate) fn new(patience: Duration) -> Self {
         Self { slots: Arc::default(), patience }
     }
 
@@ -168,6 +168,17 @@ where
         &self,
         key: K,
         max_age: Duration,
+        pass: impl FnOnce(Duration) -> T + Send + 'static,
+    ) -> Arc<T> {
+        self.ask_within(key, max_age, self.patience, pass).await
+    }
+
+    /// The same, with another time that the pass waits for the running one, at most.
+    pub(crate) async fn ask_within(
+        &self,
+        key: K,
+        max_age: Duration,
+        patience: Duration,
         pass: impl FnOnce(Duration) -> T + Send + 'static,
     ) -> Arc<T> {
         let flight = {
@@ -186,7 +197,7 @@ where
                 _ => {
                     let (sender, flight) = watch::channel(None);
                     slot.next = Some(flight.clone());
-                    tokio::spawn(self.clone().fly(key, sender, flight.clone(), pass));
+                    tokio::spawn(self.clone().fly(key, patience, sender, flight.clone(), pass));
                     flight
                 }
             }
@@ -202,6 +213,7 @@ where
     async fn fly(
         self,
         key: K,
+        patience: Duration,
         sender: watch::Sender<Option<Arc<T>>>,
         flight: Flight<T>,
         pass: impl FnOnce(Duration) -> T + Send + 'static,
@@ -209,7 +221,7 @@ where
         let asked = Instant::now();
         let before = self.slots().get(&key).and_then(|slot| slot.running.clone());
         if let Some((_, mut before)) = before {
-            let _ = time::timeout(self.patience, before.wait_for(Option::is_some)).await;
+            let _ = time::timeout(patience, before.wait_for(Option::is_some)).await;
         }
         let began = Instant::now();
         if let Some(slot) = self.slots().get_mut(&key) {

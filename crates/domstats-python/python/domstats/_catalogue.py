@@ -46,7 +46,11 @@ __all__ = [
 
 
 class State(Section):
-    """State, and why it is in it."""
+    """State, and why it is in it.
+
+    state: State of the domain: 0 none, 1 running, 2 blocked, 3 paused, 4 shutting down, 5 shut off, 6 crashed, 7 suspended.
+    reason: Why the domain is in its state: the number of that state's reason.
+    """
 
     state: Literal["nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended"] | int | None = None
     """State of the domain: 0 none, 1 running, 2 blocked, 3 paused, 4 shutting down, 5 shut off, 6 crashed, 7 suspended.
@@ -61,7 +65,19 @@ class State(Section):
 
 
 class Cpu(Section):
-    """CPU time of the whole domain, and what its CPU monitors say."""
+    """CPU time of the whole domain, and what its CPU monitors say.
+
+    time (ns): CPU time used.
+    user (ns): CPU time used in user mode, running the guest included.
+    system (ns): CPU time used in the host's kernel.
+    cache_monitor_count: Number of cache monitors.
+    cache_monitors: Cache occupancy monitors of groups of vCPUs.
+    energy_monitor_count: Number of energy monitors.
+    energy_monitors: Energy monitors of groups of vCPUs.
+    haltpoll_success (ns): Time that vCPUs polled for work after a halt and found some.
+    haltpoll_fail (ns): Time that vCPUs polled for work after a halt in vain.
+    pressure: How long threads waited for a CPU.
+    """
 
     time: int | None = None
     """CPU time used.
@@ -116,7 +132,13 @@ class Cpu(Section):
 
 
 class CacheMonitor(Section):
-    """Cache occupancy monitors of groups of vCPUs."""
+    """Cache occupancy monitors of groups of vCPUs.
+
+    name: Name of the monitor.
+    vcpus: vCPUs that it watches, as a list such as `0-3`.
+    bank_count: Number of caches.
+    banks: The caches of the host.
+    """
 
     index: int
     """The position."""
@@ -143,7 +165,11 @@ class CacheMonitor(Section):
 
 
 class CacheBank(Section):
-    """The caches of the host."""
+    """The caches of the host.
+
+    id: The host's number of the cache.
+    bytes (B): Bytes of the cache that the vCPUs occupy.
+    """
 
     index: int
     """The position."""
@@ -160,7 +186,13 @@ class CacheBank(Section):
 
 
 class EnergyMonitor(Section):
-    """Energy monitors of groups of vCPUs."""
+    """Energy monitors of groups of vCPUs.
+
+    name: Name of the monitor.
+    vcpus: vCPUs that it watches, as a list such as `0-3`.
+    package_count: Number of CPU packages.
+    packages: The CPU packages of the host.
+    """
 
     index: int
     """The position."""
@@ -187,7 +219,12 @@ class EnergyMonitor(Section):
 
 
 class EnergyPackage(Section):
-    """The CPU packages of the host."""
+    """The CPU packages of the host.
+
+    id: The host's number of the package.
+    core_energy (J): Energy that the cores used for the vCPUs.
+    activity (F): Activity of the package for the vCPUs.
+    """
 
     index: int
     """The position."""
@@ -209,7 +246,11 @@ class EnergyPackage(Section):
 
 
 class Pressure(Section):
-    """How long threads waited for a CPU."""
+    """How long threads waited for a CPU.
+
+    some (ns): Time in which at least one thread waited.
+    full (ns): Time in which no thread could work, because all waited.
+    """
 
     some: int | None = None
     """Time in which at least one thread waited.
@@ -224,7 +265,31 @@ class Pressure(Section):
 
 
 class Balloon(Section):
-    """Memory: balloon, what the guest says of it, resident set."""
+    """Memory: balloon, what the guest says of it, resident set.
+
+    current (KiB): Memory that the guest has now.
+    maximum (KiB): Memory that the guest can have.
+    swap_in (KiB): Memory that the guest swapped in.
+    swap_out (KiB): Memory that the guest swapped out.
+    major_fault: Page faults in the guest that needed its disk.
+    minor_fault: Page faults in the guest that did not need its disk.
+    unused (KiB): Memory that the guest leaves free.
+    available (KiB): All memory that the guest's kernel sees (its MemTotal, in spite of the name).
+    usable (KiB): Memory that the guest could use without swapping (its MemAvailable).
+    last_update (s): When the guest last reported, in seconds since 1970; 0 means never.
+    disk_caches (KiB): Memory that the guest's disk caches use.
+    hugetlb_pgalloc: Huge pages that the guest allocated.
+    hugetlb_pgfail: Huge pages that the guest failed to allocate.
+    rss (KiB): Memory of the host that the QEMU process holds.
+    actual (KiB): Memory that the balloon device leaves to the guest; absent without a balloon.
+    oom_kills: Times that the guest killed a process because it had no memory left.
+    alloc_stalls: Times that the guest waited for memory that it had asked for.
+    async_scans (KiB): Memory that the guest looked through in the background for some to reclaim.
+    direct_scans (KiB): Memory that the guest looked through for some to reclaim while a process waited.
+    async_reclaims (KiB): Memory that the guest reclaimed in the background.
+    direct_reclaims (KiB): Memory that the guest reclaimed while a process waited.
+    pressure: How long threads waited for memory of the host.
+    """
 
     current: int | None = None
     """Memory that the guest has now.
@@ -301,6 +366,36 @@ class Balloon(Section):
 
     A gauge, in KiB. QMP `query-balloon` `actual`; libvirt asks for it and throws it away.
     """
+    oom_kills: int | None = None
+    """Times that the guest killed a process because it had no memory left.
+
+    A counter. `guest-stats` `stat-oom-kills`, of newer QEMUs; not in libvirt.
+    """
+    alloc_stalls: int | None = None
+    """Times that the guest waited for memory that it had asked for.
+
+    A counter. `guest-stats` `stat-alloc-stalls`, of newer QEMUs; not in libvirt.
+    """
+    async_scans: int | None = None
+    """Memory that the guest looked through in the background for some to reclaim.
+
+    A counter, in KiB. `guest-stats` `stat-async-scans`, of newer QEMUs; not in libvirt.
+    """
+    direct_scans: int | None = None
+    """Memory that the guest looked through for some to reclaim while a process waited.
+
+    A counter, in KiB. `guest-stats` `stat-direct-scans`, of newer QEMUs; not in libvirt.
+    """
+    async_reclaims: int | None = None
+    """Memory that the guest reclaimed in the background.
+
+    A counter, in KiB. `guest-stats` `stat-async-reclaims`, of newer QEMUs; not in libvirt.
+    """
+    direct_reclaims: int | None = None
+    """Memory that the guest reclaimed while a process waited.
+
+    A counter, in KiB. `guest-stats` `stat-direct-reclaims`, of newer QEMUs; not in libvirt.
+    """
     pressure: Pressure | None = None
     """How long threads waited for memory of the host.
 
@@ -309,7 +404,12 @@ class Balloon(Section):
 
 
 class Vcpus(Section):
-    """Each vCPU."""
+    """Each vCPU.
+
+    current: Number of vCPUs plugged in.
+    maximum: Number of vCPUs that can be plugged in.
+    cpus: The vCPUs that are plugged in; ids may have holes.
+    """
 
     current: int | None = None
     """Number of vCPUs plugged in.
@@ -329,7 +429,16 @@ class Vcpus(Section):
 
 
 class Vcpu(Section):
-    """The vCPUs that are plugged in; ids may have holes."""
+    """The vCPUs that are plugged in; ids may have holes.
+
+    state: State of the vCPU: 0 offline, 1 running, 2 blocked; QEMU's are running when plugged in.
+    time (ns): CPU time that the vCPU's thread used.
+    wait (ns): Time that the thread waited, I/O included; needs the kernel's `sched_schedstats`.
+    delay (ns): Time that the thread was ready and had no CPU: what the guest sees as steal.
+    halted: Whether the vCPU is halted; s390x with KVM only.
+    stats: What the hypervisor counts for the vCPU.
+    histograms: What the hypervisor counts for the vCPU, by bins.
+    """
 
     id: int
     """The number of its own."""
@@ -371,7 +480,12 @@ class Vcpu(Section):
 
 
 class HypervisorStat(Section):
-    """What the hypervisor counts for the vCPU."""
+    """What the hypervisor counts for the vCPU.
+
+    cur: A momentary value.
+    sum: A sum since the start.
+    max: The highest value since the start.
+    """
 
     name: str
     """The name."""
@@ -393,7 +507,15 @@ class HypervisorStat(Section):
 
 
 class HypervisorHistogram(Section):
-    """What the hypervisor counts for the vCPU, by bins."""
+    """What the hypervisor counts for the vCPU, by bins.
+
+    unit: What is measured, such as `seconds`; absent for a plain number.
+    base: Base of the factor between the values of the bins and the unit.
+    exponent: Exponent of the factor between the values of the bins and the unit.
+    bucket_size: Width of each bin of a linear histogram.
+    linear: Numbers of values in bins of one width: bin n begins at n times that.
+    log2: Numbers of values in bins of doubling widths: bin 0 is 0, bin n begins at 2 to the power of n - 1.
+    """
 
     name: str
     """The name."""
@@ -417,12 +539,12 @@ class HypervisorHistogram(Section):
 
     A description. QMP `query-stats-schemas` `bucket-size`.
     """
-    linear: int | None = None
+    linear: tuple[int, ...] | None = None
     """Numbers of values in bins of one width: bin n begins at n times that.
 
     A counter. QMP `query-stats` type linear-histogram; libvirt throws it away.
     """
-    log2: int | None = None
+    log2: tuple[int, ...] | None = None
     """Numbers of values in bins of doubling widths: bin 0 is 0, bin n begins at 2 to the power of n - 1.
 
     A counter. QMP `query-stats` type log2-histogram; libvirt throws it away.
@@ -430,12 +552,16 @@ class HypervisorHistogram(Section):
 
 
 class Interfaces(Section):
-    """Each network interface, seen from the guest."""
+    """Each network interface, seen from the guest.
+
+    count: Number of interfaces that the guest has; some may have no entry.
+    interfaces: The interfaces that have a network device on the host.
+    """
 
     count: int | None = None
     """Number of interfaces that the guest has; some may have no entry.
 
-    A gauge. QEMU command line; libvirt `net.count`.
+    A gauge. QEMU command line, and taps that were plugged in later; libvirt `net.count`.
     """
     interfaces: tuple[Interface, ...] = ()
     """The interfaces that have a network device on the host.
@@ -445,7 +571,18 @@ class Interfaces(Section):
 
 
 class Interface(Section):
-    """The interfaces that have a network device on the host."""
+    """The interfaces that have a network device on the host.
+
+    name: Name of the host's network device.
+    rx_bytes (B): Bytes received.
+    rx_pkts: Packets received.
+    rx_errs: Errors while receiving.
+    rx_drop: Packets dropped while receiving.
+    tx_bytes (B): Bytes transmitted.
+    tx_pkts: Packets transmitted.
+    tx_errs: Errors while transmitting.
+    tx_drop: Packets dropped while transmitting.
+    """
 
     index: int
     """The position."""
@@ -497,7 +634,14 @@ class Interface(Section):
 
 
 class Blocks(Section):
-    """Each disk."""
+    """Each disk.
+
+    count: Number of entries: disks, or images when the backing chain was asked for.
+    blocks: The disks, or their images.
+    pressure: How long threads waited for storage of the host.
+    device_count: Number of devices of the host that the domain used.
+    devices: Devices of the host, as the domain used them: without what the host's page cache took.
+    """
 
     count: int | None = None
     """Number of entries: disks, or images when the backing chain was asked for.
@@ -527,7 +671,64 @@ class Blocks(Section):
 
 
 class Block(Section):
-    """The disks, or their images."""
+    """The disks, or their images.
+
+    name: Name of the disk; images of one disk share it.
+    path: File or device that holds the image.
+    backing_index: Number of the image in the backing chain.
+    rd_reqs: Reads completed.
+    rd_bytes (B): Bytes read.
+    rd_times (ns): Time spent in reads.
+    rd_failed: Reads that failed.
+    rd_invalid: Reads that were invalid.
+    rd_merged: Reads merged into others.
+    wr_reqs: Writes completed.
+    wr_bytes (B): Bytes written.
+    wr_times (ns): Time spent in writes.
+    wr_failed: Writes that failed.
+    wr_invalid: Writes that were invalid.
+    wr_merged: Writes merged into others.
+    fl_reqs: Flushes completed.
+    fl_times (ns): Time spent in flushes.
+    fl_failed: Flushes that failed.
+    fl_invalid: Flushes that were invalid.
+    errors: Errors; Xen only.
+    allocation (B): Highest offset written, in bytes.
+    capacity (B): Size that the guest sees.
+    physical (B): Space that the image takes on the host.
+    threshold (B): Offset whose writing raises an event.
+    limits_request_alignment (B): Alignment that requests need.
+    limits_discard_max (B): Largest discard.
+    limits_discard_alignment (B): Alignment that discards should have.
+    limits_write_zeroes_max (B): Largest write of zeroes.
+    limits_write_zeroes_alignment (B): Alignment that writes of zeroes should have.
+    limits_transfer_optimal (B): Best size of a transfer.
+    limits_transfer_max (B): Largest transfer.
+    limits_transfer_hw_max (B): Largest transfer of the hardware.
+    limits_iov_max: Most scatter-gather elements.
+    limits_iov_hw_max: Most scatter-gather elements of the hardware.
+    limits_memory_alignment_minimal (B): Least alignment of buffers in memory.
+    limits_memory_alignment_optimal (B): Best alignment of buffers in memory.
+    timed_group_count: Number of measuring intervals.
+    timed_groups: Latencies over measuring intervals, where the disk was told to measure.
+    read_histogram: How long read requests took, as a histogram.
+    write_histogram: How long write requests took, as a histogram.
+    zone_append_histogram: How long zone append requests took, as a histogram.
+    flush_histogram: How long flush requests took, as a histogram.
+    unmap_reqs: Unmaps completed.
+    unmap_bytes (B): Bytes unmapped.
+    unmap_times (ns): Time spent in unmaps.
+    unmap_failed: Unmaps that failed.
+    unmap_invalid: Unmaps that were invalid.
+    unmap_merged: Unmaps merged into others.
+    zone_append_reqs: Zone appends completed.
+    zone_append_bytes (B): Bytes appended to zones.
+    zone_append_times (ns): Time spent in zone appends.
+    zone_append_failed: Zone appends that failed.
+    zone_append_invalid: Zone appends that were invalid.
+    zone_append_merged: Zone appends merged into others.
+    idle_time (ns): Time since the last request; absent before the first.
+    """
 
     index: int
     """The position."""
@@ -809,7 +1010,25 @@ class Block(Section):
 
 
 class TimedGroup(Section):
-    """Latencies over measuring intervals, where the disk was told to measure."""
+    """Latencies over measuring intervals, where the disk was told to measure.
+
+    interval (s): Length of the interval.
+    rd_latency_min (ns): Shortest read.
+    rd_latency_max (ns): Longest read.
+    rd_latency_avg (ns): Average read.
+    wr_latency_min (ns): Shortest write.
+    wr_latency_max (ns): Longest write.
+    wr_latency_avg (ns): Average write.
+    zone_append_latency_min (ns): Shortest zone append.
+    zone_append_latency_max (ns): Longest zone append.
+    zone_append_latency_avg (ns): Average zone append.
+    flush_latency_min (ns): Shortest flush.
+    flush_latency_max (ns): Longest flush.
+    flush_latency_avg (ns): Average flush.
+    rd_queue_depth_avg: Average number of reads waiting.
+    wr_queue_depth_avg: Average number of writes waiting.
+    zone_append_queue_depth_avg: Average number of zone appends waiting.
+    """
 
     index: int
     """The position."""
@@ -896,7 +1115,11 @@ class TimedGroup(Section):
 
 
 class LatencyHistogram(Section):
-    """How long read requests took, as a histogram."""
+    """How long read requests took, as a histogram.
+
+    bin_count: Number of bins.
+    bins: The bins, from short to long.
+    """
 
     bin_count: int | None = None
     """Number of bins.
@@ -911,7 +1134,11 @@ class LatencyHistogram(Section):
 
 
 class LatencyBin(Section):
-    """The bins, from short to long."""
+    """The bins, from short to long.
+
+    start (ns): Shortest time that counts here; the next bin's start is the end.
+    value: Number of requests.
+    """
 
     index: int
     """The position."""
@@ -928,7 +1155,16 @@ class LatencyBin(Section):
 
 
 class BlockDevice(Section):
-    """Devices of the host, as the domain used them: without what the host's page cache took."""
+    """Devices of the host, as the domain used them: without what the host's page cache took.
+
+    number: Number of the device, major and minor, as in `lsblk`.
+    rd_reqs: Reads from the host's device.
+    rd_bytes (B): Bytes read from the host's device.
+    wr_reqs: Writes to the host's device.
+    wr_bytes (B): Bytes written to the host's device.
+    unmap_reqs: Unmaps on the host's device.
+    unmap_bytes (B): Bytes unmapped on the host's device.
+    """
 
     index: int
     """The position."""
@@ -970,7 +1206,31 @@ class BlockDevice(Section):
 
 
 class Perf(Section):
-    """Performance counters of the host."""
+    """Performance counters of the host.
+
+    cmt (B): Cache that the domain occupies.
+    mbmt: Memory bandwidth of the domain, total, in bytes a second.
+    mbml: Memory bandwidth of the domain, local, in bytes a second.
+    cpu_cycles: CPU cycles, frequency changes included.
+    instructions: Instructions retired.
+    cache_references: Cache accesses.
+    cache_misses: Cache misses.
+    branch_instructions: Branches retired.
+    branch_misses: Branches predicted wrongly.
+    bus_cycles: Bus cycles.
+    stalled_cycles_frontend: Cycles stalled while instructions were fetched.
+    stalled_cycles_backend: Cycles stalled while instructions retired.
+    ref_cpu_cycles: CPU cycles at a constant frequency.
+    cpu_clock (ns): CPU clock time.
+    task_clock (ns): Task clock time.
+    page_faults: Page faults.
+    context_switches: Context switches.
+    cpu_migrations: Moves to another CPU.
+    page_faults_min: Minor page faults.
+    page_faults_maj: Major page faults.
+    alignment_faults: Alignment faults.
+    emulation_faults: Emulation faults.
+    """
 
     cmt: int | None = None
     """Cache that the domain occupies.
@@ -1085,7 +1345,11 @@ class Perf(Section):
 
 
 class Iothreads(Section):
-    """Each iothread."""
+    """Each iothread.
+
+    count: Number of iothreads.
+    iothreads: The iothreads, by libvirt's number: the digits of an id such as `iothread2`.
+    """
 
     count: int | None = None
     """Number of iothreads.
@@ -1100,7 +1364,16 @@ class Iothreads(Section):
 
 
 class Iothread(Section):
-    """The iothreads, by libvirt's number: the digits of an id such as `iothread2`."""
+    """The iothreads, by libvirt's number: the digits of an id such as `iothread2`.
+
+    poll_max_ns (ns): Longest time that the thread polls before it sleeps; 0 means no polling.
+    poll_grow: Factor by which the polling time grows; 0 lets QEMU choose.
+    poll_shrink: Divisor by which the polling time shrinks; 0 lets QEMU choose.
+    poll_weight: Weight of the newest measurement in the polling time, 0 to 63.
+    name: The id that QEMU was given.
+    cpu_time (ns): CPU time that the thread used.
+    cpu_delay (ns): Time that the thread was ready and had no CPU.
+    """
 
     id: int
     """The number of its own."""
@@ -1142,7 +1415,11 @@ class Iothread(Section):
 
 
 class Memory(Section):
-    """Memory bandwidth monitors."""
+    """Memory bandwidth monitors.
+
+    monitor_count: Number of bandwidth monitors.
+    monitors: Bandwidth monitors of groups of vCPUs.
+    """
 
     monitor_count: int | None = None
     """Number of bandwidth monitors.
@@ -1157,7 +1434,13 @@ class Memory(Section):
 
 
 class BandwidthMonitor(Section):
-    """Bandwidth monitors of groups of vCPUs."""
+    """Bandwidth monitors of groups of vCPUs.
+
+    name: Name of the monitor.
+    vcpus: vCPUs that it watches, as a list such as `0-3`.
+    node_count: Number of memory controllers.
+    nodes: The memory controllers of the host.
+    """
 
     index: int
     """The position."""
@@ -1184,7 +1467,12 @@ class BandwidthMonitor(Section):
 
 
 class BandwidthNode(Section):
-    """The memory controllers of the host."""
+    """The memory controllers of the host.
+
+    id: The host's number of the controller.
+    local (B): Bytes moved to and from memory of the same node.
+    total (B): Bytes moved to and from any memory.
+    """
 
     index: int
     """The position."""
@@ -1206,7 +1494,15 @@ class BandwidthNode(Section):
 
 
 class DirtyRate(Section):
-    """The last measurement of the dirty rate."""
+    """The last measurement of the dirty rate.
+
+    status: How far the measurement is: 0 none started, 1 running, 2 complete.
+    start_time (s): When it started, in seconds: of the host's uptime in QEMU 7.2, since 1970 in QEMU 10.0.
+    period (s): How long it takes or took.
+    mode: How it measures: `page-sampling`, `dirty-bitmap` or `dirty-ring`.
+    megabytes_per_second (MiB/s): Memory written a second.
+    vcpus: The same by vCPU; in mode `dirty-ring` only.
+    """
 
     status: Literal["unstarted", "measuring", "measured"] | int | None = None
     """How far the measurement is: 0 none started, 1 running, 2 complete.
@@ -1241,7 +1537,10 @@ class DirtyRate(Section):
 
 
 class VcpuDirtyRate(Section):
-    """The same by vCPU; in mode `dirty-ring` only."""
+    """The same by vCPU; in mode `dirty-ring` only.
+
+    megabytes_per_second (MiB/s): Memory written a second.
+    """
 
     id: int
     """The number of its own."""
@@ -1253,7 +1552,11 @@ class VcpuDirtyRate(Section):
 
 
 class Vm(Section):
-    """What the hypervisor counts of the domain."""
+    """What the hypervisor counts of the domain.
+
+    stats: The statistics by the names that the hypervisor gives them, such as `remote_tlb_flush`.
+    histograms: The histograms by the names that the hypervisor gives them.
+    """
 
     stats: tuple[HypervisorStat, ...] = ()
     """The statistics by the names that the hypervisor gives them, such as `remote_tlb_flush`.

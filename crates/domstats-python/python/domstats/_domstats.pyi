@@ -1,6 +1,6 @@
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Iterable, Sequence, final
+from typing import Any, Iterable, final
 
 from ._catalogue import DomainStats
 from ._section import MissingDomain
@@ -16,7 +16,7 @@ class virConnect:
     ) -> list[tuple[virDomain, dict[str, Any]]]: ...
     def domainListGetStats(
         self,
-        doms: Sequence[virDomain],
+        doms: Iterable[virDomain],
         stats: int = 0,
         flags: int = 0,
         *,
@@ -26,7 +26,7 @@ class virConnect:
         self,
         groups: int | str | Iterable[str] | None = None,
         *,
-        domains: Sequence[virDomain] | None = None,
+        domains: Iterable[virDomain] | None = None,
         timeout: float | None = None,
         nowait: bool = False,
         backing: bool = False,
@@ -80,3 +80,4 @@ class StatsReport:
     def to_text(self) -> str: ...
     def to_table(self) -> str: ...
     def to_openmetrics(self) -> str: ...
+    def to_prometheus(self) -> str: ...

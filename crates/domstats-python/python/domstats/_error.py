@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 _Error = Tuple[
     int, int, str, int, Optional[str], Optional[str], Optional[str], int, int
@@ -57,3 +57,29 @@ class libvirtError(Exception):
     def get_int2(self) -> int | None:
         """Return -1, as `get_int1`."""
         return self.err[8] if self.err else None
+
+
+_Handler = Callable[[Any, _Error], object]
+_handler: tuple[_Handler, Any] | None = None
+
+
+def registerErrorHandler(f: _Handler | None, ctx: Any) -> int:
+    """Set the function that is told of every error: `f(ctx, error)`, with `error` as in `err`.
+
+    It is called in the thread where the error happens, before it is raised; what it raises itself
+    comes instead. `None` is for none, as in the beginning: libvirt prints errors then, this module
+    prints nothing. Returns 1.
+    """
+    global _handler
+    _handler = (f, ctx) if f else None
+    return 1
+
+
+def failure(code: int, domain: int, message: str, level: int) -> libvirtError:
+    """Return the error to raise, when whoever wants to know was told."""
+    # The texts and numbers that libvirt adds for a few errors are not known here.
+    error = (code, domain, message, level, None, None, None, -1, -1)
+    if _handler:
+        f, ctx = _handler
+        f(ctx, error)
+    return libvirtError(message, error)

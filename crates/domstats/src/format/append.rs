@@ -38,7 +38,7 @@ pub(super) fn has_any(text: &str, special: impl Fn(u8) -> bool) -> bool {
 }
 
 /// Appends many numbers, with a text between them.
-pub(super) fn push_numbers(out: &mut String, numbers: &[u64], between: &str) {
+pub(crate) fn push_numbers(out: &mut String, numbers: &[u64], between: &str) {
     for (position, number) in numbers.iter().enumerate() {
         if position > 0 {
             out.push_str(between);

@@ -1,6 +1,6 @@
 //! Formats: each is a walk over the catalogue, in a file of its own.
 
-mod append;
+pub(crate) mod append;
 mod document;
 mod json;
 mod openmetrics;
@@ -16,6 +16,9 @@ mod tree;
 mod xml;
 
 use std::{fmt, io, str::FromStr};
+
+use openmetrics::Dialect;
+pub use openmetrics::{FamilyId, LabelSet, Metrics, labelled};
 
 use crate::{
     error::{Error, ErrorKind, ErrorOrigin, Result},
@@ -39,13 +42,17 @@ pub enum Format {
     Table,
     /// OpenMetrics 1.0, with the metric names that existing dashboards use.
     OpenMetrics,
+    /// The same metrics in the older text form of Prometheus, version 0.0.4.
+    Prometheus,
 }
 
 impl Format {
     /// Every format, in the order of the documentation.
-    pub const ALL: [Self; 5] = [Self::Xml, Self::Json, Self::Text, Self::Table, Self::OpenMetrics];
+    pub const ALL: [Self; 6] =
+        [Self::Xml, Self::Json, Self::Text, Self::Table, Self::OpenMetrics, Self::Prometheus];
 
-    /// Returns the name that people type: `xml`, `json`, `text`, `table`, `openmetrics`.
+    /// Returns the name that people type: `xml`, `json`, `text`, `table`, `openmetrics`,
+    /// `prometheus`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -54,6 +61,7 @@ impl Format {
             Self::Text => "text",
             Self::Table => "table",
             Self::OpenMetrics => "openmetrics",
+            Self::Prometheus => "prometheus",
         }
     }
 
@@ -88,7 +96,8 @@ impl Format {
             Self::Json => json::write(report, buffer, flush),
             Self::Text => text::write(report, buffer, flush),
             Self::Table => table::write(report, buffer, flush),
-            Self::OpenMetrics => openmetrics::write(report, buffer, flush),
+            Self::OpenMetrics => openmetrics::write(report, Dialect::OpenMetrics, buffer, flush),
+            Self::Prometheus => openmetrics::write(report, Dialect::Prometheus, buffer, flush),
         }
     }
 }
@@ -122,6 +131,12 @@ impl StatsReport {
     #[must_use]
     pub fn to_openmetrics(&self) -> String {
         Format::OpenMetrics.write_to_string(self)
+    }
+
+    /// Returns the metrics in the older text form of Prometheus.
+    #[must_use]
+    pub fn to_prometheus(&self) -> String {
+        Format::Prometheus.write_to_string(self)
     }
 
     /// Reads what [`to_xml`](Self::to_xml) wrote, by this version or a newer one: elements and
@@ -161,7 +176,9 @@ impl FromStr for Format {
             Error::new(
                 ErrorKind::InvalidArgument,
                 ErrorOrigin::Library,
-                format!("no format '{name}': use xml, json, text, table or openmetrics"),
+                format!(
+                    "no format '{name}': use xml, json, text, table, openmetrics or prometheus"
+                ),
             )
         })
     }

@@ -5,10 +5,7 @@
 
 use std::{fmt::Write, io};
 
-use super::{
-    Flush,
-    append::{push_number, push_numbers},
-};
+use super::{Flush, append::push_number};
 use crate::{
     report::StatsReport,
     stats::{Value, params::for_each_param},
@@ -38,7 +35,6 @@ fn push_value(out: &mut String, value: &Value<'_>) {
     match value {
         Value::Boolean(truth) => out.push_str(if *truth { "yes" } else { "no" }),
         Value::String(text) => out.push_str(text),
-        Value::Numbers(numbers) => push_numbers(out, numbers, " "),
         Value::Double(number) if number.is_nan() => out.push_str("nan"),
         // Writing to a string cannot fail.
         Value::Double(number) => drop(write!(out, "{number:.6}")),

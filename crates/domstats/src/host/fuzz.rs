@@ -2,10 +2,9 @@
 //!
 //! A target for files takes the bytes for each of them in turn: a seed is one such file.
 
-use super::{cgroup, pressure, procfs, resctrl, rtnetlink};
+use super::{cgroup, pressure, procfs, queues, resctrl, rtnetlink};
 
-/// `stat`, `schedstat`, `sched`, `net/dev` and `net/unix`, which begins with the line of a path to
-/// look for.
+/// `stat`, `schedstat`, `sched`, `net/dev` and `net/unix`.
 pub fn proc_files(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Some(stat) = procfs::parse_stat(bytes) {
@@ -15,9 +14,8 @@ pub fn proc_files(bytes: &[u8]) {
     let _ = procfs::parse_wait_sum(&text);
     let devices = procfs::parse_net_devices(&text);
     assert!(devices.keys().all(|name| text.contains(name)), "{devices:?}");
-    if let Some((path, sockets)) = text.split_once('\n') {
-        procfs::has_queue(sockets, path);
-    }
+    let queues = queues::with_queue(&text);
+    assert!(queues.iter().all(|path| text.contains(path)), "{queues:?}");
 }
 
 /// `/proc/PID/cgroup`, `mountinfo`, and the files of a group: times, pressure, storage.

@@ -7,5 +7,6 @@ pub(crate) mod perf;
 pub(crate) mod pressure;
 pub(crate) mod process;
 pub(crate) mod procfs;
+pub(crate) mod queues;
 pub(crate) mod resctrl;
 pub(crate) mod rtnetlink;

@@ -1,4 +1,4 @@
-//! `/proc`: processes, their threads, network devices and sockets.
+//! `/proc`: processes, their threads and network devices.
 //!
 //! Every reader of a process reads files that do not take the process's memory lock (`stat`,
 //! `schedstat`, `fdinfo`, `net/*`), except [`Proc::command_line`], which says so.
@@ -156,14 +156,6 @@ impl Proc {
     pub(crate) fn net_devices(&self, pid: u32) -> io::Result<NetDevices> {
         Ok(parse_net_devices(&fs::read_to_string(self.of(pid, "net/dev"))?))
     }
-
-    /// Returns whether a process that listens on the Unix socket at this path serves a client
-    /// while another one waits in the queue: asked by one who waits for the first word, it tells
-    /// whether somebody else has the listener. The listener's side of a connection bears its path.
-    pub(crate) fn keeps_waiting(&self, pid: u32, socket: &Path) -> bool {
-        fs::read_to_string(self.of(pid, "net/unix"))
-            .is_ok_and(|text| has_queue(&text, &socket.to_string_lossy()))
-    }
 }
 
 /// Reads a file that the kernel makes up; one that is longer than it can be is refused.
@@ -246,29 +238,6 @@ pub(super) fn parse_net_devices(text: &str) -> NetDevices {
     text.lines().skip(2).filter_map(device).collect()
 }
 
-/// Looks for an accepted connection in `/proc/net/unix`. One that waits to be accepted has no
-/// inode yet; the listener itself has state 01.
-pub(super) fn has_queue(text: &str, path: &str) -> bool {
-    let mut served = false;
-    let mut waiting = false;
-    for line in text.lines().filter(|line| line.ends_with(path)) {
-        let fields: Vec<&str> = line.split(' ').filter(|field| !field.is_empty()).collect();
-        // Num RefCount Protocol Flags Type St Inode Path; a path may have spaces.
-        let (Some(references), Some(state)) = (fields.get(1), fields.get(5)) else {
-            continue;
-        };
-        let is_at_path = line.strip_suffix(path).is_some_and(|rest| rest.ends_with(' '))
-            && fields.get(7).is_some_and(|word| path.starts_with(word));
-        match *state {
-            // The client's end holds a reference, until it is closed.
-            "03" if is_at_path => served |= *references != "00000002",
-            "02" if is_at_path => waiting = true,
-            _ => {}
-        }
-    }
-    served && waiting
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,20 +308,5 @@ mod tests {
             device.transmitted,
             NetCounters { bytes: 9, packets: 10, errors: 11, drops: 12 }
         );
-    }
-
-    #[test]
-    fn clients_of_a_socket() {
-        let listening = "0000: 00000002 00000000 00010000 0001 01 12801 /run/q 1.qmp\n";
-        let waiting = "0000: 00000003 00000000 00000000 0001 02     0 /run/q 1.qmp\n";
-        let served = "0000: 00000003 00000000 00000000 0001 03 12956 /run/q 1.qmp\n";
-        let left = "0000: 00000002 00000000 00000000 0001 03 12956 /run/q 1.qmp\n";
-        let other = "0000: 00000003 00000000 00000000 0001 03 12957 /x/run/q 1.qmp\n";
-        let has = |lines: &[&str]| has_queue(&lines.concat(), "/run/q 1.qmp");
-        assert!(has(&[listening, other, served, waiting]));
-        assert!(!has(&[listening, waiting]), "nobody is served: it is stuck");
-        assert!(!has(&[listening, served]), "nobody waits: it is we who are served");
-        assert!(!has(&[listening, left, waiting]), "the client has left");
-        assert!(!has(&[listening, other, waiting]));
     }
 }

@@ -53,6 +53,24 @@ section! {
         /// Memory that the balloon device leaves to the guest; absent without a balloon.
         /// QMP `query-balloon` `actual`; libvirt asks for it and throws it away.
         actual: u64 = ("actual", Gauge, Kibibytes, metric "memory_stats_actual_balloon_bytes");
+        /// Times that the guest killed a process because it had no memory left.
+        /// `guest-stats` `stat-oom-kills`, of newer QEMUs; not in libvirt.
+        oom_kills: u64 = ("oom_kills", Counter, Count, metric "memory_stats_oom_kills");
+        /// Times that the guest waited for memory that it had asked for.
+        /// `guest-stats` `stat-alloc-stalls`, of newer QEMUs; not in libvirt.
+        alloc_stalls: u64 = ("alloc_stalls", Counter, Count, metric "memory_stats_alloc_stalls");
+        /// Memory that the guest looked through in the background for some to reclaim.
+        /// `guest-stats` `stat-async-scans`, of newer QEMUs; not in libvirt.
+        async_scans: u64 = ("async_scans", Counter, Kibibytes, metric "memory_stats_async_scans_bytes");
+        /// Memory that the guest looked through for some to reclaim while a process waited.
+        /// `guest-stats` `stat-direct-scans`, of newer QEMUs; not in libvirt.
+        direct_scans: u64 = ("direct_scans", Counter, Kibibytes, metric "memory_stats_direct_scans_bytes");
+        /// Memory that the guest reclaimed in the background.
+        /// `guest-stats` `stat-async-reclaims`, of newer QEMUs; not in libvirt.
+        async_reclaims: u64 = ("async_reclaims", Counter, Kibibytes, metric "memory_stats_async_reclaims_bytes");
+        /// Memory that the guest reclaimed while a process waited.
+        /// `guest-stats` `stat-direct-reclaims`, of newer QEMUs; not in libvirt.
+        direct_reclaims: u64 = ("direct_reclaims", Counter, Kibibytes, metric "memory_stats_direct_reclaims_bytes");
         /// How long threads waited for memory of the host.
         /// cgroup v2 `memory.pressure` of the domain's own cgroup; not in libvirt.
         pressure: {Pressure} = ("pressure", label "resource" "memory");

@@ -27,7 +27,7 @@ pub enum Kind {
     Info,
 }
 
-/// The unit of a statistic, in every format but OpenMetrics, which has base units only.
+/// The unit of a statistic, in every format but the metrics, which have base units only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unit {
     /// No unit: an enumeration, a text, a truth value, or whatever the hypervisor defines.

@@ -6,7 +6,7 @@ section! {
     /// The network interfaces of the domain.
     pub struct Interfaces[] {
         /// Number of interfaces that the guest has; some may have no entry.
-        /// QEMU command line; libvirt `net.count`.
+        /// QEMU command line, and taps that were plugged in later; libvirt `net.count`.
         count: u32 = ("count", Gauge, Count, metric "interfaces", place Attribute);
         /// The interfaces that have a network device on the host.
         /// libvirt `net.<n>`.

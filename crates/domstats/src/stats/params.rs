@@ -6,7 +6,7 @@ use super::{
     Extra, Field, GROUPS, Group, Key, KeyKind, ListRow, PartRow, Row, Section, Value, Visitor,
     catalogue::Slot, walk,
 };
-use crate::report::DomainStats;
+use crate::{format::append::push_numbers, report::DomainStats};
 
 /// Visits every value of a domain with its flat key, in two parts: the words up to its section,
 /// with a dot at the end, and its own; and with its row, if one describes it.
@@ -73,7 +73,15 @@ impl<F: FnMut(&str, &str, Option<&'static Field>, &Value<'_>)> Visitor for Flat<
         self.leave();
     }
     fn value(&mut self, field: &'static Field, value: &Value<'_>) {
-        (self.each)(&self.prefix, field.path, Some(field), value);
+        match value {
+            // Of libvirt's types, only a text can hold many.
+            Value::Numbers(numbers) => {
+                let mut text = String::new();
+                push_numbers(&mut text, numbers, " ");
+                (self.each)(&self.prefix, field.path, Some(field), &Value::String(text.into()));
+            }
+            value => (self.each)(&self.prefix, field.path, Some(field), value),
+        }
     }
     fn extra(&mut self, extra: &Extra) {
         for (name, value) in extra.params() {
@@ -84,7 +92,8 @@ impl<F: FnMut(&str, &str, Option<&'static Field>, &Value<'_>)> Visitor for Flat<
 
 impl DomainStats {
     /// Returns every value under its flat key, as libvirt's typed parameters have them and in
-    /// the same order: `block.0.rd.reqs`, `vcpu.1.delay`.
+    /// the same order: `block.0.rd.reqs`, `vcpu.1.delay`. Many numbers, for which libvirt has no
+    /// type, are a text with spaces between them.
     ///
     /// ```
     /// use domstats::{Connect, StatsRequest, Value};

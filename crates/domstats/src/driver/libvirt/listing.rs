@@ -5,13 +5,18 @@ use std::{
     time::Instant,
 };
 
-use domstats_rpc::{message::ListDomainsArgs, procedure::ConnectListAllDomains};
+use domstats_rpc::{
+    message::{DomainStatsArgs, ListDomainsArgs},
+    procedure::{ConnectGetAllDomainStats, ConnectListAllDomains},
+    xdr::List,
+};
 use uuid::Uuid;
 
 use super::{
-    link::{decode, silent, wait},
-    pass::About,
-    pool::{Lease, Question},
+    link::{Answer, decode, silent, wait},
+    pass::{About, refusal},
+    plan::Plan,
+    pool::{Lease, Link, Question},
     remote,
 };
 use crate::{
@@ -64,19 +69,50 @@ fn each(
         let about = About::List(place);
         link.ask::<ConnectListAllDomains>(&args, Question { call, about, ..Question::default() })?;
     }
-    let mut lists = vec![None; filters.len()];
+    answers(link, filters.len(), deadline, |answer| {
+        decode::<ConnectListAllDomains, _>(answer, |reply| {
+            reply.domains.0.iter().map(remote::domain_info).collect()
+        })
+    })
+}
+
+/// Asks for the statistics of all domains of a daemon that has none to list: one that could not
+/// tell them, or does not know what is asked for, says so.
+pub(super) fn ask_about_none(
+    lease: &mut Lease<'_>,
+    call: u64,
+    filter: DomainFilter,
+    plan: &Plan,
+) -> Result<()> {
+    let Some(link) = lease.front.first_mut() else { return Err(silent()) };
+    let args = DomainStatsArgs {
+        domains: List(Vec::new()),
+        stats: plan.all_groups().bits(),
+        flags: plan.flags | filter.bits(),
+    };
+    let question = Question { call, about: About::List(0), ..Question::default() };
+    link.ask::<ConnectGetAllDomainStats>(&args, question)?;
+    let refusal = |answer: Answer<'_>| answer.err().as_ref().and_then(refusal).map_or(Ok(()), Err);
+    answers(link, 1, plan.deadline, refusal).map(drop)
+}
+
+/// Waits for the answers to so many questions, each about the list in its place.
+fn answers<R: Clone>(
+    link: &mut Link,
+    count: usize,
+    deadline: Instant,
+    decode: impl Fn(Answer<'_>) -> Result<R>,
+) -> Result<Vec<R>> {
+    let mut answers = vec![None; count];
     let mut refused = None;
-    while refused.is_none() && lists.iter().any(Option::is_none) {
+    while refused.is_none() && answers.iter().any(Option::is_none) {
         if !wait(&[&*link], deadline)? {
             return Err(silent());
         }
         link.pump(|question, answer| {
             let About::List(place) = question.about else { return };
-            let domains = decode::<ConnectListAllDomains, _>(answer, |reply| {
-                reply.domains.0.iter().map(remote::domain_info).collect::<Vec<_>>()
-            });
-            match (domains, lists.get_mut(place)) {
-                (Ok(domains), Some(list)) => *list = Some(domains),
+            match (decode(answer), answers.get_mut(place)) {
+                (Ok(decoded), Some(slot)) => *slot = Some(decoded),
                 (Err(error), _) => refused = Some(error),
                 _ => {}
             }
@@ -84,7 +120,7 @@ fn each(
     }
     match refused {
         Some(error) => Err(error),
-        None => Ok(lists.into_iter().flatten().collect()),
+        None => Ok(answers.into_iter().flatten().collect()),
     }
 }
 

@@ -194,6 +194,9 @@ impl Libvirt {
         let listing = listing::list(lease, call, filter, plan.deadline)?;
         let round_trip = start.elapsed();
         self.pool.memory.retain(&listing.exists);
+        if of.is_none() && listing.matching.is_empty() {
+            listing::ask_about_none(lease, call, filter, &plan)?;
+        }
         let (domains, selection) = match of {
             None => (listing.matching, Selection { order: None, missing: Vec::new() }),
             Some(of) => listing::select(of, listing),

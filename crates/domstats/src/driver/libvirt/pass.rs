@@ -293,11 +293,13 @@ impl<'a> Pass<'a> {
             self.window.answered();
             places.iter().for_each(|place| self.slots[*place].under_way -= 1);
         }
+        if let Err(error) = answer
+            && let Some(refusal) = refusal(error)
+        {
+            self.refused = Some(refusal);
+            return;
+        }
         let records = match answer {
-            Err(error) if ends_the_call(error) => {
-                self.refused = Some(refusal(remote::error(error)));
-                return;
-            }
             Err(error) => Err(format!("libvirt: {error}")),
             Ok(payload) => record::decode(payload)
                 .map_err(|fault| format!("libvirt's reply could not be understood: {fault}")),
@@ -412,23 +414,17 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Returns whether an error is about what was asked for, not about the domains.
-fn ends_the_call(error: &RemoteError<'_>) -> bool {
-    matches!(
-        remote::error(error).kind(),
-        ErrorKind::NoSupport | ErrorKind::InvalidArgument | ErrorKind::ArgumentUnsupported
-    )
-}
-
-fn refusal(error: Error) -> Error {
+/// Returns the error of the call, if the daemon's is about what was asked for, not about domains.
+pub(super) fn refusal(error: &RemoteError<'_>) -> Option<Error> {
+    let error = remote::error(error);
     match error.kind() {
-        ErrorKind::NoSupport => Error::new(
-            ErrorKind::NoSupport,
-            error.origin(),
-            "this libvirt has no bulk statistics: its driver lacks them, or it is older than 1.2.8",
-        )
-        .because(error),
-        _ => error,
+        ErrorKind::NoSupport => {
+            let text = "this libvirt has no bulk statistics: its driver lacks them, or it is older \
+                        than 1.2.8";
+            Some(Error::new(ErrorKind::NoSupport, error.origin(), text).because(error))
+        }
+        ErrorKind::InvalidArgument | ErrorKind::ArgumentUnsupported => Some(error),
+        _ => None,
     }
 }
 

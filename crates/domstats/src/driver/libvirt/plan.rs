@@ -81,6 +81,11 @@ impl Plan {
         self.groups[part as usize]
     }
 
+    /// Returns the groups of all parts.
+    pub(super) fn all_groups(&self) -> StatsGroups {
+        self.groups.into_iter().fold(StatsGroups::empty(), StatsGroups::union)
+    }
+
     pub(super) fn asks(&self, part: Part) -> bool {
         !self.groups(part).is_empty()
     }

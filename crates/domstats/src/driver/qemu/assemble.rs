@@ -9,10 +9,12 @@ use super::{
     accounts::Given,
     blocks::blocks,
     command_line::Network,
+    dirty_rate::dirty_rate,
     guest::{Guest, Learned},
     host_side::HostSide,
     hypervisor::{self, Counted, Counts},
     interfaces::interfaces,
+    iothreads::iothreads,
     query::{self, Answer, Query, Replies},
     threads::VcpuThread,
 };
@@ -25,8 +27,8 @@ use crate::{
     report::{DomainStats, Missing, MissingReason},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     stats::{
-        Balloon, Blocks, Cpu, DirtyRate, DirtyRateStatus, DomainState, Iothread, Iothreads, State,
-        Vcpu, VcpuDirtyRate, VcpuState, Vcpus, catalogue::keep_first_of_each,
+        Balloon, Blocks, Cpu, DomainState, State, Vcpu, VcpuState, Vcpus,
+        catalogue::keep_first_of_each,
     },
 };
 
@@ -263,6 +265,12 @@ impl Sources<'_> {
             balloon.disk_caches = kib(memory.stat_disk_caches);
             balloon.hugetlb_pgalloc = count(memory.stat_htlb_pgalloc);
             balloon.hugetlb_pgfail = count(memory.stat_htlb_pgfail);
+            balloon.oom_kills = count(memory.stat_oom_kills);
+            balloon.alloc_stalls = count(memory.stat_alloc_stalls);
+            balloon.async_scans = kib(memory.stat_async_scans);
+            balloon.direct_scans = kib(memory.stat_direct_scans);
+            balloon.async_reclaims = kib(memory.stat_async_reclaims);
+            balloon.direct_reclaims = kib(memory.stat_direct_reclaims);
         }
         stats.balloon = Some(balloon);
         // A guest without a balloon device lacks nothing.
@@ -293,7 +301,7 @@ impl Sources<'_> {
 
     /// Returns the time of a thread, read now if it began after the others were read.
     fn thread(&self, tid: u32) -> Option<SchedStat> {
-        let threads = &self.host.threads;
+        let threads = self.host.threads.as_deref().unwrap_or_default();
         match threads.binary_search_by_key(&tid, |thread| thread.tid) {
             Ok(place) => Some(threads[place].sched),
             Err(_) => self.folder()?.sched_stat(tid, &mut Kept::default()).ok(),
@@ -374,92 +382,14 @@ impl Sources<'_> {
 
     fn iothread(&self, stats: &mut DomainStats) -> Option<Missing> {
         if let Some(replies) = self.replies.iothreads.got() {
-            let mut iothreads = Iothreads::default();
-            let mut numbers = IothreadNumbers::default();
-            for (position, reply) in replies.iter().enumerate() {
-                let number = numbers.of(&reply.id, position);
-                iothreads.iothreads.push(self.iothread_of(number, reply));
-            }
-            iothreads.count = u32::try_from(replies.len()).ok();
-            stats.iothread = Some(iothreads);
+            stats.iothread = Some(iothreads(replies, |tid| self.thread(tid)));
         }
         self.lacks(&self.replies.iothreads)
     }
 
-    fn iothread_of(&self, id: u32, reply: &query::Iothread) -> Iothread {
-        let sched = self.thread(reply.thread_id);
-        Iothread {
-            id,
-            poll_max_ns: reply.poll_max_ns,
-            poll_grow: reply.poll_grow,
-            poll_shrink: reply.poll_shrink,
-            poll_weight: reply.poll_weight,
-            name: Some(reply.id.clone()),
-            cpu_time: sched.map(|sched| sched.run_ns),
-            cpu_delay: sched.map(|sched| sched.delay_ns),
-            ..Iothread::default()
-        }
-    }
-
     fn dirty_rate(&self, stats: &mut DomainStats) -> Option<Missing> {
-        if let Some(reply) = self.replies.dirty_rate.got() {
-            let measured = reply.status == "measured";
-            let period = match reply.calc_time_unit.as_deref() {
-                Some("millisecond") => reply.calc_time.map(|time| time / 1000),
-                _ => reply.calc_time,
-            };
-            let rates =
-                reply.vcpu_dirty_rate.iter().filter(|_| measured).map(|vcpu| VcpuDirtyRate {
-                    id: vcpu.id,
-                    megabytes_per_second: Some(vcpu.dirty_rate),
-                    ..VcpuDirtyRate::default()
-                });
-            let mut rates = rates.collect();
-            keep_first_of_each(&mut rates);
-            stats.dirtyrate = Some(DirtyRate {
-                status: match reply.status.as_str() {
-                    "unstarted" => Some(DirtyRateStatus::Unstarted),
-                    "measuring" => Some(DirtyRateStatus::Measuring),
-                    "measured" => Some(DirtyRateStatus::Measured),
-                    _ => None,
-                },
-                start_time: reply.start_time,
-                period: period.and_then(|period| i32::try_from(period).ok()),
-                mode: reply.mode.clone(),
-                megabytes_per_second: reply.dirty_rate.filter(|_| measured),
-                vcpus: rates,
-                ..DirtyRate::default()
-            });
-        }
+        stats.dirtyrate = self.replies.dirty_rate.got().map(dirty_rate);
         self.lacks(&self.replies.dirty_rate)
-    }
-}
-
-/// The numbers that iothreads have.
-#[derive(Default)]
-struct IothreadNumbers {
-    taken: HashSet<u32>,
-    /// Below this, none is free from any position on that is still to come.
-    free_from: u32,
-}
-
-impl IothreadNumbers {
-    /// Returns libvirt's number of an iothread: the digits of `iothread2`. Another name gets the
-    /// lowest number that is free, from its position on.
-    fn of(&mut self, name: &str, position: usize) -> u32 {
-        let own = name.strip_prefix("iothread").and_then(|digits| digits.parse().ok());
-        if let Some(number) = own
-            && self.taken.insert(number)
-        {
-            return number;
-        }
-        let first = u32::try_from(position).unwrap_or(0) + 1;
-        let mut number = first.max(self.free_from);
-        while !self.taken.insert(number) {
-            number = number.wrapping_add(1);
-        }
-        self.free_from = number;
-        number
     }
 }
 

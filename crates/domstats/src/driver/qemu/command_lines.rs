@@ -29,7 +29,7 @@ struct Shared {
 /// How far the reading of a command line is.
 #[derive(Debug, Clone)]
 pub(crate) enum Reading {
-    /// It has not come back.
+    /// It has not come back, or the process has no arguments yet.
     Going,
     /// It gave the line, or nothing to a caller without the right.
     Done(Option<Arc<CommandLine>>),
@@ -77,9 +77,15 @@ impl CommandLines {
         let shared = Arc::clone(&self.shared);
         let read = move || {
             let arguments = proc.command_line(process.pid).ok();
+            let is_starting = arguments.as_ref().is_some_and(|words| words.concat().is_empty());
             let line = arguments.map(|arguments| Arc::new(CommandLine::parse(&arguments)));
             let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.insert(process, Reading::Done(line));
+            // A program has its name a moment before its arguments: the next call reads again.
+            if is_starting {
+                lines.remove(&process);
+            } else {
+                lines.insert(process, Reading::Done(line));
+            }
             shared.changed.notify_all();
         };
         thread::Builder::new().name("command line".to_owned()).spawn(read).is_ok()
@@ -124,6 +130,23 @@ mod tests {
         fs::write(&blocked, "kvm\0-name\0late\0").unwrap();
         let (names, _) = get(10_000);
         assert_eq!(names, [Some("late".to_owned()), Some("free".to_owned())]);
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_has_no_arguments_yet_is_read_again() {
+        let root = std::env::temp_dir().join(format!("domstats-start-{}", std::process::id()));
+        fs::create_dir_all(root.join("1")).unwrap();
+        fs::write(root.join("1/cmdline"), "").unwrap();
+        let lines = CommandLines::default();
+        let get = || {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            lines.get(&Proc::new(&root), &[Process { pid: 1, start_time: 7 }], deadline).remove(0)
+        };
+        assert!(matches!(get(), Reading::Going));
+        fs::write(root.join("1/cmdline"), "kvm\0-name\0started\0").unwrap();
+        let Reading::Done(Some(line)) = get() else { panic!("not read") };
+        assert_eq!(line.name.as_deref(), Some("started"));
         fs::remove_dir_all(&root).unwrap();
     }
 }

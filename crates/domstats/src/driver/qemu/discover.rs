@@ -70,20 +70,22 @@ impl Discovery {
     pub(crate) fn find(&self, deadline: Instant) -> Result<Found> {
         let mut found = Found::default();
         let mut processes = self.processes.list(&self.proc)?;
-        let mut named = self.named.list(&self.proc, &mut found.missing);
+        let mut named: HashMap<Option<Process>, Vec<NamedMonitor>> = HashMap::new();
+        for monitor in self.named.list(&self.proc, &mut found.missing) {
+            named.entry(monitor.process).or_default().push(monitor);
+        }
         // A named monitor may belong to a process that does not look like a QEMU.
-        for process in named.iter().filter_map(|monitor| monitor.process) {
-            if !processes.iter().any(|(known, _)| *known == process)
-                && let Ok(stat) = self.proc.stat(process.pid)
-            {
-                processes.push((process, stat));
+        let known: HashSet<Process> = processes.iter().map(|(process, _)| *process).collect();
+        for process in named.keys().flatten().filter(|process| !known.contains(process)) {
+            if let Ok(stat) = self.proc.stat(process.pid) {
+                processes.push((*process, stat));
             }
         }
         let ids: Vec<Process> = processes.iter().map(|(process, _)| *process).collect();
         let lines = self.command_lines.get(&self.proc, &ids, deadline);
         let mut seen = HashSet::new();
         for ((process, stat), line) in processes.into_iter().zip(lines) {
-            let mine = named.extract_if(.., |monitor| monitor.process == Some(process)).collect();
+            let mine = named.remove(&Some(process)).unwrap_or_default();
             match line {
                 // libvirtd asks such a QEMU what it can do; its monitor is libvirtd's.
                 Reading::Done(Some(line)) if line.is_probe => {}
@@ -96,7 +98,7 @@ impl Discovery {
                 reading => found.missing.push(nameless(process, &reading)),
             }
         }
-        for monitor in named {
+        for monitor in named.into_values().flatten() {
             let guest = self.guest(None, &Arc::default(), Ok(monitor.socket()), &mut seen);
             found.guests.push((guest, None));
         }
@@ -162,7 +164,10 @@ fn nameless(process: Process, reading: &Reading) -> MissingDomain {
     let missing = match reading {
         Reading::Going => Missing::new(
             MissingReason::Timeout,
-            format!("the command line of process {pid} cannot be read: it is stuck in the kernel"),
+            format!(
+                "the command line of process {pid} cannot be read: it is starting, or stuck in the \
+                 kernel"
+            ),
         ),
         Reading::Done(_) => Missing::new(
             MissingReason::Denied,

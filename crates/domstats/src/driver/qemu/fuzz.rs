@@ -92,7 +92,8 @@ pub fn conversation(bytes: &[u8]) {
     }
 }
 
-/// Notes the next answer; false if there is none. Events and greetings are no answers.
+/// Notes the next answer; false if there is none. Events and what begins a
+/// connection are no answers.
 fn note_next(reader: &mut Reader, query: &Query, replies: &mut Replies) -> bool {
     loop {
         match reader.next_message() {
@@ -101,7 +102,9 @@ fn note_next(reader: &mut Reader, query: &Query, replies: &mut Replies) -> bool 
                 let text = format!("{class}: {description}");
                 replies.note(query, Err(Missing::new(MissingReason::Failed, text)));
             }
-            Ok(Some(Message::Greeting { .. } | Message::Event)) => continue,
+            Ok(Some(Message::Greeting { .. } | Message::Ready { .. } | Message::Event { .. })) => {
+                continue;
+            }
             Ok(None) | Err(_) => return false,
         }
         return true;

@@ -4,7 +4,7 @@ use std::{
     cell::OnceCell,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -51,7 +51,7 @@ pub(crate) struct MonitorSocket {
 #[derive(Debug, Default)]
 struct State {
     leased: bool,
-    stuck: bool,
+    stuck: Option<Duration>,
     monitor: Option<Monitor>,
     learned: Learned,
     threads: Threads,
@@ -153,18 +153,17 @@ impl Guest {
         }
     }
 
-    /// Returns the times of the threads, of which there were so many a moment ago, and which of
-    /// them are vCPUs as their names tell, or `None` if they do not.
+    /// Returns the times of the threads but the first, of which there were so many a moment ago,
+    /// and which of them are vCPUs as their names tell, or `None` if they do not; nothing if the
+    /// process is gone.
     pub(crate) fn threads(
         &self,
         folder: &Folder<'_>,
         count: u64,
-    ) -> (Vec<ThreadTime>, Option<Vec<VcpuThread>>) {
+    ) -> Option<(Vec<ThreadTime>, Option<Vec<VcpuThread>>)> {
         let threads = &mut self.state().threads;
-        match threads.times(folder, count) {
-            Ok(times) => (times, threads.vcpus().map(<[VcpuThread]>::to_vec)),
-            Err(_) => (Vec::new(), None),
-        }
+        let times = threads.times(folder, count).ok()?;
+        Some((times, threads.vcpus().map(<[VcpuThread]>::to_vec)))
     }
 
     /// Reads something of the guest's own cgroups, unless it is gone.
@@ -239,6 +238,12 @@ impl Guest {
         Some(Lease { guest: self, monitor: state.monitor.take(), stuck: state.stuck })
     }
 
+    /// Notes that the process is stopped: its monitor is silent for that reason, and may have all
+    /// the time that there is once it goes on.
+    pub(crate) fn excuse(&self) {
+        self.state().stuck = None;
+    }
+
     /// Lets go of a held connection, and stops counting.
     pub(crate) fn disconnect(&self) {
         let mut state = self.state();
@@ -252,7 +257,8 @@ impl Guest {
 pub(crate) struct Lease<'a> {
     guest: &'a Guest,
     pub(crate) monitor: Option<Monitor>,
-    pub(crate) stuck: bool,
+    /// How long a call has waited for the monitor in vain.
+    pub(crate) stuck: Option<Duration>,
 }
 
 impl Drop for Lease<'_> {

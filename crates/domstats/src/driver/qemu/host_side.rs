@@ -24,8 +24,8 @@ use crate::{
 pub(crate) struct HostSide {
     pub(crate) stat: Option<Stat>,
     pub(crate) account: Account,
-    /// The times of the threads, by number.
-    pub(crate) threads: Vec<ThreadTime>,
+    /// The times of the threads but the first, by number; `None` if they were not read.
+    pub(crate) threads: Option<Arc<[ThreadTime]>>,
     /// The threads of the vCPUs; `None` if the host cannot tell them from others.
     pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
     /// Whether the kernel accounts for the time that threads wait.
@@ -34,7 +34,7 @@ pub(crate) struct HostSide {
     /// taken for the caller's own.
     pub(crate) namespace: Option<u64>,
     /// The taps that the process holds; `None` if the caller may not know.
-    pub(crate) taps: Option<Vec<Tap>>,
+    pub(crate) taps: Option<Arc<[Tap]>>,
 }
 
 /// The sources of the host that outlive a call.
@@ -57,13 +57,17 @@ impl Host {
         groups: StatsGroups,
     ) -> (Vec<Arc<Guest>>, Vec<HostSide>) {
         let wants_vcpus = groups.contains(StatsGroups::VCPU);
-        let wants_threads = wants_vcpus || groups.contains(StatsGroups::IOTHREAD);
+        // Those of a guest that measures its dirty rate tell so.
+        let wants_threads =
+            wants_vcpus || groups.intersects(StatsGroups::IOTHREAD | StatsGroups::DIRTYRATE);
         let accounts_for_waits = wants_vcpus && proc.accounts_for_waits();
         let host = |(guest, stat): Sighting| {
             let mut host = HostSide { accounts_for_waits, ..HostSide::default() };
             if let (Some(process), Some(stat), true) = (guest.process, &stat, wants_threads) {
                 let folder = Folder::new(proc, process);
-                (host.threads, host.vcpu_threads) = guest.threads(&folder, stat.threads);
+                if let Some((times, vcpus)) = guest.threads(&folder, stat.threads) {
+                    (host.threads, host.vcpu_threads) = (Some(times.into()), vcpus);
+                }
             }
             host.stat = stat;
             (guest, host)
@@ -88,6 +92,8 @@ impl Host {
             trusted_from = self.links.taps_trusted_from();
         }
         let reading = self.accounts.begin(groups, deadline);
+        // One process may stand for thousands of named monitors, and have their sockets.
+        let mut taps = HashMap::new();
         for (guest, host) in guests.iter().zip(hosts) {
             let Some(process) = guest.process else { continue };
             let folder = Folder::new(proc, process);
@@ -96,9 +102,9 @@ impl Host {
                 host.namespace = guest.net_namespace(&folder);
                 let is_ours = networks.is_own(host.namespace);
                 let trusted_from = trusted_from.filter(|_| is_ours);
-                host.taps = guest.taps(&folder, trusted_from, |index| {
-                    self.links.name_of(index).filter(|_| is_ours)
-                });
+                let name_of = |index| self.links.name_of(index).filter(|_| is_ours);
+                let look = || guest.taps(&folder, trusted_from, name_of).map(Arc::from);
+                host.taps = taps.entry(process).or_insert_with(look).clone();
                 networks.read(proc, process.pid, host.namespace, &self.links);
             }
         }

@@ -34,6 +34,11 @@
 //! A monitor serves one client at a time. One that belongs to libvirtd is never connected to; one
 //! that another client has is reported as `busy`. Only queries can be asked.
 //!
+//! A held monitor is asked only what can have changed since the last call, by QEMU's events and by
+//! what the host shows of its process. What can change without any sign is asked once a second:
+//! the write threshold of an image, a short measurement of the dirty rate, and of a paused guest
+//! the reason of its state after it was migrated away and its balloon after a snapshot was loaded.
+//!
 //! A stopped process (SIGSTOP) is not asked either: it could not answer before it goes on.
 //!
 //! A cgroup is a VM's own if it bears the name that libvirt (`*.libvirt-qemu`,
@@ -69,12 +74,16 @@ mod assemble;
 mod blocks;
 mod command_line;
 mod command_lines;
+mod dirty_rate;
 mod discover;
 pub(crate) mod fuzz;
 mod guest;
 mod host_side;
 mod hypervisor;
+mod images;
 mod interfaces;
+mod iothreads;
+mod kept;
 mod monitor;
 mod named;
 mod pass;
@@ -91,6 +100,7 @@ use assemble::Sources;
 use discover::{Discovery, Found, Sighting};
 use guest::Guest;
 use host_side::{Host, HostSide, Networks};
+use kept::Sight;
 use pass::{Conversation, Rules};
 use query::Query;
 
@@ -177,7 +187,7 @@ impl Driver for Qemu {
         let found = self.discovery.find(deadline)?;
         let nameless = found.guests.iter().filter(|(guest, _)| guest.is_nameless());
         let mut conversations: Vec<Conversation<'_>> = nameless
-            .map(|(guest, _)| Conversation::new(guest, vec![Query::Name, Query::Uuid]))
+            .map(|(guest, _)| Conversation::new(guest, vec![Query::Name, Query::Uuid], None))
             .collect();
         let rules = Rules { deadline, nowait: false, hold: self.hold };
         pass::converse(&mut conversations, &rules, &self.discovery.proc, || {});
@@ -219,8 +229,14 @@ impl Qemu {
         let proc = &self.discovery.proc;
         let start = Instant::now();
         let (guests, mut hosts) = self.host.before(proc, guests, request.groups);
-        let mut conversations: Vec<Conversation<'_>> =
-            guests.iter().zip(&hosts).map(|(guest, host)| begin(guest, host, request)).collect();
+        let sight = |guest: &Guest, host: &HostSide| {
+            self.hold.then(|| Sight::new(proc, guest.pid(), host.threads.clone()))
+        };
+        let mut conversations: Vec<Conversation<'_>> = guests
+            .iter()
+            .zip(&hosts)
+            .map(|(guest, host)| begin(guest, host, request, sight(guest, host)))
+            .collect();
         let rules = Rules {
             deadline,
             nowait: request.options.contains(StatsOptions::NOWAIT),
@@ -259,9 +275,16 @@ impl Qemu {
 
 /// Prepares the questions to a guest. One that is stopped is not asked: it could not answer, and
 /// the questions would wait for it.
-fn begin<'a>(guest: &'a Guest, host: &HostSide, request: &StatsRequest) -> Conversation<'a> {
-    let mut conversation = Conversation::new(guest, assemble::queries(guest, host, request));
+fn begin<'a>(
+    guest: &'a Guest,
+    host: &HostSide,
+    request: &StatsRequest,
+    sight: Option<Sight<'a>>,
+) -> Conversation<'a> {
+    let queries = assemble::queries(guest, host, request);
+    let mut conversation = Conversation::new(guest, queries, sight);
     if host.stat.as_ref().is_some_and(|stat| stat.state == 'T') {
+        guest.excuse();
         conversation.refuse(Missing::new(
             MissingReason::Timeout,
             "the QEMU process is stopped (SIGSTOP) and cannot answer",

@@ -16,6 +16,7 @@ use std::{
         unix::net::UnixStream,
     },
     path::Path,
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use rustix::{
@@ -24,10 +25,15 @@ use rustix::{
 };
 
 use super::{
+    kept::{Kept, Sight},
     query::{Query, Replies},
     reader::{Message, Reader},
 };
 use crate::report::{Missing, MissingReason};
+
+/// A socket that holds this much may be full, and QEMU have more to say: each of the shortest
+/// events, 80 bytes, takes 768 of the 208 KiB of a socket.
+const FULL: usize = 16 << 10;
 
 /// How often a monitor is read before the others have their turn: 1 MiB.
 const READS_PER_TURN: usize = 32;
@@ -43,6 +49,9 @@ pub(crate) struct Monitor {
     /// What the monitor has yet to answer, oldest first.
     owed: VecDeque<Owed>,
     greeted: bool,
+    kept: Kept,
+    /// What our negotiation bears, and that of hardly any other client.
+    id: u16,
 }
 
 #[derive(Debug)]
@@ -98,6 +107,8 @@ impl Monitor {
             held_back: Vec::new(),
             owed: VecDeque::new(),
             greeted: false,
+            kept: Kept::new(),
+            id: next_id(),
         })
     }
 
@@ -123,6 +134,28 @@ impl Monitor {
         self.greeted && self.owed.iter().all(|owed| matches!(owed, Owed::Answer(_)))
     }
 
+    /// Reads what happened since the last call, and puts the questions of this call to which no
+    /// answer is kept. `sight` is there if answers shall be kept.
+    pub(crate) fn begin(
+        &mut self,
+        queries: &[Query],
+        replies: &mut Replies,
+        sight: Option<&Sight<'_>>,
+    ) -> Result<Progress, Missing> {
+        let Some(sight) = sight else {
+            self.ask(queries);
+            return self.advance(replies, None);
+        };
+        if self.listen(replies, Some(sight))? >= FULL {
+            self.kept = Kept::new();
+        }
+        let is_open = |query: &&Query| !self.kept.answer(query, replies, sight);
+        let open: Vec<Query> = queries.iter().filter(is_open).cloned().collect();
+        self.ask(&open);
+        self.flush()?;
+        Ok(self.progress())
+    }
+
     /// Puts questions, all in one write, as soon as the monitor has greeted.
     pub(crate) fn ask(&mut self, queries: &[Query]) {
         if self.greeted {
@@ -137,6 +170,7 @@ impl Monitor {
 
     /// Gives up on the open questions: their answers are thrown away when they come.
     pub(crate) fn abandon(&mut self) {
+        self.kept = Kept::new();
         self.held_back.clear();
         for owed in &mut self.owed {
             if let Owed::Answer(_) = owed {
@@ -146,8 +180,27 @@ impl Monitor {
     }
 
     /// Sends and reads what can be without waiting.
-    pub(crate) fn advance(&mut self, replies: &mut Replies) -> Result<Progress, Missing> {
+    pub(crate) fn advance(
+        &mut self,
+        replies: &mut Replies,
+        sight: Option<&Sight<'_>>,
+    ) -> Result<Progress, Missing> {
         self.flush()?;
+        self.listen(replies, sight)?;
+        Ok(self.progress())
+    }
+
+    fn progress(&self) -> Progress {
+        if self.is_owing() { Progress::Waiting } else { Progress::Done }
+    }
+
+    /// Reads what can be without waiting, and returns how much it was.
+    fn listen(
+        &mut self,
+        replies: &mut Replies,
+        sight: Option<&Sight<'_>>,
+    ) -> Result<usize, Missing> {
+        let mut total = 0;
         let mut bytes = [0; 32 << 10];
         // Bounded, so that a monitor that never stops talking cannot keep the others waiting.
         for _ in 0..READS_PER_TURN {
@@ -159,8 +212,9 @@ impl Monitor {
                     ));
                 }
                 Ok(length) => {
+                    total += length;
                     self.reader.push(&bytes[..length]);
-                    self.take_messages(replies)?;
+                    self.take_messages(replies, sight)?;
                     self.flush()?;
                     if length < bytes.len() {
                         break;
@@ -171,32 +225,54 @@ impl Monitor {
                 Err(error) => return Err(broken(&error)),
             }
         }
-        Ok(if self.is_owing() { Progress::Waiting } else { Progress::Done })
+        Ok(total)
     }
 
-    fn take_messages(&mut self, replies: &mut Replies) -> Result<(), Missing> {
+    fn take_messages(
+        &mut self,
+        replies: &mut Replies,
+        sight: Option<&Sight<'_>>,
+    ) -> Result<(), Missing> {
         let nonsense =
             |what: &str| Missing::new(MissingReason::Failed, format!("the monitor {what}"));
         while let Some(message) = self.reader.next_message().map_err(|what| nonsense(&what))? {
             let reply = match message {
-                Message::Event => continue,
+                Message::Event { name } => {
+                    self.kept.note_event(&name);
+                    continue;
+                }
                 Message::Greeting { .. } if self.greeted => {
                     return Err(nonsense("greeted twice"));
                 }
                 Message::Greeting { oob } => {
                     self.greeted = true;
                     // With out-of-band execution QEMU reads ahead instead of stopping after each
-                    // command; none of ours is executed out of band.
-                    self.unsent.extend_from_slice(if oob {
-                        br#"{"execute":"qmp_capabilities","arguments":{"enable":["oob"]}}"#
-                    } else {
-                        br#"{"execute":"qmp_capabilities"}"#
-                    });
+                    // command; none of ours is executed out of band. The id tells the answer from
+                    // one that the client before us did not wait for: QEMU sends it to the next.
+                    let oob = if oob { r#","arguments":{"enable":["oob"]}"# } else { "" };
+                    let id = self.id;
+                    let _ =
+                        write!(self.unsent, r#"{{"execute":"qmp_capabilities","id":{id}{oob}}}"#);
                     self.owed.push_back(Owed::Capabilities);
                     for query in std::mem::take(&mut self.held_back) {
                         query.write(&mut self.unsent);
                         self.owed.push_back(Owed::Answer(query));
                     }
+                    continue;
+                }
+                // Not for us.
+                Message::Ready { id, .. } if id != itoa::Buffer::new().format(self.id) => continue,
+                Message::Ready { answer, .. } => {
+                    answer.map_err(|text| nonsense(&format!("refused to start: {text}")))?;
+                    match self.owed.pop_front() {
+                        Some(Owed::Capabilities) => continue,
+                        _ => return Err(nonsense("is ready again")),
+                    }
+                }
+                // Nor this.
+                Message::Return(_) | Message::Error { .. }
+                    if matches!(self.owed.front(), Some(Owed::Capabilities)) =>
+                {
                     continue;
                 }
                 Message::Return(json) => Ok(json),
@@ -211,13 +287,13 @@ impl Monitor {
                 )),
             };
             match self.owed.pop_front() {
-                Some(Owed::Answer(query)) => replies.note(&query, reply),
-                Some(Owed::Stale) => {}
-                Some(Owed::Capabilities) => {
-                    if let Err(missing) = reply {
-                        return Err(nonsense(&format!("refused to start: {}", missing.text)));
+                Some(Owed::Answer(query)) => {
+                    replies.note(&query, reply);
+                    if let Some(sight) = sight {
+                        self.kept.keep(&query, replies, sight);
                     }
                 }
+                Some(Owed::Stale | Owed::Capabilities) => {}
                 None => return Err(nonsense("answered a question that nobody asked")),
             }
         }
@@ -240,6 +316,14 @@ impl Monitor {
     pub(crate) fn wants_to_write(&self) -> bool {
         !self.unsent.is_empty()
     }
+}
+
+/// Returns another number for each connection, and other ones than other processes have. A short
+/// one, since QEMU reads it byte by byte.
+fn next_id() -> u16 {
+    static COUNT: AtomicU16 = AtomicU16::new(0);
+    let process = std::process::id().to_le_bytes();
+    u16::from_le_bytes([process[0], process[1]]).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl AsFd for Monitor {

@@ -18,11 +18,12 @@ use rustix::{
 
 use super::{
     guest::{Guest, Lease},
+    kept::Sight,
     monitor::{Monitor, Progress},
-    query::{ObjectPath, Query, Replies},
+    query::{Answer, ObjectPath, Query, Replies},
 };
 use crate::{
-    host::procfs::Proc,
+    host::{procfs::Proc, queues::Queues},
     report::{Missing, MissingReason},
 };
 
@@ -34,8 +35,9 @@ const GREETING: Duration = Duration::from_millis(250);
 /// The same for a call that waits for nobody.
 const GREETING_NOWAIT: Duration = Duration::from_millis(50);
 
-/// How long a pass waits for monitors of which the last pass had no answer, when only they are
-/// left.
+/// How long a pass waits for stuck monitors when only they are left. An earlier pass awaited them
+/// in vain, for at least half as long as this one would: that a hasty call had no answer is no
+/// reason for a patient one to have none.
 const STUCK_GRACE: Duration = Duration::from_millis(20);
 
 /// How often a pass looks whether another call has released a monitor.
@@ -59,6 +61,8 @@ pub(crate) struct Rules {
 pub(crate) struct Conversation<'a> {
     guest: &'a Guest,
     queries: Vec<Query>,
+    /// What the host shows of the guest, if answers shall be kept.
+    sight: Option<Sight<'a>>,
     lease: Option<Lease<'a>>,
     asked: bool,
     retried: bool,
@@ -69,11 +73,12 @@ pub(crate) struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    pub(crate) fn new(guest: &'a Guest, queries: Vec<Query>) -> Self {
+    pub(crate) fn new(guest: &'a Guest, queries: Vec<Query>, sight: Option<Sight<'a>>) -> Self {
         let over = queries.is_empty();
         Self {
             guest,
             queries,
+            sight,
             lease: None,
             asked: false,
             retried: false,
@@ -97,8 +102,12 @@ impl<'a> Conversation<'a> {
         self.lease.as_mut()?.monitor.as_mut()
     }
 
-    fn is_stuck(&self) -> bool {
-        self.lease.as_ref().is_some_and(|lease| lease.stuck)
+    /// Returns whether waiting so long is likely to be in vain.
+    fn is_stuck(&self, patience: Duration) -> bool {
+        self.lease
+            .as_ref()
+            .and_then(|lease| lease.stuck)
+            .is_some_and(|waited| waited >= patience / 2)
     }
 
     /// Tries to get the monitor and to ask.
@@ -146,13 +155,16 @@ impl<'a> Conversation<'a> {
             };
             // A monitor that owes answers of an earlier call is asked nothing more until it has
             // given them; a new connection takes the questions before its greeting.
-            if is_new && !(lease.stuck && monitor.is_greeted() && monitor.is_owing()) {
-                monitor.ask(&self.queries);
+            let may_ask = !(lease.stuck.is_some() && monitor.is_greeted() && monitor.is_owing());
+            let (replies, sight) = (&mut self.replies, self.sight.as_ref());
+            let progress = if is_new && may_ask {
                 self.asked = true;
-            }
-            let progress = monitor.advance(&mut self.replies);
+                monitor.begin(&self.queries, replies, sight)
+            } else {
+                monitor.advance(replies, sight)
+            };
             // It answers again, and may have all the time that there is.
-            lease.stuck &= !monitor.is_working();
+            lease.stuck = lease.stuck.filter(|_| !monitor.is_working());
             match progress {
                 Ok(Progress::Waiting) => return,
                 Ok(Progress::Done) if !self.asked => {}
@@ -179,8 +191,19 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Returns the question that an answer raised: where the balloon is, when that was unknown.
+    /// Returns the question that an answer raised.
     fn follow_up(&mut self) -> Option<Query> {
+        self.new_nodes().or_else(|| self.place_of_balloon())
+    }
+
+    /// Asks for the block nodes after all, if those that were kept belong to other disks.
+    fn new_nodes(&self) -> Option<Query> {
+        let is_open = matches!(self.replies.block_nodes, Answer::NotAsked);
+        (is_open && self.queries.contains(&Query::BlockNodes)).then_some(Query::BlockNodes)
+    }
+
+    /// Asks where the balloon is, when that was unknown.
+    fn place_of_balloon(&mut self) -> Option<Query> {
         let position = self.queries.iter().rposition(|query| matches!(query, Query::Devices(_)))?;
         let Query::Devices(folder) = self.queries.swap_remove(position) else {
             return None;
@@ -204,21 +227,21 @@ impl<'a> Conversation<'a> {
         self.missing = missing;
         self.over = true;
         if let Some(mut lease) = self.lease.take() {
-            lease.stuck = false;
+            lease.stuck = None;
             if !rules.hold || self.missing.is_some() {
                 lease.monitor = None;
             }
         }
     }
 
-    /// Ends the conversation without the rest of its answers.
-    fn give_up(&mut self, rules: &Rules, missing: Missing) {
+    /// Ends the conversation without the rest of its answers, for which it waited this long.
+    fn give_up(&mut self, rules: &Rules, waited: Duration, missing: Missing) {
         // In the queue of a busy monitor a connection would take the next turn, wanted or not.
         let keep = rules.hold && missing.reason != MissingReason::Busy;
         self.missing = Some(missing);
         self.over = true;
         if let Some(mut lease) = self.lease.take() {
-            lease.stuck = true;
+            lease.stuck = lease.stuck.max(Some(waited));
             match &mut lease.monitor {
                 Some(monitor) if keep => monitor.abandon(),
                 monitor => *monitor = None,
@@ -227,17 +250,18 @@ impl<'a> Conversation<'a> {
     }
 
     /// Gives up if another client has the monitor: it serves one at a time and greets nobody else.
-    fn check_busy(&mut self, rules: &Rules, proc: &Proc) {
-        let (Ok(socket), Some(pid)) = (&self.guest.monitor, self.guest.pid()) else {
+    fn check_busy(&mut self, rules: &Rules, queues: &mut Queues<'_>) {
+        let (Ok(socket), Some(process)) = (&self.guest.monitor, self.guest.process) else {
             return;
         };
         let is_mute = self.monitor().is_some_and(|monitor| !monitor.is_greeted());
-        if is_mute && proc.keeps_waiting(pid, &socket.bound) {
+        if is_mute && queues.keeps_waiting(process, &socket.bound) {
             let missing = Missing::new(
                 MissingReason::Busy,
                 format!("another client uses the monitor {}", socket.path.display()),
             );
-            self.give_up(rules, missing);
+            // The next call does not wait for the other client.
+            self.give_up(rules, Duration::MAX, missing);
         }
     }
 }
@@ -270,6 +294,7 @@ pub(crate) fn converse(
     meanwhile: impl FnOnce(),
 ) {
     let start = Instant::now();
+    let patience = rules.deadline.saturating_duration_since(start);
     let mut meanwhile = Some(meanwhile);
     let mut greeting = Some(start + if rules.nowait { GREETING_NOWAIT } else { GREETING });
     loop {
@@ -284,8 +309,9 @@ pub(crate) fn converse(
         let now = Instant::now();
         if greeting.is_some_and(|at| at <= now) {
             greeting = None;
+            let mut queues = Queues::new(proc);
             for conversation in conversations.iter_mut().filter(|it| !it.over) {
-                conversation.check_busy(rules, proc);
+                conversation.check_busy(rules, &mut queues);
             }
         }
         let mut open: Vec<_> = conversations.iter_mut().filter(|it| it.lease.is_some()).collect();
@@ -295,7 +321,7 @@ pub(crate) fn converse(
         let mut until = greeting.map_or(rules.deadline, |at| at.min(rules.deadline));
         if waiting {
             until = until.min(now + LEASE_CHECK);
-        } else if open.iter().all(|conversation| conversation.is_stuck()) {
+        } else if open.iter().all(|conversation| conversation.is_stuck(patience)) {
             until = until.min(start + STUCK_GRACE);
             if now >= start + STUCK_GRACE {
                 break;
@@ -303,18 +329,18 @@ pub(crate) fn converse(
         }
         wait(&mut open, until.saturating_duration_since(now), rules);
     }
+    let mut queues = Queues::new(proc);
     for conversation in conversations.iter_mut().filter(|it| !it.over) {
-        conversation.check_busy(rules, proc);
+        conversation.check_busy(rules, &mut queues);
         if conversation.over {
             continue;
         }
-        let text = if conversation.is_stuck() {
+        let text = if conversation.is_stuck(patience) {
             "the monitor still does not answer".to_owned()
         } else {
-            let waited = start.elapsed().as_millis();
-            format!("the monitor did not answer within {waited} ms")
+            format!("the monitor did not answer within {} ms", start.elapsed().as_millis())
         };
-        conversation.give_up(rules, Missing::new(MissingReason::Timeout, text));
+        conversation.give_up(rules, start.elapsed(), Missing::new(MissingReason::Timeout, text));
     }
 }
 

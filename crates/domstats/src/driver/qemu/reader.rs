@@ -15,6 +15,13 @@ pub enum Message<'a> {
         /// Whether `oob` is among the capabilities.
         oob: bool,
     },
+    /// The answer to a command that bore an id, as the first one of a connection does.
+    Ready {
+        /// The id, in JSON.
+        id: &'a str,
+        /// Nothing, or a refusal.
+        answer: Result<(), String>,
+    },
     /// The answer to the oldest question that is still open.
     Return(&'a RawValue),
     /// The refusal of the oldest question that is still open.
@@ -25,7 +32,10 @@ pub enum Message<'a> {
         description: String,
     },
     /// Something happened in the guest; nobody asked.
-    Event,
+    Event {
+        /// What, such as `STOP`.
+        name: String,
+    },
 }
 
 /// Collects what a monitor sends and hands out its messages.
@@ -87,7 +97,9 @@ struct Line<'a> {
     #[serde(borrow, rename = "return")]
     answer: Option<&'a RawValue>,
     error: Option<Refusal>,
-    event: Option<serde::de::IgnoredAny>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    event: Option<String>,
     #[serde(rename = "QMP")]
     greeting: Option<Greeting>,
 }
@@ -110,6 +122,12 @@ fn parse(line: &[u8]) -> Result<Message<'_>, String> {
         format!("sent what is not QMP ({error}): {start:?}")
     })?;
     match line {
+        Line { answer: Some(_), id: Some(id), .. } => {
+            Ok(Message::Ready { id: id.get(), answer: Ok(()) })
+        }
+        Line { error: Some(error), id: Some(id), .. } => {
+            Ok(Message::Ready { id: id.get(), answer: Err(error.desc) })
+        }
         Line { answer: Some(answer), .. } => Ok(Message::Return(answer)),
         Line { error: Some(error), .. } => {
             Ok(Message::Error { class: error.class, description: error.desc })
@@ -117,7 +135,7 @@ fn parse(line: &[u8]) -> Result<Message<'_>, String> {
         Line { greeting: Some(greeting), .. } => {
             Ok(Message::Greeting { oob: greeting.capabilities.iter().any(|name| name == "oob") })
         }
-        Line { event: Some(_), .. } => Ok(Message::Event),
+        Line { event: Some(name), .. } => Ok(Message::Event { name }),
         _ => Err("sent a message that is no greeting, answer, error or event".to_owned()),
     }
 }
@@ -129,6 +147,8 @@ mod tests {
     const STREAM: &str = concat!(
         r#"{"QMP": {"version": {}, "capabilities": ["oob"]}}"#,
         "\r\n\r\n",
+        r#"{"return": {}, "id": 0}"#,
+        "\r\n",
         r#"{"timestamp": {"seconds": 1}, "event": "STOP"}"#,
         "\r\n",
         r#"{"return": [1, 2]}"#,
@@ -142,15 +162,17 @@ mod tests {
         while let Some(message) = reader.next_message().unwrap() {
             names.push(match message {
                 Message::Greeting { oob } => format!("greeting {oob}"),
+                Message::Ready { id, answer } => format!("ready {id} {answer:?}"),
                 Message::Return(json) => format!("return {json}"),
                 Message::Error { class, .. } => format!("error {class}"),
-                Message::Event => "event".to_owned(),
+                Message::Event { name } => format!("event {name}"),
             });
         }
         names
     }
 
-    const NAMES: [&str; 4] = ["greeting true", "event", "return [1, 2]", "error CommandNotFound"];
+    const NAMES: [&str; 5] =
+        ["greeting true", "ready 0 Ok(())", "event STOP", "return [1, 2]", "error CommandNotFound"];
 
     #[test]
     fn wherever_the_stream_is_cut() {

@@ -65,6 +65,8 @@ impl Guest {
         let unused = percent("balloon.unused", 5..=40);
         let disk_caches = percent("balloon.disk_caches", 10..=40);
         let seldom = |field| Some(numbers.rare(field, 1..=2_000));
+        // What few guests report.
+        let rare = |field| self.is_full().then(|| numbers.rare(field, 1..=2_000));
         Balloon {
             current: Some(current),
             maximum: Some(maximum),
@@ -81,6 +83,12 @@ impl Guest {
             hugetlb_pgfail: seldom("balloon.hugetlb_pgfail"),
             rss: Some(current / 100 * numbers.gauge("balloon.rss", 60..=95)),
             actual: Some(current),
+            oom_kills: rare("balloon.oom_kills"),
+            alloc_stalls: rare("balloon.alloc_stalls"),
+            async_scans: rare("balloon.async_scans"),
+            direct_scans: rare("balloon.direct_scans"),
+            async_reclaims: rare("balloon.async_reclaims"),
+            direct_reclaims: rare("balloon.direct_reclaims"),
             pressure: self.is_full().then(|| pressure(numbers, "memory")),
             ..Balloon::default()
         }

@@ -1,9 +1,7 @@
 //! Metric families: names, types, units, and samples in base units.
 //!
-//! A counter's samples end in `_total`, which OpenMetrics and the older text format announce in
-//! different ways: `# TYPE x counter` there, `# TYPE x_total counter` here, each wrong for the
-//! other. A counter therefore has a help line and no type line, which both read; its name and
-//! `docs/fields.md` tell its kind. Types that only one of them knows (`info`) are gauges.
+//! A counter's samples end in `_total`. OpenMetrics announces the counter without that ending, the
+//! older text form with it. Types that only OpenMetrics knows (`info`) are gauges.
 
 use std::{fmt::Write, io};
 
@@ -16,9 +14,17 @@ use crate::stats::{Field, Kind, Unit, Value};
 /// Samples that are written before they are handed on.
 const PIECE: usize = 512;
 
+/// The two forms of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::format) enum Dialect {
+    OpenMetrics,
+    /// The text form that is older than OpenMetrics.
+    Prometheus,
+}
+
 /// All samples of one name, which OpenMetrics wants side by side.
 pub(super) struct Family {
-    /// The name of its samples.
+    /// Its name, without the ending of a counter's samples.
     name: String,
     kind: Kind,
     help: &'static str,
@@ -107,8 +113,7 @@ impl Labels {
 
 impl Family {
     pub(super) fn new(name: &str, kind: Kind, help: &'static str) -> Self {
-        let suffix = if kind == Kind::Counter { "_total" } else { "" };
-        Self { name: format!("libvirt_{name}{suffix}"), kind, help, samples: Vec::new() }
+        Self { name: name.to_owned(), kind, help, samples: Vec::new() }
     }
 
     /// Adds a sample with these labels; a text is no sample, nor are many numbers.
@@ -122,6 +127,7 @@ impl Family {
     /// Writes the family, unless it has no samples.
     pub(super) fn write(
         &self,
+        dialect: Dialect,
         labels: &Labels,
         out: &mut String,
         flush: Flush<'_>,
@@ -130,22 +136,25 @@ impl Family {
             return Ok(());
         }
         let Self { name, help, .. } = self;
+        let (word, ending) = match self.kind {
+            Kind::Counter => ("counter", "_total"),
+            Kind::Gauge | Kind::Info => ("gauge", ""),
+        };
+        let announced = if dialect == Dialect::Prometheus { ending } else { "" };
         // Writing to a string cannot fail.
-        let _ = write!(out, "# HELP {name} ");
-        push_escaped(out, help, false);
-        out.push('\n');
-        if self.kind != Kind::Counter {
-            let _ = writeln!(out, "# TYPE {name} gauge");
-            let unit = ["seconds", "bytes", "joules", "farads"]
-                .into_iter()
-                .find(|unit| name.rsplit('_').next() == Some(unit));
-            if let Some(unit) = unit {
-                let _ = writeln!(out, "# UNIT {name} {unit}");
-            }
+        let _ = write!(out, "# HELP {name}{announced} ");
+        push_escaped(out, help, dialect == Dialect::OpenMetrics);
+        let _ = writeln!(out, "\n# TYPE {name}{announced} {word}");
+        let unit = ["seconds", "bytes", "joules", "farads"]
+            .into_iter()
+            .find(|unit| name.rsplit('_').next() == Some(unit));
+        if let Some(unit) = unit.filter(|_| dialect == Dialect::OpenMetrics) {
+            let _ = writeln!(out, "# UNIT {name} {unit}");
         }
         for some in self.samples.chunks(PIECE) {
             for sample in some {
                 out.push_str(name);
+                out.push_str(ending);
                 out.push_str(labels.of(sample));
                 push_in_base_unit(out, sample);
                 out.push('\n');
@@ -156,10 +165,10 @@ impl Family {
     }
 }
 
-/// Returns the metric name of a row below `libvirt_`, if its values are samples.
+/// Returns the metric name of a row, if its values are samples.
 pub(super) fn sample_name(field: &Field) -> Option<String> {
     let metric = field.metric.filter(|_| field.kind != Kind::Info)?;
-    Some(format!("domain_{metric}"))
+    Some(format!("libvirt_domain_{metric}"))
 }
 
 /// Appends the number of a sample in the base unit, exactly.

@@ -1,5 +1,5 @@
-//! OpenMetrics 1.0, with the metric names that existing dashboards use. Also accepted by
-//! `promtool check metrics`, which reads the older text format.
+//! Metrics, with the names that existing dashboards use: OpenMetrics 1.0, and the older text form of
+//! Prometheus, which differs in how it announces counters.
 //!
 //! - The labels of a series are `domain`, and one per list on the way to the value: `vcpu`,
 //!   `target_device`. Texts are labels of `…_info` series, so that value series keep few labels.
@@ -10,163 +10,85 @@
 //! - The counters of swapped memory have the names that they need to have as counters
 //!   (`…_swap_in_bytes_total`); the gauges of other exporters without `_total` would be families
 //!   of the same name, which OpenMetrics forbids.
-//! - Counters have no type line, because the two formats spell it in ways that exclude each other.
 //! - What no row of the catalogue describes has no metric name, and is left out.
 //! - The hypervisor's histograms are left out: three of 32 bins for each vCPU would be more series
 //!   than all the rest of a domain has.
 
 mod family;
+mod metrics;
+mod names;
 
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeSet, HashSet},
     io,
 };
 
-use family::{Family, Kept, Labels, push_label, sample_name};
-use uuid::Uuid;
+pub(super) use family::Dialect;
+use family::{push_label, sample_name};
+pub use metrics::{FamilyId, LabelSet, Metrics, labelled};
+use names::{Names, push_identity};
 
 use super::{Flush, append::push_numbers};
 use crate::{
-    domain::DomainInfo,
     report::{DomainStats, MissingReason, StatsReport},
     stats::{
         Cell, Field, GROUPS, Key, Kind, List, ListRow, PartRow, Row, Schema, Section, Unit, Value,
     },
 };
 
-pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>) -> io::Result<()> {
-    let mut families = Families::default();
-    families.labels.new_kind();
-    let own = Own::new(&mut families);
-    let groups: Vec<Plan> =
-        GROUPS.iter().map(|group| Plan::new(group.schema, group.info, &mut families)).collect();
+pub(super) fn write(
+    report: &StatsReport,
+    dialect: Dialect,
+    buffer: &mut String,
+    flush: Flush<'_>,
+) -> io::Result<()> {
+    let mut metrics = Metrics::new();
+    push_report(report, &mut metrics);
+    metrics.write_in_pieces(dialect, buffer, flush)
+}
 
-    families.push(own.up, "", 1);
-    families.push(own.domains, "", report.domains.len());
+fn push_report(report: &StatsReport, metrics: &mut Metrics) {
+    let own = Own::new(metrics);
+    let groups: Vec<Plan> =
+        GROUPS.iter().map(|group| Plan::new(group.schema, group.info, metrics)).collect();
+
+    metrics.push_count(own.up, "", 1);
+    metrics.push_count(own.domains, "", report.domains.len());
     let mut names = Names::new(report);
     let mut labels = String::new();
     for stats in &report.domains {
         if names.set_labels(&stats.domain, &mut labels) {
-            own.push_domain(stats, &mut labels, &mut families);
+            own.push_domain(stats, &mut labels, metrics);
             for (group, plan) in GROUPS.iter().zip(&groups) {
                 if let Some(section) = group.of(stats) {
-                    push_section(section, plan, &mut labels, &mut families);
+                    push_section(section, plan, &mut labels, metrics);
                 }
             }
         }
     }
     for missing in &report.missing {
         if names.set_labels(&missing.domain, &mut labels) {
-            own.push_status(&[&missing.missing.reason], &mut labels, &mut families);
+            own.push_status(&[&missing.missing.reason], &mut labels, metrics);
         }
-    }
-
-    for family in &families.all {
-        family.write(&families.labels, buffer, flush)?;
-    }
-    buffer.push_str("# EOF\n");
-    flush(buffer)
-}
-
-/// The kind of the labels that only one sample has.
-const OWN: u16 = 0;
-
-/// The families in the order of their output: samples of one name stand side by side, whichever
-/// domain and row they come from.
-#[derive(Default)]
-struct Families {
-    all: Vec<Family>,
-    labels: Labels,
-    by_name: HashMap<String, usize>,
-}
-
-impl Families {
-    /// Returns the number of the family of this name below `libvirt_`, made on first use.
-    fn number(&mut self, name: &str, kind: Kind, help: &'static str) -> usize {
-        *self.by_name.entry(name.to_owned()).or_insert_with(|| {
-            self.all.push(Family::new(name, kind, help));
-            self.all.len() - 1
-        })
-    }
-
-    /// Adds a sample that is the only one with its labels.
-    fn push(&mut self, family: usize, labels: &str, value: usize) {
-        let labels = self.labels.keep(OWN, labels);
-        let value = Value::ULLong(value.try_into().unwrap_or(u64::MAX));
-        self.sample(family, labels, Unit::None, &value);
-    }
-
-    fn sample(&mut self, family: usize, labels: Kept, unit: Unit, value: &Value<'_>) {
-        self.all[family].push(labels, unit, value);
-    }
-}
-
-/// What tells domains of one name apart.
-type Identity = (Option<Uuid>, Option<u32>);
-
-/// What is said of a domain by its name: its labels, and whether that was said already.
-struct Names<'a> {
-    /// The names that come more than once, and whether for different domains. Nearly always none,
-    /// and then nothing has to be looked up.
-    repeated: HashMap<&'a str, bool>,
-    written: HashSet<(&'a str, Identity)>,
-}
-
-impl<'a> Names<'a> {
-    fn new(report: &'a StatsReport) -> Self {
-        let domains = report.domains.iter().map(|stats| &stats.domain);
-        let domains = domains.chain(report.missing.iter().map(|missing| &missing.domain));
-        let mut first: HashMap<&str, Identity> = HashMap::with_capacity(report.domains.len());
-        let mut repeated = HashMap::new();
-        for domain in domains {
-            let identity = (domain.uuid, domain.id);
-            match first.entry(&domain.name) {
-                Entry::Vacant(place) => drop(place.insert(identity)),
-                Entry::Occupied(first) => {
-                    *repeated.entry(*first.key()).or_default() |= *first.get() != identity;
-                }
-            }
-        }
-        Self { repeated, written: HashSet::new() }
-    }
-
-    /// Makes the labels of a domain; false if it has its series already.
-    fn set_labels(&mut self, domain: &'a DomainInfo, labels: &mut String) -> bool {
-        labels.clear();
-        push_label(labels, "domain", &domain.name);
-        let Some(is_shared) = self.repeated.get(domain.name.as_str()) else { return true };
-        if *is_shared {
-            push_identity(labels, domain);
-        }
-        self.written.insert((&domain.name, (domain.uuid, domain.id)))
-    }
-}
-
-fn push_identity(labels: &mut String, domain: &DomainInfo) {
-    if let Some(uuid) = domain.uuid {
-        push_label(labels, "uuid", &uuid.to_string());
-    }
-    if let Some(id) = domain.id {
-        push_label(labels, "id", &id.to_string());
     }
 }
 
 /// The families that are not rows of the catalogue.
 struct Own {
-    up: usize,
-    domains: usize,
-    info: usize,
-    status: usize,
-    missing: usize,
-    maximum_memory: usize,
-    memory_usage: usize,
-    virtual_cpus: usize,
+    up: FamilyId,
+    domains: FamilyId,
+    info: FamilyId,
+    status: FamilyId,
+    missing: FamilyId,
+    maximum_memory: FamilyId,
+    memory_usage: FamilyId,
+    virtual_cpus: FamilyId,
 }
 
 impl Own {
-    fn new(families: &mut Families) -> Self {
-        let mut gauge = |name, help| families.number(name, Kind::Gauge, help);
+    fn new(metrics: &mut Metrics) -> Self {
+        let mut gauge = |name, help| metrics.family(&format!("libvirt_{name}"), Kind::Gauge, help);
         Self {
             up: gauge("up", "Whether the hypervisor answered."),
             domains: gauge("domains", "Number of domains with statistics."),
@@ -188,28 +110,28 @@ impl Own {
         }
     }
 
-    fn push_domain(&self, stats: &DomainStats, labels: &mut String, families: &mut Families) {
+    fn push_domain(&self, stats: &DomainStats, labels: &mut String, metrics: &mut Metrics) {
         let mut info = String::new();
         push_label(&mut info, "domain", &stats.domain.name);
         push_identity(&mut info, &stats.domain);
-        families.push(self.info, &info, 1);
+        metrics.push_count(self.info, &info, 1);
         let reasons: Vec<_> = stats.missing.iter().map(|group| &group.missing.reason).collect();
-        self.push_status(&reasons, labels, families);
+        self.push_status(&reasons, labels, metrics);
         let groups = stats.missing.iter();
         let groups = groups.map(|group| (group.group.as_str(), group.missing.reason.word()));
         let outer = labels.len();
         for (group, reason) in groups.collect::<BTreeSet<_>>() {
             push_label(labels, "group", group);
             push_label(labels, "reason", reason);
-            families.push(self.missing, labels, 1);
+            metrics.push_count(self.missing, labels, 1);
             labels.truncate(outer);
         }
         // The names under which exporters that do not use the bulk call have the same numbers.
         let balloon = stats.balloon.as_ref();
-        let shared = families.labels.keep(OWN, labels);
-        let mut push = |family: usize, unit, value: Option<u64>| {
+        let shared = metrics.keep_own(labels);
+        let mut push = |family: FamilyId, unit, value: Option<u64>| {
             if let Some(value) = value {
-                families.sample(family, shared, unit, &Value::ULLong(value));
+                metrics.sample(family, shared, unit, &Value::ULLong(value));
             }
         };
         let kibibytes = Unit::Kibibytes;
@@ -219,12 +141,7 @@ impl Own {
         push(self.virtual_cpus, Unit::Count, current.map(u64::from));
     }
 
-    fn push_status(
-        &self,
-        reasons: &[&MissingReason],
-        labels: &mut String,
-        families: &mut Families,
-    ) {
+    fn push_status(&self, reasons: &[&MissingReason], labels: &mut String, metrics: &mut Metrics) {
         let is_ok = reasons.iter().all(|reason| reason.is_expected());
         let words: BTreeSet<&str> = reasons.iter().map(|reason| reason.word()).collect();
         let known = MissingReason::WORDS;
@@ -233,7 +150,7 @@ impl Own {
         let outer = labels.len();
         for (status, is) in [("ok", is_ok)].into_iter().chain(statuses).chain(others) {
             push_label(labels, "status", status);
-            families.push(self.status, labels, is.into());
+            metrics.push_count(self.status, labels, is.into());
             labels.truncate(outer);
         }
     }
@@ -248,7 +165,7 @@ struct Plan {
     /// label of their own.
     names: Vec<usize>,
     /// The family that has the section's texts as labels; without one, all its series have them.
-    info: Option<usize>,
+    info: Option<FamilyId>,
     /// The kind of its labels.
     labels: u16,
 }
@@ -256,16 +173,16 @@ struct Plan {
 enum Step {
     /// A text, or a value that is not exported.
     Nothing,
-    Sample(usize, Unit),
+    Sample(FamilyId, Unit),
     List(&'static ListRow, Box<Plan>),
     Part(&'static PartRow, Box<Plan>),
 }
 
 impl Plan {
-    fn new(schema: &'static Schema, info: Option<&'static str>, families: &mut Families) -> Self {
+    fn new(schema: &'static Schema, info: Option<&'static str>, metrics: &mut Metrics) -> Self {
         const HELP: &str = "The texts that describe it.";
-        let info =
-            info.map(|info| families.number(&format!("domain_{info}_info"), Kind::Gauge, HELP));
+        let info = info
+            .map(|info| metrics.family(&format!("libvirt_domain_{info}_info"), Kind::Gauge, HELP));
         let (mut texts, mut names) = (Vec::new(), Vec::new());
         for (number, row) in schema.rows.iter().enumerate() {
             match row {
@@ -279,19 +196,19 @@ impl Plan {
         let step = |row: &'static Row| match row {
             Row::Field(field) => match sample_name(field) {
                 Some(name) => {
-                    Step::Sample(families.number(&name, field.kind, field.help()), field.unit)
+                    Step::Sample(metrics.family(&name, field.kind, field.help()), field.unit)
                 }
                 None => Step::Nothing,
             },
-            Row::List(row) => Step::List(row, Self::new(row.schema, row.info, families).into()),
-            Row::Part(row) => Step::Part(row, Self::new(row.schema, None, families).into()),
+            Row::List(row) => Step::List(row, Self::new(row.schema, row.info, metrics).into()),
+            Row::Part(row) => Step::Part(row, Self::new(row.schema, None, metrics).into()),
         };
         let steps = schema.rows.iter().map(step).collect();
-        Self { steps, texts, names, info, labels: families.labels.new_kind() }
+        Self { steps, texts, names, info, labels: metrics.labels.new_kind() }
     }
 }
 
-fn push_section(section: &dyn Section, plan: &Plan, labels: &mut String, families: &mut Families) {
+fn push_section(section: &dyn Section, plan: &Plan, labels: &mut String, metrics: &mut Metrics) {
     let outer = labels.len();
     for (number, label) in &plan.texts {
         if let Cell::Field(Some(value)) = &section.cell(*number) {
@@ -300,7 +217,7 @@ fn push_section(section: &dyn Section, plan: &Plan, labels: &mut String, familie
     }
     if let Some(info) = plan.info {
         if labels.len() > outer {
-            families.push(info, labels, 1);
+            metrics.push_count(info, labels, 1);
         }
         labels.truncate(outer);
     }
@@ -312,16 +229,16 @@ fn push_section(section: &dyn Section, plan: &Plan, labels: &mut String, familie
         match (step, &section.cell(number)) {
             (Step::Sample(family, unit), Cell::Field(Some(value))) => {
                 let labels =
-                    *shared.get_or_insert_with(|| families.labels.keep(plan.labels, labels));
-                families.sample(*family, labels, *unit, value);
+                    *shared.get_or_insert_with(|| metrics.labels.keep(plan.labels, labels));
+                metrics.sample(*family, labels, *unit, value);
             }
             (Step::List(row, plan), Cell::List(list)) => {
-                push_list(row, *list, plan, labels, families);
+                push_list(row, *list, plan, labels, metrics);
             }
             (Step::Part(row, plan), Cell::Part(Some(part))) => {
                 let length = labels.len();
                 push_label(labels, row.label.0, row.label.1);
-                push_section(*part, plan, labels, families);
+                push_section(*part, plan, labels, metrics);
                 labels.truncate(length);
             }
             _ => {}
@@ -335,7 +252,7 @@ fn push_list(
     list: &dyn List,
     plan: &Plan,
     labels: &mut String,
-    families: &mut Families,
+    metrics: &mut Metrics,
 ) {
     let outer = labels.len();
     // Where the names grow, as they nearly always do, none comes twice, and none has to be kept.
@@ -347,7 +264,7 @@ fn push_list(
             if !grow && !seen.insert(labels[outer..].to_owned()) {
                 push_label(labels, "index", &position.to_string());
             }
-            push_section(item, plan, labels, families);
+            push_section(item, plan, labels, metrics);
             labels.truncate(outer);
         }
     }

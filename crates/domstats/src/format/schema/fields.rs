@@ -31,7 +31,7 @@ Every statistic that domstats knows, by group. Generated from the catalogue in
 
 - The **key** is the flat one, in text and typed parameters. `<n>` is a position, `<id>` a number
   of the item's own, `<name>` its name.
-- **Units** hold in every format but OpenMetrics, which has seconds and bytes throughout.
+- **Units** hold in every format but the metrics, which have seconds and bytes throughout.
 - **XML** is the path below `<domain>`; `@` is an attribute. JSON has the same words.
 - **Metrics** begin with `libvirt_domain_`. A *label* describes: it stands on the info series of
   its section (`…_info`), or on all of the section's series if it has none.

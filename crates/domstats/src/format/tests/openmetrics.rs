@@ -66,6 +66,22 @@ fn no_series_is_written_twice() {
 }
 
 #[test]
+fn each_form_announces_counters_in_its_way() {
+    let report = sample::canonical();
+    let name = "libvirt_domain_info_cpu_time_seconds";
+    let (open, older) = (report.to_openmetrics(), report.to_prometheus());
+    assert!(
+        open.contains(&format!("# TYPE {name} counter\n# UNIT {name} seconds\n{name}_total{{"))
+    );
+    assert!(older.contains(&format!("# TYPE {name}_total counter\n{name}_total{{")));
+    assert!(!older.contains("# UNIT") && !older.contains("# EOF"));
+    let samples = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    };
+    assert_eq!(samples(&open), samples(&older));
+}
+
+#[test]
 fn families_are_contiguous_and_labels_unique() {
     let mut ended = HashSet::new();
     let mut family = String::new();

@@ -29,6 +29,7 @@ fn writing_in_pieces_gives_the_same_text() {
         report.to_text(),
         report.to_table(),
         report.to_openmetrics(),
+        report.to_prometheus(),
     ];
     assert_eq!(Format::ALL.map(snapshot), whole);
 }

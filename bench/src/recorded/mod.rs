@@ -1,0 +1,96 @@
+//! Monitors that answer as a real guest did, thousands of them in one process.
+//!
+//! The process looks to `/proc` like a guest: its command line and the names of its threads say
+//! what a QEMU's would, so that its monitors are asked what a real one is.
+
+mod recording;
+mod serve;
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Stdio},
+};
+
+use domstats_live::{
+    guest::{Guest, Spec},
+    lab::{alone, lab},
+};
+
+use crate::measured::Measured;
+
+pub(crate) use recording::answers;
+pub(crate) use serve::serve;
+
+/// What the recorded guest's command line says, as far as a client needs it.
+const LOOKS: [&str; 6] =
+    ["-m", "16", "-smp", "2,maxcpus=4", "-device", "virtio-balloon-pci,id=balloon0"];
+
+/// Running monitors. Gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    dir: PathBuf,
+    process: Child,
+}
+
+impl Recorded {
+    /// Starts so many monitors, and returns when all listen.
+    pub(crate) fn start(count: usize) -> Self {
+        Self::start_with(count, &[])
+    }
+
+    fn start_with(count: usize, options: &[String]) -> Self {
+        let dir = lab().path(lab().name("recorded"));
+        fs::create_dir_all(&dir).unwrap();
+        let mut process = lab()
+            .command_at(&env::current_exe().unwrap())
+            .arg("serve")
+            .args(["--dir", &dir.display().to_string(), "--count", &count.to_string()])
+            .args(options)
+            .args(LOOKS)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert_eq!(ready, "ready\n", "the recorded monitors did not start");
+        Self { dir, process }
+    }
+
+    /// Returns the pattern that all monitors match.
+    pub(crate) fn pattern(&self) -> String {
+        self.dir.join("*.qmp").display().to_string()
+    }
+
+    /// Returns the URI by which they are asked.
+    pub(crate) fn uri(&self, parameters: &str) -> String {
+        format!("qemu+qmp:///system?monitor={}{parameters}", self.pattern())
+    }
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        // It ends with its standard input.
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Asks a real guest everything that a call may ask, and keeps its answers in the repository.
+pub(crate) fn record() {
+    let _alone = alone();
+    let spec = Spec::new("recorded").vcpus(2, 4).raw_disks(1).overlay_disks(1);
+    let guest: Guest = spec.taps(1).iothreads(1).balloon().boot();
+    let source = ["--source".to_owned(), guest.dir.join("side").display().to_string()];
+    let monitors = Recorded::start_with(1, &source);
+    for parameters in ["", "&monitor_policy=hold"] {
+        let mut calls = Measured::start("call", &monitors.uri(parameters));
+        (0..3).for_each(|_| _ = calls.again());
+    }
+    let _ = Measured::start("floor", &monitors.pattern()).again();
+    drop(monitors);
+    println!("recorded: {}", recording::FILE);
+}

@@ -1,0 +1,17 @@
+//! The long form of the soak, with each policy for half of the time.
+
+use std::time::Duration;
+
+use domstats_live::{lab::alone, soak::soak};
+
+use crate::arguments::number;
+
+pub(crate) fn run() {
+    let seconds = number("--minutes", 30) as u64 * 60;
+    let seed = number("--seed", 1) as u64;
+    let _alone = alone();
+    for uri in ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"] {
+        let soaked = soak(uri, Duration::from_secs(seconds / 2), seed);
+        println!("{uri}: {soaked}");
+    }
+}

@@ -1,0 +1,263 @@
+//! What a held monitor told and need not be asked again, because nothing can have changed it.
+//!
+//! QEMU tells of many changes by an event, and every event is read before anything kept is used.
+//! Of others the host shows a sign. What has neither is asked in every call, or once in [`BOUND`].
+//!
+//! | answer | is kept | until |
+//! |---|---|---|
+//! | `query-status` | if the guest runs | an event |
+//! | | else: a paused guest that is migrated away says nothing | an event, 1 s |
+//! | `query-balloon` | if the guest runs | an event; QEMU may hold the next one back for a second |
+//! | | if it is paused: its memory can be loaded | an event, 1 s |
+//! | `guest-stats` | if the guest is paused | an event, 1 s |
+//! | `query-iothreads` | always: to set an iothread wakes it | an event, a new thread, an iothread that ran |
+//! | `query-named-block-nodes` | if all images are plain files | an event, other images in `query-blockstats`, a file that changed, 1 s: thresholds give no sign |
+//! | `query-dirty-rate` | if it does not measure: that takes a thread | an event, a new thread, 1 s |
+//!
+//! A thread that was woken and has no CPU yet has not run: for so long, and no longer, the old
+//! setting of an iothread is given.
+//!
+//! Everything else is asked in every call. A new connection knows nothing, nor does one that has
+//! missed a deadline.
+
+use std::{
+    slice,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    images::Images,
+    query::{
+        Answer, BalloonSize, BlockNode, BlockStats, DirtyRate, GuestStats, Iothread, Query,
+        Replies, Status,
+    },
+    threads::ThreadTime,
+};
+use crate::host::procfs::Proc;
+
+/// The greatest age of an answer that could change without a sign.
+const BOUND: Duration = Duration::from_secs(1);
+
+/// QEMU tells of the balloon once a second at most, and of the last change at the end of it.
+const BALLOON_RATE: Duration = Duration::from_millis(1500);
+
+/// How the events begin that a guest or a viewer can cause at any rate, and that change nothing
+/// that is kept.
+const HARMLESS: [&str; 5] =
+    ["RTC_CHANGE", "VSERPORT_CHANGE", "NIC_RX_FILTER_CHANGED", "VNC_", "SPICE_"];
+
+/// What the host showed of a guest before a call asked its monitor.
+#[derive(Debug, Clone)]
+struct Signs {
+    at: Instant,
+    /// All threads but the first, by number, and how long they ran; `None` if that is not known.
+    threads: Option<Arc<[ThreadTime]>>,
+}
+
+/// A guest as a call sees it, and where to look closer.
+#[derive(Debug)]
+pub(crate) struct Sight<'a> {
+    pub(crate) proc: &'a Proc,
+    pub(crate) pid: Option<u32>,
+    signs: Signs,
+}
+
+impl<'a> Sight<'a> {
+    /// Returns what a call sees whose process has these threads but the first, by number.
+    pub(crate) fn new(
+        proc: &'a Proc,
+        pid: Option<u32>,
+        threads: Option<Arc<[ThreadTime]>>,
+    ) -> Self {
+        Self { proc, pid, signs: Signs { at: Instant::now(), threads } }
+    }
+}
+
+impl Signs {
+    fn time(&self, tid: u32) -> Option<&ThreadTime> {
+        let threads = self.threads.as_ref()?;
+        let place = threads.binary_search_by_key(&tid, |thread| thread.tid).ok()?;
+        Some(&threads[place])
+    }
+
+    /// Returns whether there is no thread that was not there then, or has run for the first time.
+    fn has_no_new_thread(&self, then: &Self) -> bool {
+        let (Some(threads), Some(_)) = (&self.threads, &then.threads) else { return false };
+        let is_old = |was: &ThreadTime, thread| was.sched.run_ns > 0 || was == thread;
+        threads.iter().all(|thread| then.time(thread.tid).is_some_and(|was| is_old(was, thread)))
+    }
+
+    /// Returns whether a thread is there and did not run since.
+    fn slept(&self, tid: u32, then: &Self) -> bool {
+        self.time(tid).is_some_and(|time| then.time(tid) == Some(time))
+    }
+
+    fn is_soon_after(&self, then: &Self) -> bool {
+        self.at.saturating_duration_since(then.at) < BOUND
+    }
+}
+
+/// An answer, and what the host showed before it was asked for.
+#[derive(Debug)]
+struct Told<T> {
+    reply: Arc<T>,
+    signs: Signs,
+}
+
+/// The disks and their images at one time.
+#[derive(Debug)]
+struct Layout {
+    nodes: Told<Vec<BlockNode>>,
+    disks: Arc<Vec<BlockStats>>,
+    images: Images,
+}
+
+/// The answers that are kept of one connection.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    status: Option<Told<Status>>,
+    balloon: Option<Told<BalloonSize>>,
+    guest_stats: Option<Told<GuestStats>>,
+    iothreads: Option<Told<Vec<Iothread>>>,
+    layout: Option<Layout>,
+    dirty_rate: Option<Told<DirtyRate>>,
+    /// When the balloon last moved, or may have.
+    balloon_moved: Instant,
+}
+
+impl Kept {
+    /// Knows nothing.
+    pub(crate) fn new() -> Self {
+        Self {
+            status: None,
+            balloon: None,
+            guest_stats: None,
+            iothreads: None,
+            layout: None,
+            dirty_rate: None,
+            balloon_moved: Instant::now(),
+        }
+    }
+
+    /// Forgets what an event may have changed: everything, unless it is known better.
+    pub(crate) fn note_event(&mut self, name: &str) {
+        if name == "BALLOON_CHANGE" {
+            self.balloon = None;
+            self.balloon_moved = Instant::now();
+        } else if !HARMLESS.iter().any(|harmless| name.starts_with(harmless)) {
+            *self = Self::new();
+        }
+    }
+
+    /// Answers a question, if nothing can have changed the answer. Returns whether it need not be
+    /// asked: the block nodes are answered when the block statistics have come.
+    pub(crate) fn answer(&self, query: &Query, replies: &mut Replies, sight: &Sight<'_>) -> bool {
+        let signs = &sight.signs;
+        let soon = |then: &Signs| signs.is_soon_after(then);
+        match query {
+            Query::Status => {
+                give(&self.status, &mut replies.status, |told| self.runs() || soon(&told.signs))
+            }
+            Query::Balloon => give(&self.balloon, &mut replies.balloon, |told| {
+                let still = signs.at.saturating_duration_since(self.balloon_moved) > BALLOON_RATE;
+                (self.runs() && still) || (self.is_paused() && soon(&told.signs))
+            }),
+            Query::GuestStats(_) => {
+                let may = |told: &Told<_>| self.is_paused() && soon(&told.signs);
+                give(&self.guest_stats, &mut replies.guest_stats, may)
+            }
+            Query::Iothreads => give(&self.iothreads, &mut replies.iothreads, |told| {
+                let slept = |iothread: &Iothread| signs.slept(iothread.thread_id, &told.signs);
+                signs.has_no_new_thread(&told.signs) && told.reply.iter().all(slept)
+            }),
+            Query::BlockNodes => self
+                .layout
+                .as_ref()
+                .is_some_and(|layout| soon(&layout.nodes.signs) && layout.images.are_unchanged()),
+            Query::DirtyRate => give(&self.dirty_rate, &mut replies.dirty_rate, |told| {
+                signs.has_no_new_thread(&told.signs)
+                    && soon(&told.signs)
+                    && told.reply.status != "measuring"
+            }),
+            _ => false,
+        }
+    }
+
+    fn runs(&self) -> bool {
+        self.is_status(&["running"])
+    }
+
+    fn is_paused(&self) -> bool {
+        self.is_status(&["paused", "prelaunch"])
+    }
+
+    fn is_status(&self, words: &[&str]) -> bool {
+        self.status.as_ref().is_some_and(|told| words.contains(&told.reply.status.as_str()))
+    }
+
+    /// Keeps what a monitor has just answered to a question of this call.
+    pub(crate) fn keep(&mut self, query: &Query, replies: &mut Replies, sight: &Sight<'_>) {
+        let signs = &sight.signs;
+        match query {
+            Query::Status => self.status = told(&replies.status, signs),
+            Query::Balloon => self.balloon = told(&replies.balloon, signs),
+            Query::GuestStats(_) => self.guest_stats = told(&replies.guest_stats, signs),
+            Query::Iothreads => self.iothreads = told(&replies.iothreads, signs),
+            Query::DirtyRate => self.dirty_rate = told(&replies.dirty_rate, signs),
+            Query::BlockStats => self.check_layout(replies),
+            Query::BlockNodes => {
+                let known = self.layout.take().map(|layout| layout.images);
+                self.layout = told(&replies.block_nodes, signs).and_then(|nodes| {
+                    let Answer::Got(disks) = &replies.block_stats else { return None };
+                    let images = Images::find(sight, &nodes.reply, known)?;
+                    Some(Layout { nodes, disks: Arc::clone(disks), images })
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Gives the block nodes, if the disks still have these; else they are forgotten.
+    fn check_layout(&mut self, replies: &mut Replies) {
+        let disks = replies.block_stats.got().map_or(&[][..], Vec::as_slice);
+        match self.layout.take() {
+            Some(layout) if is_same_layout(&layout.disks, disks) => {
+                replies.block_nodes = Answer::Got(Arc::clone(&layout.nodes.reply));
+                self.layout = Some(layout);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn told<T>(answer: &Answer<T>, signs: &Signs) -> Option<Told<T>> {
+    let Answer::Got(reply) = answer else { return None };
+    Some(Told { reply: Arc::clone(reply), signs: signs.clone() })
+}
+
+/// Gives an answer that is kept, if it may be.
+fn give<T>(
+    told: &Option<Told<T>>,
+    answer: &mut Answer<T>,
+    may: impl FnOnce(&Told<T>) -> bool,
+) -> bool {
+    let Some(told) = told.as_ref().filter(|told| may(told)) else { return false };
+    *answer = Answer::Got(Arc::clone(&told.reply));
+    true
+}
+
+/// Returns whether these are the same disks with the same images.
+fn is_same_layout(disks: &[BlockStats], others: &[BlockStats]) -> bool {
+    disks.len() == others.len()
+        && disks.iter().zip(others).all(|(disk, other)| {
+            disk.qdev == other.qdev
+                && disk.node_name == other.node_name
+                && is_same_image(disk.parent.as_deref(), other.parent.as_deref())
+                && is_same_image(disk.backing.as_deref(), other.backing.as_deref())
+        })
+}
+
+fn is_same_image(image: Option<&BlockStats>, other: Option<&BlockStats>) -> bool {
+    is_same_layout(image.map_or(&[], slice::from_ref), other.map_or(&[], slice::from_ref))
+}

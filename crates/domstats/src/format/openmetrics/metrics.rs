@@ -1,0 +1,162 @@
+//! A collection of metrics: those of reports, and of whoever has others to write beside them.
+
+use std::{collections::HashMap, io, time::Duration};
+
+use super::{
+    family::{Dialect, Family, Kept, Labels, push_label},
+    names::Names,
+    push_report,
+};
+use crate::{
+    format::{Flush, Format},
+    report::{DomainStats, StatsReport},
+    stats::{Kind, Unit, Value},
+};
+
+/// The kind of the labels that only one sample has.
+const OWN: u16 = 0;
+
+/// Metric families in the order of their output: samples of one name stand side by side, whichever
+/// report they come from.
+///
+/// ```
+/// use domstats::{Connect, Format, StatsRequest, Value};
+/// use domstats::format::{LabelSet, Metrics};
+/// use domstats::stats::{Kind, Unit};
+///
+/// let mut metrics = Metrics::new();
+/// metrics.push_report(&Connect::open("test:///default")?.all_domain_stats(&StatsRequest::new())?);
+/// let racks = metrics.family("site_rack", Kind::Gauge, "The rack that the host stands in.");
+/// metrics.push(racks, &LabelSet::new().with("row", "B"), Unit::None, &Value::Int(7));
+/// assert!(metrics.to_text(Format::Prometheus).ends_with("site_rack{row=\"B\"} 7\n"));
+/// # Ok::<(), domstats::Error>(())
+/// ```
+pub struct Metrics {
+    all: Vec<Family>,
+    pub(super) labels: Labels,
+    by_name: HashMap<String, usize>,
+}
+
+/// A family of a [`Metrics`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FamilyId(usize);
+
+/// The labels of a sample.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LabelSet(String);
+
+impl LabelSet {
+    /// Returns no labels.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a label. Its name must be one of Prometheus: letters, digits and `_`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        push_label(&mut self.0, name, value);
+        self
+    }
+}
+
+impl Metrics {
+    /// Returns a collection without metrics.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut labels = Labels::default();
+        labels.new_kind();
+        Self { all: Vec::new(), labels, by_name: HashMap::new() }
+    }
+
+    /// Adds the metrics of a report.
+    pub fn push_report(&mut self, report: &StatsReport) {
+        push_report(report, self);
+    }
+
+    /// Adds how long ago the values of a report's domains were read.
+    pub fn push_age(&mut self, report: &StatsReport, age: Duration) {
+        let family = self.family(
+            "libvirt_domain_sample_age_seconds",
+            Kind::Gauge,
+            "How long ago the domain's values were asked for.",
+        );
+        let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+        for (labels, _) in labelled(report) {
+            self.push(family, &labels, Unit::Nanoseconds, &Value::ULLong(age));
+        }
+    }
+
+    /// Returns the family of this name, made on first use. A counter's name is without `_total`.
+    pub fn family(&mut self, name: &str, kind: Kind, help: &'static str) -> FamilyId {
+        FamilyId(*self.by_name.entry(name.to_owned()).or_insert_with(|| {
+            self.all.push(Family::new(name, kind, help));
+            self.all.len() - 1
+        }))
+    }
+
+    /// Adds a sample in the base unit: seconds for nanoseconds, bytes for KiB. Texts are no samples.
+    pub fn push(&mut self, family: FamilyId, labels: &LabelSet, unit: Unit, value: &Value<'_>) {
+        let labels = self.keep_own(&labels.0);
+        self.sample(family, labels, unit, value);
+    }
+
+    /// Returns the text in one of the formats of metrics; any other is written as OpenMetrics.
+    #[must_use]
+    pub fn to_text(&self, format: Format) -> String {
+        let dialect = match format {
+            Format::Prometheus => Dialect::Prometheus,
+            _ => Dialect::OpenMetrics,
+        };
+        let mut text = String::new();
+        // Nothing takes the pieces away, so nothing can fail.
+        let _ = self.write_in_pieces(dialect, &mut text, &mut |_| Ok(()));
+        text
+    }
+
+    pub(super) fn push_count(&mut self, family: FamilyId, labels: &str, count: usize) {
+        let labels = self.keep_own(labels);
+        let value = Value::ULLong(count.try_into().unwrap_or(u64::MAX));
+        self.sample(family, labels, Unit::None, &value);
+    }
+
+    /// Keeps labels that no section shares.
+    pub(super) fn keep_own(&mut self, labels: &str) -> Kept {
+        self.labels.keep(OWN, labels)
+    }
+
+    pub(super) fn sample(&mut self, family: FamilyId, labels: Kept, unit: Unit, value: &Value<'_>) {
+        self.all[family.0].push(labels, unit, value);
+    }
+
+    pub(super) fn write_in_pieces(
+        &self,
+        dialect: Dialect,
+        buffer: &mut String,
+        flush: Flush<'_>,
+    ) -> io::Result<()> {
+        for family in &self.all {
+            family.write(dialect, &self.labels, buffer, flush)?;
+        }
+        if dialect == Dialect::OpenMetrics {
+            buffer.push_str("# EOF\n");
+        }
+        flush(buffer)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Returns the domains of a report with the labels that tell them apart: `domain`, and where a name
+/// is shared `uuid` and `id`. A domain that was listed twice comes once.
+pub fn labelled(report: &StatsReport) -> impl Iterator<Item = (LabelSet, &DomainStats)> {
+    let mut names = Names::new(report);
+    report.domains.iter().filter_map(move |stats| {
+        let mut labels = LabelSet::new();
+        names.set_labels(&stats.domain, &mut labels.0).then_some((labels, stats))
+    })
+}

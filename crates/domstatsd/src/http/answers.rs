@@ -1,0 +1,308 @@
+//! The passes that HTTP asks for: shared by all who ask the same, and bounded in number and time.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::body::Bytes;
+use domstats::{DomainFilter, StatsGroups, StatsOptions, StatsReport, StatsRequest};
+
+use crate::{
+    host::Answer,
+    pass::{Passes, Shared},
+};
+
+/// The questions that are asked at a time. Each has a few passes at most, however many ask it.
+const MOST_QUESTIONS: usize = 8;
+/// What an answer may take beyond its timeout, before it is given up: hypervisors that are not
+/// connected yet are connected first.
+const GRACE: Duration = Duration::from_millis(500);
+/// How old an answer may be, at most.
+pub(super) const KEPT: Duration = Shared::<Question, Pass>::LONGEST;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Question {
+    pub(super) groups: StatsGroups,
+    pub(super) filter: DomainFilter,
+    pub(super) options: StatsOptions,
+    pub(super) timeout: Duration,
+}
+
+/// A pass that is over.
+pub(super) struct Pass {
+    pub(super) began: Instant,
+    pub(super) answer: Answer<StatsReport>,
+    /// What was written of the answer, by its form.
+    texts: [OnceLock<Bytes>; 4],
+}
+
+/// A form in which many clients get the same text.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Form {
+    Prometheus,
+    OpenMetrics,
+    Json,
+    Xml,
+}
+
+impl Pass {
+    /// Returns whether no hypervisor could be asked.
+    pub(super) fn is_down(&self) -> bool {
+        !self.answer.failures.is_empty() && self.answer.failures.len() == self.answer.asked
+    }
+
+    /// Returns the text in a form, which is written once for all clients.
+    pub(super) fn text(&self, form: Form, write: impl FnOnce() -> String) -> Bytes {
+        self.texts[form as usize].get_or_init(|| write().into()).clone()
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    /// Too many other questions are being asked.
+    Busy,
+    /// The pass did not end in time.
+    Late,
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => write!(
+                f,
+                "{MOST_QUESTIONS} other questions are being asked: ask again in a moment, or ask \
+                 the same as others"
+            ),
+            Self::Late => f.write_str("the hypervisors did not answer in time"),
+        }
+    }
+}
+
+/// What was done so far.
+#[derive(Default)]
+pub(super) struct Counters {
+    /// Passes that began.
+    pub(super) passes: AtomicU64,
+    /// Nanoseconds that passes took.
+    pub(super) nanoseconds: AtomicU64,
+    /// Answers that were given, each to one client.
+    pub(super) answers: AtomicU64,
+    /// Questions without an answer.
+    pub(super) refused: AtomicU64,
+}
+
+/// The hypervisors, for all who ask by HTTP.
+pub(super) struct Answers {
+    passes: Passes,
+    shared: Shared<Question, Pass>,
+    asked: Arc<Asked>,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// The questions that are asked, each with the number of those who ask it and of its passes.
+#[derive(Default)]
+struct Asked(Mutex<HashMap<Question, usize>>);
+
+/// That a question is asked, for as long as this lives.
+struct Asking {
+    asked: Arc<Asked>,
+    question: Question,
+}
+
+impl Asked {
+    fn enter(self: &Arc<Self>, question: Question) -> Result<Asking, NoAnswer> {
+        let mut all = self.all();
+        if all.len() >= MOST_QUESTIONS && !all.contains_key(&question) {
+            return Err(NoAnswer::Busy);
+        }
+        *all.entry(question).or_default() += 1;
+        Ok(Asking { asked: Arc::clone(self), question })
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Question, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let mut all = self.asked.all();
+        if let Some(count) = all.get_mut(&self.question) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.question);
+            }
+        }
+    }
+}
+
+impl Answers {
+    pub(super) fn new(passes: Passes) -> Self {
+        let shared = Shared::new(Duration::ZERO);
+        Self { passes, shared, asked: Arc::default(), counters: Arc::default() }
+    }
+
+    /// Returns the time that an answer may take if the question does not say.
+    pub(super) fn timeout(&self) -> Duration {
+        self.passes.current().1
+    }
+
+    /// Returns the URIs of the hypervisors that are asked.
+    pub(super) fn uris(&self) -> Vec<String> {
+        self.passes.current().0.uris().map(str::to_owned).collect()
+    }
+
+    /// Returns how many questions are being asked.
+    pub(super) fn questions(&self) -> usize {
+        self.asked.all().len()
+    }
+
+    /// Returns an answer that is at most this old, within the timeout of the question.
+    pub(super) async fn ask(
+        &self,
+        question: Question,
+        max_age: Duration,
+    ) -> Result<Arc<Pass>, NoAnswer> {
+        let result = self.ask_uncounted(question, max_age).await;
+        let counter = match result {
+            Ok(_) => &self.counters.answers,
+            Err(_) => &self.counters.refused,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    async fn ask_uncounted(
+        &self,
+        question: Question,
+        max_age: Duration,
+    ) -> Result<Arc<Pass>, NoAnswer> {
+        let asking = self.asked.enter(question)?;
+        // A pass goes on when those who asked have gone.
+        let its = self.asked.enter(question)?;
+        let (host, _) = self.passes.current();
+        let counters = Arc::clone(&self.counters);
+        let pass = move |waited| {
+            let began = Instant::now();
+            counters.passes.fetch_add(1, Ordering::Relaxed);
+            let request = StatsRequest::new()
+                .groups(question.groups)
+                .filter(question.filter)
+                .options(question.options)
+                .timeout(question.timeout.saturating_sub(waited));
+            let answer = host.stats(&request);
+            let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            counters.nanoseconds.fetch_add(took, Ordering::Relaxed);
+            drop(its);
+            Pass { began, answer, texts: Default::default() }
+        };
+        let answer = self.shared.ask_within(question, max_age, question.timeout / 2, pass);
+        let answer = tokio::time::timeout(question.timeout + GRACE, answer).await;
+        drop(asking);
+        answer.map_err(|_| NoAnswer::Late)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::{config::Config, host::Host};
+
+    fn answers(uri: &str) -> Arc<Answers> {
+        let config = Config { connect: vec![uri.to_owned()], ..Config::default() };
+        let passes = Passes::new(Arc::new(Host::new(&config)), config.timeout);
+        Arc::new(Answers::new(passes))
+    }
+
+    fn question(timeout: Duration) -> Question {
+        Question {
+            groups: StatsGroups::empty(),
+            filter: DomainFilter::empty(),
+            options: StatsOptions::empty(),
+            timeout,
+        }
+    }
+
+    /// Has many ask at once, and returns which passes they got, and how long the slowest waited.
+    async fn crowd(answers: &Arc<Answers>, count: usize) -> (HashSet<Instant>, Duration) {
+        let start = Instant::now();
+        let one = |_| {
+            let answers = Arc::clone(answers);
+            tokio::spawn(async move {
+                let asked = Instant::now();
+                let pass = answers.ask(question(Duration::from_secs(1)), Duration::ZERO).await;
+                let began = pass.unwrap_or_else(|why| panic!("{why}")).began;
+                assert!(began >= asked, "an answer from before the question");
+                began
+            })
+        };
+        let asked: Vec<_> = (0..count).map(one).collect();
+        let mut began = HashSet::new();
+        for one in asked {
+            began.insert(one.await.unwrap());
+        }
+        (began, start.elapsed())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_that_ask_at_once_share_passes() {
+        let answers = answers("test:///default?slow=vm1:200ms");
+        let (began, _) = crowd(&answers, 200).await;
+        assert!(began.len() <= 3, "{} passes for 200 questions", began.len());
+        let counted = answers.counters.passes.load(Ordering::Relaxed);
+        assert_eq!(counted, began.len() as u64);
+        assert_eq!(answers.counters.answers.load(Ordering::Relaxed), 200);
+        assert_eq!(answers.questions(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn answers_are_in_time_while_a_domain_is_stuck() {
+        let answers = answers("test:///default?hang=vm1");
+        let (began, took) = crowd(&answers, 50).await;
+        assert!(began.len() <= 3, "{} passes", began.len());
+        assert!(took < Duration::from_millis(1_250), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn an_old_answer_is_for_those_who_take_it() {
+        let answers = answers("test:///default");
+        let question = question(Duration::from_secs(1));
+        let first = answers.ask(question, Duration::from_secs(5)).await.ok().unwrap();
+        let again = answers.ask(question, Duration::from_secs(5)).await.ok().unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+        let fresh = answers.ask(question, Duration::ZERO).await.ok().unwrap();
+        assert!(fresh.began > first.began);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn too_many_different_questions_are_refused_in_time() {
+        let answers = answers("test:///default?hang=vm1");
+        let start = Instant::now();
+        let ask = |number: u64| {
+            let answers = Arc::clone(&answers);
+            let question = question(Duration::from_millis(1_000 + number));
+            tokio::spawn(async move { answers.ask(question, Duration::ZERO).await.err() })
+        };
+        let asked: Vec<_> = (0..20).map(ask).collect();
+        let mut refused = 0;
+        for one in asked {
+            match one.await.unwrap() {
+                None => {}
+                Some(NoAnswer::Busy) => refused += 1,
+                Some(NoAnswer::Late) => panic!("late"),
+            }
+        }
+        assert_eq!(refused, 20 - MOST_QUESTIONS);
+        assert!(start.elapsed() < Duration::from_millis(1_250), "{:?}", start.elapsed());
+    }
+}

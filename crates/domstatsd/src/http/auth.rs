@@ -1,0 +1,70 @@
+//! Who may ask: whoever has the token, or a certificate of an authority that is trusted.
+
+use std::{fs, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use subtle::ConstantTimeEq;
+
+use super::{HttpError, Shared, listen::Client, refusal::Refusal};
+use crate::config;
+
+/// What a client has to show.
+pub(crate) struct Auth {
+    token: Option<String>,
+    certificate: bool,
+}
+
+impl Auth {
+    pub(super) fn new(http: &config::Http) -> Result<Self, HttpError> {
+        let token = http.token_file.as_ref().map(|path| {
+            let wrong = |why: String| HttpError::Unreadable {
+                path: path.clone(),
+                what: "the token that clients show",
+                why,
+            };
+            let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+            match text.trim() {
+                token if token.len() >= 16 => Ok(token.to_owned()),
+                _ => Err(wrong("it is shorter than 16 characters".to_owned())),
+            }
+        });
+        Ok(Self { token: token.transpose()?, certificate: http.client_ca.is_some() })
+    }
+
+    /// Returns whether everybody may ask.
+    pub(super) fn is_open(&self) -> bool {
+        self.token.is_none() && !self.certificate
+    }
+
+    fn allows(&self, client: Client, shown: Option<&str>) -> bool {
+        let has_token = match (&self.token, shown) {
+            (Some(token), Some(shown)) => bool::from(token.as_bytes().ct_eq(shown.as_bytes())),
+            _ => false,
+        };
+        self.is_open() || has_token || (self.certificate && client.has_certificate)
+    }
+}
+
+/// Refuses who may not ask. Whether the daemon lives, everybody may know.
+pub(super) async fn check(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let client = request.extensions().get::<Client>().copied().unwrap_or_default();
+    let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    if request.uri().path() == "/healthz" || shared.auth.allows(client, shown) {
+        return next.run(request).await;
+    }
+    let sentence = "show who you are: 'Authorization: Bearer TOKEN', or a client certificate, \
+                    whichever the configuration asks for";
+    Refusal::new(StatusCode::UNAUTHORIZED, sentence).into_response()
+}

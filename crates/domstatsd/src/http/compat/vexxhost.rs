@@ -1,0 +1,166 @@
+//! vexxhost/libvirtd_exporter, which Atmosphere has: libvirt's numbers as they are, by UUID.
+
+use domstats::{Value, format::LabelSet, stats::Unit};
+
+use super::{Alias, LabelNames, Of, Profile, number, state};
+
+pub(super) const PROFILE: Profile = Profile {
+    name: "vexxhost",
+    is_beside: true,
+    help: "A name of vexxhost/libvirtd_exporter.",
+    labels: LabelNames {
+        domain: |_, stats| Some(LabelSet::new().with("uuid", &stats.domain.uuid?.to_string())),
+        vcpu: |labels, vcpu| labels.with("vcpu", &vcpu.id.to_string()),
+        interface: |labels, _, one| {
+            labels.with("interface", one.name.as_deref().unwrap_or_default())
+        },
+        block: |labels, _, one| {
+            let labels = labels.with("device", one.name.as_deref().unwrap_or_default());
+            labels.with("path", one.path.as_deref().unwrap_or_default())
+        },
+    },
+    aliases: &[
+        Alias::gauge("libvirtd_domain_domain_state", Unit::None, Of::Domain(state)),
+        Alias::gauge(
+            "libvirtd_domain_domain_state_reason",
+            Unit::None,
+            Of::Domain(|stats| Some(Value::Int(stats.state.as_ref()?.reason?.code()))),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_cpu_time",
+            Unit::None,
+            Of::Domain(|stats| number(stats.cpu.as_ref()?.time)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_cpu_user",
+            Unit::None,
+            Of::Domain(|stats| number(stats.cpu.as_ref()?.user)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_cpu_system",
+            Unit::None,
+            Of::Domain(|stats| number(stats.cpu.as_ref()?.system)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_current",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.current)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_maximum",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.maximum)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_swap_in",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.swap_in)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_swap_out",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.swap_out)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_major_fault",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.major_fault)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_minor_fault",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.minor_fault)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_unused",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.unused)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_available",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.available)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_rss",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.rss)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_usable",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.usable)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_disk_caches",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.disk_caches)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_hugetlb_pgalloc",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.hugetlb_pgalloc)),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_balloon_hugetlb_pgfail",
+            Unit::None,
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.hugetlb_pgfail)),
+        ),
+        Alias::gauge("libvirtd_domain_vcpu_time", Unit::None, Of::Vcpu(|one| one.time)),
+        Alias::gauge("libvirtd_domain_net_rx_bytes", Unit::None, Of::Interface(|one| one.rx_bytes)),
+        Alias::gauge(
+            "libvirtd_domain_net_rx_packets",
+            Unit::None,
+            Of::Interface(|one| one.rx_pkts),
+        ),
+        Alias::gauge("libvirtd_domain_net_rx_errors", Unit::None, Of::Interface(|one| one.rx_errs)),
+        Alias::gauge("libvirtd_domain_net_rx_drop", Unit::None, Of::Interface(|one| one.rx_drop)),
+        Alias::gauge("libvirtd_domain_net_tx_bytes", Unit::None, Of::Interface(|one| one.tx_bytes)),
+        Alias::gauge(
+            "libvirtd_domain_net_tx_packets",
+            Unit::None,
+            Of::Interface(|one| one.tx_pkts),
+        ),
+        Alias::gauge("libvirtd_domain_net_tx_errors", Unit::None, Of::Interface(|one| one.tx_errs)),
+        Alias::gauge("libvirtd_domain_net_tx_drop", Unit::None, Of::Interface(|one| one.tx_drop)),
+        Alias::gauge(
+            "libvirtd_domain_block_read_requests",
+            Unit::None,
+            Of::Block(|one| one.rd_reqs),
+        ),
+        Alias::gauge("libvirtd_domain_block_read_bytes", Unit::None, Of::Block(|one| one.rd_bytes)),
+        Alias::gauge("libvirtd_domain_block_read_times", Unit::None, Of::Block(|one| one.rd_times)),
+        Alias::gauge(
+            "libvirtd_domain_block_write_requests",
+            Unit::None,
+            Of::Block(|one| one.wr_reqs),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_block_write_bytes",
+            Unit::None,
+            Of::Block(|one| one.wr_bytes),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_block_write_times",
+            Unit::None,
+            Of::Block(|one| one.wr_times),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_block_flush_requests",
+            Unit::None,
+            Of::Block(|one| one.fl_reqs),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_block_flush_times",
+            Unit::None,
+            Of::Block(|one| one.fl_times),
+        ),
+        Alias::gauge(
+            "libvirtd_domain_block_allocation",
+            Unit::None,
+            Of::Block(|one| one.allocation),
+        ),
+        Alias::gauge("libvirtd_domain_block_capacity", Unit::None, Of::Block(|one| one.capacity)),
+        Alias::gauge("libvirtd_domain_block_physical", Unit::None, Of::Block(|one| one.physical)),
+    ],
+};

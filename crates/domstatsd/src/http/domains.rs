@@ -1,0 +1,137 @@
+//! `/v1/domains`: the document, in XML or JSON.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Path, RawQuery, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domstats::{DomainInfo, Format, StatsReport};
+
+use super::answers::{Form, Pass};
+use super::{Shared, accept, query::Query, question, refusal::Refusal};
+
+const FORMATS: [Format; 2] = [Format::Json, Format::Xml];
+const FORMS: [Form; 2] = [Form::Json, Form::Xml];
+const TYPES: [&str; 2] = ["application/json", "application/xml"];
+
+/// The document of all domains.
+pub(super) async fn all(
+    State(shared): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let all = move |pass: &Pass| Ok(pass.text(FORMS[place], || text(place, &pass.answer.of_all)));
+    answer(&shared, place, &headers, pass, all).await
+}
+
+/// The document of one domain, by its name or UUID.
+pub(super) async fn one(
+    State(shared): State<Arc<Shared>>,
+    domain: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let Path(domain) = domain.map_err(Refusal::bad_path)?;
+    let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let one = move |pass: &Pass| {
+        let report = only(&pass.answer.of_all, &domain)?;
+        Ok(text(place, &report).into())
+    };
+    answer(&shared, place, &headers, pass, one).await
+}
+
+/// Asks the hypervisors. Returns the place of the client's form, and the answer.
+async fn ask(
+    shared: &Shared,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<(usize, Arc<Pass>), Refusal> {
+    let query = Query::parse(query.unwrap_or_default(), &FORMATS).map_err(Refusal::bad_request)?;
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let liked = || accept::best(accept.unwrap_or_default(), &TYPES);
+    let asked = query.format.and_then(|format| FORMATS.iter().position(|known| *known == format));
+    let place = asked.or_else(liked).ok_or_else(|| {
+        let sentence = format!("the document is {}: accept one of them", TYPES.join(" or "));
+        Refusal::new(StatusCode::NOT_ACCEPTABLE, sentence)
+    })?;
+    let max_age = query.max_age.unwrap_or(shared.max_age);
+    let pass = shared.answers.ask(question(&query, shared.answers.timeout()), max_age).await?;
+    if pass.is_down() {
+        return Err(Refusal::unreachable(&pass.answer.failures));
+    }
+    Ok((place, pass))
+}
+
+/// Returns the report of one domain; several can bear one name.
+fn only(report: &StatsReport, name: &str) -> Result<StatsReport, Refusal> {
+    let is = |domain: &DomainInfo| {
+        domain.name == name || domain.uuid.is_some_and(|uuid| Ok(uuid) == name.parse())
+    };
+    let mut one = StatsReport::new(report.taken_at);
+    one.elapsed = report.elapsed;
+    one.domains = report.domains.iter().filter(|stats| is(&stats.domain)).cloned().collect();
+    one.missing = report.missing.iter().filter(|gone| is(&gone.domain)).cloned().collect();
+    if one.domains.is_empty() && one.missing.is_empty() {
+        let shown: String = name.chars().take(60).collect();
+        let sentence = format!("no domain that matches has the name or UUID '{shown}'");
+        return Err(Refusal::new(StatusCode::NOT_FOUND, sentence));
+    }
+    Ok(one)
+}
+
+fn text(place: usize, report: &StatsReport) -> String {
+    match FORMATS[place] {
+        Format::Xml => report.to_xml(),
+        _ => report.to_json(),
+    }
+}
+
+/// Sends the document, unless the client has it.
+async fn answer(
+    shared: &Shared,
+    place: usize,
+    headers: &HeaderMap,
+    pass: Arc<Pass>,
+    document: impl FnOnce(&Pass) -> Result<Bytes, Refusal> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let known = headers.get(header::IF_NONE_MATCH).cloned();
+    let write = move || -> Result<_, Refusal> {
+        let text = document(&pass)?;
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        // Weak: the same document may be sent with and without gzip.
+        let tag = format!("W/\"{:016x}\"", hasher.finish());
+        let unreachable: Vec<&str> =
+            pass.answer.failures.iter().map(|failure| failure.uri.as_str()).collect();
+        Ok((text, tag, unreachable.join(" ")))
+    };
+    let (text, tag, unreachable) = shared.write(write).await??;
+    let is_known = known
+        .as_ref()
+        .and_then(|known| known.to_str().ok())
+        .is_some_and(|known| known.split(',').any(|one| one.trim() == tag || one.trim() == "*"));
+    let mut response = match is_known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => Body::from(text).into_response(),
+    };
+    let content_type = HeaderValue::from_static(TYPES[place]);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    let mut insert = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    };
+    insert("etag", &tag);
+    if !unreachable.is_empty() {
+        insert("domstats-unreachable", &unreachable);
+    }
+    Ok(response)
+}

@@ -1,0 +1,32 @@
+//! Whether the daemon lives, and whether it can answer.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::extract::State;
+use domstats::{DomainFilter, StatsGroups, StatsOptions};
+
+use super::answers::Question;
+use super::{Shared, refusal::Refusal};
+
+/// How old what is known may be: probes come often.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// It answers, so it lives.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// It is ready if at least one hypervisor can be asked.
+pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<&'static str, Refusal> {
+    let question = Question {
+        groups: StatsGroups::STATE,
+        filter: DomainFilter::empty(),
+        options: StatsOptions::NOWAIT,
+        timeout: shared.answers.timeout(),
+    };
+    let pass = shared.answers.ask(question, MAX_AGE).await?;
+    match pass.is_down() {
+        true => Err(Refusal::unreachable(&pass.answer.failures)),
+        false => Ok("ready\n"),
+    }
+}

@@ -1,0 +1,120 @@
+//! `/metrics`: the metrics of all domains, in the form that the client likes best.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Path, RawQuery, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domstats::{
+    Format, Value,
+    format::{LabelSet, Metrics},
+    stats::{Kind, Unit},
+};
+
+use super::answers::{Form, Pass};
+use super::{
+    Shared, accept, compat::Profile, own, parts::Parts, query::Query, question, refusal::Refusal,
+};
+
+const FORMATS: [Format; 2] = [Format::Prometheus, Format::OpenMetrics];
+const FORMS: [Form; 2] = [Form::Prometheus, Form::OpenMetrics];
+/// What each is called where clients and servers agree on one.
+const TYPES: [&str; 2] = ["text/plain", "application/openmetrics-text"];
+const CONTENT_TYPES: [&str; 2] = [
+    "text/plain; version=0.0.4; charset=utf-8",
+    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+];
+
+/// All metrics, and those of the daemon.
+pub(super) async fn metrics(
+    State(shared): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let its = Arc::clone(&shared);
+    let write = move || {
+        let shared = its;
+        let text = pass.text(FORMS[place], || domains(&shared, &pass).to_text(FORMATS[place]));
+        // Ours are new for each client, and stand behind what all have in common.
+        let mut ours = Metrics::new();
+        ours.push_age(&pass.answer.of_all, pass.began.elapsed());
+        own::push(&shared, &pass, &mut ours);
+        let end = text.strip_suffix(b"# EOF\n").map_or(text.len(), <[u8]>::len);
+        Parts::new(text.slice(..end), ours.to_text(FORMATS[place]).into())
+    };
+    Ok(response(place, Body::new(shared.write(write).await?)))
+}
+
+/// Returns the metrics of the domains, under our names and those that stand beside them.
+fn domains(shared: &Shared, pass: &Pass) -> Metrics {
+    let mut metrics = Metrics::new();
+    if pass.is_down() {
+        let up = metrics.family("libvirt_up", Kind::Gauge, "Whether the hypervisor answered.");
+        metrics.push(up, &LabelSet::new(), Unit::None, &Value::Boolean(false));
+    } else {
+        metrics.push_report(&pass.answer.of_all);
+    }
+    for profile in &shared.compat {
+        profile.push(&pass.answer.of_all, &mut metrics);
+    }
+    metrics
+}
+
+/// The metrics of another exporter, alone.
+pub(super) async fn compat(
+    State(shared): State<Arc<Shared>>,
+    name: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let Path(name) = name.map_err(Refusal::bad_path)?;
+    let profile = Profile::named(&name)
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, Profile::unknown(&name)))?;
+    let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let write = move || {
+        let mut metrics = Metrics::new();
+        profile.push(&pass.answer.of_all, &mut metrics);
+        metrics.to_text(FORMATS[place])
+    };
+    Ok(response(place, shared.write(write).await?))
+}
+
+/// Asks the hypervisors. Returns the place of the client's form, and the answer.
+async fn ask(
+    shared: &Shared,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<(usize, Arc<Pass>), Refusal> {
+    let query = Query::parse(query.unwrap_or_default(), &FORMATS).map_err(Refusal::bad_request)?;
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    // A client that likes neither is best served by the one that everybody reads.
+    let liked = || accept::best(accept.unwrap_or_default(), &TYPES).unwrap_or(0);
+    let place = query
+        .format
+        .and_then(|format| FORMATS.iter().position(|known| *known == format))
+        .unwrap_or_else(liked);
+    let usual = shared.answers.timeout();
+    let timeout = scrape_timeout(headers).map_or(usual, |most| usual.min(most));
+    let max_age = query.max_age.unwrap_or(shared.max_age);
+    Ok((place, shared.answers.ask(question(&query, timeout), max_age).await?))
+}
+
+/// The time that Prometheus gives a scrape, less what the way takes.
+fn scrape_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get("x-prometheus-scrape-timeout-seconds")?.to_str().ok()?;
+    let seconds = seconds.parse::<f64>().ok().filter(|seconds| *seconds > 0.0)?;
+    // To the millisecond: those who ask alike are to share a pass.
+    let time = Duration::try_from_secs_f64((seconds * 900.0).round() / 1000.0).ok()?;
+    Some(time.max(Duration::from_millis(1)))
+}
+
+fn response(place: usize, text: impl IntoResponse) -> Response {
+    let content_type = HeaderValue::from_static(CONTENT_TYPES[place]);
+    let mut response = text.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,155 @@
+//! Metrics about the daemon itself.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use domstats::{
+    MissingReason, StatsReport, Value,
+    format::{LabelSet, Metrics},
+    stats::{Kind, Unit},
+};
+
+use super::Shared;
+use super::answers::Pass;
+
+/// What HTTP did so far.
+pub(crate) struct Own {
+    started: Instant,
+    connections: AtomicU64,
+    /// Requests by path and status. Paths are those of the routes, so there are only so many.
+    requests: Mutex<BTreeMap<(String, u16), u64>>,
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        Self { started: Instant::now(), connections: AtomicU64::new(0), requests: Mutex::default() }
+    }
+}
+
+impl Own {
+    pub(super) fn connected(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts a request when its answer is known.
+pub(super) async fn count(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str);
+    let path = path.to_owned();
+    let response = next.run(request).await;
+    let mut requests = shared.own.requests.lock().unwrap_or_else(PoisonError::into_inner);
+    *requests.entry((path, response.status().as_u16())).or_default() += 1;
+    response
+}
+
+/// Adds what the daemon says of itself, and of the pass that it answers with.
+pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
+    let counters = &shared.answers.counters;
+    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let mut push = |name, kind, help, unit, value| {
+        let family = metrics.family(name, kind, help);
+        metrics.push(family, &LabelSet::new(), unit, &Value::ULLong(value));
+    };
+    let uptime = u64::try_from(shared.own.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    push(
+        "domstatsd_uptime_seconds",
+        Kind::Gauge,
+        "Time since HTTP is served.",
+        Unit::Nanoseconds,
+        uptime,
+    );
+    push(
+        "domstatsd_passes",
+        Kind::Counter,
+        "Times that all hypervisors were asked.",
+        Unit::Count,
+        load(&counters.passes),
+    );
+    push(
+        "domstatsd_pass_seconds",
+        Kind::Counter,
+        "Time that asking all hypervisors took.",
+        Unit::Nanoseconds,
+        load(&counters.nanoseconds),
+    );
+    push(
+        "domstatsd_answers",
+        Kind::Counter,
+        "Answers from a pass; more than passes where clients share them.",
+        Unit::Count,
+        load(&counters.answers),
+    );
+    push(
+        "domstatsd_refused",
+        Kind::Counter,
+        "Questions without an answer: too many passes under way, or none in time.",
+        Unit::Count,
+        load(&counters.refused),
+    );
+    push(
+        "domstatsd_questions",
+        Kind::Gauge,
+        "Different questions that are being asked.",
+        Unit::Count,
+        shared.answers.questions() as u64,
+    );
+    push(
+        "domstatsd_stuck_domains",
+        Kind::Gauge,
+        "Domains whose monitor did not answer in time, or is taken.",
+        Unit::Count,
+        stuck(&pass.answer.of_all) as u64,
+    );
+    push(
+        "domstatsd_http_connections",
+        Kind::Counter,
+        "HTTP connections that were accepted.",
+        Unit::Count,
+        load(&shared.own.connections),
+    );
+    let requests = shared.own.requests.lock().unwrap_or_else(PoisonError::into_inner);
+    let family = metrics.family(
+        "domstatsd_http_requests",
+        Kind::Counter,
+        "HTTP requests that were answered.",
+    );
+    for ((path, status), count) in requests.iter() {
+        let labels = LabelSet::new().with("path", path).with("status", &status.to_string());
+        metrics.push(family, &labels, Unit::Count, &Value::ULLong(*count));
+    }
+    let family =
+        metrics.family("domstatsd_source_up", Kind::Gauge, "Whether a hypervisor could be asked.");
+    for uri in shared.answers.uris() {
+        let is_up = pass.answer.failures.iter().all(|failure| failure.uri != *uri);
+        metrics.push(
+            family,
+            &LabelSet::new().with("uri", &uri),
+            Unit::None,
+            &Value::Boolean(is_up),
+        );
+    }
+}
+
+/// Returns how many domains have groups that came too late, or whose monitor somebody else has.
+fn stuck(report: &StatsReport) -> usize {
+    let is =
+        |reason: &MissingReason| matches!(reason, MissingReason::Timeout | MissingReason::Busy);
+    let domains = report.domains.iter();
+    domains.filter(|domain| domain.missing.iter().any(|group| is(&group.missing.reason))).count()
+        + report.missing.iter().filter(|domain| is(&domain.missing.reason)).count()
+}

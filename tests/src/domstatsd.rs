@@ -1,0 +1,105 @@
+//! The daemon `domstatsd`, built from this tree.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    sync::LazyLock,
+    thread,
+};
+
+use crate::{command::build, http::Http, lab::lab, process};
+
+/// A running daemon. Killed when dropped.
+#[derive(Debug)]
+pub struct Domstatsd {
+    /// The socket where it serves libvirt's protocol.
+    pub socket: PathBuf,
+    /// Its configuration.
+    pub conf: PathBuf,
+    process: Child,
+    http: SocketAddr,
+}
+
+/// Returns the path of the program.
+#[must_use]
+pub fn program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let program = lab().path("domstatsd");
+        fs::copy(build("domstatsd").join("domstatsd"), &program).unwrap();
+        program
+    });
+    &PROGRAM
+}
+
+impl Domstatsd {
+    /// Starts it with these options, and returns when HTTP is served, at a port of its own.
+    #[must_use]
+    pub fn start(options: &[&str]) -> Self {
+        Self::start_with(options, "")
+    }
+
+    /// Starts it with these options and these lines of its configuration: the first ones are of the
+    /// section `[http]`.
+    #[must_use]
+    pub fn start_with(options: &[&str], lines: &str) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, lab().port()));
+        let conf = lab().path(lab().name("domstatsd.toml"));
+        fs::write(&conf, format!("[http]\nlisten = \"{address}\"\n{lines}")).unwrap();
+        let socket = lab().path(lab().name("domstatsd"));
+        let mut command = lab().command_at(program());
+        command.arg("--config").arg(&conf).arg("--rpc-socket").arg(&socket);
+        command.args(options).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut said = Vec::new();
+        let is_up = log.by_ref().any(|line| {
+            said.push(line);
+            said.last().is_some_and(|line| line.contains("serving HTTP"))
+        });
+        assert!(is_up, "domstatsd did not start: {}", said.join("\n"));
+        // Somebody has to read what it says.
+        thread::spawn(move || log.for_each(drop));
+        Self { socket, conf, process, http: address }
+    }
+
+    /// Returns the URI by which libvirt's programs reach it.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        format!("qemu+unix:///system?socket={}", self.socket.display())
+    }
+
+    /// Returns a client of its HTTP.
+    #[must_use]
+    pub fn http(&self) -> Http {
+        Http::new(self.http)
+    }
+
+    /// Returns where it serves HTTP.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Returns its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Tells it to end, and returns whether it ended well.
+    #[must_use]
+    pub fn stop(mut self) -> bool {
+        process::terminate(self.pid());
+        self.process.wait().unwrap().success()
+    }
+}
+
+impl Drop for Domstatsd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

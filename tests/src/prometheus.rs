@@ -1,0 +1,111 @@
+//! A real Prometheus that scrapes once a second, and what it knows.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{http::Http, lab::lab};
+
+/// A Prometheus with an empty memory. Killed when dropped.
+#[derive(Debug)]
+pub struct Prometheus {
+    process: Child,
+    http: Http,
+}
+
+/// The longest that Prometheus may take to start and to scrape.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Prometheus {
+    /// Starts it with a job for each of these: a name, and the lines that say what it scrapes.
+    #[must_use]
+    pub fn start(jobs: &[(&str, String)]) -> Self {
+        let dir = lab().path(lab().name("prometheus"));
+        fs::create_dir_all(&dir).unwrap();
+        let mut text =
+            "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n".to_owned();
+        for (name, lines) in jobs {
+            let _ = writeln!(text, "- job_name: {name}");
+            for line in lines.lines() {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+        let config = dir.join("prometheus.yml");
+        fs::write(&config, text).unwrap();
+        let port = lab().port();
+        let mut command = lab().command("prometheus");
+        command
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", dir.join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(dir.join("log")).unwrap());
+        let process = command.spawn().unwrap();
+        let http = Http::new(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        Self { process, http }
+    }
+
+    /// Asks a question until its answer is what is wanted, and returns that.
+    ///
+    /// # Panics
+    ///
+    /// If it does not become so.
+    pub fn wait_for(&self, query: &str, is_wanted: impl Fn(&[Sample]) -> bool) -> Vec<Sample> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = Vec::new();
+        while Instant::now() < deadline {
+            if let Some(samples) = self.query(query) {
+                if is_wanted(&samples) {
+                    return samples;
+                }
+                last = samples;
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+        panic!("{query} is still {last:?}; targets: {}", self.http.get("/api/v1/targets").text());
+    }
+
+    /// Returns what a query gives; `None` while Prometheus starts.
+    #[must_use]
+    pub fn query(&self, query: &str) -> Option<Vec<Sample>> {
+        std::net::TcpStream::connect(self.http.address()).ok()?;
+        let escaped: String = query.bytes().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "%{byte:02x}");
+            text
+        });
+        let answer = self.http.get(&format!("/api/v1/query?query={escaped}"));
+        if answer.status == 503 {
+            return None;
+        }
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        let json: Value = serde_json::from_slice(&answer.body).unwrap();
+        let samples = json["data"]["result"].as_array().unwrap().iter().map(|one| Sample {
+            labels: one["metric"].clone(),
+            value: one["value"][1].as_str().unwrap().parse().unwrap(),
+        });
+        Some(samples.collect())
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A value and its labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// An object of texts.
+    pub labels: Value,
+    /// The number.
+    pub value: f64,
+}
