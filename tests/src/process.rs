@@ -19,6 +19,11 @@ pub fn thaw(pid: u32) {
     signal(pid, Signal::CONT).unwrap();
 }
 
+/// Tells a process that it is to end.
+pub fn terminate(pid: u32) {
+    signal(pid, Signal::TERM).unwrap();
+}
+
 /// Kills a process that may be gone already, and is not a child of ours.
 pub fn kill(pid: u32) {
     let _ = signal(pid, Signal::KILL);

@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
@@ -31,6 +31,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Serves until a signal says that it is enough.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
+    // First: a signal that comes while it starts is not lost.
+    let signals = Signals::new().map_err(cannot("cannot wait for signals".to_owned()))?;
     let given = Sockets::take();
     let passes = Passes::new(Arc::new(Host::new(&config)), config.timeout);
     let server = Arc::new(Server::new(passes.clone(), &config.rpc));
@@ -76,9 +78,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     let http = tokio::spawn(http.serve(listener, stopped));
 
     systemd::ready();
-    live(&args, config, &passes, tls.as_deref(), &access)
-        .await
-        .map_err(cannot("cannot wait for signals".to_owned()))?;
+    live(signals, &args, config, &passes, tls.as_deref(), &access).await;
     systemd::stopping();
     stop.send_replace(true);
     let _ = tokio::time::timeout(LAST_ANSWERS, http).await;
@@ -97,17 +97,32 @@ pub(crate) fn check(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the daemon can be told.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Waits for signals; returns when one says that it is the end.
 async fn live(
+    mut signals: Signals,
     args: &Args,
     mut config: Config,
     passes: &Passes,
     tls: Option<&Tls>,
     access: &Access,
-) -> io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+) {
     let watchdog = systemd::watchdog();
     loop {
         let alive = async {
@@ -117,10 +132,10 @@ async fn live(
             }
         };
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
             () = alive => systemd::alive(),
-            _ = hangup.recv() => {
+            _ = signals.hangup.recv() => {
                 systemd::reloading();
                 match args.settings() {
                     Ok(new) => config = reload(config, new, passes, tls, access),

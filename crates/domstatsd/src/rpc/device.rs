@@ -12,9 +12,9 @@ use domstats::{
 use domstats_rpc::{
     limits,
     message::{
-        self, BlockInfo, BlockParams, BlockParamsArgs, BlockStats, Device, DeviceFlags,
-        DomainFlags, DomainSummary, InterfaceStats, MemoryStat, MemoryStats, MemoryStatsArgs,
-        Opaque, ParamValue, StateArgs, StateReply, TypedParam, VcpuInfo, VcpusArgs, VcpusReply,
+        self, BlockParams, BlockParamsArgs, BlockStats, Device, DomainFlags, DomainSummary,
+        InterfaceStats, MemoryStat, MemoryStats, MemoryStatsArgs, Opaque, ParamValue, StateArgs,
+        StateReply, TypedParam, VcpuInfo, VcpusArgs, VcpusReply,
     },
     xdr::List,
 };
@@ -114,7 +114,7 @@ pub(super) async fn summary(
         None if !reading.is_active() => 0,
         None => return Err(reading.missing(StatsGroups::CPU_TOTAL)),
     };
-    let vcpus = vcpus_of(&reading, !reading.is_active())?;
+    let vcpus = vcpus_of(&reading, false)?;
     Ok(DomainSummary { state: state_of(&reading), maximum, memory, vcpus, cpu_time })
 }
 
@@ -254,20 +254,6 @@ pub(super) async fn block_params(
     Ok(BlockParams { params: List(params), count })
 }
 
-pub(super) async fn block_info(
-    client: &Client,
-    args: DeviceFlags<'_>,
-) -> Result<BlockInfo, Refusal> {
-    let reading = read(client, &args.device.domain, StatsGroups::BLOCK).await?;
-    let block = reading.block(&args.device.name)?;
-    match (block.allocation, block.capacity, block.physical) {
-        (Some(allocation), Some(capacity), Some(physical)) => {
-            Ok(BlockInfo { allocation, capacity, physical })
-        }
-        _ => Err(reading.missing(StatsGroups::BLOCK)),
-    }
-}
-
 pub(super) async fn interface_stats(
     client: &Client,
     device: Device<'_>,
@@ -279,7 +265,7 @@ pub(super) async fn interface_stats(
     };
     let is = |interface: &&Interface| interface.name.as_deref() == Some(&device.name);
     let interface = interfaces.interfaces.iter().find(is).ok_or_else(|| {
-        let what = format!("invalid path, '{}' is not a known interface", device.name);
+        let what = format!("'{}' is not a known interface", device.name);
         refuse::invalid_argument(what)
     })?;
     Ok(InterfaceStats {

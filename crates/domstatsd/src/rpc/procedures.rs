@@ -87,7 +87,6 @@ served! {
     DomainMemoryStats => device::memory_stats,
     ConnectDomainEventRegisterAny => connect::register_any,
     ConnectDomainEventDeregisterAny => connect::register_any,
-    DomainGetBlockInfo => device::block_info,
     DomainGetVcpusFlags => device::count_vcpus,
     DomainGetState => device::state,
     DomainBlockStatsFlags => device::block_params,
