@@ -192,6 +192,7 @@ for domain in sorted(conn.listAllDomains(), key=lambda domain: domain.name()):
 print(conn.numOfDomains(), conn.numOfDefinedDomains(), conn.listDefinedDomains())
 print(len(conn.listDomainsID()), conn.getInfo()[1:3], conn.getHostname(), conn.getType())
 print([sorted(stats) for _, stats in conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_BLOCK)])
+print([stats for _, stats in conn.getAllDomainStats(1 << 25)])
 conn.close()
 "#;
 
@@ -290,6 +291,32 @@ fn the_exporter_exports_the_same() {
     // Its labels have what the real description says of an interface's source, which is nothing.
     assert_eq!(names(&real), names(&ours));
     assert!(ours.len() > 10, "{ours:?}");
+}
+
+/// What is asked of a domain whose monitor does not answer.
+const UNKNOWN: &str = r#"
+import libvirt, sys
+libvirt.registerErrorHandler(lambda *_: None, None)
+conn = libvirt.openReadOnly(sys.argv[1])
+domain = conn.lookupByName("vm1")
+def refused(question):
+    try:
+        return print(question())
+    except libvirt.libvirtError as error:
+        print("refused", error.get_error_code())
+refused(lambda: conn.getMaxVcpus(None))
+refused(lambda: domain.state())
+refused(lambda: domain.info())
+print("currentMemory" in domain.XMLDesc(), "type='qemu'" in domain.XMLDesc())
+"#;
+
+#[test]
+fn what_is_not_known_is_not_invented() {
+    let daemon = Domstatsd::start(&["-c", "test:///default?hang=vm1", "--timeout", "300ms"]);
+    let mut command = lab().command_at(python_with_libvirt());
+    let said = lab().run(command.args(["-c", UNKNOWN, &daemon.uri()]));
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines, ["refused 3", "refused 68", "refused 68", "False False"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use domstats::{
-    DomainState, DomainStats, StatsGroups, StatsReport,
+    DomainStats, StatsGroups, StatsReport,
     stats::{Block, Interface},
 };
 use domstats_rpc::{
@@ -90,13 +90,14 @@ pub(super) async fn state(client: &Client, args: StateArgs<'_>) -> Result<StateR
     }
     let reading = read(client, &args.domain, StatsGroups::STATE).await?;
     let reason = reading.stats().state.as_ref().and_then(|state| state.reason);
-    Ok(StateReply { state: state_of(&reading), reason: reason.map_or(0, |reason| reason.code()) })
+    // Every state has the reason 0, which is "unknown".
+    Ok(StateReply { state: state_of(&reading)?, reason: reason.map_or(0, |reason| reason.code()) })
 }
 
-/// Returns libvirt's number of the state; that of "no state" if a monitor did not tell it.
-fn state_of(reading: &Reading) -> i32 {
+/// Returns libvirt's number of the state.
+fn state_of(reading: &Reading) -> Result<i32, Refusal> {
     let state = reading.stats().state.as_ref().and_then(|state| state.state);
-    state.unwrap_or(DomainState::NoState).code()
+    Ok(state.ok_or_else(|| reading.missing(StatsGroups::STATE))?.code())
 }
 
 pub(super) async fn summary(
@@ -115,7 +116,7 @@ pub(super) async fn summary(
         None => return Err(reading.missing(StatsGroups::CPU_TOTAL)),
     };
     let vcpus = vcpus_of(&reading, false)?;
-    Ok(DomainSummary { state: state_of(&reading), maximum, memory, vcpus, cpu_time })
+    Ok(DomainSummary { state: state_of(&reading)?, maximum, memory, vcpus, cpu_time })
 }
 
 /// Returns the most memory that a domain may have, and what it has: without a balloon, all.
@@ -198,8 +199,8 @@ pub(super) async fn vcpus(client: &Client, args: VcpusArgs<'_>) -> Result<VcpusR
         Some(VcpuInfo { number: vcpu.id, state: state?, cpu_time: vcpu.time?, cpu: UNAVAILABLE })
     };
     let vcpus: Vec<VcpuInfo> = vcpus.cpus.iter().filter_map(vcpu).take(most).collect();
-    // Where they may run is not known: no bit is set.
-    let maps = Opaque(vec![0; vcpus.len() * length]);
+    // Where they may run is not known: a map would say that they may run somewhere, or nowhere.
+    let maps = Opaque(Vec::new());
     Ok(VcpusReply { vcpus: List(vcpus), maps })
 }
 
