@@ -191,7 +191,8 @@ for domain in sorted(conn.listAllDomains(), key=lambda domain: domain.name()):
         print({k: v for k, v in domain.memoryStats().items() if k != "rss"})
 print(conn.numOfDomains(), conn.numOfDefinedDomains(), conn.listDefinedDomains())
 print(len(conn.listDomainsID()), conn.getInfo()[1:3], conn.getHostname(), conn.getType())
-print([sorted(stats) for _, stats in conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_BLOCK)])
+stats = conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_BLOCK)
+print(sorted((domain.name(), sorted(values)) for domain, values in stats))
 print([stats for _, stats in conn.getAllDomainStats(1 << 25)])
 conn.close()
 "#;

@@ -44,10 +44,10 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     };
     let path = config.rpc.socket.as_deref().unwrap_or("of systemd".as_ref()).display();
     let unix = unix.transpose().map_err(cannot(format!("cannot serve the socket {path}")))?;
-    if let Some(unix) = unix {
-        tokio::spawn(serve_unix(unix, Arc::clone(&server)));
+    let unix = unix.map(|unix| {
         tracing::info!(socket = %path, "serving libvirt's protocol");
-    }
+        tokio::spawn(serve_unix(unix, Arc::clone(&server)))
+    });
 
     let mut tls = None;
     if config.rpc.tls.is_some() || given.rpc_tls.is_some() {
@@ -80,6 +80,11 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     systemd::ready();
     live(signals, &args, config, &passes, tls.as_deref(), &access).await;
     systemd::stopping();
+    if let Some(unix) = unix {
+        // The file of its socket goes with it.
+        unix.abort();
+        let _ = unix.await;
+    }
     stop.send_replace(true);
     let _ = tokio::time::timeout(LAST_ANSWERS, http).await;
     passes.close();
