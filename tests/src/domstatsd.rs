@@ -10,11 +10,15 @@ use std::{
     thread,
 };
 
-use crate::{command::build, http::Http, lab::lab};
+use crate::{command::build, http::Http, lab::lab, process};
 
 /// A running daemon. Killed when dropped.
 #[derive(Debug)]
 pub struct Domstatsd {
+    /// The socket where it serves libvirt's protocol.
+    pub socket: PathBuf,
+    /// Its configuration.
+    pub conf: PathBuf,
     process: Child,
     http: SocketAddr,
 }
@@ -37,14 +41,17 @@ impl Domstatsd {
         Self::start_with(options, "")
     }
 
-    /// Starts it with these options and these lines of its configuration's section `[http]`.
+    /// Starts it with these options and these lines of its configuration: the first ones are of the
+    /// section `[http]`.
     #[must_use]
-    pub fn start_with(options: &[&str], http: &str) -> Self {
+    pub fn start_with(options: &[&str], lines: &str) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, lab().port()));
-        let path = lab().path(lab().name("domstatsd.toml"));
-        fs::write(&path, format!("[http]\nlisten = \"{address}\"\n{http}")).unwrap();
+        let conf = lab().path(lab().name("domstatsd.toml"));
+        fs::write(&conf, format!("[http]\nlisten = \"{address}\"\n{lines}")).unwrap();
+        let socket = lab().path(lab().name("domstatsd"));
         let mut command = lab().command_at(program());
-        command.arg("--config").arg(&path).args(options).stderr(Stdio::piped());
+        command.arg("--config").arg(&conf).arg("--rpc-socket").arg(&socket);
+        command.args(options).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
         let mut said = Vec::new();
@@ -55,7 +62,13 @@ impl Domstatsd {
         assert!(is_up, "domstatsd did not start: {}", said.join("\n"));
         // Somebody has to read what it says.
         thread::spawn(move || log.for_each(drop));
-        Self { process, http: address }
+        Self { socket, conf, process, http: address }
+    }
+
+    /// Returns the URI by which libvirt's programs reach it.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        format!("qemu+unix:///system?socket={}", self.socket.display())
     }
 
     /// Returns a client of its HTTP.
@@ -74,6 +87,13 @@ impl Domstatsd {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Tells it to end, and returns whether it ended well.
+    #[must_use]
+    pub fn stop(mut self) -> bool {
+        process::terminate(self.pid());
+        self.process.wait().unwrap().success()
     }
 }
 

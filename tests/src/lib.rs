@@ -16,7 +16,7 @@
 //! | [`pki`] | certificates for TLS: some that are to be accepted, and some that are not |
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
 //! | [`command`] | the command `domstats`, for any user |
-//! | [`domstatsd`] | the daemon |
+//! | [`domstatsd`] | the daemon, for clients of HTTP and of libvirt |
 //! | [`http`] | a plain client of HTTP |
 //! | [`prometheus`] | a Prometheus that scrapes, and what it knows |
 //! | [`python`] | a Python that has the module `domstats`, and libvirt-python |

@@ -19,9 +19,19 @@ pub fn thaw(pid: u32) {
     signal(pid, Signal::CONT).unwrap();
 }
 
+/// Tells a process that it is to end.
+pub fn terminate(pid: u32) {
+    signal(pid, Signal::TERM).unwrap();
+}
+
 /// Kills a process that may be gone already, and is not a child of ours.
 pub fn kill(pid: u32) {
     let _ = signal(pid, Signal::KILL);
+}
+
+/// Tells a process to read its configuration again.
+pub fn hang_up(pid: u32) {
+    signal(pid, Signal::HUP).unwrap();
 }
 
 fn signal(pid: u32, signal: Signal) -> rustix::io::Result<()> {

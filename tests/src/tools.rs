@@ -14,6 +14,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libvirtd", "libvirt-daemon-system"),
     ("virsh", "libvirt-clients"),
     ("virt-admin", "libvirt-clients"),
+    ("collectd", "collectd-core"),
+    ("prometheus-libvirt-exporter", "prometheus-libvirt-exporter"),
     ("saslpasswd2", "sasl2-bin"),
     ("certtool", "gnutls-bin"),
     ("sshd", "openssh-server"),

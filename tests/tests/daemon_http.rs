@@ -17,7 +17,9 @@ use domstats_live::{
     domstatsd::{Domstatsd, program},
     guest::{Spec, boot_all},
     lab::{alone, lab},
+    libvirt::virsh,
     pki::Pki,
+    process::hang_up,
     prometheus::Prometheus,
 };
 
@@ -121,9 +123,17 @@ fn what_a_client_has_is_not_sent_again() {
 fn refused(http: &str) -> String {
     let path = lab().path(lab().name("wrong.toml"));
     fs::write(&path, format!("connect = [\"test:///default\"]\n[http]\n{http}")).unwrap();
-    let output = lab().command_at(program()).arg("--config").arg(&path).output().unwrap();
-    assert!(!output.status.success());
-    String::from_utf8(output.stderr).unwrap()
+    let daemon = |option: &[&str]| {
+        let mut command = lab().command_at(program());
+        let output = command.arg("--config").arg(&path).args(option).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let checked = daemon(&["--check"]);
+    let sentence = checked.trim().strip_prefix("domstatsd: ").unwrap();
+    let said = daemon(&[]);
+    assert!(said.contains(sentence), "{said}, but {checked}");
+    said
 }
 
 #[test]
@@ -204,6 +214,43 @@ static_configs: [{{targets: ['{address}']}}]",
     assert_eq!(said(&https(&daemon, client, true, "")), "200 True");
     assert_eq!(said(&https(&daemon, client, false, TOKEN)), "200 True");
     assert_eq!(said(&https(&daemon, client, false, "")), "401 False");
+}
+
+#[test]
+fn a_hangup_reads_tokens_and_certificates_again() {
+    let pki = Pki::new();
+    let token = lab().path(lab().name("token"));
+    fs::write(&token, "the-first-token-of-all").unwrap();
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| lab().path(lab().name(name)));
+    fs::copy(pki.server.join("servercert.pem"), &certificate).unwrap();
+    fs::copy(pki.server.join("serverkey.pem"), &key).unwrap();
+    let lines = format!("certificate = {certificate:?}\nkey = {key:?}\ntoken_file = {token:?}\n");
+    let daemon = Domstatsd::start_with(&["-c", "test:///default"], &lines);
+    let asks = |token: &str| https(&daemon, &pki.client, false, token).stdout;
+    assert_eq!(asks("the-first-token-of-all"), b"200 True\n");
+
+    // What cannot be read changes nothing.
+    fs::write(&token, "short").unwrap();
+    hang_up(daemon.pid());
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(asks("the-first-token-of-all"), b"200 True\n");
+
+    fs::write(&token, "the-second-token-of-all").unwrap();
+    hang_up(daemon.pid());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while asks("the-second-token-of-all") != b"200 True\n" {
+        assert!(Instant::now() < deadline);
+    }
+    assert_eq!(asks("the-first-token-of-all"), b"401 False\n");
+
+    // A certificate that this client does not know.
+    fs::copy(pki.stranger.join("clientcert.pem"), &certificate).unwrap();
+    fs::copy(pki.stranger.join("clientkey.pem"), &key).unwrap();
+    hang_up(daemon.pid());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while https(&daemon, &pki.client, false, "the-second-token-of-all").status.success() {
+        assert!(Instant::now() < deadline);
+    }
 }
 
 /// Returns the memory that a process holds, in KiB.
@@ -314,4 +361,28 @@ fn many_clients_share_passes_in_bounded_memory() {
     };
     assert!(count("domstatsd_answers_total") > 1_200.0);
     assert!(count("domstatsd_passes_total") < 60.0, "{}", count("domstatsd_passes_total"));
+}
+
+#[test]
+fn calls_by_libvirts_protocol_are_counted() {
+    let socket = lab().path(lab().name("counted"));
+    let options = ["-c", "test:///default", "--rpc-socket", socket.to_str().unwrap()];
+    let daemon = Domstatsd::start(&options);
+    let uri = format!("qemu+unix:///system?socket={}", socket.display());
+    lab().run(&mut virsh(&uri, &["domstats", "--state"]));
+    let refused = virsh(&uri, &["destroy", "vm1"]).output().unwrap();
+    assert!(!refused.status.success());
+
+    let text = daemon.http().get("/metrics?format=prometheus").text();
+    for line in [
+        "domstatsd_rpc_calls_total{procedure=\"ConnectGetAllDomainStats\",result=\"served\"} 1",
+        "domstatsd_rpc_calls_total{procedure=\"ConnectGetAllDomainStats\",result=\"refused\"} 0",
+        "domstatsd_rpc_calls_total{procedure=\"virDomainDestroy\",result=\"refused\"} 1",
+        "domstatsd_rpc_connections_total 2",
+        "domstatsd_rpc_turned_away_total 0",
+        // That of virsh, and this one.
+        "domstatsd_passes_total 2",
+    ] {
+        assert!(text.lines().any(|its| its == line), "{line} is not in {text}");
+    }
 }

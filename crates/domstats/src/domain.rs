@@ -1,6 +1,10 @@
 //! A domain: who it is, and the handle to ask it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use uuid::Uuid;
 
@@ -106,6 +110,34 @@ impl Domain {
         })
     }
 
+    /// Returns the domain's description in libvirt's XML, as it runs, within this time.
+    ///
+    /// It is what a client for reading gets: without passwords. Only libvirt's daemons have
+    /// descriptions.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidDomain`] if the connection was closed.
+    /// - [`ErrorKind::NoSupport`] if the driver has none, [`ErrorKind::NoDomain`] if the domain is
+    ///   gone, [`ErrorKind::Timeout`] if the daemon did not answer in time.
+    #[doc(alias = "virDomainGetXMLDesc")]
+    pub fn xml(&self, timeout: Duration) -> Result<String> {
+        self.check_open()?;
+        let timeout = timeout.min(StatsRequest::MAX_TIMEOUT);
+        self.connection.driver.xml(&self.info, Instant::now() + timeout)
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.connection.is_closed() {
+            return Err(Error::new(
+                ErrorKind::InvalidDomain,
+                ErrorOrigin::Domain,
+                format!("domain '{}' belongs to a closed connection", self.name()),
+            ));
+        }
+        Ok(())
+    }
+
     /// Returns the statistics of these domains, in one call to their driver: a record for every
     /// occurrence in the list, in its order. A domain that vanished has no record; the report's
     /// [`missing`](StatsReport::missing) names it.
@@ -129,12 +161,7 @@ impl Domain {
         // Every domain is checked and every domain is asked, the first one included: the draft in
         // the RFC left it out of both.
         for domain in domains {
-            if domain.connection.is_closed() {
-                return refuse(
-                    ErrorKind::InvalidDomain,
-                    format!("domain '{}' belongs to a closed connection", domain.name()),
-                );
-            }
+            domain.check_open()?;
             if !Arc::ptr_eq(&domain.connection, &first.connection) {
                 return refuse(
                     ErrorKind::InvalidArgument,

@@ -181,7 +181,9 @@ pub struct Error {
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, origin: ErrorOrigin, context: impl Into<String>) -> Self {
+    /// Returns an error of a program that hands errors of this library on, and has some of its own.
+    #[must_use]
+    pub fn new(kind: ErrorKind, origin: ErrorOrigin, context: impl Into<String>) -> Self {
         Self { kind, origin, context: context.into(), source: None }
     }
 

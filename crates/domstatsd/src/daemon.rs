@@ -4,15 +4,15 @@ use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
 use crate::{
     args::Args,
-    config::Config,
+    config::{self, Config},
     host::Host,
-    http::Http,
+    http::{Access, Http},
     listen::{self, UnixSocket},
     pass::Passes,
     rpc::{Server, Tls},
@@ -31,6 +31,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Serves until a signal says that it is enough.
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
+    // First: a signal that comes while it starts is not lost.
+    let signals = Signals::new().map_err(cannot("cannot wait for signals".to_owned()))?;
     let given = Sockets::take();
     let passes = Passes::new(Arc::new(Host::new(&config)), config.timeout);
     let server = Arc::new(Server::new(passes.clone(), &config.rpc));
@@ -58,11 +60,13 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         };
         let listener = listener.map_err(cannot("cannot listen for TLS".to_owned()))?;
         tracing::info!(address = ?listener.local_addr().ok(), "serving libvirt's protocol by TLS");
-        tokio::spawn(serve_tls(listener, Arc::clone(&files), server));
+        tokio::spawn(serve_tls(listener, Arc::clone(&files), Arc::clone(&server)));
         tls = Some(files);
     }
 
-    let http = Http::new(&config, passes.clone()).map_err(|error| Failure(error.to_string()))?;
+    let http =
+        Http::new(&config, passes.clone(), server).map_err(|error| Failure(error.to_string()))?;
+    let access = http.access();
     let listener = match given.http {
         Some(listener) => tcp(listener),
         None => TcpListener::bind(config.http.listen).await,
@@ -74,9 +78,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     let http = tokio::spawn(http.serve(listener, stopped));
 
     systemd::ready();
-    live(&args, config, &passes, tls.as_deref())
-        .await
-        .map_err(cannot("cannot wait for signals".to_owned()))?;
+    live(signals, &args, config, &passes, tls.as_deref(), &access).await;
     systemd::stopping();
     stop.send_replace(true);
     let _ = tokio::time::timeout(LAST_ANSWERS, http).await;
@@ -84,16 +86,43 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Reads what the configuration names, as [`run`] would.
+pub(crate) fn check(config: &Config) -> Result<(), Failure> {
+    let passes = Passes::new(Arc::new(Host::new(config)), config.timeout);
+    let server = Arc::new(Server::new(passes.clone(), &config.rpc));
+    Http::new(config, passes, server).map_err(|error| Failure(error.to_string()))?;
+    if config.rpc.tls.is_some() {
+        Tls::load(&config.rpc.pki).map_err(cannot("cannot serve TLS".to_owned()))?;
+    }
+    Ok(())
+}
+
+/// What the daemon can be told.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Waits for signals; returns when one says that it is the end.
 async fn live(
+    mut signals: Signals,
     args: &Args,
     mut config: Config,
     passes: &Passes,
     tls: Option<&Tls>,
-) -> io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    access: &Access,
+) {
     let watchdog = systemd::watchdog();
     loop {
         let alive = async {
@@ -103,13 +132,13 @@ async fn live(
             }
         };
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
             () = alive => systemd::alive(),
-            _ = hangup.recv() => {
+            _ = signals.hangup.recv() => {
                 systemd::reloading();
                 match args.settings() {
-                    Ok(new) => config = reload(config, new, passes, tls),
+                    Ok(new) => config = reload(config, new, passes, tls, access),
                     // It goes on with what it has.
                     Err(error) => tracing::error!(%error, "the configuration was not read again"),
                 }
@@ -120,7 +149,7 @@ async fn live(
 }
 
 /// Takes over what can change while clients are connected, and says what cannot.
-fn reload(old: Config, new: Config, passes: &Passes, tls: Option<&Tls>) -> Config {
+fn reload(old: Config, new: Config, passes: &Passes, tls: Option<&Tls>, access: &Access) -> Config {
     if (&new.connect, new.timeout) != (&old.connect, old.timeout) {
         passes.replace(Arc::new(Host::new(&new)), new.timeout);
     }
@@ -129,12 +158,24 @@ fn reload(old: Config, new: Config, passes: &Passes, tls: Option<&Tls>) -> Confi
     {
         tracing::error!(%error, "the certificates were not read again");
     }
+    if let Err(error) = access.reload(&new.http) {
+        tracing::error!(%error, "the tokens and certificates of HTTP were not read again");
+    }
+    let http = config::Http {
+        certificate: old.http.certificate.clone(),
+        key: old.http.key.clone(),
+        client_ca: old.http.client_ca.clone(),
+        token_file: old.http.token_file.clone(),
+        ..new.http.clone()
+    };
     if (&new.rpc.socket, &new.rpc.group, new.rpc.tls)
         != (&old.rpc.socket, &old.rpc.group, old.rpc.tls)
-        || new.http != old.http
+        || http != old.http
         || new.log != old.log
     {
-        tracing::warn!("sockets, HTTP and the log change only when the daemon is started again");
+        tracing::warn!(
+            "sockets, other settings of HTTP and the log change only when the daemon is started again"
+        );
     }
     tracing::info!("the configuration was read again");
     new

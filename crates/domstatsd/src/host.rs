@@ -9,7 +9,7 @@ use std::{
     path::Path,
     sync::Arc,
     thread,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use domstats::{
@@ -22,6 +22,7 @@ use crate::{config::Config, source::Source};
 /// Every hypervisor of the configuration, in its order.
 pub(crate) struct Host {
     sources: Vec<Source>,
+    timeout: Duration,
 }
 
 /// What a question to all hypervisors came to.
@@ -46,7 +47,7 @@ impl Host {
         let source = |uri: &String| Source::new(uri.clone(), options.clone());
         let default = [default_uri()];
         let uris = if config.connect.is_empty() { &default } else { config.connect.as_slice() };
-        Self { sources: uris.iter().map(source).collect() }
+        Self { sources: uris.iter().map(source).collect(), timeout: config.timeout }
     }
 
     /// Returns the URIs of all hypervisors.
@@ -56,37 +57,44 @@ impl Host {
 
     /// Returns the domains that match, of every hypervisor.
     pub(crate) fn domains(&self, filter: DomainFilter) -> Answer<Vec<Domain>> {
+        let deadline = Instant::now() + self.timeout;
         let Answer { of_all, asked, failures } =
-            self.ask(|source| source.connect()?.domains(filter).map_err(Arc::new));
+            self.ask(|source| source.connect(deadline)?.domains(filter).map_err(Arc::new));
         let mut seen = HashSet::new();
         let mut domains: Vec<Domain> = of_all.into_iter().flatten().collect();
         domains.retain(|domain| is_new(&mut seen, domain.info()));
         Answer { of_all: domains, asked, failures }
     }
 
-    /// Returns the statistics of all domains that match.
-    pub(crate) fn stats(&self, request: &StatsRequest) -> Answer<StatsReport> {
+    /// Returns the statistics of all domains that match, within this time.
+    pub(crate) fn stats(&self, request: &StatsRequest, timeout: Duration) -> Answer<StatsReport> {
         let start = (SystemTime::now(), Instant::now());
-        let reports =
-            self.ask(|source| source.connect()?.all_domain_stats(request).map_err(Arc::new));
+        let deadline = start.1 + timeout;
+        let reports = self.ask(|source| {
+            let connect = source.connect(deadline)?;
+            connect.all_domain_stats(&until(request, deadline)).map_err(Arc::new)
+        });
         merge(reports, start)
     }
 
-    /// Returns the statistics of these domains: a record for each that is still there.
+    /// Returns the statistics of these domains, within this time: a record for each that is still
+    /// there.
     pub(crate) fn stats_of(
         &self,
         domains: &[Domain],
         request: &StatsRequest,
+        timeout: Duration,
     ) -> Answer<StatsReport> {
         let start = (SystemTime::now(), Instant::now());
+        let deadline = start.1 + timeout;
         let reports = self.ask(|source| {
-            let connect = source.connect()?;
+            let connect = source.connect(deadline)?;
             let uri = connect.uri();
             let is_its = |domain: &&Domain| domain.connect().uri() == uri;
             let its: Vec<Domain> = domains.iter().filter(is_its).cloned().collect();
             match its.is_empty() {
                 true => Ok(StatsReport::new(start.0)),
-                false => Domain::list_stats(&its, request).map_err(Arc::new),
+                false => Domain::list_stats(&its, &until(request, deadline)).map_err(Arc::new),
             }
         });
         merge(reports, start)
@@ -127,6 +135,11 @@ impl Host {
         }
         answer
     }
+}
+
+/// Returns the request with the time that opening left.
+fn until(request: &StatsRequest, deadline: Instant) -> StatsRequest {
+    request.clone().timeout(deadline.saturating_duration_since(Instant::now()))
 }
 
 /// Returns the hypervisor of a configuration that names none: the one that libvirt's tools would

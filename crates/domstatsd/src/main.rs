@@ -38,7 +38,13 @@ fn main() -> ExitCode {
         }
     };
     if args.check {
-        return ExitCode::SUCCESS;
+        return match daemon::check(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(daemon::Failure(sentence)) => {
+                eprintln!("domstatsd: {sentence}");
+                ExitCode::FAILURE
+            }
+        };
     }
     start_log(&config);
     raise_file_limit();

@@ -13,7 +13,10 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -28,6 +31,28 @@ pub(crate) struct Passes {
     current: Arc<RwLock<(Arc<Host>, Duration)>>,
     listings: Shared<DomainFilter, Answer<Vec<Domain>>>,
     reports: Shared<(Question, Option<Vec<Uuid>>), Answer<StatsReport>>,
+    pub(crate) taken: Arc<Taken>,
+}
+
+/// The passes for statistics so far, whoever asked.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// How many began.
+    pub(crate) passes: AtomicU64,
+    /// The time that those took that ended.
+    pub(crate) nanoseconds: AtomicU64,
+}
+
+impl Taken {
+    /// Counts a pass.
+    pub(crate) fn count<T>(&self, pass: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        self.passes.fetch_add(1, Ordering::Relaxed);
+        let answer = pass();
+        let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(took, Ordering::Relaxed);
+        answer
+    }
 }
 
 /// What is asked of domains.
@@ -43,9 +68,9 @@ impl Question {
         Self { groups, ..Self::default() }
     }
 
-    fn request(self, timeout: Duration) -> StatsRequest {
+    fn request(self) -> StatsRequest {
         let Self { groups, filter, options } = self;
-        StatsRequest::new().groups(groups).filter(filter).options(options).timeout(timeout)
+        StatsRequest::new().groups(groups).filter(filter).options(options)
     }
 }
 
@@ -53,7 +78,8 @@ impl Passes {
     pub(crate) fn new(host: Arc<Host>, timeout: Duration) -> Self {
         let patience = timeout / 4;
         let (listings, reports) = (Shared::new(patience), Shared::new(patience));
-        Self { current: Arc::new(RwLock::new((host, timeout))), listings, reports }
+        let current = Arc::new(RwLock::new((host, timeout)));
+        Self { current, listings, reports, taken: Arc::default() }
     }
 
     /// Asks other hypervisors from here on, or with another time.
@@ -89,7 +115,11 @@ impl Passes {
         max_age: Duration,
     ) -> Arc<Answer<StatsReport>> {
         let (host, timeout) = self.current();
-        let pass = move |waited| host.stats(&question.request(timeout.saturating_sub(waited)));
+        let taken = Arc::clone(&self.taken);
+        let pass = move |waited| {
+            let left = timeout.saturating_sub(waited);
+            taken.count(|| host.stats(&question.request(), left))
+        };
         self.reports.ask((question, None), max_age, pass).await
     }
 
@@ -102,8 +132,10 @@ impl Passes {
     ) -> Arc<Answer<StatsReport>> {
         let (host, timeout) = self.current();
         let uuids: Option<Vec<Uuid>> = domains.iter().map(Domain::uuid).collect();
+        let taken = Arc::clone(&self.taken);
         let pass = move |waited| {
-            host.stats_of(&domains, &question.request(timeout.saturating_sub(waited)))
+            let left = timeout.saturating_sub(waited);
+            taken.count(|| host.stats_of(&domains, &question.request(), left))
         };
         match uuids {
             Some(uuids) => self.reports.ask((question, Some(uuids)), Duration::ZERO, pass).await,

@@ -2,62 +2,74 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Instant,
 };
 
-use domstats::{Connect, ConnectOptions, Error, error_chain};
+use domstats::{Connect, ConnectOptions, Error, ErrorKind, ErrorOrigin, error_chain};
 
 /// A hypervisor by its URI: opened when it is first asked, and again until that succeeds.
 pub(crate) struct Source {
     pub(crate) uri: String,
     options: ConnectOptions,
-    opening: Mutex<Opening>,
+    door: Arc<Door>,
     is_failing: AtomicBool,
 }
 
-/// How the last attempt to open it ended.
+/// Opening takes the time that it takes; who asks waits for it no longer than they have time.
+#[derive(Default)]
+struct Door {
+    opening: Mutex<Opening>,
+    ended: Condvar,
+}
+
 #[derive(Default)]
 struct Opening {
+    is_under_way: bool,
     connect: Option<Connect>,
+    /// How the last attempt ended, if in vain.
     failure: Option<(Instant, Arc<Error>)>,
 }
 
 impl Source {
     pub(crate) fn new(uri: String, options: ConnectOptions) -> Self {
-        Self { uri, options, opening: Mutex::default(), is_failing: AtomicBool::new(false) }
+        Self { uri, options, door: Arc::default(), is_failing: AtomicBool::new(false) }
     }
 
     /// Returns the connection.
     ///
     /// # Errors
     ///
-    /// Those of [`Connect::open_with`].
-    pub(crate) fn connect(&self) -> Result<Connect, Arc<Error>> {
+    /// Those of [`Connect::open_with`], and [`ErrorKind::Timeout`] if it is not open by then.
+    pub(crate) fn connect(&self, deadline: Instant) -> Result<Connect, Arc<Error>> {
         let arrived = Instant::now();
-        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connect) = &opening.connect {
-            return Ok(connect.clone());
+        let mut opening = self.door.lock();
+        if opening.connect.is_none() && !opening.is_under_way {
+            let (uri, options) = (self.uri.clone(), self.options.clone());
+            let door = Arc::clone(&self.door);
+            let open = move || door.settle(Connect::open_with(&uri, &options), &uri);
+            let started = thread::Builder::new().name("open".to_owned()).spawn(open);
+            opening.is_under_way = started.is_ok();
+            started.map_err(|error| failed(ErrorKind::System, format!("no thread: {error}")))?;
         }
-        // Who waited while somebody else tried in vain does not try, and wait, once more.
-        if let Some((ended, error)) = &opening.failure
-            && *ended >= arrived
-        {
-            return Err(Arc::clone(error));
-        }
-        match Connect::open_with(&self.uri, &self.options) {
-            Ok(connect) => {
-                tracing::info!(uri = self.uri, "connected");
-                opening.connect = Some(connect.clone());
-                Ok(connect)
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                opening.failure = Some((Instant::now(), Arc::clone(&error)));
-                Err(error)
-            }
+        // An attempt that ended before is no answer to this question; the one under way is.
+        let is_open = |opening: &Opening| {
+            opening.connect.is_some()
+                || opening.failure.as_ref().is_some_and(|(ended, _)| *ended >= arrived)
+        };
+        let left = deadline.saturating_duration_since(arrived);
+        let (opening, _) = self
+            .door
+            .ended
+            .wait_timeout_while(opening, left, |opening| !is_open(opening))
+            .unwrap_or_else(PoisonError::into_inner);
+        match (&opening.connect, &opening.failure) {
+            (Some(connect), _) => Ok(connect.clone()),
+            (None, Some((_, error))) if is_open(&opening) => Err(Arc::clone(error)),
+            _ => Err(failed(ErrorKind::Timeout, "it is not open yet")),
         }
     }
 
@@ -75,9 +87,32 @@ impl Source {
 
     /// Closes the connection, if there is one.
     pub(crate) fn close(&self) {
-        let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connect) = &opening.connect {
+        if let Some(connect) = &self.door.lock().connect {
             connect.close();
         }
     }
+}
+
+impl Door {
+    fn lock(&self) -> MutexGuard<'_, Opening> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what an attempt came to, and tells those who wait.
+    fn settle(&self, result: Result<Connect, Error>, uri: &str) {
+        let mut opening = self.lock();
+        opening.is_under_way = false;
+        match result {
+            Ok(connect) => {
+                tracing::info!(uri, "connected");
+                opening.connect = Some(connect);
+            }
+            Err(error) => opening.failure = Some((Instant::now(), Arc::new(error))),
+        }
+        self.ended.notify_all();
+    }
+}
+
+fn failed(kind: ErrorKind, sentence: impl Into<String>) -> Arc<Error> {
+    Arc::new(Error::new(kind, ErrorOrigin::Library, sentence))
 }

@@ -4,6 +4,8 @@ pub mod libvirt;
 pub mod qemu;
 pub mod test;
 
+use std::time::Instant;
+
 use crate::{
     connect_options::ConnectOptions,
     domain::DomainInfo,
@@ -65,6 +67,12 @@ pub(crate) trait Driver: Send + Sync {
         of: Option<&[DomainInfo]>,
         request: &StatsRequest,
     ) -> Result<StatsReport>;
+
+    /// A domain's description in libvirt's XML, without secrets. Must return by the deadline.
+    fn xml(&self, _domain: &DomainInfo, _deadline: Instant) -> Result<String> {
+        let sentence = format!("the {} driver has no descriptions of domains", self.name());
+        Err(Error::new(ErrorKind::NoSupport, self.origin(), sentence))
+    }
 }
 
 /// One row of the driver table.

@@ -14,14 +14,13 @@ use axum::body::Bytes;
 use domstats::{DomainFilter, StatsGroups, StatsOptions, StatsReport, StatsRequest};
 
 use crate::{
-    host::Answer,
-    pass::{Passes, Shared},
+    host::{Answer, Host},
+    pass::{Passes, Shared, Taken},
 };
 
 /// The questions that are asked at a time. Each has a few passes at most, however many ask it.
 const MOST_QUESTIONS: usize = 8;
-/// What an answer may take beyond its timeout, before it is given up: hypervisors that are not
-/// connected yet are connected first.
+/// What an answer may take beyond its timeout, before it is given up.
 const GRACE: Duration = Duration::from_millis(500);
 /// How old an answer may be, at most.
 pub(super) const KEPT: Duration = Shared::<Question, Pass>::LONGEST;
@@ -89,10 +88,6 @@ impl fmt::Display for NoAnswer {
 /// What was done so far.
 #[derive(Default)]
 pub(super) struct Counters {
-    /// Passes that began.
-    pub(super) passes: AtomicU64,
-    /// Nanoseconds that passes took.
-    pub(super) nanoseconds: AtomicU64,
     /// Answers that were given, each to one client.
     pub(super) answers: AtomicU64,
     /// Questions without an answer.
@@ -104,7 +99,7 @@ pub(super) struct Answers {
     passes: Passes,
     shared: Shared<Question, Pass>,
     asked: Arc<Asked>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) counters: Counters,
 }
 
 /// The questions that are asked, each with the number of those who ask it and of its passes.
@@ -147,7 +142,7 @@ impl Drop for Asking {
 impl Answers {
     pub(super) fn new(passes: Passes) -> Self {
         let shared = Shared::new(Duration::ZERO);
-        Self { passes, shared, asked: Arc::default(), counters: Arc::default() }
+        Self { passes, shared, asked: Arc::default(), counters: Counters::default() }
     }
 
     /// Returns the time that an answer may take if the question does not say.
@@ -158,6 +153,16 @@ impl Answers {
     /// Returns the URIs of the hypervisors that are asked.
     pub(super) fn uris(&self) -> Vec<String> {
         self.passes.current().0.uris().map(str::to_owned).collect()
+    }
+
+    /// Returns the hypervisors that are asked.
+    pub(super) fn host(&self) -> Arc<Host> {
+        self.passes.current().0
+    }
+
+    /// Returns the passes so far, those for other clients included.
+    pub(super) fn taken(&self) -> &Taken {
+        &self.passes.taken
     }
 
     /// Returns how many questions are being asked.
@@ -189,18 +194,15 @@ impl Answers {
         // A pass goes on when those who asked have gone.
         let its = self.asked.enter(question)?;
         let (host, _) = self.passes.current();
-        let counters = Arc::clone(&self.counters);
+        let taken = Arc::clone(&self.passes.taken);
         let pass = move |waited| {
             let began = Instant::now();
-            counters.passes.fetch_add(1, Ordering::Relaxed);
             let request = StatsRequest::new()
                 .groups(question.groups)
                 .filter(question.filter)
-                .options(question.options)
-                .timeout(question.timeout.saturating_sub(waited));
-            let answer = host.stats(&request);
-            let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            counters.nanoseconds.fetch_add(took, Ordering::Relaxed);
+                .options(question.options);
+            let left = question.timeout.saturating_sub(waited);
+            let answer = taken.count(|| host.stats(&request, left));
             drop(its);
             Pass { began, answer, texts: Default::default() }
         };
@@ -216,7 +218,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::{config::Config, host::Host};
+    use crate::config::Config;
 
     fn answers(uri: &str) -> Arc<Answers> {
         let config = Config { connect: vec![uri.to_owned()], ..Config::default() };
@@ -259,7 +261,7 @@ mod tests {
         let answers = answers("test:///default?slow=vm1:200ms");
         let (began, _) = crowd(&answers, 200).await;
         assert!(began.len() <= 3, "{} passes for 200 questions", began.len());
-        let counted = answers.counters.passes.load(Ordering::Relaxed);
+        let counted = answers.taken().passes.load(Ordering::Relaxed);
         assert_eq!(counted, began.len() as u64);
         assert_eq!(answers.counters.answers.load(Ordering::Relaxed), 200);
         assert_eq!(answers.questions(), 0);
@@ -271,6 +273,32 @@ mod tests {
         let (began, took) = crowd(&answers, 50).await;
         assert!(began.len() <= 3, "{} passes", began.len());
         assert!(took < Duration::from_millis(1_250), "{took:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_hypervisor_that_never_greets_costs_the_others_nothing() {
+        let dir = std::env::temp_dir().join(format!("domstatsd-{}", std::process::id()));
+        let silent = std::os::unix::net::UnixListener::bind(&dir).unwrap();
+        let uri = format!("qemu+unix:///system?socket={}", dir.display());
+        let config = Config {
+            connect: vec![uri.clone(), "test:///default".to_owned()],
+            timeout: Duration::from_secs(20),
+            ..Config::default()
+        };
+        let passes = Passes::new(Arc::new(Host::new(&config)), config.timeout);
+        let answers = Arc::new(Answers::new(passes));
+        // The first one begins to open it, the second one finds it being opened.
+        for _ in 0..2 {
+            let start = Instant::now();
+            let asked = answers.ask(question(Duration::from_millis(300)), Duration::ZERO).await;
+            let pass = asked.unwrap_or_else(|why| panic!("{why}"));
+            assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
+            assert!(!pass.answer.of_all.domains.is_empty());
+            let failed = pass.answer.failures.iter().map(|failure| failure.uri.as_str());
+            assert_eq!(failed.collect::<Vec<_>>(), [uri.as_str()]);
+        }
+        drop(silent);
+        std::fs::remove_file(dir).unwrap();
     }
 
     #[tokio::test]

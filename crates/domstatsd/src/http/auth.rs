@@ -61,7 +61,7 @@ pub(super) async fn check(
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    if request.uri().path() == "/healthz" || shared.auth.allows(client, shown) {
+    if request.uri().path() == "/healthz" || shared.access.current().auth.allows(client, shown) {
         return next.run(request).await;
     }
     let sentence = "show who you are: 'Authorization: Bearer TOKEN', or a client certificate, \

@@ -51,7 +51,6 @@ pub(super) async fn serve(
     router: Router,
     shared: Arc<Shared>,
     limits: Limits,
-    tls: Option<TlsAcceptor>,
     mut stop: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
@@ -76,7 +75,7 @@ pub(super) async fn serve(
                     place,
                 };
                 shared.own.connected();
-                connections.spawn(connection.serve(stream, tls.clone()));
+                connections.spawn(connection.serve(stream, shared.access.current().tls.clone()));
             }
             (_, accepted) => {
                 // No descriptors left, most likely: they come back.

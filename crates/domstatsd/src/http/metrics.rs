@@ -42,7 +42,9 @@ pub(super) async fn metrics(
         // Ours are new for each client, and stand behind what all have in common.
         let mut ours = Metrics::new();
         ours.push_age(&pass.answer.of_all, pass.began.elapsed());
+        shared.metadata.push(&pass.answer.of_all, &mut ours);
         own::push(&shared, &pass, &mut ours);
+        shared.metadata.fetch(&pass.answer.of_all, shared.answers.host());
         let end = text.strip_suffix(b"# EOF\n").map_or(text.len(), <[u8]>::len);
         Parts::new(text.slice(..end), ours.to_text(FORMATS[place]).into())
     };

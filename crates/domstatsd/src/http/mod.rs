@@ -3,23 +3,27 @@
 //! | file | what it does |
 //! |---|---|
 //! | `listen.rs` | connections, and what a client may take of time |
-//! | `tls.rs`, `auth.rs` | who may ask |
+//! | `access.rs`, `tls.rs`, `auth.rs` | who may ask |
 //! | `answers.rs` | what is asked of the hypervisors, and for how many at once |
 //! | `query.rs`, `accept.rs` | what a client says |
 //! | `metrics.rs`, `parts.rs`, `own.rs`, `compat/` | `/metrics` |
+//! | `metadata.rs`, `description.rs` | what management layers say of the domains |
 //! | `domains.rs` | `/v1/domains` |
 //! | `health.rs` | `/healthz`, `/readyz` |
 //! | `openapi.json` | what all of that is, for programs |
 
 mod accept;
+mod access;
 mod answers;
 mod auth;
 pub(crate) mod compat;
+mod description;
 mod domains;
 #[cfg(test)]
 mod fuzz;
 mod health;
 mod listen;
+mod metadata;
 mod metrics;
 mod own;
 mod parts;
@@ -41,12 +45,11 @@ use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
 };
-use tokio_rustls::TlsAcceptor;
 use tower_http::compression::CompressionLayer;
 
-use crate::{config::Config, pass::Passes};
+use crate::{config::Config, pass::Passes, rpc};
+pub(crate) use access::Access;
 use answers::{Answers, KEPT, Question};
-use auth::Auth;
 use compat::Profile;
 use query::Query;
 use refusal::Refusal;
@@ -57,8 +60,11 @@ pub(crate) struct Shared {
     max_age: Duration,
     /// Whose names `/metrics` has beside the usual ones.
     compat: Vec<&'static Profile>,
-    auth: Auth,
+    access: Arc<Access>,
     own: own::Own,
+    metadata: Arc<metadata::Metadata>,
+    /// The other server, whose clients are counted here too.
+    rpc: Arc<rpc::Server>,
     /// As many answers are written at a time as there are CPUs: more would only take more memory.
     writers: Semaphore,
 }
@@ -90,7 +96,6 @@ fn question(query: &Query, timeout: Duration) -> Question {
 pub(crate) struct Http {
     shared: Arc<Shared>,
     limits: listen::Limits,
-    tls: Option<TlsAcceptor>,
 }
 
 /// What is wrong with the configuration of HTTP.
@@ -119,35 +124,38 @@ impl Http {
     /// # Errors
     ///
     /// The sentence that says what is wrong.
-    pub(crate) fn new(config: &Config, passes: Passes) -> Result<Self, HttpError> {
+    pub(crate) fn new(
+        config: &Config,
+        passes: Passes,
+        rpc: Arc<rpc::Server>,
+    ) -> Result<Self, HttpError> {
         let http = &config.http;
-        let auth = Auth::new(http)?;
-        let tls = tls::acceptor(http)?;
-        if !http.listen.ip().is_loopback() && (tls.is_none() || auth.is_open()) {
-            return Err(HttpError::Wrong(format!(
-                "http.listen is {}, which other hosts reach: set http.certificate and http.key, \
-                 and http.token_file or http.client_ca, or listen on 127.0.0.1",
-                http.listen
-            )));
-        }
+        let access = Arc::new(Access::new(http)?);
         let compat = http.compat.iter().map(|name| Profile::beside(name).map_err(HttpError::Wrong));
         let shared = Shared {
             answers: Answers::new(passes),
             max_age: http.max_age.min(KEPT),
             compat: compat.collect::<Result<_, _>>()?,
-            auth,
+            access,
             own: own::Own::default(),
+            metadata: Arc::default(),
+            rpc,
             writers: Semaphore::new(thread::available_parallelism().map_or(1, usize::from)),
         };
         let limits =
             listen::Limits { connections: http.max_connections, patience: http.client_timeout };
-        Ok(Self { shared: Arc::new(shared), limits, tls })
+        Ok(Self { shared: Arc::new(shared), limits })
+    }
+
+    /// Returns its tokens and certificates, which can change while it serves.
+    pub(crate) fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.shared.access)
     }
 
     /// Serves until it is told to stop, then ends what it has begun.
     pub(crate) async fn serve(self, listener: TcpListener, stop: watch::Receiver<bool>) {
         let router = router(Arc::clone(&self.shared));
-        listen::serve(listener, router, self.shared, self.limits, self.tls, stop).await;
+        listen::serve(listener, router, self.shared, self.limits, stop).await;
     }
 }
 

@@ -78,14 +78,14 @@ pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
         Kind::Counter,
         "Times that all hypervisors were asked.",
         Unit::Count,
-        load(&counters.passes),
+        load(&shared.answers.taken().passes),
     );
     push(
         "domstatsd_pass_seconds",
         Kind::Counter,
         "Time that asking all hypervisors took.",
         Unit::Nanoseconds,
-        load(&counters.nanoseconds),
+        load(&shared.answers.taken().nanoseconds),
     );
     push(
         "domstatsd_answers",
@@ -122,6 +122,38 @@ pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
         Unit::Count,
         load(&shared.own.connections),
     );
+    push(
+        "domstatsd_rpc_connections",
+        Kind::Counter,
+        "Clients of libvirt's protocol that were let in.",
+        Unit::Count,
+        load(&shared.rpc.counters.connections),
+    );
+    push(
+        "domstatsd_rpc_turned_away",
+        Kind::Counter,
+        "Clients of libvirt's protocol that found as many as there may be.",
+        Unit::Count,
+        load(&shared.rpc.counters.turned_away),
+    );
+    push(
+        "domstatsd_rpc_clients",
+        Kind::Gauge,
+        "Clients of libvirt's protocol that are connected.",
+        Unit::Count,
+        shared.rpc.clients() as u64,
+    );
+    let family = metrics.family(
+        "domstatsd_rpc_calls",
+        Kind::Counter,
+        "Calls by libvirt's protocol: served, or refused with an error.",
+    );
+    for (procedure, calls) in shared.rpc.counters.calls() {
+        for (result, count) in [("served", calls.served), ("refused", calls.refused)] {
+            let labels = LabelSet::new().with("procedure", procedure).with("result", result);
+            metrics.push(family, &labels, Unit::Count, &Value::ULLong(count));
+        }
+    }
     let requests = shared.own.requests.lock().unwrap_or_else(PoisonError::into_inner);
     let family = metrics.family(
         "domstatsd_http_requests",

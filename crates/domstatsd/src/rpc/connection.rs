@@ -90,7 +90,9 @@ fn is_ping(header: &Header) -> bool {
 
 /// Returns the packet that answers a call, and whether it is the last one.
 async fn reply(client: &Client, header: &Header, payload: &[u8]) -> (Vec<u8>, bool) {
-    let refusal = match answer(client, header, payload).await {
+    let answer = answer(client, header, payload).await;
+    client.server.counters.called(name(header), answer.is_ok());
+    let refusal = match answer {
         Ok(packet) => {
             let is_close = header.procedure == ConnectClose::NUMBER;
             return (packet, is_close);
@@ -118,6 +120,14 @@ async fn answer(client: &Client, header: &Header, payload: &[u8]) -> Result<Vec<
         Status::Other(number) => return Err(refuse::bad_status(number)),
     }
     procedures::answer(client, header.serial, &Packet { header: *header, payload }).await
+}
+
+/// Returns the name by which a call is counted.
+fn name(header: &Header) -> &'static str {
+    match header.program {
+        Program::Remote => procedures::name(header.procedure),
+        _ => procedures::UNKNOWN,
+    }
 }
 
 fn number(program: Program) -> u32 {

@@ -6,15 +6,15 @@
 use std::{borrow::Cow, sync::Arc};
 
 use domstats::{
-    DomainState, DomainStats, StatsGroups, StatsReport,
+    DomainStats, StatsGroups, StatsReport,
     stats::{Block, Interface},
 };
 use domstats_rpc::{
     limits,
     message::{
-        self, BlockInfo, BlockParams, BlockParamsArgs, BlockStats, Device, DeviceFlags,
-        DomainFlags, DomainSummary, InterfaceStats, MemoryStat, MemoryStats, MemoryStatsArgs,
-        Opaque, ParamValue, StateArgs, StateReply, TypedParam, VcpuInfo, VcpusArgs, VcpusReply,
+        self, BlockParams, BlockParamsArgs, BlockStats, Device, DomainFlags, DomainSummary,
+        InterfaceStats, MemoryStat, MemoryStats, MemoryStatsArgs, Opaque, ParamValue, StateArgs,
+        StateReply, TypedParam, VcpuInfo, VcpusArgs, VcpusReply,
     },
     xdr::List,
 };
@@ -90,13 +90,14 @@ pub(super) async fn state(client: &Client, args: StateArgs<'_>) -> Result<StateR
     }
     let reading = read(client, &args.domain, StatsGroups::STATE).await?;
     let reason = reading.stats().state.as_ref().and_then(|state| state.reason);
-    Ok(StateReply { state: state_of(&reading), reason: reason.map_or(0, |reason| reason.code()) })
+    // Every state has the reason 0, which is "unknown".
+    Ok(StateReply { state: state_of(&reading)?, reason: reason.map_or(0, |reason| reason.code()) })
 }
 
-/// Returns libvirt's number of the state; that of "no state" if a monitor did not tell it.
-fn state_of(reading: &Reading) -> i32 {
+/// Returns libvirt's number of the state.
+fn state_of(reading: &Reading) -> Result<i32, Refusal> {
     let state = reading.stats().state.as_ref().and_then(|state| state.state);
-    state.unwrap_or(DomainState::NoState).code()
+    Ok(state.ok_or_else(|| reading.missing(StatsGroups::STATE))?.code())
 }
 
 pub(super) async fn summary(
@@ -114,8 +115,8 @@ pub(super) async fn summary(
         None if !reading.is_active() => 0,
         None => return Err(reading.missing(StatsGroups::CPU_TOTAL)),
     };
-    let vcpus = vcpus_of(&reading, !reading.is_active())?;
-    Ok(DomainSummary { state: state_of(&reading), maximum, memory, vcpus, cpu_time })
+    let vcpus = vcpus_of(&reading, false)?;
+    Ok(DomainSummary { state: state_of(&reading)?, maximum, memory, vcpus, cpu_time })
 }
 
 /// Returns the most memory that a domain may have, and what it has: without a balloon, all.
@@ -198,8 +199,8 @@ pub(super) async fn vcpus(client: &Client, args: VcpusArgs<'_>) -> Result<VcpusR
         Some(VcpuInfo { number: vcpu.id, state: state?, cpu_time: vcpu.time?, cpu: UNAVAILABLE })
     };
     let vcpus: Vec<VcpuInfo> = vcpus.cpus.iter().filter_map(vcpu).take(most).collect();
-    // Where they may run is not known: no bit is set.
-    let maps = Opaque(vec![0; vcpus.len() * length]);
+    // Where they may run is not known: a map would say that they may run somewhere, or nowhere.
+    let maps = Opaque(Vec::new());
     Ok(VcpusReply { vcpus: List(vcpus), maps })
 }
 
@@ -254,20 +255,6 @@ pub(super) async fn block_params(
     Ok(BlockParams { params: List(params), count })
 }
 
-pub(super) async fn block_info(
-    client: &Client,
-    args: DeviceFlags<'_>,
-) -> Result<BlockInfo, Refusal> {
-    let reading = read(client, &args.device.domain, StatsGroups::BLOCK).await?;
-    let block = reading.block(&args.device.name)?;
-    match (block.allocation, block.capacity, block.physical) {
-        (Some(allocation), Some(capacity), Some(physical)) => {
-            Ok(BlockInfo { allocation, capacity, physical })
-        }
-        _ => Err(reading.missing(StatsGroups::BLOCK)),
-    }
-}
-
 pub(super) async fn interface_stats(
     client: &Client,
     device: Device<'_>,
@@ -279,7 +266,7 @@ pub(super) async fn interface_stats(
     };
     let is = |interface: &&Interface| interface.name.as_deref() == Some(&device.name);
     let interface = interfaces.interfaces.iter().find(is).ok_or_else(|| {
-        let what = format!("invalid path, '{}' is not a known interface", device.name);
+        let what = format!("'{}' is not a known interface", device.name);
         refuse::invalid_argument(what)
     })?;
     Ok(InterfaceStats {

@@ -13,6 +13,7 @@
 
 mod connect;
 mod connection;
+mod counters;
 mod device;
 mod domains;
 mod node;
@@ -30,6 +31,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
+use counters::Counters;
 pub(crate) use tls::Tls;
 
 use crate::{config, pass::Passes};
@@ -37,8 +39,10 @@ use crate::{config, pass::Passes};
 /// What all clients share.
 pub(crate) struct Server {
     passes: Passes,
+    pub(crate) counters: Counters,
     /// A permit for each client that may be connected.
     clients: Arc<Semaphore>,
+    max_clients: usize,
     max_client_requests: usize,
     /// The silence after which a client is pinged; never if zero.
     keepalive: Duration,
@@ -46,9 +50,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(passes: Passes, config: &config::Rpc) -> Self {
+        let max_clients = config.max_clients.min(Semaphore::MAX_PERMITS);
         Self {
             passes,
-            clients: Arc::new(Semaphore::new(config.max_clients.min(Semaphore::MAX_PERMITS))),
+            counters: Counters::default(),
+            clients: Arc::new(Semaphore::new(max_clients)),
+            max_clients,
             max_client_requests: config.max_client_requests.max(1),
             keepalive: config.keepalive,
         }
@@ -56,7 +63,14 @@ impl Server {
 
     /// Returns the right to be a client: none if there are as many as there may be.
     pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.clients).try_acquire_owned().ok()
+        let place = Arc::clone(&self.clients).try_acquire_owned().ok();
+        self.counters.admitted(place.is_some());
+        place
+    }
+
+    /// Returns how many clients are connected.
+    pub(crate) fn clients(&self) -> usize {
+        self.max_clients - self.clients.available_permits()
     }
 
     /// Serves a client until it goes.

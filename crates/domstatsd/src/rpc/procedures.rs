@@ -9,7 +9,10 @@ use super::{
     stats, writes, xml,
 };
 
-/// Makes `answer` of a table.
+/// What a procedure is called that libvirt does not have, or that is not known here.
+pub(super) const UNKNOWN: &str = "unknown";
+
+/// Makes `answer` and `name` of a table.
 macro_rules! served {
     ($($(#[$when:ident])? $name:ident => $handler:path,)*) => {
         /// Returns the packet with the answer to a call.
@@ -32,6 +35,14 @@ macro_rules! served {
                     }
                     None => refuse::unknown_procedure(number),
                 }),
+            }
+        }
+
+        /// Returns the name of a procedure: of one that would write, libvirt's function.
+        pub(super) fn name(number: i32) -> &'static str {
+            match number {
+                $($name::NUMBER => stringify!($name),)*
+                _ => writes::write(number).map_or(UNKNOWN, |writes::Write(_, _, function)| function),
             }
         }
     };
@@ -76,7 +87,6 @@ served! {
     DomainMemoryStats => device::memory_stats,
     ConnectDomainEventRegisterAny => connect::register_any,
     ConnectDomainEventDeregisterAny => connect::register_any,
-    DomainGetBlockInfo => device::block_info,
     DomainGetVcpusFlags => device::count_vcpus,
     DomainGetState => device::state,
     DomainBlockStatsFlags => device::block_params,

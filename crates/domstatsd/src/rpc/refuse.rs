@@ -12,6 +12,7 @@ pub(super) type Refusal = Box<RemoteError<'static>>;
 
 /// libvirt's numbers of errors (`virErrorNumber`).
 const INTERNAL: i32 = 1;
+const NO_SUPPORT: i32 = 3;
 const NO_CONNECT: i32 = 5;
 const INVALID_ARGUMENT: i32 = 8;
 const DENIED: i32 = 29;
@@ -132,6 +133,12 @@ pub(super) fn missing(missing: &Missing) -> Refusal {
         _ => (INTERNAL, "internal error: %s"),
     };
     filled(number, QEMU, pattern, missing.to_string())
+}
+
+/// A function of libvirt whose answer is not known here.
+pub(super) fn no_support(function: &str) -> Refusal {
+    let pattern = "this function is not supported by the connection driver: %s";
+    filled(NO_SUPPORT, NONE, pattern, function)
 }
 
 /// Something that no driver gave, without a reason.

@@ -20,7 +20,7 @@ pub(super) async fn all(
     client: &Client,
     args: DomainStatsArgs<'_>,
 ) -> Result<StatsRecords<'static>, Refusal> {
-    let question = question(args.stats, args.flags)?;
+    let (question, is_of_nothing) = question(args.stats, args.flags)?;
     let answer = if args.domains.0.is_empty() {
         client.server.passes.report(question, Duration::ZERO).await
     } else {
@@ -38,11 +38,12 @@ pub(super) async fn all(
             limits::DOMAINS
         )));
     }
-    Ok(List(answer.of_all.domains.iter().map(record).collect()))
+    Ok(List(answer.of_all.domains.iter().map(|stats| record(stats, is_of_nothing)).collect()))
 }
 
-/// Understands libvirt's two numbers.
-fn question(stats: u32, flags: u32) -> Result<Question, Refusal> {
+/// Understands libvirt's two numbers. Who asks only for groups that do not exist gets records with
+/// nothing in them, as libvirt gives.
+fn question(stats: u32, flags: u32) -> Result<(Question, bool), Refusal> {
     let options = StatsOptions::from_bits_truncate(flags);
     let filter = DomainFilter::from_bits_retain(flags & !options.bits());
     let unknown = filter.difference(DomainFilter::all_known());
@@ -57,9 +58,9 @@ fn question(stats: u32, flags: u32) -> Result<Question, Refusal> {
     let known = groups & StatsGroups::all_known();
     if known.is_empty() && !unknown.is_empty() {
         // To ask for nothing would be to ask for everything: the least that gives records.
-        return Ok(Question { groups: StatsGroups::STATE, filter, options });
+        return Ok((Question { groups: StatsGroups::STATE, filter, options }, true));
     }
-    Ok(Question { groups: known, filter, options })
+    Ok((Question { groups: known, filter, options }, false))
 }
 
 /// Returns the domains that a client lists, those that are still there.
@@ -71,8 +72,11 @@ async fn listed(client: &Client, wanted: &[message::Domain<'_>]) -> Result<Vec<D
     Ok(wanted.filter_map(|uuid| known.get(&uuid).cloned()).collect())
 }
 
-fn record(stats: &DomainStats) -> StatsRecord<'static> {
+fn record(stats: &DomainStats, is_empty: bool) -> StatsRecord<'static> {
     let mut params = Vec::new();
+    if is_empty {
+        return StatsRecord { domain: domains::sent(&stats.domain), params: List(params) };
+    }
     stats.visit_params(|key, _, value| {
         if let Some(value) = sent(value)
             && key.len() <= limits::PARAM_NAME

@@ -39,20 +39,21 @@ fn document(reading: &Reading) -> String {
     // Writing to a string cannot fail.
     let mut line = |text: std::fmt::Arguments<'_>| _ = writeln!(xml, "{text}");
     match info.id {
-        Some(id) => line(format_args!("<domain type='qemu' id='{id}'>")),
-        None => line(format_args!("<domain type='qemu'>")),
+        Some(id) => line(format_args!("<domain id='{id}'>")),
+        None => line(format_args!("<domain>")),
     }
     line(format_args!("  <name>{}</name>", escape(&info.name)));
     line(format_args!("  <uuid>{}</uuid>", uuid_of(info)));
     if let Some(balloon) = &stats.balloon
         && let Some(maximum) = balloon.maximum
     {
-        let current = balloon.current.unwrap_or(maximum);
         line(format_args!("  <memory unit='KiB'>{maximum}</memory>"));
+    }
+    if let Some(current) = stats.balloon.as_ref().and_then(|balloon| balloon.current) {
         line(format_args!("  <currentMemory unit='KiB'>{current}</currentMemory>"));
     }
     if let Some(vcpu) = &stats.vcpu
-        && let Some(maximum) = vcpu.maximum.or(vcpu.current)
+        && let Some(maximum) = vcpu.maximum
     {
         match vcpu.current.filter(|current| *current != maximum) {
             Some(current) => line(format_args!("  <vcpu current='{current}'>{maximum}</vcpu>")),
@@ -75,7 +76,7 @@ fn document(reading: &Reading) -> String {
             path if path.starts_with('/') => ("file", format!("file='{}'", escape(path))),
             path => ("network", format!("name='{}'", escape(path))),
         };
-        line(format_args!("    <disk type='{kind}' device='disk'>"));
+        line(format_args!("    <disk type='{kind}'>"));
         if !source.is_empty() {
             line(format_args!("      <source {source}/>"));
         }

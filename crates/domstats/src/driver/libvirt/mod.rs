@@ -48,6 +48,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use domstats_rpc::{message::DomainFlags, procedure::DomainGetXmlDesc};
+
 use address::Address;
 pub(super) use address::serves;
 use hello::Peer;
@@ -177,6 +179,19 @@ impl Driver for Libvirt {
         report.take_records(records, selection.order);
         report.elapsed = start.elapsed();
         Ok(report)
+    }
+
+    fn xml(&self, info: &DomainInfo, deadline: Instant) -> error::Result<String> {
+        let domain = remote::domain(info).ok_or_else(|| {
+            let sentence = format!("'{}' has no UUID: libvirt does not know it", info.name);
+            Error::new(ErrorKind::NoDomain, self.origin(), sentence)
+        })?;
+        let args = DomainFlags { domain, flags: 0 };
+        insist(deadline, || {
+            let mut lease = self.pool.lease(deadline)?;
+            let link = lease.front.first_mut().ok_or_else(silent)?;
+            link.call::<DomainGetXmlDesc, _>(&args, deadline, |text| text.into_owned())
+        })
     }
 }
 

@@ -158,6 +158,11 @@ fn state(stats: &DomainStats) -> Option<Value<'static>> {
     stats.state.as_ref()?.state.map(|state| Value::Int(state.code()))
 }
 
+/// libvirt's number for a vCPU's state.
+fn vcpu_state(vcpu: &Vcpu) -> Option<u64> {
+    u64::try_from(vcpu.state?.code()).ok()
+}
+
 /// The part of the guest's memory that it uses, in percent.
 fn used_percent(stats: &DomainStats) -> Option<Value<'static>> {
     let balloon = stats.balloon.as_ref()?;
@@ -204,6 +209,7 @@ mod tests {
         let time = vm2.cpu.as_ref().unwrap().time.unwrap();
         let current = vm2.balloon.as_ref().unwrap().current.unwrap();
         let uuid = vm2.domain.uuid.unwrap();
+        let vcpu = vm2.vcpu.as_ref().unwrap().cpus[0].state.unwrap().code();
         let mut metrics = Metrics::new();
         PROFILES.iter().for_each(|profile| profile.push(&report, &mut metrics));
         let text = metrics.to_text(Format::Prometheus);
@@ -211,6 +217,8 @@ mod tests {
             format!("libvirtd_domain_cpu_time{{uuid=\"{uuid}\"}} {time}\n"),
             format!("opennebula_libvirt_memory_total_bytes{{domain=\"vm2\"}} {}\n", current * 1024),
             "libvirt_domain_info_vstate{domain=\"vm2\"} 3\n".to_owned(),
+            format!("libvirtd_domain_vcpu_state{{uuid=\"{uuid}\",vcpu=\"0\"}} {vcpu}\n"),
+            format!("opennebula_libvirt_vcpu_state{{domain=\"vm2\",vcpu=\"0\"}} {vcpu}\n"),
             format!("libvirt_domain_state_code{{domain=\"vm2\",uuid=\"{uuid}\"}} 3\n"),
             "kubevirt_vmi_network_receive_bytes_total{name=\"vm2\",interface=\"vnet1\"} 1883825856000\n"
                 .to_owned(),

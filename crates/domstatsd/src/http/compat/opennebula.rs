@@ -2,7 +2,7 @@
 
 use domstats::{Value, stats::Unit};
 
-use super::{Alias, LabelNames, Of, Profile, number, state};
+use super::{Alias, LabelNames, Of, Profile, number, state, vcpu_state};
 
 pub(super) const PROFILE: Profile = Profile {
     name: "opennebula",
@@ -87,6 +87,7 @@ pub(super) const PROFILE: Profile = Profile {
             Unit::Count,
             Of::Domain(|stats| stats.vcpu.as_ref()?.maximum.map(Value::UInt)),
         ),
+        Alias::gauge("opennebula_libvirt_vcpu_state", Unit::None, Of::Vcpu(vcpu_state)),
         Alias::counter(
             "opennebula_libvirt_vcpu_time_seconds",
             Unit::Nanoseconds,

@@ -2,7 +2,7 @@
 
 use domstats::{Value, format::LabelSet, stats::Unit};
 
-use super::{Alias, LabelNames, Of, Profile, number, state};
+use super::{Alias, LabelNames, Of, Profile, number, state, vcpu_state};
 
 pub(super) const PROFILE: Profile = Profile {
     name: "vexxhost",
@@ -106,6 +106,7 @@ pub(super) const PROFILE: Profile = Profile {
             Unit::None,
             Of::Domain(|stats| number(stats.balloon.as_ref()?.hugetlb_pgfail)),
         ),
+        Alias::gauge("libvirtd_domain_vcpu_state", Unit::None, Of::Vcpu(vcpu_state)),
         Alias::gauge("libvirtd_domain_vcpu_time", Unit::None, Of::Vcpu(|one| one.time)),
         Alias::gauge("libvirtd_domain_net_rx_bytes", Unit::None, Of::Interface(|one| one.rx_bytes)),
         Alias::gauge(

@@ -1,0 +1,328 @@
+//! Clients of libvirt, unmodified, against the daemon: they say what they say of a real libvirtd.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    process::Output,
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use domstats_live::{
+    domstatsd::Domstatsd,
+    lab::{alone, lab},
+    libvirt::{Libvirt, LibvirtGuest, virsh},
+    tools::python_with_libvirt,
+};
+
+/// A libvirtd with a paused guest and one that is off, and the daemon that asks it.
+struct Host {
+    paused: LibvirtGuest,
+    off: String,
+    libvirt: Libvirt,
+    daemon: Domstatsd,
+}
+
+fn host() -> MutexGuard<'static, Host> {
+    static HOST: LazyLock<Mutex<Host>> = LazyLock::new(|| {
+        drop(alone());
+        let libvirt = Libvirt::start();
+        let paused = libvirt.create("rpc", true);
+        let off = libvirt.define("rpc-off");
+        let daemon = Domstatsd::start(&["-c", &libvirt.uri(), "--timeout", "5s"]);
+        Mutex::new(Host { paused, off, libvirt, daemon })
+    });
+    HOST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn said(output: &Output) -> (bool, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+impl Host {
+    /// What virsh says of libvirtd, and of the daemon.
+    fn both(&self, arguments: &[&str]) -> [(bool, String, String); 2] {
+        let real = self.libvirt.virsh(arguments).output().unwrap();
+        let ours = virsh(&self.daemon.uri(), arguments).output().unwrap();
+        [said(&real), said(&ours)]
+    }
+}
+
+/// A line without the value of a counter that moves while a paused guest's QEMU answers.
+fn still(line: &str) -> &str {
+    let moves = [
+        "cpu.time=",
+        "cpu.user=",
+        "cpu.system=",
+        ".time=",
+        ".delay=",
+        ".wait=",
+        "balloon.rss=",
+        "rss ",
+        "CPU time:",
+    ];
+    match moves.iter().find_map(|key| line.find(key).map(|start| start + key.len())) {
+        Some(end) => &line[..end],
+        None => line,
+    }
+}
+
+/// The lines of each domain, or of all: libvirtd's domains come in no order. The CPU times of a
+/// domain that is off are libvirtd's own, not to be repeated.
+fn pages(text: &str, is_off: impl Fn(&str) -> bool) -> Vec<Vec<&str>> {
+    let page = |page| {
+        let lines = str::lines(page).map(still);
+        lines.filter(|line| !(is_off(page) && line.starts_with("  cpu."))).collect()
+    };
+    let mut pages: Vec<Vec<&str>> = text.split("\n\n").map(page).collect();
+    pages.sort();
+    pages
+}
+
+#[test]
+fn virsh_says_the_same() {
+    let host = host();
+    let [name, off] = [host.paused.name.as_str(), host.off.as_str()];
+    let xml = said(&host.libvirt.virsh(&["domiflist", name]).output().unwrap()).1;
+    let tap = xml.lines().nth(2).unwrap().split_whitespace().next().unwrap();
+    for arguments in [
+        &["list", "--all"][..],
+        &["list", "--name", "--all"],
+        &["list", "--uuid", "--all"],
+        &["list", "--state-paused"],
+        &["list", "--inactive"],
+        &["list", "--transient"],
+        &["domstate", name, "--reason"],
+        &["domstate", off, "--reason"],
+        &["domid", name],
+        &["domuuid", off],
+        &["domblkstat", name, "vda"],
+        &["domblkstat", name, "vdb"],
+        &["domifstat", name, tap],
+        &["dommemstat", name],
+        &["vcpucount", name, "--live", "--current"],
+        &["nodeinfo"],
+        &["nodecpumap"],
+        &["hostname"],
+        &["domstats"],
+        &["domstats", name],
+        &["domstats", off, name],
+        &["domstats", "--state", "--cpu-total", "--list-active", "--list-paused", "--enforce"],
+        &["domstats", "--block", "--backing", "--nowait"],
+        &["domstats", "--list-running"],
+    ] {
+        let [(real_ok, real, _), (our_ok, ours, stderr)] = host.both(arguments);
+        let is_off = |page: &str| page.starts_with(&format!("Domain: '{off}'"));
+        assert_eq!(
+            (real_ok, pages(&real, is_off)),
+            (our_ok, pages(&ours, |_| false)),
+            "{arguments:?}: {stderr}"
+        );
+
+        assert_eq!(stderr, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn virsh_shows_what_is_known_of_a_domain() {
+    let host = host();
+    let name = host.paused.name.as_str();
+    let [(_, real, _), (ok, ours, stderr)] = host.both(&["dominfo", name]);
+    assert_eq!((ok, stderr.as_str()), (true, ""));
+    for line in ours.lines().filter(|line| !line.starts_with("Managed save")) {
+        let line = still(line);
+        assert!(real.lines().any(|other| still(other) == line), "{line} in {real}");
+    }
+    for line in ["State:          paused", "Max memory:     16384 KiB", "CPU(s):         2"] {
+        assert!(ours.contains(line), "{line} in {ours}");
+    }
+    let [(_, real, _), (ok, ours, _)] = host.both(&["domblklist", name]);
+    assert_eq!((true, real), (ok, ours));
+    let [_, (ok, ours, _)] = host.both(&["vcpuinfo", name]);
+    assert!(ok && ours.matches("State:          running").count() == 2, "{ours}");
+    let [_, (ok, ours, _)] = host.both(&["version"]);
+    assert!(ok && ours.contains("Using API: QEMU 9.0.0"), "{ours}");
+}
+
+#[test]
+fn what_is_refused_is_refused_as_by_libvirt() {
+    let host = host();
+    let name = host.paused.name.as_str();
+    for arguments in [
+        &["domstats", "no-such-domain"][..],
+        &["domstate", "77777"],
+        &["domblkstat", name, "vdz"],
+        &["domifstat", name, "no-such-tap"],
+        &["domblkstat", host.off.as_str(), "vda"],
+        &["dommemstat", host.off.as_str()],
+    ] {
+        let [real, ours] = host.both(arguments);
+        assert_eq!(real, ours, "{arguments:?}");
+        assert!(!ours.0);
+    }
+    for (arguments, function) in [
+        (&["shutdown", name][..], "virDomainShutdown"),
+        (&["destroy", name], "virDomainDestroy"),
+        (&["resume", name], "virDomainResume"),
+        (&["setmem", name, "1024"], "virDomainSetMemory"),
+        (&["undefine", host.off.as_str()], "virDomainUndefine"),
+    ] {
+        let (ok, _, error) = said(&virsh(&host.daemon.uri(), arguments).output().unwrap());
+        let expected = format!("operation forbidden: read only access prevents {function}");
+        assert!(!ok && error.contains(&expected), "{arguments:?}: {error}");
+    }
+    let state = said(&host.libvirt.virsh(&["domstate", name]).output().unwrap());
+    assert_eq!(state.1.trim(), "paused");
+}
+
+const SCRIPT: &str = r#"
+import libvirt, sys
+conn = libvirt.openReadOnly(sys.argv[1])
+for domain in sorted(conn.listAllDomains(), key=lambda domain: domain.name()):
+    active = domain.isActive()
+    print(domain.name(), domain.UUIDString(), domain.ID(), active, domain.isPersistent())
+    print(domain.state(), domain.info()[:4], domain.maxMemory(), domain.OSType())
+    if active:
+        print(domain.blockStats("vda"), domain.blockStatsFlags("vda"), domain.maxVcpus())
+        print({k: v for k, v in domain.memoryStats().items() if k != "rss"})
+print(conn.numOfDomains(), conn.numOfDefinedDomains(), conn.listDefinedDomains())
+print(len(conn.listDomainsID()), conn.getInfo()[1:3], conn.getHostname(), conn.getType())
+print([sorted(stats) for _, stats in conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_BLOCK)])
+print([stats for _, stats in conn.getAllDomainStats(1 << 25)])
+conn.close()
+"#;
+
+#[test]
+fn libvirt_python_says_the_same() {
+    let host = host();
+    let ask =
+        |uri: &str| lab().run(lab().command_at(python_with_libvirt()).args(["-c", SCRIPT, uri]));
+    let (real, ours) = (ask(&host.libvirt.uri()), ask(&host.daemon.uri()));
+    assert_eq!(real.lines().collect::<Vec<_>>(), ours.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn collectd_collects() {
+    let host = host();
+    // It looks at no paused domain.
+    let working = host.libvirt.create("rpc-works", true);
+    working.qmp().ask("cont");
+    let dir = lab().path(lab().name("collectd"));
+    fs::create_dir_all(&dir).unwrap();
+    let conf = dir.join("collectd.conf");
+    let text = format!(
+        "BaseDir \"{0}\"\nPIDFile \"{0}/collectd.pid\"\nInterval 1\nLoadPlugin virt\nLoadPlugin csv\n\
+         <Plugin virt>\nConnection \"{1}\"\n</Plugin>\n<Plugin csv>\nDataDir \"{0}/csv\"\n</Plugin>\n",
+        dir.display(),
+        host.daemon.uri()
+    );
+    fs::write(&conf, text).unwrap();
+    let mut command = lab().command("collectd");
+    command.arg("-f").arg("-C").arg(&conf).env("LC_ALL", "C");
+    command.stderr(fs::File::create(dir.join("log")).unwrap());
+    command.stdout(fs::File::create(dir.join("out")).unwrap());
+    let mut collectd = command.spawn().unwrap();
+    let found = until(|| {
+        let mut files = Vec::new();
+        walk(&dir.join("csv"), &mut files);
+        let has = |word: &str| files.iter().any(|file| file.contains(word));
+        ["virt_cpu_total", "memory-total", "disk_octets-vda", "disk_ops-vdb"]
+            .iter()
+            .all(|word| has(word))
+    });
+    let _ = collectd.kill();
+    let _ = collectd.wait();
+    let log = ["log", "out"].map(|file| fs::read_to_string(dir.join(file)).unwrap()).concat();
+    assert!(found, "{log}");
+    let name = working.name.clone();
+    drop(working);
+    assert!(until(|| !said(&host.libvirt.virsh(&["domid", &name]).output().unwrap()).0));
+}
+
+fn walk(dir: &std::path::Path, files: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.path().is_dir() {
+            true => walk(&entry.path(), files),
+            false => files.push(entry.path().display().to_string()),
+        }
+    }
+}
+
+fn until(mut happens: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        if happens() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    false
+}
+
+#[test]
+fn the_exporter_exports_the_same() {
+    let host = host();
+    let scrape = |uri: &str| {
+        let address = format!("127.0.0.1:{}", lab().port());
+        let mut command = lab().command("prometheus-libvirt-exporter");
+        command.args(["--web.listen-address", &address, "--libvirt.uri", uri]);
+        let mut exporter = command.spawn().unwrap();
+        let mut text = String::new();
+        assert!(until(|| {
+            text.clear();
+            let Ok(mut stream) = TcpStream::connect(&address) else { return false };
+            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+            stream.read_to_string(&mut text).is_ok()
+        }));
+        let _ = exporter.kill();
+        let _ = exporter.wait();
+        let ours = |line: &&str| line.starts_with("libvirt_") && !line.contains("cpu_time");
+        text.lines().filter(ours).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (real, ours) = (scrape(&host.libvirt.uri()), scrape(&host.daemon.uri()));
+    let names = |lines: &[String]| {
+        lines.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(ours.contains(&"libvirt_up 1".to_owned()), "{ours:?}");
+    // Its labels have what the real description says of an interface's source, which is nothing.
+    assert_eq!(names(&real), names(&ours));
+    assert!(ours.len() > 10, "{ours:?}");
+}
+
+/// What is asked of a domain whose monitor does not answer.
+const UNKNOWN: &str = r#"
+import libvirt, sys
+libvirt.registerErrorHandler(lambda *_: None, None)
+conn = libvirt.openReadOnly(sys.argv[1])
+domain = conn.lookupByName("vm1")
+def refused(question):
+    try:
+        return print(question())
+    except libvirt.libvirtError as error:
+        print("refused", error.get_error_code())
+refused(lambda: conn.getMaxVcpus(None))
+refused(lambda: domain.state())
+refused(lambda: domain.info())
+print("currentMemory" in domain.XMLDesc(), "type='qemu'" in domain.XMLDesc())
+"#;
+
+#[test]
+fn what_is_not_known_is_not_invented() {
+    let daemon = Domstatsd::start(&["-c", "test:///default?hang=vm1", "--timeout", "300ms"]);
+    let mut command = lab().command_at(python_with_libvirt());
+    let said = lab().run(command.args(["-c", UNKNOWN, &daemon.uri()]));
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines, ["refused 3", "refused 68", "refused 68", "False False"]);
+}
+
+#[test]
+fn it_ends_well() {
+    let daemon = Domstatsd::start(&["-c", "test:///default"]);
+    let socket = daemon.socket.clone();
+    assert!(daemon.stop());
+    assert!(!socket.exists());
+}

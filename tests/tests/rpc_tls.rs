@@ -1,0 +1,26 @@
+//! libvirt's protocol by TLS: virsh with a certificate gets in, and nobody else.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+
+use domstats_live::{domstatsd::Domstatsd, lab::lab, libvirt::virsh, pki::Pki};
+
+#[test]
+fn who_has_a_certificate_gets_in() {
+    let pki = Pki::new();
+    let port = lab().port();
+    let options = ["-c", "test:///default", "--rpc-tls", &format!("127.0.0.1:{port}")];
+    let lines = format!("[rpc]\npki = \"{}\"\n", pki.server.display());
+    let _daemon = Domstatsd::start_with(&options, &lines);
+    let ask = |client: &Path| {
+        let uri = format!("qemu+tls://localhost:{port}/system?pkipath={}", client.display());
+        let output = virsh(&uri, &["list", "--name"]).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    assert_eq!(ask(&pki.client), (true, "vm1\nvm2\nvm3\n\n".to_owned()));
+    for client in [&pki.stranger, &pki.expired, &pki.nameless, &pki.doubter] {
+        assert!(!ask(client).0, "{client:?}");
+    }
+    assert!(ask(&pki.client).0, "the others did no harm");
+}
