@@ -10,7 +10,8 @@
 
 use std::{
     collections::VecDeque,
-    io::{ErrorKind, Read, Write},
+    io::{ErrorKind, Write},
+    mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
@@ -20,7 +21,7 @@ use std::{
 };
 
 use rustix::{
-    io::Errno,
+    io::{Errno, read},
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt},
 };
 
@@ -34,6 +35,9 @@ use crate::report::{Missing, MissingReason};
 /// A socket that holds this much may be full, and QEMU have more to say: each of the shortest
 /// events, 80 bytes, takes 768 of the 208 KiB of a socket.
 const FULL: usize = 16 << 10;
+
+/// How much is read of a monitor at once.
+const READ: usize = 32 << 10;
 
 /// How often a monitor is read before the others have their turn: 1 MiB.
 const READS_PER_TURN: usize = 32;
@@ -201,28 +205,30 @@ impl Monitor {
         sight: Option<&Sight<'_>>,
     ) -> Result<usize, Missing> {
         let mut total = 0;
-        let mut bytes = [0; 32 << 10];
+        // Not zeroed: that would take longer than to read.
+        let mut space = [MaybeUninit::uninit(); READ];
         // Bounded, so that a monitor that never stops talking cannot keep the others waiting.
         for _ in 0..READS_PER_TURN {
-            match self.stream.read(&mut bytes) {
-                Ok(0) => {
+            match read(&self.stream, &mut space) {
+                Ok(([], _)) => {
                     return Err(Missing::new(
                         MissingReason::Gone,
                         "the monitor closed the connection",
                     ));
                 }
-                Ok(length) => {
+                Ok((bytes, _)) => {
+                    let length = bytes.len();
                     total += length;
-                    self.reader.push(&bytes[..length]);
+                    self.reader.push(bytes);
                     self.take_messages(replies, sight)?;
                     self.flush()?;
-                    if length < bytes.len() {
+                    if length < READ {
                         break;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(broken(&error)),
+                Err(Errno::WOULDBLOCK) => break,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(broken(&errno.into())),
             }
         }
         Ok(total)
