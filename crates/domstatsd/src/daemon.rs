@@ -194,16 +194,14 @@ fn tcp(listener: std::net::TcpListener) -> io::Result<TcpListener> {
 async fn serve_unix(socket: UnixSocket, server: Arc<Server>) {
     loop {
         match socket.listener.accept().await {
-            Ok((stream, _)) => match server.admit() {
-                Some(place) => {
-                    let server = Arc::clone(&server);
-                    tokio::spawn(async move {
-                        server.serve(stream, true).await;
-                        drop(place);
-                    });
-                }
-                None => tracing::warn!("there are as many clients as there may be: one was let go"),
-            },
+            Ok((stream, _)) => {
+                let Some(place) = server.admit() else { continue };
+                let server = Arc::clone(&server);
+                tokio::spawn(async move {
+                    server.serve(stream, true).await;
+                    drop(place);
+                });
+            }
             Err(error) => listen::refused(&error).await,
         }
     }
@@ -214,20 +212,18 @@ async fn serve_tls(listener: TcpListener, tls: Arc<Tls>, server: Arc<Server>) {
     const PATIENCE: Duration = Duration::from_secs(10);
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => match server.admit() {
-                Some(place) => {
-                    let (server, tls) = (Arc::clone(&server), Arc::clone(&tls));
-                    tokio::spawn(async move {
-                        match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {
-                            Ok(Ok(stream)) => server.serve(stream, true).await,
-                            Ok(Err(error)) => tracing::info!(%address, %error, "TLS failed"),
-                            Err(_) => tracing::info!(%address, "TLS took too long"),
-                        }
-                        drop(place);
-                    });
-                }
-                None => tracing::warn!("there are as many clients as there may be: one was let go"),
-            },
+            Ok((stream, address)) => {
+                let Some(place) = server.admit() else { continue };
+                let (server, tls) = (Arc::clone(&server), Arc::clone(&tls));
+                tokio::spawn(async move {
+                    match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {
+                        Ok(Ok(stream)) => server.serve(stream, true).await,
+                        Ok(Err(error)) => tracing::info!(%address, %error, "TLS failed"),
+                        Err(_) => tracing::info!(%address, "TLS took too long"),
+                    }
+                    drop(place);
+                });
+            }
             Err(error) => listen::refused(&error).await,
         }
     }

@@ -68,7 +68,7 @@ impl Question {
         Self { groups, ..Self::default() }
     }
 
-    fn request(self) -> StatsRequest {
+    pub(crate) fn request(self) -> StatsRequest {
         let Self { groups, filter, options } = self;
         StatsRequest::new().groups(groups).filter(filter).options(options)
     }

@@ -11,11 +11,12 @@ use std::{
 };
 
 use axum::body::Bytes;
-use domstats::{DomainFilter, StatsGroups, StatsOptions, StatsReport, StatsRequest};
+use domstats::StatsReport;
 
+use super::form::Form;
 use crate::{
     host::{Answer, Host},
-    pass::{Passes, Shared, Taken},
+    pass::{self, Passes, Shared, Taken},
 };
 
 /// The questions that are asked at a time. Each has a few passes at most, however many ask it.
@@ -25,12 +26,10 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How old an answer may be, at most.
 pub(super) const KEPT: Duration = Shared::<Question, Pass>::LONGEST;
 
-/// What is asked.
+/// What is asked, and how long the answer may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Question {
-    pub(super) groups: StatsGroups,
-    pub(super) filter: DomainFilter,
-    pub(super) options: StatsOptions,
+    pub(super) of_domains: pass::Question,
     pub(super) timeout: Duration,
 }
 
@@ -39,16 +38,7 @@ pub(super) struct Pass {
     pub(super) began: Instant,
     pub(super) answer: Answer<StatsReport>,
     /// What was written of the answer, by its form.
-    texts: [OnceLock<Bytes>; 4],
-}
-
-/// A form in which many clients get the same text.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Form {
-    Prometheus,
-    OpenMetrics,
-    Json,
-    Xml,
+    texts: [OnceLock<Bytes>; Form::COUNT],
 }
 
 impl Pass {
@@ -197,12 +187,8 @@ impl Answers {
         let taken = Arc::clone(&self.passes.taken);
         let pass = move |waited| {
             let began = Instant::now();
-            let request = StatsRequest::new()
-                .groups(question.groups)
-                .filter(question.filter)
-                .options(question.options);
             let left = question.timeout.saturating_sub(waited);
-            let answer = taken.count(|| host.stats(&request, left));
+            let answer = taken.count(|| host.stats(&question.of_domains.request(), left));
             drop(its);
             Pass { began, answer, texts: Default::default() }
         };
@@ -227,12 +213,7 @@ mod tests {
     }
 
     fn question(timeout: Duration) -> Question {
-        Question {
-            groups: StatsGroups::empty(),
-            filter: DomainFilter::empty(),
-            options: StatsOptions::empty(),
-            timeout,
-        }
+        Question { of_domains: pass::Question::default(), timeout }
     }
 
     /// Has many ask at once, and returns which passes they got, and how long the slowest waited.

@@ -11,14 +11,17 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domstats::{DomainInfo, Format, StatsReport};
+use domstats::{DomainInfo, StatsReport};
 
-use super::answers::{Form, Pass};
-use super::{Shared, accept, query::Query, question, refusal::Refusal};
+use super::{
+    Shared,
+    answers::Pass,
+    form::{self, Form},
+    question,
+    refusal::Refusal,
+};
 
-const FORMATS: [Format; 2] = [Format::Json, Format::Xml];
 const FORMS: [Form; 2] = [Form::Json, Form::Xml];
-const TYPES: [&str; 2] = ["application/json", "application/xml"];
 
 /// The document of all domains.
 pub(super) async fn all(
@@ -26,9 +29,9 @@ pub(super) async fn all(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
-    let all = move |pass: &Pass| Ok(pass.text(FORMS[place], || text(place, &pass.answer.of_all)));
-    answer(&shared, place, &headers, pass, all).await
+    let (form, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let all = move |pass: &Pass| Ok(pass.text(form, || text(form, &pass.answer.of_all)));
+    answer(&shared, form, &headers, pass, all).await
 }
 
 /// The document of one domain, by its name or UUID.
@@ -39,26 +42,24 @@ pub(super) async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let Path(domain) = domain.map_err(Refusal::bad_path)?;
-    let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let (form, pass) = ask(&shared, query.as_deref(), &headers).await?;
     let one = move |pass: &Pass| {
         let report = only(&pass.answer.of_all, &domain)?;
-        Ok(text(place, &report).into())
+        Ok(text(form, &report).into())
     };
-    answer(&shared, place, &headers, pass, one).await
+    answer(&shared, form, &headers, pass, one).await
 }
 
-/// Asks the hypervisors. Returns the place of the client's form, and the answer.
+/// Asks the hypervisors. Returns the client's form, and the answer.
 async fn ask(
     shared: &Shared,
     query: Option<&str>,
     headers: &HeaderMap,
-) -> Result<(usize, Arc<Pass>), Refusal> {
-    let query = Query::parse(query.unwrap_or_default(), &FORMATS).map_err(Refusal::bad_request)?;
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let liked = || accept::best(accept.unwrap_or_default(), &TYPES);
-    let asked = query.format.and_then(|format| FORMATS.iter().position(|known| *known == format));
-    let place = asked.or_else(liked).ok_or_else(|| {
-        let sentence = format!("the document is {}: accept one of them", TYPES.join(" or "));
+) -> Result<(Form, Arc<Pass>), Refusal> {
+    let (query, form) = form::read(query, headers, FORMS)?;
+    let form = form.ok_or_else(|| {
+        let types = FORMS.map(Form::media_type).join(" or ");
+        let sentence = format!("the document is {types}: accept one of them");
         Refusal::new(StatusCode::NOT_ACCEPTABLE, sentence)
     })?;
     let max_age = query.max_age.unwrap_or(shared.max_age);
@@ -66,7 +67,7 @@ async fn ask(
     if pass.is_down() {
         return Err(Refusal::unreachable(&pass.answer.failures));
     }
-    Ok((place, pass))
+    Ok((form, pass))
 }
 
 /// Returns the report of one domain; several can bear one name.
@@ -86,9 +87,9 @@ fn only(report: &StatsReport, name: &str) -> Result<StatsReport, Refusal> {
     Ok(one)
 }
 
-fn text(place: usize, report: &StatsReport) -> String {
-    match FORMATS[place] {
-        Format::Xml => report.to_xml(),
+fn text(form: Form, report: &StatsReport) -> String {
+    match form {
+        Form::Xml => report.to_xml(),
         _ => report.to_json(),
     }
 }
@@ -96,7 +97,7 @@ fn text(place: usize, report: &StatsReport) -> String {
 /// Sends the document, unless the client has it.
 async fn answer(
     shared: &Shared,
-    place: usize,
+    form: Form,
     headers: &HeaderMap,
     pass: Arc<Pass>,
     document: impl FnOnce(&Pass) -> Result<Bytes, Refusal> + Send + 'static,
@@ -121,7 +122,7 @@ async fn answer(
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => Body::from(text).into_response(),
     };
-    let content_type = HeaderValue::from_static(TYPES[place]);
+    let content_type = HeaderValue::from_static(form.content_type());
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     let mut insert = |name: &'static str, value: &str| {

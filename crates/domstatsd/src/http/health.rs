@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::extract::State;
-use domstats::{DomainFilter, StatsGroups, StatsOptions};
+use domstats::{StatsGroups, StatsOptions};
 
 use super::answers::Question;
 use super::{Shared, refusal::Refusal};
+use crate::pass;
 
 /// How old what is known may be: probes come often.
 const MAX_AGE: Duration = Duration::from_secs(1);
@@ -18,12 +19,9 @@ pub(super) async fn healthz() -> &'static str {
 
 /// It is ready if at least one hypervisor can be asked.
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<&'static str, Refusal> {
-    let question = Question {
-        groups: StatsGroups::STATE,
-        filter: DomainFilter::empty(),
-        options: StatsOptions::NOWAIT,
-        timeout: shared.answers.timeout(),
-    };
+    let mut of_domains = pass::Question::new(StatsGroups::STATE);
+    of_domains.options = StatsOptions::NOWAIT;
+    let question = Question { of_domains, timeout: shared.answers.timeout() };
     let pass = shared.answers.ask(question, MAX_AGE).await?;
     match pass.is_down() {
         true => Err(Refusal::unreachable(&pass.answer.failures)),

@@ -9,24 +9,23 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domstats::{
-    Format, Value,
+    Value,
     format::{LabelSet, Metrics},
     stats::{Kind, Unit},
 };
 
-use super::answers::{Form, Pass};
 use super::{
-    Shared, accept, compat::Profile, own, parts::Parts, query::Query, question, refusal::Refusal,
+    Shared,
+    answers::Pass,
+    compat::Profile,
+    form::{self, Form},
+    own,
+    parts::Parts,
+    question,
+    refusal::Refusal,
 };
 
-const FORMATS: [Format; 2] = [Format::Prometheus, Format::OpenMetrics];
 const FORMS: [Form; 2] = [Form::Prometheus, Form::OpenMetrics];
-/// What each is called where clients and servers agree on one.
-const TYPES: [&str; 2] = ["text/plain", "application/openmetrics-text"];
-const CONTENT_TYPES: [&str; 2] = [
-    "text/plain; version=0.0.4; charset=utf-8",
-    "application/openmetrics-text; version=1.0.0; charset=utf-8",
-];
 
 /// All metrics, and those of the daemon.
 pub(super) async fn metrics(
@@ -34,11 +33,11 @@ pub(super) async fn metrics(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let (form, pass) = ask(&shared, query.as_deref(), &headers).await?;
     let its = Arc::clone(&shared);
     let write = move || {
         let shared = its;
-        let text = pass.text(FORMS[place], || domains(&shared, &pass).to_text(FORMATS[place]));
+        let text = pass.text(form, || domains(&shared, &pass).to_text(form.format()));
         // Ours are new for each client, and stand behind what all have in common.
         let mut ours = Metrics::new();
         ours.push_age(&pass.answer.of_all, pass.began.elapsed());
@@ -46,9 +45,9 @@ pub(super) async fn metrics(
         own::push(&shared, &pass, &mut ours);
         shared.metadata.fetch(&pass.answer.of_all, shared.answers.host());
         let end = text.strip_suffix(b"# EOF\n").map_or(text.len(), <[u8]>::len);
-        Parts::new(text.slice(..end), ours.to_text(FORMATS[place]).into())
+        Parts::new(text.slice(..end), ours.to_text(form.format()).into())
     };
-    Ok(response(place, Body::new(shared.write(write).await?)))
+    Ok(response(form, Body::new(shared.write(write).await?)))
 }
 
 /// Returns the metrics of the domains, under our names and those that stand beside them.
@@ -76,33 +75,28 @@ pub(super) async fn compat(
     let Path(name) = name.map_err(Refusal::bad_path)?;
     let profile = Profile::named(&name)
         .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, Profile::unknown(&name)))?;
-    let (place, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let (form, pass) = ask(&shared, query.as_deref(), &headers).await?;
     let write = move || {
         let mut metrics = Metrics::new();
         profile.push(&pass.answer.of_all, &mut metrics);
-        metrics.to_text(FORMATS[place])
+        metrics.to_text(form.format())
     };
-    Ok(response(place, shared.write(write).await?))
+    Ok(response(form, shared.write(write).await?))
 }
 
-/// Asks the hypervisors. Returns the place of the client's form, and the answer.
+/// Asks the hypervisors. Returns the client's form, and the answer.
 async fn ask(
     shared: &Shared,
     query: Option<&str>,
     headers: &HeaderMap,
-) -> Result<(usize, Arc<Pass>), Refusal> {
-    let query = Query::parse(query.unwrap_or_default(), &FORMATS).map_err(Refusal::bad_request)?;
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+) -> Result<(Form, Arc<Pass>), Refusal> {
+    let (query, form) = form::read(query, headers, FORMS)?;
     // A client that likes neither is best served by the one that everybody reads.
-    let liked = || accept::best(accept.unwrap_or_default(), &TYPES).unwrap_or(0);
-    let place = query
-        .format
-        .and_then(|format| FORMATS.iter().position(|known| *known == format))
-        .unwrap_or_else(liked);
+    let form = form.unwrap_or(Form::Prometheus);
     let usual = shared.answers.timeout();
     let timeout = scrape_timeout(headers).map_or(usual, |most| usual.min(most));
     let max_age = query.max_age.unwrap_or(shared.max_age);
-    Ok((place, shared.answers.ask(question(&query, timeout), max_age).await?))
+    Ok((form, shared.answers.ask(question(&query, timeout), max_age).await?))
 }
 
 /// The time that Prometheus gives a scrape, less what the way takes.
@@ -114,8 +108,8 @@ fn scrape_timeout(headers: &HeaderMap) -> Option<Duration> {
     Some(time.max(Duration::from_millis(1)))
 }
 
-fn response(place: usize, text: impl IntoResponse) -> Response {
-    let content_type = HeaderValue::from_static(CONTENT_TYPES[place]);
+fn response(form: Form, text: impl IntoResponse) -> Response {
+    let content_type = HeaderValue::from_static(form.content_type());
     let mut response = text.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response

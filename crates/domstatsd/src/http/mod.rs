@@ -5,7 +5,7 @@
 //! | `listen.rs` | connections, and what a client may take of time |
 //! | `access.rs`, `tls.rs`, `auth.rs` | who may ask |
 //! | `answers.rs` | what is asked of the hypervisors, and for how many at once |
-//! | `query.rs`, `accept.rs` | what a client says |
+//! | `query.rs`, `accept.rs`, `form.rs` | what a client says, and the form that it gets |
 //! | `metrics.rs`, `parts.rs`, `own.rs`, `compat/` | `/metrics` |
 //! | `metadata.rs`, `description.rs` | what management layers say of the domains |
 //! | `domains.rs` | `/v1/domains` |
@@ -19,6 +19,7 @@ mod auth;
 pub(crate) mod compat;
 mod description;
 mod domains;
+mod form;
 #[cfg(test)]
 mod fuzz;
 mod health;
@@ -47,7 +48,11 @@ use tokio::{
 };
 use tower_http::compression::CompressionLayer;
 
-use crate::{config::Config, pass::Passes, rpc};
+use crate::{
+    config::Config,
+    pass::{self, Passes},
+    rpc,
+};
 pub(crate) use access::Access;
 use answers::{Answers, KEPT, Question};
 use compat::Profile;
@@ -84,12 +89,9 @@ impl Shared {
 
 /// Returns what a query asks, within this time if it does not say another.
 fn question(query: &Query, timeout: Duration) -> Question {
-    Question {
-        groups: query.groups,
-        filter: query.filter,
-        options: query.options,
-        timeout: query.timeout.unwrap_or(timeout),
-    }
+    let Query { groups, filter, options, .. } = *query;
+    let of_domains = pass::Question { groups, filter, options };
+    Question { of_domains, timeout: query.timeout.unwrap_or(timeout) }
 }
 
 /// The server, before it serves.

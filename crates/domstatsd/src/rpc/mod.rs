@@ -65,6 +65,9 @@ impl Server {
     pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.clients).try_acquire_owned().ok();
         self.counters.admitted(place.is_some());
+        if place.is_none() {
+            tracing::warn!("there are as many clients as there may be: one was let go");
+        }
         place
     }
 

@@ -87,7 +87,8 @@ fn record(stats: &DomainStats, is_empty: bool) -> StatsRecord<'static> {
     StatsRecord { domain: domains::sent(&stats.domain), params: List(params) }
 }
 
-/// Returns a value as it is sent; `None` for many numbers, of which libvirt has no type.
+/// Returns a value as it is sent; `None` for a type that libvirt does not have, of which the flat form
+/// has none.
 fn sent(value: &Value<'_>) -> Option<ParamValue<'static>> {
     Some(match value {
         Value::Int(number) | Value::Word { code: number, .. } => ParamValue::Int(*number),
