@@ -7,7 +7,7 @@ use std::{fmt::Write, io};
 
 use super::super::{
     Flush,
-    append::{has_any, push_double, push_integer},
+    append::{has_any, push_double, push_integer, push_number, push_numbers},
 };
 use crate::stats::{Field, Kind, Unit, Value};
 
@@ -26,6 +26,8 @@ pub(in crate::format) enum Dialect {
 pub(super) struct Family {
     /// Its name, without the ending of a counter's samples.
     name: String,
+    /// The name of its samples.
+    sample_name: String,
     kind: Kind,
     help: &'static str,
     samples: Vec<Sample>,
@@ -113,7 +115,9 @@ impl Labels {
 
 impl Family {
     pub(super) fn new(name: &str, kind: Kind, help: &'static str) -> Self {
-        Self { name: name.to_owned(), kind, help, samples: Vec::new() }
+        let ending = if kind == Kind::Counter { "_total" } else { "" };
+        let sample_name = format!("{name}{ending}");
+        Self { name: name.to_owned(), sample_name, kind, help, samples: Vec::new() }
     }
 
     /// Adds a sample with these labels; a text is no sample, nor are many numbers.
@@ -135,16 +139,13 @@ impl Family {
         if self.samples.is_empty() {
             return Ok(());
         }
-        let Self { name, help, .. } = self;
-        let (word, ending) = match self.kind {
-            Kind::Counter => ("counter", "_total"),
-            Kind::Gauge | Kind::Info => ("gauge", ""),
-        };
-        let announced = if dialect == Dialect::Prometheus { ending } else { "" };
+        let Self { name, sample_name, help, .. } = self;
+        let announced = if dialect == Dialect::Prometheus { sample_name } else { name };
+        let word = if self.kind == Kind::Counter { "counter" } else { "gauge" };
         // Writing to a string cannot fail.
-        let _ = write!(out, "# HELP {name}{announced} ");
+        let _ = write!(out, "# HELP {announced} ");
         push_escaped(out, help, dialect == Dialect::OpenMetrics);
-        let _ = writeln!(out, "\n# TYPE {name}{announced} {word}");
+        let _ = writeln!(out, "\n# TYPE {announced} {word}");
         let unit = ["seconds", "bytes", "joules", "farads"]
             .into_iter()
             .find(|unit| name.rsplit('_').next() == Some(unit));
@@ -153,8 +154,7 @@ impl Family {
         }
         for some in self.samples.chunks(PIECE) {
             for sample in some {
-                out.push_str(name);
-                out.push_str(ending);
+                out.push_str(sample_name);
                 out.push_str(labels.of(sample));
                 push_in_base_unit(out, sample);
                 out.push('\n');
@@ -173,63 +173,75 @@ pub(super) fn sample_name(field: &Field) -> Option<String> {
 
 /// Appends the number of a sample in the base unit, exactly.
 fn push_in_base_unit(out: &mut String, sample: &Sample) {
-    let whole = match sample.form {
-        Form::Unsigned => i128::from(sample.bits),
-        Form::Signed => i128::from(sample.bits.cast_signed()),
-        Form::Double => {
-            return match f64::from_bits(sample.bits) {
-                number if number.is_nan() => out.push_str("NaN"),
-                f64::INFINITY => out.push_str("+Inf"),
-                f64::NEG_INFINITY => out.push_str("-Inf"),
-                number => push_double(out, number),
-            };
+    match sample.form {
+        Form::Unsigned => push_unsigned(out, sample.unit, sample.bits),
+        Form::Signed => {
+            let number = sample.bits.cast_signed();
+            if number < 0 {
+                out.push('-');
+            }
+            push_unsigned(out, sample.unit, number.unsigned_abs());
         }
-    };
-    match sample.unit {
-        Unit::Nanoseconds => push_billionths(out, whole),
-        Unit::Kibibytes => push_whole(out, whole * 1024),
-        Unit::MebibytesPerSecond => push_whole(out, whole * 1_048_576),
+        Form::Double => match f64::from_bits(sample.bits) {
+            number if number.is_nan() => out.push_str("NaN"),
+            f64::INFINITY => out.push_str("+Inf"),
+            f64::NEG_INFINITY => out.push_str("-Inf"),
+            number => push_double(out, number),
+        },
+    }
+}
+
+fn push_unsigned(out: &mut String, unit: Unit, number: u64) {
+    match unit {
+        Unit::Nanoseconds => push_billionths(out, number),
+        Unit::Kibibytes => push_product(out, number, 1024),
+        Unit::MebibytesPerSecond => push_product(out, number, 1_048_576),
         Unit::None | Unit::Count | Unit::Seconds | Unit::Bytes | Unit::Joules | Unit::Farads => {
-            push_whole(out, whole);
+            push_integer(out, number);
         }
     }
 }
 
-fn push_whole(out: &mut String, number: i128) {
-    // 128 bits are for what overflows and what is negative: dividing them is slow.
-    match u64::try_from(number) {
-        Ok(number) => push_integer(out, number),
-        Err(_) => push_integer(out, number),
+fn push_product(out: &mut String, number: u64, times: u64) {
+    match number.checked_mul(times) {
+        Some(number) => push_integer(out, number),
+        None => push_integer(out, u128::from(number) * u128::from(times)),
     }
 }
 
 /// Appends a number divided by 10⁹, without rounding: `1.000000001`, `0.5`, `7`.
-fn push_billionths(out: &mut String, number: i128) {
+fn push_billionths(out: &mut String, number: u64) {
     const BILLION: u64 = 1_000_000_000;
-    if number < 0 {
-        out.push('-');
-    }
-    // No type of a value is wider.
-    let number = u64::try_from(number.unsigned_abs()).unwrap_or(u64::MAX);
     push_integer(out, number / BILLION);
     let fraction = number % BILLION;
     if fraction > 0 {
-        let mut digits = itoa::Buffer::new();
-        let digits = digits.format(fraction);
         out.push('.');
-        out.push_str(&"000000000"[digits.len()..]);
-        out.push_str(digits.trim_end_matches('0'));
+        // The digit before them keeps the zeros that they begin with.
+        out.push_str(itoa::Buffer::new().format(BILLION + fraction)[1..].trim_end_matches('0'));
     }
 }
 
 /// Appends a label, after a comma if it is not the first.
 pub(super) fn push_label(labels: &mut String, name: &str, value: &str) {
+    push_label_of(labels, name, &Value::String(value.into()));
+}
+
+/// Appends a label whose value is one of a statistic.
+pub(super) fn push_label_of(labels: &mut String, name: &str, value: &Value<'_>) {
     if !labels.is_empty() {
         labels.push(',');
     }
     labels.push_str(name);
     labels.push_str("=\"");
-    push_escaped(labels, value, true);
+    match value {
+        Value::String(text) => push_escaped(labels, text, true),
+        Value::Word { word: Some(word), .. } => labels.push_str(word),
+        Value::Boolean(truth) => labels.push_str(if *truth { "true" } else { "false" }),
+        Value::Numbers(numbers) => push_numbers(labels, numbers, " "),
+        // What is not finite.
+        Value::Double(number) if !number.is_finite() => push_double(labels, *number),
+        number => drop(push_number(labels, number)),
+    }
     labels.push('"');
 }
 

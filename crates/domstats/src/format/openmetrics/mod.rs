@@ -19,17 +19,16 @@ mod metrics;
 mod names;
 
 use std::{
-    borrow::Cow,
     collections::{BTreeSet, HashSet},
     io,
 };
 
 pub(super) use family::Dialect;
-use family::{push_label, sample_name};
+use family::{push_label, push_label_of, sample_name};
 pub use metrics::{FamilyId, LabelSet, Metrics, labelled};
 use names::{Names, push_identity};
 
-use super::{Flush, append::push_numbers};
+use super::Flush;
 use crate::{
     report::{DomainStats, MissingReason, StatsReport},
     stats::{
@@ -143,10 +142,11 @@ impl Own {
 
     fn push_status(&self, reasons: &[&MissingReason], labels: &mut String, metrics: &mut Metrics) {
         let is_ok = reasons.iter().all(|reason| reason.is_expected());
-        let words: BTreeSet<&str> = reasons.iter().map(|reason| reason.word()).collect();
         let known = MissingReason::WORDS;
-        let statuses = known.into_iter().map(|word| (word, words.contains(word)));
-        let others = words.iter().filter(|word| !known.contains(word)).map(|word| (*word, true));
+        let words = || reasons.iter().map(|reason| reason.word());
+        let statuses = known.into_iter().map(|known| (known, words().any(|word| word == known)));
+        let others: BTreeSet<&str> = words().filter(|word| !known.contains(word)).collect();
+        let others = others.into_iter().map(|word| (word, true));
         let outer = labels.len();
         for (status, is) in [("ok", is_ok)].into_iter().chain(statuses).chain(others) {
             push_label(labels, "status", status);
@@ -212,7 +212,7 @@ fn push_section(section: &dyn Section, plan: &Plan, labels: &mut String, metrics
     let outer = labels.len();
     for (number, label) in &plan.texts {
         if let Cell::Field(Some(value)) = &section.cell(*number) {
-            push_label(labels, label, &label_text(value));
+            push_label_of(labels, label, value);
         }
     }
     if let Some(info) = plan.info {
@@ -256,11 +256,11 @@ fn push_list(
 ) {
     let outer = labels.len();
     // Where the names grow, as they nearly always do, none comes twice, and none has to be kept.
-    let grow = names_grow(row, list, plan, labels);
+    let grow = names_grow(list, plan);
     let mut seen = HashSet::new();
     for position in 0..list.len() {
         if let Some((key, item)) = list.get(position) {
-            push_name(row, key, item, plan, labels);
+            push_label_of(labels, row.label, &name(key, item, plan));
             if !grow && !seen.insert(labels[outer..].to_owned()) {
                 push_label(labels, "index", &position.to_string());
             }
@@ -270,51 +270,32 @@ fn push_list(
     }
 }
 
-/// Returns whether each item has a longer name than the one before, or a later one of that length.
-fn names_grow(row: &ListRow, list: &dyn List, plan: &Plan, labels: &mut String) -> bool {
-    let outer = labels.len();
-    let mut last = outer;
-    let grow = (0..list.len()).filter_map(|position| list.get(position)).all(|(key, item)| {
-        let start = labels.len();
-        push_name(row, key, item, plan, labels);
-        let (before, name) = (&labels[last..start], &labels[start..]);
-        last = start;
-        (before.len(), before) < (name.len(), name)
+/// Returns whether each item has a greater name than the one before.
+fn names_grow(list: &dyn List, plan: &Plan) -> bool {
+    let mut last = None;
+    (0..list.len()).filter_map(|position| list.get(position)).all(|(key, item)| {
+        let name = name(key, item, plan);
+        let grows = match (&last, &name) {
+            (None, _) => true,
+            (Some(Value::UInt(last)), Value::UInt(name)) => last < name,
+            (Some(Value::String(last)), Value::String(name)) => {
+                (last.len(), last) < (name.len(), name)
+            }
+            _ => false,
+        };
+        last = Some(name);
+        grows
+    })
+}
+
+/// Returns what names an item of a list.
+fn name<'a>(key: Key<'a>, item: &'a dyn Section, plan: &Plan) -> Value<'a> {
+    let own = plan.names.iter().find_map(|number| match item.cell(*number) {
+        Cell::Field(value) => value,
+        _ => None,
     });
-    labels.truncate(outer);
-    grow
-}
-
-/// Appends the label that names an item of a list.
-fn push_name(row: &ListRow, key: Key<'_>, item: &dyn Section, plan: &Plan, labels: &mut String) {
-    for number in &plan.names {
-        if let Cell::Field(Some(value)) = &item.cell(*number) {
-            return push_label(labels, row.label, &label_text(value));
-        }
-    }
-    match key {
-        Key::Name(name) => push_label(labels, row.label, name),
-        Key::Index(number) | Key::Id(number) => {
-            push_label(labels, row.label, itoa::Buffer::new().format(number));
-        }
-    }
-}
-
-fn label_text<'a>(value: &'a Value<'_>) -> Cow<'a, str> {
-    match value {
-        Value::String(text) => text.as_ref().into(),
-        Value::Word { word: Some(word), .. } => (*word).into(),
-        Value::Word { code, .. } => code.to_string().into(),
-        Value::Int(number) => number.to_string().into(),
-        Value::UInt(number) => number.to_string().into(),
-        Value::LLong(number) => number.to_string().into(),
-        Value::ULLong(number) => number.to_string().into(),
-        Value::Double(number) => number.to_string().into(),
-        Value::Boolean(truth) => truth.to_string().into(),
-        Value::Numbers(numbers) => {
-            let mut text = String::new();
-            push_numbers(&mut text, numbers, " ");
-            text.into()
-        }
-    }
+    own.unwrap_or(match key {
+        Key::Name(name) => Value::String(name.into()),
+        Key::Index(number) | Key::Id(number) => Value::UInt(number),
+    })
 }
