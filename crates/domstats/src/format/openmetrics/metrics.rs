@@ -74,15 +74,18 @@ impl Metrics {
         push_report(report, self);
     }
 
-    /// Adds how long ago the values of a report's domains were read.
+    /// Adds how long ago the oldest value of each domain was asked for. `age` is how long ago the
+    /// report was.
     pub fn push_age(&mut self, report: &StatsReport, age: Duration) {
         let family = self.family(
             "libvirt_domain_sample_age_seconds",
             Kind::Gauge,
-            "How long ago the domain's values were asked for.",
+            "How long ago the oldest of the domain's values was asked for.",
         );
-        let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
-        for (labels, _) in labelled(report) {
+        for (labels, stats) in labelled(report) {
+            let later = stats.taken_at.and_then(|time| time.duration_since(report.taken_at).ok());
+            let age = age.saturating_sub(later.unwrap_or_default());
+            let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
             self.push(family, &labels, Unit::Nanoseconds, &Value::ULLong(age));
         }
     }

@@ -1,8 +1,11 @@
 //! Metric names, base units and labels. `tests/tools.rs` asks promtool and the Python parser.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use crate::{DomainStats, StatsReport, Value, format::sample};
+use crate::{
+    DomainStats, Format, StatsReport, Value,
+    format::{Metrics, sample},
+};
 
 fn lines(report: &StatsReport) -> Vec<String> {
     report.to_openmetrics().lines().map(str::to_owned).collect()
@@ -102,4 +105,16 @@ fn families_are_contiguous_and_labels_unique() {
             }
         }
     }
+}
+
+#[test]
+fn a_domain_is_as_old_as_its_own_values() {
+    let report = sample::canonical();
+    let mut metrics = Metrics::new();
+    metrics.push_age(&report, Duration::from_millis(10));
+    let text = metrics.to_text(Format::Prometheus);
+    let age = "libvirt_domain_sample_age_seconds";
+    // It was asked 1.543211 ms after the others.
+    assert!(text.contains(&format!("{age}{{domain=\"vm2\"}} 0.008456789\n")), "{text}");
+    assert!(text.contains(&format!("{age}{{domain=\"vm1\"}} 0.01\n")), "{text}");
 }
