@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 
-use crate::config::{Config, ConfigError, LogFormat};
+use crate::config::{Config, ConfigError, LogFormat, LogLevel};
 
 /// Statistics of all virtual machines, for every client: libvirt's protocol, metrics, documents
 ///
@@ -37,9 +37,9 @@ pub(crate) struct Args {
     /// Form of the log
     #[arg(long, value_name = "FORM", env = "DOMSTATSD_LOG_FORMAT")]
     log_format: Option<LogFormat>,
-    /// What is logged: error, warn, info, debug or trace
+    /// What is logged: this, and what is worse
     #[arg(long, value_name = "LEVEL", env = "DOMSTATSD_LOG")]
-    log: Option<String>,
+    log: Option<LogLevel>,
     /// Check the configuration, say what is wrong with it, and end
     #[arg(long)]
     pub(crate) check: bool,

@@ -81,7 +81,7 @@ pub(crate) struct Log {
     /// `text` or `json`.
     pub(crate) format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`.
-    pub(crate) level: String,
+    pub(crate) level: LogLevel,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -89,6 +89,17 @@ pub(crate) struct Log {
 pub(crate) enum LogFormat {
     Text,
     Json,
+}
+
+/// What is logged: this, and what is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
 }
 
 impl Default for Config {
@@ -138,7 +149,7 @@ impl Default for Http {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".to_owned() }
+        Self { format: LogFormat::Text, level: LogLevel::Info }
     }
 }
 

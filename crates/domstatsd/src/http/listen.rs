@@ -29,13 +29,20 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
 
-/// What clients may take.
-#[derive(Debug, Clone, Copy)]
+/// What clients may take, at all addresses together.
+#[derive(Debug, Clone)]
 pub(super) struct Limits {
-    /// Connections at a time.
-    pub(super) connections: usize,
+    /// A permit for each connection that there may be at a time.
+    connections: Arc<Semaphore>,
     /// The time for each step.
-    pub(super) patience: Duration,
+    patience: Duration,
+}
+
+impl Limits {
+    pub(super) fn new(connections: usize, patience: Duration) -> Self {
+        let connections = connections.clamp(1, Semaphore::MAX_PERMITS);
+        Self { connections: Arc::new(Semaphore::new(connections)), patience }
+    }
 }
 
 /// Who asks.
@@ -53,12 +60,11 @@ pub(super) async fn serve(
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
         let accepted = async {
             // The others wait in the kernel's queue until one goes.
-            let place = Arc::clone(&places).acquire_owned().await;
+            let place = Arc::clone(&limits.connections).acquire_owned().await;
             (place, listener.accept().await)
         };
         let (place, accepted) = tokio::select! {

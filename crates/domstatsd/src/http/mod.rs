@@ -32,7 +32,7 @@ pub(crate) mod query;
 mod refusal;
 mod tls;
 
-use std::{fmt, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use axum::{
     Router,
@@ -45,6 +45,7 @@ use axum::{
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
+    task::JoinSet,
 };
 use tower_http::compression::CompressionLayer;
 
@@ -121,18 +122,20 @@ impl fmt::Display for HttpError {
 impl std::error::Error for HttpError {}
 
 impl Http {
-    /// Reads secrets and certificates, and checks that the settings go together.
+    /// Reads secrets and certificates, and checks that the settings go together, and with the
+    /// addresses where it is to be served.
     ///
     /// # Errors
     ///
     /// The sentence that says what is wrong.
     pub(crate) fn new(
         config: &Config,
+        addresses: Vec<SocketAddr>,
         passes: Passes,
         rpc: Arc<rpc::Server>,
     ) -> Result<Self, HttpError> {
         let http = &config.http;
-        let access = Arc::new(Access::new(http)?);
+        let access = Arc::new(Access::new(http, addresses)?);
         let compat = http.compat.iter().map(|name| Profile::beside(name).map_err(HttpError::Wrong));
         let shared = Shared {
             answers: Answers::new(passes),
@@ -144,8 +147,7 @@ impl Http {
             rpc,
             writers: Semaphore::new(thread::available_parallelism().map_or(1, usize::from)),
         };
-        let limits =
-            listen::Limits { connections: http.max_connections, patience: http.client_timeout };
+        let limits = listen::Limits::new(http.max_connections, http.client_timeout);
         Ok(Self { shared: Arc::new(shared), limits })
     }
 
@@ -155,9 +157,13 @@ impl Http {
     }
 
     /// Serves until it is told to stop, then ends what it has begun.
-    pub(crate) async fn serve(self, listener: TcpListener, stop: watch::Receiver<bool>) {
+    pub(crate) async fn serve(self, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {
         let router = router(Arc::clone(&self.shared));
-        listen::serve(listener, router, self.shared, self.limits, stop).await;
+        let serve = |listener| {
+            let (router, shared) = (router.clone(), Arc::clone(&self.shared));
+            listen::serve(listener, router, shared, self.limits.clone(), stop.clone())
+        };
+        listeners.into_iter().map(serve).collect::<JoinSet<()>>().join_all().await;
     }
 }
 
