@@ -6,14 +6,14 @@ use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 use crate::{
     args::Args,
     config::{self, Config},
     host::Host,
-    http::{Access, Http},
+    http::{Control, Http, HttpError, Pusher},
     listen::{self, UnixSocket},
     log::Log,
     pass::Passes,
@@ -52,12 +52,14 @@ pub(crate) async fn run(args: Args, config: Config, log: &Log) -> Result<(), Fai
     for listener in &listeners {
         tracing::info!(address = ?listener.local_addr().ok(), "serving HTTP");
     }
-    let access = http.access();
+    let control = http.control();
     let (stop, stopped) = watch::channel(false);
     let http = tokio::spawn(http.serve(listeners, stopped));
+    let mut daemon =
+        Daemon { args, log, passes: passes.clone(), tls, control, pusher: JoinSet::new() };
+    daemon.push(&config.otlp).map_err(|error| Failure(error.to_string()))?;
 
     systemd::ready();
-    let daemon = Daemon { args, log, passes: passes.clone(), tls, access };
     daemon.live(signals, config).await;
     systemd::stopping();
     for unix in unix {
@@ -142,6 +144,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Failure> {
     let passes = Passes::new(Arc::new(Host::new(config)), config.timeout);
     let server = Arc::new(Server::new(passes.clone(), &config.rpc));
     Http::new(config, vec![config.http.listen], passes, server)
+        .and_then(|http| http.control().pusher(&config.otlp))
         .map_err(|error| Failure(error.to_string()))?;
     if config.rpc.tls.is_some() {
         Tls::load(&config.rpc.pki).map_err(cannot("cannot serve TLS".to_owned()))?;
@@ -172,12 +175,14 @@ struct Daemon<'a> {
     log: &'a Log,
     passes: Passes,
     tls: Option<Arc<Tls>>,
-    access: Arc<Access>,
+    control: Control,
+    /// What pushes metrics to a collector.
+    pusher: JoinSet<()>,
 }
 
 impl Daemon<'_> {
     /// Waits for signals; returns when one says that it is the end.
-    async fn live(&self, mut signals: Signals, mut config: Config) {
+    async fn live(&mut self, mut signals: Signals, mut config: Config) {
         let watchdog = systemd::watchdog();
         loop {
             let alive = async {
@@ -206,8 +211,15 @@ impl Daemon<'_> {
         }
     }
 
+    /// Pushes metrics as this says, and no longer as before.
+    fn push(&mut self, otlp: &config::Otlp) -> Result<(), HttpError> {
+        let pusher = self.control.pusher(otlp)?;
+        self.pusher = pusher.into_iter().map(Pusher::run).collect();
+        Ok(())
+    }
+
     /// Takes over what can change while clients are connected, and says what cannot.
-    fn reload(&self, old: &Config, new: &Config) {
+    fn reload(&mut self, old: &Config, new: &Config) {
         self.log.change(&new.log);
         if (&new.connect, new.timeout) != (&old.connect, old.timeout) {
             self.passes.replace(Arc::new(Host::new(new)), new.timeout);
@@ -217,8 +229,11 @@ impl Daemon<'_> {
         {
             tracing::error!(%error, "the certificates were not read again");
         }
-        if let Err(error) = self.access.reload(&new.http) {
+        if let Err(error) = self.control.reload(&new.http) {
             tracing::error!(%error, "the tokens and certificates of HTTP were not read again");
+        }
+        if let Err(error) = self.push(&new.otlp) {
+            tracing::error!(%error, "metrics are pushed as before");
         }
         let http = config::Http {
             certificate: old.http.certificate.clone(),

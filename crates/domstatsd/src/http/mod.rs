@@ -9,6 +9,7 @@
 //! | `metrics.rs`, `parts.rs`, `own.rs`, `compat/` | `/metrics` |
 //! | `metadata.rs`, `description.rs` | what management layers say of the domains |
 //! | `domains.rs` | `/v1/domains` |
+//! | `otlp/` | the metrics pushed to a collector |
 //! | `health.rs` | `/healthz`, `/readyz` |
 //! | `openapi.json` | what all of that is, for programs |
 
@@ -26,6 +27,7 @@ mod health;
 mod listen;
 mod metadata;
 mod metrics;
+mod otlp;
 mod own;
 mod parts;
 pub(crate) mod query;
@@ -50,13 +52,14 @@ use tokio::{
 use tower_http::compression::CompressionLayer;
 
 use crate::{
-    config::Config,
+    config::{self, Config},
     pass::{self, Passes},
     rpc,
 };
-pub(crate) use access::Access;
+use access::Access;
 use answers::{Answers, KEPT, Question};
 use compat::Profile;
+pub(crate) use otlp::Pusher;
 use query::Query;
 use refusal::Refusal;
 
@@ -66,7 +69,7 @@ pub(crate) struct Shared {
     max_age: Duration,
     /// Whose names `/metrics` has beside the usual ones.
     compat: Vec<&'static Profile>,
-    access: Arc<Access>,
+    access: Access,
     own: own::Own,
     metadata: Arc<metadata::Metadata>,
     /// The other server, whose clients are counted here too.
@@ -135,7 +138,7 @@ impl Http {
         rpc: Arc<rpc::Server>,
     ) -> Result<Self, HttpError> {
         let http = &config.http;
-        let access = Arc::new(Access::new(http, addresses)?);
+        let access = Access::new(http, addresses)?;
         let compat = http.compat.iter().map(|name| Profile::beside(name).map_err(HttpError::Wrong));
         let shared = Shared {
             answers: Answers::new(passes),
@@ -151,9 +154,9 @@ impl Http {
         Ok(Self { shared: Arc::new(shared), limits })
     }
 
-    /// Returns its tokens and certificates, which can change while it serves.
-    pub(crate) fn access(&self) -> Arc<Access> {
-        Arc::clone(&self.shared.access)
+    /// Returns what can change while it serves.
+    pub(crate) fn control(&self) -> Control {
+        Control(Arc::clone(&self.shared))
     }
 
     /// Serves until it is told to stop, then ends what it has begun.
@@ -164,6 +167,29 @@ impl Http {
             listen::serve(listener, router, shared, self.limits.clone(), stop.clone())
         };
         listeners.into_iter().map(serve).collect::<JoinSet<()>>().join_all().await;
+    }
+}
+
+/// What can change while HTTP is served.
+pub(crate) struct Control(Arc<Shared>);
+
+impl Control {
+    /// Reads tokens and certificates again.
+    ///
+    /// # Errors
+    ///
+    /// The sentence that says what is wrong: what was valid stays.
+    pub(crate) fn reload(&self, http: &config::Http) -> Result<(), HttpError> {
+        self.0.access.reload(http)
+    }
+
+    /// Returns what pushes metrics to the collector, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The sentence that says what is wrong.
+    pub(crate) fn pusher(&self, otlp: &config::Otlp) -> Result<Option<Pusher>, HttpError> {
+        Pusher::new(Arc::clone(&self.0), otlp)
     }
 }
 

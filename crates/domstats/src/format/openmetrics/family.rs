@@ -5,9 +5,12 @@
 
 use std::{fmt::Write, io};
 
-use super::super::{
-    Flush,
-    append::{has_any, push_double, push_integer},
+use super::{
+    super::{
+        Flush,
+        append::{has_any, push_double, push_integer},
+    },
+    samples::Number,
 };
 use crate::stats::{Field, Kind, Unit, Value};
 
@@ -25,14 +28,14 @@ pub(in crate::format) enum Dialect {
 /// All samples of one name, which OpenMetrics wants side by side.
 pub(super) struct Family {
     /// Its name, without the ending of a counter's samples.
-    name: String,
-    kind: Kind,
-    help: &'static str,
-    samples: Vec<Sample>,
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+    pub(super) samples: Vec<Sample>,
 }
 
 /// A sample before it is text, which takes six times the memory.
-struct Sample {
+pub(super) struct Sample {
     /// What [`Form`] says.
     bits: u64,
     form: Form,
@@ -103,7 +106,7 @@ impl Labels {
         Kept { kind, number: u32::try_from(ends.len() - 1).unwrap_or(u32::MAX) }
     }
 
-    fn of(&self, sample: &Sample) -> &str {
+    pub(super) fn of(&self, sample: &Sample) -> &str {
         let Texts { text, ends } = &self.0[usize::from(sample.kind)];
         let number = sample.labels as usize;
         let start = number.checked_sub(1).map_or(0, |before| ends[before]);
@@ -122,6 +125,12 @@ impl Family {
             let Kept { kind, number: labels } = labels;
             self.samples.push(Sample { bits, form, unit, kind, labels });
         }
+    }
+
+    /// Returns the word for the base unit with which the name ends.
+    pub(super) fn unit(&self) -> Option<&'static str> {
+        let last = self.name.rsplit('_').next();
+        ["seconds", "bytes", "joules", "farads"].into_iter().find(|unit| last == Some(unit))
     }
 
     /// Writes the family, unless it has no samples.
@@ -145,10 +154,7 @@ impl Family {
         let _ = write!(out, "# HELP {name}{announced} ");
         push_escaped(out, help, dialect == Dialect::OpenMetrics);
         let _ = writeln!(out, "\n# TYPE {name}{announced} {word}");
-        let unit = ["seconds", "bytes", "joules", "farads"]
-            .into_iter()
-            .find(|unit| name.rsplit('_').next() == Some(unit));
-        if let Some(unit) = unit.filter(|_| dialect == Dialect::OpenMetrics) {
+        if let Some(unit) = self.unit().filter(|_| dialect == Dialect::OpenMetrics) {
             let _ = writeln!(out, "# UNIT {name} {unit}");
         }
         for some in self.samples.chunks(PIECE) {
@@ -171,27 +177,54 @@ pub(super) fn sample_name(field: &Field) -> Option<String> {
     Some(format!("libvirt_domain_{metric}"))
 }
 
-/// Appends the number of a sample in the base unit, exactly.
+/// A number in the base unit, exactly.
+enum InBaseUnit {
+    Whole(i128),
+    Billionths(i128),
+    Double(f64),
+}
+
+impl Sample {
+    fn in_base_unit(&self) -> InBaseUnit {
+        let whole = match self.form {
+            Form::Unsigned => i128::from(self.bits),
+            Form::Signed => i128::from(self.bits.cast_signed()),
+            Form::Double => return InBaseUnit::Double(f64::from_bits(self.bits)),
+        };
+        match self.unit {
+            Unit::Nanoseconds => InBaseUnit::Billionths(whole),
+            Unit::Kibibytes => InBaseUnit::Whole(whole * 1024),
+            Unit::MebibytesPerSecond => InBaseUnit::Whole(whole * 1_048_576),
+            Unit::None
+            | Unit::Count
+            | Unit::Seconds
+            | Unit::Bytes
+            | Unit::Joules
+            | Unit::Farads => InBaseUnit::Whole(whole),
+        }
+    }
+
+    /// Returns the number in the base unit, as exactly as a machine's number is.
+    #[expect(clippy::cast_precision_loss, reason = "a floating point number has 53 bits")]
+    pub(super) fn number(&self) -> Number {
+        match self.in_base_unit() {
+            InBaseUnit::Whole(whole) => {
+                i64::try_from(whole).map_or(Number::Double(whole as f64), Number::Integer)
+            }
+            InBaseUnit::Billionths(number) => Number::Double(number as f64 / 1e9),
+            InBaseUnit::Double(number) => Number::Double(number),
+        }
+    }
+}
+
 fn push_in_base_unit(out: &mut String, sample: &Sample) {
-    let whole = match sample.form {
-        Form::Unsigned => i128::from(sample.bits),
-        Form::Signed => i128::from(sample.bits.cast_signed()),
-        Form::Double => {
-            return match f64::from_bits(sample.bits) {
-                number if number.is_nan() => out.push_str("NaN"),
-                f64::INFINITY => out.push_str("+Inf"),
-                f64::NEG_INFINITY => out.push_str("-Inf"),
-                number => push_double(out, number),
-            };
-        }
-    };
-    match sample.unit {
-        Unit::Nanoseconds => push_billionths(out, whole),
-        Unit::Kibibytes => push_whole(out, whole * 1024),
-        Unit::MebibytesPerSecond => push_whole(out, whole * 1_048_576),
-        Unit::None | Unit::Count | Unit::Seconds | Unit::Bytes | Unit::Joules | Unit::Farads => {
-            push_whole(out, whole);
-        }
+    match sample.in_base_unit() {
+        InBaseUnit::Whole(whole) => push_whole(out, whole),
+        InBaseUnit::Billionths(number) => push_billionths(out, number),
+        InBaseUnit::Double(number) if number.is_nan() => out.push_str("NaN"),
+        InBaseUnit::Double(f64::INFINITY) => out.push_str("+Inf"),
+        InBaseUnit::Double(f64::NEG_INFINITY) => out.push_str("-Inf"),
+        InBaseUnit::Double(number) => push_double(out, number),
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     family::{Dialect, Family, Kept, Labels, push_label},
     names::Names,
     push_report,
+    samples::MetricFamily,
 };
 use crate::{
     format::{Flush, Format},
@@ -102,6 +103,13 @@ impl Metrics {
     pub fn push(&mut self, family: FamilyId, labels: &LabelSet, unit: Unit, value: &Value<'_>) {
         let labels = self.keep_own(&labels.0);
         self.sample(family, labels, unit, value);
+    }
+
+    /// Returns the families, in the order of their output; those without samples are left out.
+    pub fn families(&self) -> impl Iterator<Item = MetricFamily<'_>> {
+        let labels = &self.labels;
+        let all = self.all.iter().filter(|family| !family.samples.is_empty());
+        all.map(move |family| MetricFamily { family, labels })
     }
 
     /// Returns the text in one of the formats of metrics; any other is written as OpenMetrics.

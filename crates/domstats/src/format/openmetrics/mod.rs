@@ -17,6 +17,7 @@
 mod family;
 mod metrics;
 mod names;
+mod samples;
 
 use std::{
     borrow::Cow,
@@ -28,6 +29,7 @@ pub(super) use family::Dialect;
 use family::{push_label, sample_name};
 pub use metrics::{FamilyId, LabelSet, Metrics, labelled};
 use names::{Names, push_identity};
+pub use samples::{LabelPairs, MetricFamily, MetricSample, Number};
 
 use super::{Flush, append::push_numbers};
 use crate::{

@@ -4,7 +4,8 @@ use std::{collections::HashSet, time::Duration};
 
 use crate::{
     DomainStats, Format, StatsReport, Value,
-    format::{Metrics, sample},
+    format::{LabelSet, Metrics, Number, sample},
+    stats::{Kind, Unit},
 };
 
 fn lines(report: &StatsReport) -> Vec<String> {
@@ -117,4 +118,43 @@ fn a_domain_is_as_old_as_its_own_values() {
     // It was asked 1.543211 ms after the others.
     assert!(text.contains(&format!("{age}{{domain=\"vm2\"}} 0.008456789\n")), "{text}");
     assert!(text.contains(&format!("{age}{{domain=\"vm1\"}} 0.01\n")), "{text}");
+}
+
+/// What the samples say one by one is what is written of them.
+#[test]
+fn samples_are_those_of_the_text() {
+    let mut metrics = Metrics::new();
+    let mut report = sample::canonical();
+    report.domains[1].domain.name = "a \\ \"b\"\nc,d=\"}".to_owned();
+    metrics.push_report(&report);
+    let text = metrics.to_text(Format::Prometheus);
+    let mut written = text.lines().filter(|line| !line.starts_with('#'));
+    let mut count = 0;
+    for family in metrics.families() {
+        let ending = if family.kind() == Kind::Counter { "_total" } else { "" };
+        for sample in family.samples() {
+            let mut labels = LabelSet::new();
+            for (name, value) in sample.labels.clone() {
+                labels = labels.with(name, &value);
+            }
+            // A collection of one sample writes it.
+            let mut one = Metrics::new();
+            let id = one.family(family.name(), family.kind(), family.help());
+            let value = match sample.value {
+                Number::Integer(whole) => Value::LLong(whole),
+                Number::Double(number) => Value::Double(number),
+            };
+            one.push(id, &labels, Unit::None, &value);
+            let one = one.to_text(Format::Prometheus);
+            let series = |line: &str| {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                (series.to_owned(), value.parse::<f64>().unwrap())
+            };
+            let ours = series(one.lines().last().unwrap());
+            assert!(ours.0.starts_with(&format!("{}{ending}", family.name())));
+            assert_eq!(ours, series(written.next().unwrap()));
+            count += 1;
+        }
+    }
+    assert!(written.next().is_none() && count > 300, "{count}");
 }
