@@ -42,6 +42,13 @@ pub(super) struct Pass {
 }
 
 impl Pass {
+    /// Returns a pass that came to this.
+    #[cfg(test)]
+    pub(super) fn of(report: StatsReport) -> Self {
+        let answer = Answer { of_all: report, asked: 1, failures: Vec::new() };
+        Self { began: Instant::now(), answer, texts: Default::default() }
+    }
+
     /// Returns whether no hypervisor could be asked.
     pub(super) fn is_down(&self) -> bool {
         !self.answer.failures.is_empty() && self.answer.failures.len() == self.answer.asked

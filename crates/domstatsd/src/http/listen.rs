@@ -28,6 +28,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
+use crate::listen::refused;
 
 /// What clients may take, at all addresses together.
 #[derive(Debug, Clone)]
@@ -72,8 +73,10 @@ pub(super) async fn serve(
             Some(_) = connections.join_next() => continue,
             () = stopped(&mut stop) => break,
         };
-        match (place, accepted) {
-            (Ok(place), Ok((stream, _))) => {
+        // Nobody closes the places.
+        let Ok(place) = place else { break };
+        match accepted {
+            Ok((stream, _)) => {
                 let connection = Connection {
                     router: router.clone(),
                     patience: limits.patience,
@@ -83,11 +86,7 @@ pub(super) async fn serve(
                 shared.own.connected();
                 connections.spawn(connection.serve(stream, shared.access.current().tls.clone()));
             }
-            (_, accepted) => {
-                // No descriptors left, most likely: they come back.
-                tracing::warn!(error = ?accepted.err(), "a connection was not accepted");
-                sleep(Duration::from_millis(100)).await;
-            }
+            Err(error) => refused(&error).await,
         }
     }
     drop(listener);

@@ -40,7 +40,7 @@ pub(super) async fn metrics(
         let text = pass.text(form, || {
             let mut metrics = of_domains(&pass);
             for profile in &shared.compat {
-                profile.push(&pass.answer.of_all, &mut metrics);
+                profile.push(&pass, &shared.metadata, &mut metrics);
             }
             metrics.to_text(form.format())
         });
@@ -86,9 +86,11 @@ pub(super) async fn compat(
     let profile = Profile::named(&name)
         .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, Profile::unknown(&name)))?;
     let (form, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let its = Arc::clone(&shared);
     let write = move || {
         let mut metrics = Metrics::new();
-        profile.push(&pass.answer.of_all, &mut metrics);
+        profile.push(&pass, &its.metadata, &mut metrics);
+        its.metadata.fetch(&pass.answer.of_all, its.answers.host());
         metrics.to_text(form.format())
     };
     Ok(response(form, shared.write(write).await?))

@@ -1,7 +1,6 @@
 //! A client of one collector: a POST, and what came of it.
 
 use std::{
-    fs,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -27,7 +26,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    super::{HttpError, tls},
+    super::{HttpError, auth, tls},
     encode::Export,
 };
 use crate::config;
@@ -213,17 +212,12 @@ fn headers(endpoint: &Uri, config: &config::Otlp) -> Result<HeaderMap, HttpError
     let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
     if let Some(path) = &config.token_file {
-        let wrong = |why: String| HttpError::Unreadable {
-            path: path.clone(),
-            what: "the token for the collector",
-            why,
-        };
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        let mut value = match text.trim() {
-            "" => return Err(wrong("it is empty".to_owned())),
-            token => HeaderValue::from_str(&format!("Bearer {token}"))
-                .map_err(|_| wrong("it is no token".to_owned()))?,
-        };
+        const WHAT: &str = "the token for the collector";
+        let token = auth::token(path, WHAT, 1)?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+            let why = "it has characters that no header can".to_owned();
+            HttpError::Unreadable { path: path.clone(), what: WHAT, why }
+        })?;
         value.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, value);
     }
