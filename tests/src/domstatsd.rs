@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Stdio},
-    sync::LazyLock,
+    sync::{Arc, LazyLock, Mutex},
     thread,
 };
 
@@ -21,6 +21,7 @@ pub struct Domstatsd {
     pub conf: PathBuf,
     process: Child,
     http: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 /// Returns the path of the program.
@@ -60,9 +61,16 @@ impl Domstatsd {
             said.last().is_some_and(|line| line.contains("serving HTTP"))
         });
         assert!(is_up, "domstatsd did not start: {}", said.join("\n"));
-        // Somebody has to read what it says.
-        thread::spawn(move || log.for_each(drop));
-        Self { socket, conf, process, http: address }
+        let said = Arc::new(Mutex::new(said));
+        let its = Arc::clone(&said);
+        thread::spawn(move || log.for_each(|line| its.lock().unwrap().push(line)));
+        Self { socket, conf, process, http: address, log: said }
+    }
+
+    /// Returns the lines of its log so far.
+    #[must_use]
+    pub fn said(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
     }
 
     /// Returns the URI by which libvirt's programs reach it.

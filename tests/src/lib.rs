@@ -19,6 +19,7 @@
 //! | [`domstatsd`] | the daemon, for clients of HTTP and of libvirt |
 //! | [`http`] | a plain client of HTTP |
 //! | [`prometheus`] | a Prometheus that scrapes, and what it knows |
+//! | [`collector`] | a collector of OpenTelemetry, and what was pushed to it |
 //! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
 //! | [`c_library`] | `libdomstats`, as C and C++ programs find it |
 //! | [`page`] | pages of the documentation, whose examples are run |
@@ -33,6 +34,7 @@
 pub mod boot;
 pub mod c_library;
 pub mod cgroup;
+pub mod collector;
 pub mod command;
 pub mod compare;
 pub mod domstatsd;

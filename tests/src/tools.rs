@@ -30,6 +30,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("setpriv", "util-linux"),
     ("taskset", "util-linux"),
+    ("systemd-socket-activate", "systemd"),
     ("python3", "python3"),
     ("mkfifo", "coreutils"),
     ("gzip", "gzip"),

@@ -3,7 +3,7 @@
 
 use std::{
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use domstats::{Connect, DomainFilter, ErrorKind};
@@ -14,8 +14,9 @@ use domstats_live::{
 };
 
 const NOVA: &str = "<instance><package version='27.1.0'/><name>web 1</name>\
-    <flavor name='m1.small'><memory>512</memory></flavor>\
-    <owner><user uuid='2f1c'>ada</user><project uuid='77aa'>shop</project></owner></instance>";
+    <creationTime>2024-02-29 12:00:00</creationTime><flavor name='m1.small'><memory>512</memory></flavor>\
+    <owner><user uuid='2f1c'>ada</user><project uuid='77aa'>shop</project></owner>\
+    <root type='image' uuid='9b0e'/></instance>";
 
 #[test]
 fn nova_metadata_is_an_info_metric_and_never_in_the_way() {
@@ -51,11 +52,48 @@ fn nova_metadata_is_an_info_metric_and_never_in_the_way() {
     let expected = format!(
         "libvirt_domain_openstack_info{{domain=\"{marked}\",instance_id=\"{}\",\
          instance_name=\"web 1\",flavor_name=\"m1.small\",user_id=\"2f1c\",user_name=\"ada\",\
-         project_id=\"77aa\",project_name=\"shop\"}} 1",
+         project_id=\"77aa\",project_name=\"shop\",root_type=\"image\",root_id=\"9b0e\"}} 1",
         domain.uuid().unwrap()
     );
     assert_eq!(found, [expected]);
     assert!(scrape().contains(&format!("libvirt_domain_info{{domain=\"{plain}\"")));
+
+    // The same under the names of other exporters.
+    let uuid = domain.uuid().unwrap();
+    let unmarked = domains.iter().find(|domain| domain.name() == plain).unwrap();
+    let compat = |name: &str| daemon.http().get(&format!("/metrics/compat/{name}")).text();
+    let line = format!(
+        "libvirt_domain_info_meta{{domain=\"{marked}\",uuid=\"{uuid}\",instance_name=\"web 1\",\
+         flavor=\"m1.small\",user_name=\"ada\",user_uuid=\"2f1c\",project_name=\"shop\",\
+         project_uuid=\"77aa\",root_type=\"image\",root_uuid=\"9b0e\"}} 1\n"
+    );
+    let text = compat("tinkoff");
+    assert!(text.contains(&line), "{line} in {text}");
+    let text = compat("kumina");
+    for line in [
+        format!(
+            "libvirt_domain_info_virtual_cpus{{domain=\"{marked}\",uuid=\"{uuid}\",name=\"web 1\",\
+             flavor=\"m1.small\",project_name=\"shop\"}} "
+        ),
+        format!(
+            "libvirt_domain_info_virtual_cpus{{domain=\"{plain}\",uuid=\"{}\"}} ",
+            unmarked.uuid().unwrap()
+        ),
+        "libvirt_up 1\n".to_owned(),
+        "libvirt_domains_number 2\n".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line} in {text}");
+    }
+    let text = compat("vexxhost");
+    let series = format!(
+        "libvirtd_domain_seconds{{uuid=\"{uuid}\",instance_type=\"m1.small\",user_id=\"2f1c\",\
+         project_id=\"77aa\"}} "
+    );
+    let line = text.lines().find_map(|line| line.strip_prefix(&series));
+    let age: f64 = line.unwrap_or_else(|| panic!("{series} in {text}")).parse().unwrap();
+    let created = Duration::from_secs(1_709_208_000);
+    let expected = (UNIX_EPOCH + created).elapsed().unwrap().as_secs_f64();
+    assert!((age - expected).abs() < 60.0, "{age}, not {expected}");
 
     // A stuck daemon of libvirt delays what it has to say, and no scrape.
     libvirt.freeze();

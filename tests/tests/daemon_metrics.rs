@@ -13,6 +13,7 @@ use domstats_live::{
     domstatsd::Domstatsd,
     guest::{Guest, Spec, boot_all},
     lab::{alone, lab},
+    libvirt::Libvirt,
     prometheus::Prometheus,
 };
 
@@ -152,6 +153,43 @@ fn a_stuck_guest_costs_the_others_nothing() {
         text.contains(&format!("libvirt_domain_info_cpu_time_seconds_total{{domain=\"{name}\"}}"))
     );
     drop(wedge);
+}
+
+#[test]
+fn each_domain_has_the_age_of_its_own_values() {
+    let _alone = alone();
+    let guests = guests();
+    let libvirt = Libvirt::start();
+    let late = libvirt.create("late", false);
+    let daemon =
+        Domstatsd::start(&["-c", &libvirt.uri(), "-c", "qemu+qmp:///system", "--timeout", "5s"]);
+    let ages = |text: &str| {
+        let age = |name: &str| {
+            value(text, &format!("libvirt_domain_sample_age_seconds{{domain=\"{name}\"}}"))
+        };
+        (age(guests[0].name()), age(&late.name))
+    };
+    // Both are asked at once, and old together.
+    let asked = Instant::now();
+    let kept = daemon.http().get("/metrics?max_age=60s").text();
+    thread::sleep(Duration::from_secs(1));
+    let kept_ages = ages(&kept);
+    let again = ages(&daemon.http().get("/metrics?max_age=60s").text());
+    let most = asked.elapsed().as_secs_f64();
+    for (before, after) in [(kept_ages.0, again.0), (kept_ages.1, again.1)] {
+        assert!(before > 0.0 && after > before + 0.9 && after < most, "{before} {after}");
+    }
+
+    // libvirt's daemon answers nobody for a second: its domains are asked that much later.
+    libvirt.freeze();
+    let text = thread::scope(|scope| {
+        let scrape = scope.spawn(|| daemon.http().get("/metrics").text());
+        thread::sleep(Duration::from_secs(1));
+        libvirt.thaw();
+        scrape.join().unwrap()
+    });
+    let (early, late) = ages(&text);
+    assert!(late > 0.0 && early > late + 0.8 && early < 5.0, "{early} {late}");
 }
 
 #[test]

@@ -52,6 +52,9 @@ impl<'py> Classes<'py> {
         values.set_item("uuid", domain.uuid)?;
         values.set_item("id", domain.id)?;
         values.set_item("persistent", domain.persistent)?;
+        if let Some(taken_at) = stats.taken_at {
+            values.set_item("time", taken_at)?;
+        }
         for group in GROUPS {
             if let Some(section) = group.of(stats) {
                 values.set_item(group.field, self.section(section, None)?)?;

@@ -28,6 +28,7 @@ Generated from the catalogue in `crates/domstats/src/stats/`;
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -47,6 +48,8 @@ class DomainStats(Section):
     """Its number while it is active: libvirt's id, or the process id of a QEMU without libvirt."""
     persistent: bool
     """Whether it stays defined when it stops."""
+    time: datetime | None = None
+    """When the oldest of its values was asked for, in UTC; `None` if that was when the call began."""
     missing: tuple[MissingGroup, ...] = ()
     """The groups that were asked for and are missing in whole or in part."""
 "#;

@@ -109,6 +109,9 @@ impl StatsReport {
 pub struct DomainStats {
     /// Who it is.
     pub domain: DomainInfo,
+    /// When the oldest of its values was asked for, by the host's clock; `None` if that was when
+    /// the reading of the report began.
+    pub taken_at: Option<SystemTime>,
     /// Group `state`.
     pub state: Option<State>,
     /// Group `cpu-total`.

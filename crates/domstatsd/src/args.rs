@@ -2,9 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use axum::http::Uri;
 use clap::Parser;
 
-use crate::config::{Config, ConfigError, LogFormat};
+use crate::config::{self, Config, ConfigError, LogFormat, LogLevel};
 
 /// Statistics of all virtual machines, for every client: libvirt's protocol, metrics, documents
 ///
@@ -34,12 +35,15 @@ pub(crate) struct Args {
     /// kubevirt
     #[arg(long, value_name = "EXPORTER", env = "DOMSTATSD_COMPAT", value_delimiter = ',')]
     compat: Vec<String>,
+    /// Collector to push metrics to by OTLP, such as http://localhost:4318
+    #[arg(long, value_name = "URL", env = "DOMSTATSD_OTLP", value_parser = config::collector)]
+    otlp: Option<Uri>,
     /// Form of the log
     #[arg(long, value_name = "FORM", env = "DOMSTATSD_LOG_FORMAT")]
     log_format: Option<LogFormat>,
-    /// What is logged: error, warn, info, debug or trace
+    /// What is logged: this, and what is worse
     #[arg(long, value_name = "LEVEL", env = "DOMSTATSD_LOG")]
-    log: Option<String>,
+    log: Option<LogLevel>,
     /// Check the configuration, say what is wrong with it, and end
     #[arg(long)]
     pub(crate) check: bool,
@@ -65,6 +69,7 @@ impl Args {
         set(&mut config.log.format, self.log_format.as_ref());
         set(&mut config.log.level, self.log.as_ref());
         config.rpc.socket = self.rpc_socket.clone().or(config.rpc.socket);
+        config.otlp.endpoint = self.otlp.clone().or(config.otlp.endpoint);
         config.rpc.tls = self.rpc_tls.or(config.rpc.tls);
         Ok(config)
     }

@@ -1,12 +1,14 @@
 //! The configuration: a TOML file, then the environment, then the command line; the later one wins.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use domstats::StatsRequest;
 use serde::{Deserialize, Deserializer, de};
 
@@ -21,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) timeout: Duration,
     pub(crate) rpc: Rpc,
     pub(crate) http: Http,
+    pub(crate) otlp: Otlp,
     pub(crate) log: Log,
 }
 
@@ -74,6 +77,28 @@ pub(crate) struct Http {
     pub(crate) client_timeout: Duration,
 }
 
+/// OTLP: the metrics pushed to a collector.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Otlp {
+    /// The collector; nothing is pushed without it.
+    #[serde(deserialize_with = "some_collector")]
+    pub(crate) endpoint: Option<Uri>,
+    /// How often.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) interval: Duration,
+    /// How long one attempt may take.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) timeout: Duration,
+    /// What is sent along, for collectors of several tenants.
+    #[serde(deserialize_with = "headers")]
+    pub(crate) headers: HeaderMap,
+    /// A file with the token that the collector wants to see.
+    pub(crate) token_file: Option<PathBuf>,
+    /// The authority, in PEM, of the collector's certificate; the system's without it.
+    pub(crate) ca: Option<PathBuf>,
+}
+
 /// The log, on standard error.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -81,7 +106,7 @@ pub(crate) struct Log {
     /// `text` or `json`.
     pub(crate) format: LogFormat,
     /// `error`, `warn`, `info`, `debug` or `trace`.
-    pub(crate) level: String,
+    pub(crate) level: LogLevel,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -91,6 +116,17 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// What is logged: this, and what is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -98,6 +134,7 @@ impl Default for Config {
             timeout: StatsRequest::DEFAULT_TIMEOUT,
             rpc: Rpc::default(),
             http: Http::default(),
+            otlp: Otlp::default(),
             log: Log::default(),
         }
     }
@@ -136,9 +173,23 @@ impl Default for Http {
     }
 }
 
+impl Default for Otlp {
+    fn default() -> Self {
+        // OpenTelemetry's own numbers.
+        Self {
+            endpoint: None,
+            interval: Duration::from_secs(60),
+            timeout: Duration::from_secs(10),
+            headers: HeaderMap::new(),
+            token_file: None,
+            ca: None,
+        }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".to_owned() }
+        Self { format: LogFormat::Text, level: LogLevel::Info }
     }
 }
 
@@ -223,6 +274,37 @@ fn some_address<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAddr
     address(value).map(Some)
 }
 
+/// Reads the URL of a collector.
+///
+/// # Errors
+///
+/// The sentence that says what is wrong.
+pub(crate) fn collector(text: &str) -> Result<Uri, String> {
+    let url: Option<Uri> = text.parse().ok().filter(|url: &Uri| {
+        let authority = url.authority().map_or("@", |authority| authority.as_str());
+        matches!(url.scheme_str(), Some("http" | "https")) && !authority.contains('@')
+    });
+    url.ok_or_else(|| {
+        format!(
+            "'{text}' is no collector, such as http://localhost:4318 or https://HOST/v1/metrics"
+        )
+    })
+}
+
+fn some_collector<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Uri>, D::Error> {
+    collector(&String::deserialize(value)?).map(Some).map_err(de::Error::custom)
+}
+
+/// Reads a table of headers.
+fn headers<'de, D: Deserializer<'de>>(value: D) -> Result<HeaderMap, D::Error> {
+    let table = BTreeMap::<String, String>::deserialize(value)?;
+    let header = |(name, value): (String, String)| {
+        let header = (name.parse::<HeaderName>().ok()).zip(value.parse::<HeaderValue>().ok());
+        header.ok_or_else(|| de::Error::custom(format!("'{name}' is no header, or its value none")))
+    };
+    table.into_iter().map(header).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,6 +334,10 @@ mod tests {
         assert!(error.contains("expected one of `socket`"), "{error}");
         let error = wrong("timeout = \"soon\"\n");
         assert!(error.starts_with("1: timeout: 'soon' is no duration"), "{error}");
+        let error = wrong("[otlp]\nendpoint = \"localhost:4318\"\n");
+        assert!(error.starts_with("2: otlp.endpoint: 'localhost:4318' is no collector"), "{error}");
+        let error = wrong("[otlp]\nheaders = { \"a b\" = \"c\" }\n");
+        assert!(error.starts_with("2: otlp.headers: 'a b' is no header"), "{error}");
         let error = wrong("connect = [\n\"a\",\n7]\n");
         assert!(error.starts_with("3: connect[1]: invalid type: integer"), "{error}");
         // The line is that of what was not closed.
@@ -266,11 +352,13 @@ mod tests {
             |text: &str| Config::parse(text).unwrap_or_else(|wrong| panic!("{}", wrong.what));
         assert_eq!(read(example), Config::default());
         let all: Vec<_> = example.lines().map(example_of).collect();
-        let Config { connect, rpc, http, .. } = read(&all.join("\n"));
+        let Config { connect, rpc, http, otlp, .. } = read(&all.join("\n"));
         let keys = all.iter().filter(|line| !line.starts_with('#') && line.contains(" = "));
-        assert_eq!(keys.count(), 20);
+        assert_eq!(keys.count(), 26);
         assert!(!connect.is_empty() && rpc.socket.and(rpc.group).is_some() && rpc.tls.is_some());
         assert!(http.certificate.and(http.key).and(http.client_ca).and(http.token_file).is_some());
+        assert!(otlp.endpoint.is_some() && otlp.token_file.and(otlp.ca).is_some());
+        assert_eq!(otlp.headers["x-scope-orgid"], "tenant");
     }
 
     /// Returns the setting that stands behind a `#`, if one does: prose has a space there.

@@ -1,19 +1,21 @@
 //! The life of the daemon: it starts, is told to read its configuration again, and ends.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
+    task::{JoinHandle, JoinSet},
 };
 
 use crate::{
     args::Args,
     config::{self, Config},
     host::Host,
-    http::{Access, Http},
+    http::{Control, Http, HttpError, Pusher},
     listen::{self, UnixSocket},
+    log::Log,
     pass::Passes,
     rpc::{Server, Tls},
     systemd::{self, Sockets},
@@ -30,57 +32,37 @@ fn cannot<E: std::fmt::Display>(what: String) -> impl FnOnce(E) -> Failure {
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// Serves until a signal says that it is enough.
-pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
+pub(crate) async fn run(args: Args, config: Config, log: &Log) -> Result<(), Failure> {
     // First: a signal that comes while it starts is not lost.
     let signals = Signals::new().map_err(cannot("cannot wait for signals".to_owned()))?;
-    let given = Sockets::take();
+    let given = Sockets::take().map_err(Failure)?;
     let passes = Passes::new(Arc::new(Host::new(&config)), config.timeout);
     let server = Arc::new(Server::new(passes.clone(), &config.rpc));
+    let unix = start_unix(given.rpc, &config.rpc, &server)?;
+    let tls = start_tls(given.rpc_tls, &config.rpc, &server).await?;
 
-    let unix = match (given.rpc, &config.rpc.socket) {
-        (Some(listener), _) => Some(UnixSocket::given(listener)),
-        (None, Some(path)) => Some(UnixSocket::make(path, config.rpc.group.as_deref())),
-        (None, None) => None,
+    let addresses = match given.http.as_slice() {
+        [] => Ok(vec![config.http.listen]),
+        given => given.iter().map(std::net::TcpListener::local_addr).collect(),
     };
-    let path = config.rpc.socket.as_deref().unwrap_or("of systemd".as_ref()).display();
-    let unix = unix.transpose().map_err(cannot(format!("cannot serve the socket {path}")))?;
-    let unix = unix.map(|unix| {
-        tracing::info!(socket = %path, "serving libvirt's protocol");
-        tokio::spawn(serve_unix(unix, Arc::clone(&server)))
-    });
-
-    let mut tls = None;
-    if config.rpc.tls.is_some() || given.rpc_tls.is_some() {
-        let files = Tls::load(&config.rpc.pki).map_err(cannot("cannot serve TLS".to_owned()))?;
-        let files = Arc::new(files);
-        let listener = match (given.rpc_tls, config.rpc.tls) {
-            (Some(listener), _) => tcp(listener),
-            (None, Some(address)) => TcpListener::bind(address).await,
-            (None, None) => Err(io::ErrorKind::NotFound.into()),
-        };
-        let listener = listener.map_err(cannot("cannot listen for TLS".to_owned()))?;
-        tracing::info!(address = ?listener.local_addr().ok(), "serving libvirt's protocol by TLS");
-        tokio::spawn(serve_tls(listener, Arc::clone(&files), Arc::clone(&server)));
-        tls = Some(files);
+    let addresses = addresses.map_err(cannot("cannot serve HTTP".to_owned()))?;
+    let http = Http::new(&config, addresses, passes.clone(), server)
+        .map_err(|error| Failure(error.to_string()))?;
+    let listeners = listeners(given.http, Some(config.http.listen), "HTTP").await?;
+    for listener in &listeners {
+        tracing::info!(address = ?listener.local_addr().ok(), "serving HTTP");
     }
-
-    let http =
-        Http::new(&config, passes.clone(), server).map_err(|error| Failure(error.to_string()))?;
-    let access = http.access();
-    let listener = match given.http {
-        Some(listener) => tcp(listener),
-        None => TcpListener::bind(config.http.listen).await,
-    };
-    let address = config.http.listen;
-    let listener = listener.map_err(cannot(format!("cannot listen on {address}")))?;
-    tracing::info!(address = ?listener.local_addr().ok(), "serving HTTP");
+    let control = http.control();
     let (stop, stopped) = watch::channel(false);
-    let http = tokio::spawn(http.serve(listener, stopped));
+    let http = tokio::spawn(http.serve(listeners, stopped));
+    let mut daemon =
+        Daemon { args, log, passes: passes.clone(), tls, control, pusher: JoinSet::new() };
+    daemon.push(&config.otlp).map_err(|error| Failure(error.to_string()))?;
 
     systemd::ready();
-    live(signals, &args, config, &passes, tls.as_deref(), &access).await;
+    daemon.live(signals, config).await;
     systemd::stopping();
-    if let Some(unix) = unix {
+    for unix in unix {
         // The file of its socket goes with it.
         unix.abort();
         let _ = unix.await;
@@ -91,11 +73,79 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Serves libvirt's protocol on the Unix sockets that systemd gave, else on that of the
+/// configuration. Returns what does so.
+fn start_unix(
+    given: Vec<std::os::unix::net::UnixListener>,
+    config: &config::Rpc,
+    server: &Arc<Server>,
+) -> Result<Vec<JoinHandle<()>>, Failure> {
+    let mut sockets = Vec::new();
+    for listener in given {
+        let address = listener.local_addr();
+        let path = address.ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
+        sockets.push((path.unwrap_or_default(), UnixSocket::given(listener)));
+    }
+    if let (Some(path), true) = (&config.socket, sockets.is_empty()) {
+        sockets.push((path.clone(), UnixSocket::make(path, config.group.as_deref())));
+    }
+    let serve = |(path, socket): (PathBuf, io::Result<UnixSocket>)| {
+        let path = path.display();
+        let socket = socket.map_err(cannot(format!("cannot serve the socket {path}")))?;
+        tracing::info!(socket = %path, "serving libvirt's protocol");
+        Ok(tokio::spawn(serve_unix(socket, Arc::clone(server))))
+    };
+    sockets.into_iter().map(serve).collect()
+}
+
+/// Serves libvirt's protocol by TLS on the sockets that systemd gave, else at the address of the
+/// configuration. Returns our certificates, if it does.
+async fn start_tls(
+    given: Vec<std::net::TcpListener>,
+    config: &config::Rpc,
+    server: &Arc<Server>,
+) -> Result<Option<Arc<Tls>>, Failure> {
+    let listeners = listeners(given, config.tls, "TLS").await?;
+    if listeners.is_empty() {
+        return Ok(None);
+    }
+    let tls = Arc::new(Tls::load(&config.pki).map_err(cannot("cannot serve TLS".to_owned()))?);
+    for listener in listeners {
+        tracing::info!(address = ?listener.local_addr().ok(), "serving libvirt's protocol by TLS");
+        tokio::spawn(serve_tls(listener, Arc::clone(&tls), Arc::clone(server)));
+    }
+    Ok(Some(tls))
+}
+
+/// Returns the sockets that systemd gave, else one at the address of the configuration.
+async fn listeners(
+    given: Vec<std::net::TcpListener>,
+    address: Option<SocketAddr>,
+    what: &str,
+) -> Result<Vec<TcpListener>, Failure> {
+    let take = |listener: std::net::TcpListener| {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    let mut listeners = given
+        .into_iter()
+        .map(take)
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(cannot(format!("cannot serve {what} on a socket of systemd")))?;
+    if let (Some(address), true) = (address, listeners.is_empty()) {
+        let listener = TcpListener::bind(address).await;
+        listeners.push(listener.map_err(cannot(format!("cannot listen for {what} on {address}")))?);
+    }
+    Ok(listeners)
+}
+
 /// Reads what the configuration names, as [`run`] would.
 pub(crate) fn check(config: &Config) -> Result<(), Failure> {
     let passes = Passes::new(Arc::new(Host::new(config)), config.timeout);
     let server = Arc::new(Server::new(passes.clone(), &config.rpc));
-    Http::new(config, passes, server).map_err(|error| Failure(error.to_string()))?;
+    Http::new(config, vec![config.http.listen], passes, server)
+        .and_then(|http| http.control().pusher(&config.otlp))
+        .map_err(|error| Failure(error.to_string()))?;
     if config.rpc.tls.is_some() {
         Tls::load(&config.rpc.pki).map_err(cannot("cannot serve TLS".to_owned()))?;
     }
@@ -119,76 +169,87 @@ impl Signals {
     }
 }
 
-/// Waits for signals; returns when one says that it is the end.
-async fn live(
-    mut signals: Signals,
-    args: &Args,
-    mut config: Config,
-    passes: &Passes,
-    tls: Option<&Tls>,
-    access: &Access,
-) {
-    let watchdog = systemd::watchdog();
-    loop {
-        let alive = async {
-            match watchdog {
-                Some(interval) => tokio::time::sleep(interval).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = signals.terminate.recv() => return,
-            _ = signals.interrupt.recv() => return,
-            () = alive => systemd::alive(),
-            _ = signals.hangup.recv() => {
-                systemd::reloading();
-                match args.settings() {
-                    Ok(new) => config = reload(config, new, passes, tls, access),
-                    // It goes on with what it has.
-                    Err(error) => tracing::error!(%error, "the configuration was not read again"),
+/// What runs, and can be told to go on otherwise.
+struct Daemon<'a> {
+    args: Args,
+    log: &'a Log,
+    passes: Passes,
+    tls: Option<Arc<Tls>>,
+    control: Control,
+    /// What pushes metrics to a collector.
+    pusher: JoinSet<()>,
+}
+
+impl Daemon<'_> {
+    /// Waits for signals; returns when one says that it is the end.
+    async fn live(&mut self, mut signals: Signals, mut config: Config) {
+        let watchdog = systemd::watchdog();
+        loop {
+            let alive = async {
+                match watchdog {
+                    Some(interval) => tokio::time::sleep(interval).await,
+                    None => std::future::pending().await,
                 }
-                systemd::ready();
+            };
+            tokio::select! {
+                _ = signals.terminate.recv() => return,
+                _ = signals.interrupt.recv() => return,
+                () = alive => systemd::alive(),
+                _ = signals.hangup.recv() => {
+                    systemd::reloading();
+                    match self.args.settings() {
+                        Ok(new) => {
+                            self.reload(&config, &new);
+                            config = new;
+                        }
+                        // It goes on with what it has.
+                        Err(error) => tracing::error!(%error, "the configuration was not read again"),
+                    }
+                    systemd::ready();
+                }
             }
         }
     }
-}
 
-/// Takes over what can change while clients are connected, and says what cannot.
-fn reload(old: Config, new: Config, passes: &Passes, tls: Option<&Tls>, access: &Access) -> Config {
-    if (&new.connect, new.timeout) != (&old.connect, old.timeout) {
-        passes.replace(Arc::new(Host::new(&new)), new.timeout);
+    /// Pushes metrics as this says, and no longer as before.
+    fn push(&mut self, otlp: &config::Otlp) -> Result<(), HttpError> {
+        let pusher = self.control.pusher(otlp)?;
+        self.pusher = pusher.into_iter().map(Pusher::run).collect();
+        Ok(())
     }
-    if let Some(tls) = tls
-        && let Err(error) = tls.reload(&new.rpc.pki)
-    {
-        tracing::error!(%error, "the certificates were not read again");
-    }
-    if let Err(error) = access.reload(&new.http) {
-        tracing::error!(%error, "the tokens and certificates of HTTP were not read again");
-    }
-    let http = config::Http {
-        certificate: old.http.certificate.clone(),
-        key: old.http.key.clone(),
-        client_ca: old.http.client_ca.clone(),
-        token_file: old.http.token_file.clone(),
-        ..new.http.clone()
-    };
-    if (&new.rpc.socket, &new.rpc.group, new.rpc.tls)
-        != (&old.rpc.socket, &old.rpc.group, old.rpc.tls)
-        || http != old.http
-        || new.log != old.log
-    {
-        tracing::warn!(
-            "sockets, other settings of HTTP and the log change only when the daemon is started again"
-        );
-    }
-    tracing::info!("the configuration was read again");
-    new
-}
 
-fn tcp(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+    /// Takes over what can change while clients are connected, and says what cannot.
+    fn reload(&mut self, old: &Config, new: &Config) {
+        self.log.change(&new.log);
+        if (&new.connect, new.timeout) != (&old.connect, old.timeout) {
+            self.passes.replace(Arc::new(Host::new(new)), new.timeout);
+        }
+        if let Some(tls) = &self.tls
+            && let Err(error) = tls.reload(&new.rpc.pki)
+        {
+            tracing::error!(%error, "the certificates were not read again");
+        }
+        if let Err(error) = self.control.reload(&new.http) {
+            tracing::error!(%error, "the tokens and certificates of HTTP were not read again");
+        }
+        if let Err(error) = self.push(&new.otlp) {
+            tracing::error!(%error, "metrics are pushed as before");
+        }
+        let http = config::Http {
+            certificate: old.http.certificate.clone(),
+            key: old.http.key.clone(),
+            client_ca: old.http.client_ca.clone(),
+            token_file: old.http.token_file.clone(),
+            ..new.http.clone()
+        };
+        let rpc = config::Rpc { pki: old.rpc.pki.clone(), ..new.rpc.clone() };
+        if (http, rpc) != (old.http.clone(), old.rpc.clone()) {
+            tracing::warn!(
+                "sockets, and what clients may take, change only when the daemon is started again"
+            );
+        }
+        tracing::info!("the configuration was read again");
+    }
 }
 
 async fn serve_unix(socket: UnixSocket, server: Arc<Server>) {

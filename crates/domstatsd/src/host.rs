@@ -164,9 +164,12 @@ fn merge(reports: Answer<Vec<StatsReport>>, start: (SystemTime, Instant)) -> Ans
             ours.extend(info.uuid.filter(|_| is_new));
             is_new
         };
-        merged
-            .domains
-            .extend(report.domains.into_iter().filter(|record| is_ours(&record.domain, &mut ours)));
+        let mut records = report.domains;
+        records.retain(|record| is_ours(&record.domain, &mut ours));
+        for record in &mut records {
+            record.taken_at.get_or_insert(report.taken_at);
+        }
+        merged.domains.extend(records);
         merged
             .missing
             .extend(report.missing.into_iter().filter(|gone| is_ours(&gone.domain, &mut ours)));

@@ -12,18 +12,19 @@ mod daemon;
 mod host;
 mod http;
 mod listen;
+mod log;
 mod pass;
 mod rpc;
 mod source;
 mod systemd;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use args::Args;
-use config::{Config, LogFormat};
+use log::Log;
 
 /// The passes that can be under way at a time: each waits on a thread.
 const PASSES: usize = 64;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
             }
         };
     }
-    start_log(&config);
+    let log = Log::start(&config.log);
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .max_blocking_threads(PASSES)
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
         .build();
     let result = match runtime {
         Ok(runtime) => {
-            let result = runtime.block_on(daemon::run(args, config));
+            let result = runtime.block_on(daemon::run(args, config, &log));
             // A pass that waits for a stuck hypervisor keeps nobody here.
             runtime.shutdown_background();
             result
@@ -67,18 +68,6 @@ fn main() -> ExitCode {
             tracing::error!("{sentence}");
             ExitCode::FAILURE
         }
-    }
-}
-
-fn start_log(config: &Config) {
-    let stderr = std::io::stderr;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(&config.log.level)
-        .with_ansi(stderr().is_terminal())
-        .with_writer(stderr);
-    match config.log.format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
     }
 }
 

@@ -28,10 +28,34 @@ use crate::host::{Answer, Host};
 /// The hypervisors, for many that ask at once. A cheap handle.
 #[derive(Clone)]
 pub(crate) struct Passes {
-    current: Arc<RwLock<(Arc<Host>, Duration)>>,
-    listings: Shared<DomainFilter, Answer<Vec<Domain>>>,
-    reports: Shared<(Question, Option<Vec<Uuid>>), Answer<StatsReport>>,
+    current: Arc<RwLock<Current>>,
+    listings: Shared<Of<DomainFilter>, Answer<Vec<Domain>>>,
+    reports: Shared<Of<(Question, Option<Vec<Uuid>>)>, Answer<StatsReport>>,
     pub(crate) taken: Arc<Taken>,
+}
+
+/// Who is asked now.
+#[derive(Clone)]
+pub(crate) struct Current {
+    pub(crate) host: Arc<Host>,
+    /// The time that an answer may take.
+    pub(crate) timeout: Duration,
+    /// How often the hypervisors were replaced.
+    generation: u64,
+}
+
+impl Current {
+    /// Returns a question to these hypervisors, whose answer is nobody's who asks others.
+    pub(crate) fn of<K>(&self, question: K) -> Of<K> {
+        Of { generation: self.generation, question }
+    }
+}
+
+/// A question to the hypervisors of a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Of<K> {
+    generation: u64,
+    question: K,
 }
 
 /// The passes for statistics so far, whoever asked.
@@ -78,22 +102,25 @@ impl Passes {
     pub(crate) fn new(host: Arc<Host>, timeout: Duration) -> Self {
         let patience = timeout / 4;
         let (listings, reports) = (Shared::new(patience), Shared::new(patience));
-        let current = Arc::new(RwLock::new((host, timeout)));
+        let current = Arc::new(RwLock::new(Current { host, timeout, generation: 0 }));
         Self { current, listings, reports, taken: Arc::default() }
     }
 
-    /// Asks other hypervisors from here on, or with another time.
+    /// Asks other hypervisors from here on, or with another time. The passes under way are the last
+    /// that hold the connections to those before.
     pub(crate) fn replace(&self, host: Arc<Host>, timeout: Duration) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = (host, timeout);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let generation = current.generation + 1;
+        *current = Current { host, timeout, generation };
     }
 
     /// Lets go of the hypervisors.
     pub(crate) fn close(&self) {
-        self.current().0.close();
+        self.current().host.close();
     }
 
-    /// Returns the hypervisors, and the time that an answer may take.
-    pub(crate) fn current(&self) -> (Arc<Host>, Duration) {
+    /// Returns who is asked now.
+    pub(crate) fn current(&self) -> Current {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -104,8 +131,9 @@ impl Passes {
         filter: DomainFilter,
         max_age: Duration,
     ) -> Arc<Answer<Vec<Domain>>> {
-        let (host, _) = self.current();
-        self.listings.ask(filter, max_age, move |_| host.domains(filter)).await
+        let current = self.current();
+        let key = current.of(filter);
+        self.listings.ask(key, max_age, move |_| current.host.domains(filter)).await
     }
 
     /// Returns the statistics of all domains; those of a pass that began at most so long ago.
@@ -114,13 +142,14 @@ impl Passes {
         question: Question,
         max_age: Duration,
     ) -> Arc<Answer<StatsReport>> {
-        let (host, timeout) = self.current();
+        let current = self.current();
+        let key = current.of((question, None));
         let taken = Arc::clone(&self.taken);
         let pass = move |waited| {
-            let left = timeout.saturating_sub(waited);
-            taken.count(|| host.stats(&question.request(), left))
+            let left = current.timeout.saturating_sub(waited);
+            taken.count(|| current.host.stats(&question.request(), left))
         };
-        self.reports.ask((question, None), max_age, pass).await
+        self.reports.ask(key, max_age, pass).await
     }
 
     /// Returns the statistics of these domains, as they are now: a record for each that is still
@@ -130,15 +159,16 @@ impl Passes {
         domains: Vec<Domain>,
         question: Question,
     ) -> Arc<Answer<StatsReport>> {
-        let (host, timeout) = self.current();
+        let current = self.current();
         let uuids: Option<Vec<Uuid>> = domains.iter().map(Domain::uuid).collect();
+        let key = uuids.map(|uuids| current.of((question, Some(uuids))));
         let taken = Arc::clone(&self.taken);
         let pass = move |waited| {
-            let left = timeout.saturating_sub(waited);
-            taken.count(|| host.stats_of(&domains, &question.request(), left))
+            let left = current.timeout.saturating_sub(waited);
+            taken.count(|| current.host.stats_of(&domains, &question.request(), left))
         };
-        match uuids {
-            Some(uuids) => self.reports.ask((question, Some(uuids)), Duration::ZERO, pass).await,
+        match key {
+            Some(key) => self.reports.ask(key, Duration::ZERO, pass).await,
             // Without a UUID two domains cannot be told apart: nothing to share.
             None => Arc::new(
                 task::spawn_blocking(move || pass(Duration::ZERO))

@@ -1,7 +1,6 @@
 //! What systemd and the daemon tell each other. Without systemd, nothing happens here.
 
 use std::{
-    io,
     net::TcpListener,
     os::{
         fd::{FromRawFd, OwnedFd},
@@ -12,41 +11,66 @@ use std::{
 
 use sd_notify::NotifyState;
 
-/// Sockets that systemd made, by the `FileDescriptorName=` of their units.
+/// Sockets that systemd made, by the `FileDescriptorName=` of their units. Several can bear one
+/// name.
 #[derive(Default)]
 pub(crate) struct Sockets {
-    /// `rpc`: the Unix socket.
-    pub(crate) rpc: Option<UnixListener>,
+    /// `rpc`: Unix sockets.
+    pub(crate) rpc: Vec<UnixListener>,
     /// `rpc-tls`.
-    pub(crate) rpc_tls: Option<TcpListener>,
+    pub(crate) rpc_tls: Vec<TcpListener>,
     /// `http`.
-    pub(crate) http: Option<TcpListener>,
+    pub(crate) http: Vec<TcpListener>,
 }
 
 impl Sockets {
     /// Takes them; to be called once.
+    ///
+    /// # Errors
+    ///
+    /// The sentence that says which socket is of another kind than its name promises: whoever
+    /// reaches a Unix socket is trusted, which nobody on a network is.
     #[expect(unsafe_code, reason = "systemd passes sockets by the numbers of their descriptors")]
-    pub(crate) fn take() -> Self {
+    pub(crate) fn take() -> Result<Self, String> {
         let mut sockets = Self::default();
-        let given = match sd_notify::listen_fds_with_names() {
-            Ok(given) => given,
-            Err(error) => {
-                tracing::warn!(%error, "cannot take the sockets of systemd");
-                return sockets;
-            }
-        };
+        let given = sd_notify::listen_fds_with_names()
+            .map_err(|error| format!("cannot take the sockets of systemd: {error}"))?;
         for (fd, name) in given {
             // SAFETY: the service manager opened the descriptor for this process, which takes it
             // here, once, and nowhere else.
             let fd = unsafe { OwnedFd::from_raw_fd(fd) };
             match name.as_str() {
-                "rpc" => sockets.rpc = Some(fd.into()),
-                "rpc-tls" => sockets.rpc_tls = Some(fd.into()),
-                "http" => sockets.http = Some(fd.into()),
-                name => tracing::warn!(name, "systemd gave a socket that nobody serves"),
+                "rpc" => sockets.rpc.push(unix(fd)?),
+                "rpc-tls" => sockets.rpc_tls.push(tcp(fd, &name)?),
+                "http" => sockets.http.push(tcp(fd, &name)?),
+                name => tracing::warn!(
+                    name,
+                    "systemd gave a socket that nobody serves: \
+                     FileDescriptorName= is to be rpc, rpc-tls or http"
+                ),
             }
         }
-        sockets
+        Ok(sockets)
+    }
+}
+
+fn unix(fd: OwnedFd) -> Result<UnixListener, String> {
+    let listener = UnixListener::from(fd);
+    match listener.local_addr() {
+        Ok(_) => Ok(listener),
+        Err(_) => Err("systemd's socket 'rpc' is no Unix socket: set ListenStream= to a path, or \
+                       FileDescriptorName= to rpc-tls"
+            .to_owned()),
+    }
+}
+
+fn tcp(fd: OwnedFd, name: &str) -> Result<TcpListener, String> {
+    let listener = TcpListener::from(fd);
+    match listener.local_addr() {
+        Ok(_) => Ok(listener),
+        Err(_) => Err(format!(
+            "systemd's socket '{name}' is no TCP socket: set ListenStream= to an address with a port"
+        )),
     }
 }
 
@@ -60,9 +84,10 @@ pub(crate) fn stopping() {
 
 /// `Type=notify-reload` wants to know when it began.
 pub(crate) fn reloading() {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let now = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
-    tell(&[NotifyState::Reloading, NotifyState::MonotonicUsec(now)]);
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "cannot tell systemd"),
+    }
 }
 
 pub(crate) fn alive() {
@@ -75,8 +100,7 @@ pub(crate) fn watchdog() -> Option<Duration> {
 }
 
 fn tell(state: &[NotifyState<'_>]) {
-    let result: io::Result<()> = sd_notify::notify(state);
-    if let Err(error) = result {
+    if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "cannot tell systemd");
     }
 }

@@ -72,8 +72,7 @@ pub(super) fn write(
     out.open("domainstats");
     // A document that does not say when it was taken reads as 1970, and is written as it came.
     if report.taken_at != UNIX_EPOCH {
-        let time = humantime::format_rfc3339_nanos(within_rfc3339(report.taken_at)).to_string();
-        unknown.attribute("time", &Value::String(time.into()), out);
+        unknown.attribute("time", &time(report.taken_at), out);
     }
     if report.elapsed != Duration::ZERO {
         let nanoseconds = u64::try_from(report.elapsed.as_nanos()).unwrap_or(u64::MAX);
@@ -100,15 +99,19 @@ pub(super) fn write(
 
 /// Returns the nearest time that RFC 3339 can write: years 1970 to 9999. Others are the time of a
 /// broken clock.
-fn within_rfc3339(time: SystemTime) -> SystemTime {
+fn time(time: SystemTime) -> Value<'static> {
     const END: Duration = Duration::from_secs(253_402_300_799);
-    time.clamp(UNIX_EPOCH, UNIX_EPOCH + END)
+    let time = time.clamp(UNIX_EPOCH, UNIX_EPOCH + END);
+    Value::String(humantime::format_rfc3339_nanos(time).to_string().into())
 }
 
 fn write_domain(domain: &DomainStats, plans: &mut [Plan], out: &mut impl Writer) {
     let mut unknown = Unknown::of(&domain.extra);
     out.open("domain");
     write_info("name", &domain.domain, &mut unknown, out);
+    if let Some(taken_at) = domain.taken_at {
+        unknown.attribute("time", &time(taken_at), out);
+    }
     unknown.begin(out);
     for (group, plan) in GROUPS.iter().zip(plans) {
         if let Some(section) = group.of(domain) {

@@ -18,7 +18,9 @@ mod xml;
 use std::{fmt, io, str::FromStr};
 
 use openmetrics::Dialect;
-pub use openmetrics::{FamilyId, LabelSet, Metrics, labelled};
+pub use openmetrics::{
+    FamilyId, LabelPairs, LabelSet, MetricFamily, MetricSample, Metrics, Number, labelled,
+};
 
 use crate::{
     error::{Error, ErrorKind, ErrorOrigin, Result},

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashSet,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Map, Value as Json};
@@ -38,9 +38,7 @@ pub(super) fn report(mut members: Members, domains: &str) -> Result<StatsReport>
         report.domains.push(read_domain(domain, number)?);
     }
     let attribute = Place::Attribute;
-    report.taken_at =
-        take(&mut members, "time", attribute, |time| humantime::parse_rfc3339(time.as_str()?).ok())
-            .unwrap_or(UNIX_EPOCH);
+    report.taken_at = take_time(&mut members).unwrap_or(UNIX_EPOCH);
     report.elapsed = take(&mut members, "elapsed", attribute, u64::read)
         .map(Duration::from_nanos)
         .unwrap_or_default();
@@ -59,6 +57,7 @@ fn read_domain(mut members: Members, number: usize) -> Result<DomainStats> {
     let mut domain = DomainStats::default();
     read_info(&mut members, "name", &mut domain.domain)
         .ok_or_else(|| malformed(format!("domain {number} of the document has no name")))?;
+    domain.taken_at = take_time(&mut members);
     for group in GROUPS {
         if let Some(inside) = take_section(&mut members, group.element) {
             read_section(inside, group.slot(&mut domain));
@@ -72,6 +71,11 @@ fn read_domain(mut members: Members, number: usize) -> Result<DomainStats> {
     });
     domain.extra.0 = members;
     Ok(domain)
+}
+
+fn take_time(members: &mut Members) -> Option<SystemTime> {
+    let read = |time: &Json| humantime::parse_rfc3339(time.as_str()?).ok();
+    take(members, "time", Place::Attribute, read)
 }
 
 /// Reads who a domain is; `None` without its name.

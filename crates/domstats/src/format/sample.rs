@@ -56,6 +56,7 @@ pub(crate) fn full(name: &str, id: u32) -> DomainStats {
 
 fn partial() -> DomainStats {
     let mut domain = DomainStats::new(info("vm2", Some(4_002)));
+    domain.taken_at = Some(UNIX_EPOCH + Duration::new(1_795_000_000, 125_000_000));
     domain.state = Some(State::new(DomainState::Paused, 5));
     domain.set_param("cpu.time", &crate::Value::ULLong(9_000_000_001));
     domain.missing = vec![

@@ -19,11 +19,10 @@ pub(crate) fn best(accept: &str, offers: &[&str]) -> Option<usize> {
         fitting.max().map_or(0, |(_, q)| q)
     };
     let likings = offers.iter().map(|offer| quality(offer)).enumerate();
-    likings.filter(|(_, q)| *q > 0).max_by_key(|(place, q)| (*q, usize::MAX - place)).map(first)
-}
-
-fn first<A, B>((first, _): (A, B)) -> A {
-    first
+    likings
+        .filter(|(_, q)| *q > 0)
+        .max_by_key(|(place, q)| (*q, usize::MAX - place))
+        .map(|(place, _)| place)
 }
 
 /// Reads `text/plain;version=0.0.4;q=0.5`: the type, and the quality in thousandths.

@@ -13,7 +13,7 @@ use crate::config;
 /// Who may ask, and who we are, as it was read last.
 pub(crate) struct Access {
     /// Where it is served, which stays.
-    listen: SocketAddr,
+    addresses: Vec<SocketAddr>,
     current: RwLock<Arc<Secrets>>,
 }
 
@@ -26,9 +26,9 @@ impl Access {
     /// # Errors
     ///
     /// The sentence that says what is wrong.
-    pub(super) fn new(http: &config::Http) -> Result<Self, HttpError> {
-        let secrets = Secrets::read(http, http.listen)?;
-        Ok(Self { listen: http.listen, current: RwLock::new(Arc::new(secrets)) })
+    pub(super) fn new(http: &config::Http, addresses: Vec<SocketAddr>) -> Result<Self, HttpError> {
+        let secrets = Secrets::read(http, &addresses)?;
+        Ok(Self { addresses, current: RwLock::new(Arc::new(secrets)) })
     }
 
     pub(super) fn current(&self) -> Arc<Secrets> {
@@ -42,18 +42,20 @@ impl Access {
     ///
     /// The sentence that says what is wrong: what was valid stays.
     pub(crate) fn reload(&self, http: &config::Http) -> Result<(), HttpError> {
-        let secrets = Arc::new(Secrets::read(http, self.listen)?);
+        let secrets = Arc::new(Secrets::read(http, &self.addresses)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = secrets;
         Ok(())
     }
 }
 
 impl Secrets {
-    fn read(http: &config::Http, listen: SocketAddr) -> Result<Self, HttpError> {
+    fn read(http: &config::Http, addresses: &[SocketAddr]) -> Result<Self, HttpError> {
         let (auth, tls) = (Auth::new(http)?, tls::acceptor(http)?);
-        if !listen.ip().is_loopback() && (tls.is_none() || auth.is_open()) {
+        let is_open = tls.is_none() || auth.is_open();
+        let is_far = |address: &&SocketAddr| !address.ip().to_canonical().is_loopback();
+        if let Some(address) = addresses.iter().find(is_far).filter(|_| is_open) {
             return Err(HttpError::Wrong(format!(
-                "http.listen is {listen}, which other hosts reach: set http.certificate and \
+                "HTTP listens on {address}, which other hosts reach: set http.certificate and \
                  http.key, and http.token_file or http.client_ca, or listen on 127.0.0.1"
             )));
         }

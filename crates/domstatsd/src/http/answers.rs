@@ -16,7 +16,7 @@ use domstats::StatsReport;
 use super::form::Form;
 use crate::{
     host::{Answer, Host},
-    pass::{self, Passes, Shared, Taken},
+    pass::{self, Of, Passes, Shared, Taken},
 };
 
 /// The questions that are asked at a time. Each has a few passes at most, however many ask it.
@@ -24,7 +24,7 @@ const MOST_QUESTIONS: usize = 8;
 /// What an answer may take beyond its timeout, before it is given up.
 const GRACE: Duration = Duration::from_millis(500);
 /// How old an answer may be, at most.
-pub(super) const KEPT: Duration = Shared::<Question, Pass>::LONGEST;
+pub(super) const KEPT: Duration = Shared::<Of<Question>, Pass>::LONGEST;
 
 /// What is asked, and how long the answer may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +42,13 @@ pub(super) struct Pass {
 }
 
 impl Pass {
+    /// Returns a pass that came to this.
+    #[cfg(test)]
+    pub(super) fn of(report: StatsReport) -> Self {
+        let answer = Answer { of_all: report, asked: 1, failures: Vec::new() };
+        Self { began: Instant::now(), answer, texts: Default::default() }
+    }
+
     /// Returns whether no hypervisor could be asked.
     pub(super) fn is_down(&self) -> bool {
         !self.answer.failures.is_empty() && self.answer.failures.len() == self.answer.asked
@@ -87,7 +94,7 @@ pub(super) struct Counters {
 /// The hypervisors, for all who ask by HTTP.
 pub(super) struct Answers {
     passes: Passes,
-    shared: Shared<Question, Pass>,
+    shared: Shared<Of<Question>, Pass>,
     asked: Arc<Asked>,
     pub(super) counters: Counters,
 }
@@ -137,17 +144,17 @@ impl Answers {
 
     /// Returns the time that an answer may take if the question does not say.
     pub(super) fn timeout(&self) -> Duration {
-        self.passes.current().1
+        self.passes.current().timeout
     }
 
     /// Returns the URIs of the hypervisors that are asked.
     pub(super) fn uris(&self) -> Vec<String> {
-        self.passes.current().0.uris().map(str::to_owned).collect()
+        self.host().uris().map(str::to_owned).collect()
     }
 
     /// Returns the hypervisors that are asked.
     pub(super) fn host(&self) -> Arc<Host> {
-        self.passes.current().0
+        self.passes.current().host
     }
 
     /// Returns the passes so far, those for other clients included.
@@ -183,16 +190,17 @@ impl Answers {
         let asking = self.asked.enter(question)?;
         // A pass goes on when those who asked have gone.
         let its = self.asked.enter(question)?;
-        let (host, _) = self.passes.current();
+        let current = self.passes.current();
+        let key = current.of(question);
         let taken = Arc::clone(&self.passes.taken);
         let pass = move |waited| {
             let began = Instant::now();
             let left = question.timeout.saturating_sub(waited);
-            let answer = taken.count(|| host.stats(&question.of_domains.request(), left));
+            let answer = taken.count(|| current.host.stats(&question.of_domains.request(), left));
             drop(its);
             Pass { began, answer, texts: Default::default() }
         };
-        let answer = self.shared.ask_within(question, max_age, question.timeout / 2, pass);
+        let answer = self.shared.ask_within(key, max_age, question.timeout / 2, pass);
         let answer = tokio::time::timeout(question.timeout + GRACE, answer).await;
         drop(asking);
         answer.map_err(|_| NoAnswer::Late)

@@ -1,6 +1,10 @@
 //! Who may ask: whoever has the token, or a certificate of an authority that is trusted.
 
-use std::{fs, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use axum::{
     extract::{Request, State},
@@ -21,19 +25,10 @@ pub(crate) struct Auth {
 
 impl Auth {
     pub(super) fn new(http: &config::Http) -> Result<Self, HttpError> {
-        let token = http.token_file.as_ref().map(|path| {
-            let wrong = |why: String| HttpError::Unreadable {
-                path: path.clone(),
-                what: "the token that clients show",
-                why,
-            };
-            let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-            match text.trim() {
-                token if token.len() >= 16 => Ok(token.to_owned()),
-                _ => Err(wrong("it is shorter than 16 characters".to_owned())),
-            }
-        });
-        Ok(Self { token: token.transpose()?, certificate: http.client_ca.is_some() })
+        const SHORTEST: usize = 16;
+        let read = |path: &PathBuf| token(path, "the token that clients show", SHORTEST);
+        let token = http.token_file.as_ref().map(read).transpose()?;
+        Ok(Self { token, certificate: http.client_ca.is_some() })
     }
 
     /// Returns whether everybody may ask.
@@ -47,6 +42,19 @@ impl Auth {
             _ => false,
         };
         self.is_open() || has_token || (self.certificate && client.has_certificate)
+    }
+}
+
+/// Reads a token of at least so many characters.
+pub(super) fn token(path: &Path, what: &'static str, shortest: usize) -> Result<String, HttpError> {
+    let wrong = |why: String| HttpError::Unreadable { path: path.to_owned(), what, why };
+    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    match text.trim() {
+        "" => Err(wrong("it is empty".to_owned())),
+        token if token.len() < shortest => {
+            Err(wrong(format!("it is shorter than {shortest} characters")))
+        }
+        token => Ok(token.to_owned()),
     }
 }
 

@@ -31,10 +31,12 @@ struct Label {
     name: &'static str,
     path: &'static [&'static str],
     attribute: Option<&'static str>,
+    /// Whether the layer's metric has it; others are for the names of other exporters.
+    is_shown: bool,
 }
 
 const fn text(name: &'static str, path: &'static [&'static str]) -> Label {
-    Label { name, path, attribute: None }
+    Label { name, path, attribute: None, is_shown: true }
 }
 
 const fn attribute(
@@ -42,12 +44,15 @@ const fn attribute(
     path: &'static [&'static str],
     attribute: &'static str,
 ) -> Label {
-    Label { name, path, attribute: Some(attribute) }
+    Label { name, path, attribute: Some(attribute), is_shown: true }
 }
+
+/// The layer of OpenStack.
+pub(super) const NOVA: &str = "libvirt_domain_openstack_info";
 
 static LAYERS: [Layer; 4] = [
     Layer {
-        metric: "libvirt_domain_openstack_info",
+        metric: NOVA,
         help: "What OpenStack Nova knows of the domain.",
         namespace: "http://openstack.org/xmlns/libvirt/nova/",
         root: "instance",
@@ -59,6 +64,9 @@ static LAYERS: [Layer; 4] = [
             attribute("user_id", &["owner", "user"], "uuid"),
             text("project_name", &["owner", "project"]),
             attribute("project_id", &["owner", "project"], "uuid"),
+            attribute("root_type", &["root"], "type"),
+            attribute("root_id", &["root"], "uuid"),
+            Label { is_shown: false, ..text("created", &["creationTime"]) },
         ],
     },
     Layer {
@@ -97,7 +105,7 @@ static LAYERS: [Layer; 4] = [
 #[derive(Debug)]
 pub(super) struct Said {
     pub(super) layer: &'static Layer,
-    pub(super) labels: Vec<(&'static str, String)>,
+    labels: Vec<(&'static str, String)>,
 }
 
 /// Returns what the layers say in a description. What is not XML ends it.
@@ -151,6 +159,21 @@ fn layer(namespace: &ResolveResult<'_>, root: &str) -> Option<&'static Layer> {
 }
 
 impl Said {
+    /// Returns the labels of the layer's metric.
+    pub(super) fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let shown = self.layer.labels.iter().filter(|label| label.is_shown);
+        self.labels
+            .iter()
+            .filter(move |(name, _)| shown.clone().any(|label| label.name == *name))
+            .map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// Returns a value by its label's name.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        let found = self.labels.iter().find(|(its, _)| *its == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
     fn take_attributes(&mut self, path: &[String], start: &BytesStart<'_>) {
         for label in self.layer.labels {
             if let Some(name) = label.attribute
@@ -206,7 +229,9 @@ mod tests {
             "<domain type='kvm' id='3'><name>a</name><metadata>{metadata}</metadata>\
              <devices><uid xmlns='http://kubevirt.io'>no</uid></devices></domain>"
         );
-        read(&description).into_iter().map(|said| (said.layer.metric, said.labels)).collect()
+        let owned =
+            |said: &Said| said.labels().map(|(name, value)| (name, value.to_owned())).collect();
+        read(&description).iter().map(|said| (said.layer.metric, owned(said))).collect()
     }
 
     #[test]
@@ -214,6 +239,7 @@ mod tests {
         let metadata = "<n:instance xmlns:n='http://openstack.org/xmlns/libvirt/nova/1.1'>\
             <n:package version='27.0.0'/><n:name>web &amp; &#x41;</n:name>\
             <n:flavor name='m1.small'><n:memory>512</n:memory></n:flavor>\
+            <n:creationTime>2024-02-29 12:00:00</n:creationTime><n:root type='image' uuid='r-1'/>\
             <n:owner><n:user uuid='u-1'>ada</n:user><n:project uuid='p-1'/></n:owner>\
             </n:instance>\
             <kubevirt xmlns='http://kubevirt.io'><uid>k-1</uid></kubevirt>\
@@ -229,6 +255,8 @@ mod tests {
                 owned(&[
                     ("instance_name", "web & A"),
                     ("flavor_name", "m1.small"),
+                    ("root_type", "image"),
+                    ("root_id", "r-1"),
                     ("user_id", "u-1"),
                     ("user_name", "ada"),
                     ("project_id", "p-1"),

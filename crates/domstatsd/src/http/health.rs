@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::extract::State;
 use domstats::{StatsGroups, StatsOptions};
 
-use super::answers::Question;
-use super::{Shared, refusal::Refusal};
+use super::{Shared, answers::Question, refusal::Refusal};
 use crate::pass;
 
 /// How old what is known may be: probes come often.

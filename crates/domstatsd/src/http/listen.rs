@@ -28,14 +28,22 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
+use crate::listen::refused;
 
-/// What clients may take.
-#[derive(Debug, Clone, Copy)]
+/// What clients may take, at all addresses together.
+#[derive(Debug, Clone)]
 pub(super) struct Limits {
-    /// Connections at a time.
-    pub(super) connections: usize,
+    /// A permit for each connection that there may be at a time.
+    connections: Arc<Semaphore>,
     /// The time for each step.
-    pub(super) patience: Duration,
+    patience: Duration,
+}
+
+impl Limits {
+    pub(super) fn new(connections: usize, patience: Duration) -> Self {
+        let connections = connections.clamp(1, Semaphore::MAX_PERMITS);
+        Self { connections: Arc::new(Semaphore::new(connections)), patience }
+    }
 }
 
 /// Who asks.
@@ -53,12 +61,11 @@ pub(super) async fn serve(
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
         let accepted = async {
             // The others wait in the kernel's queue until one goes.
-            let place = Arc::clone(&places).acquire_owned().await;
+            let place = Arc::clone(&limits.connections).acquire_owned().await;
             (place, listener.accept().await)
         };
         let (place, accepted) = tokio::select! {
@@ -66,8 +73,10 @@ pub(super) async fn serve(
             Some(_) = connections.join_next() => continue,
             () = stopped(&mut stop) => break,
         };
-        match (place, accepted) {
-            (Ok(place), Ok((stream, _))) => {
+        // Nobody closes the places.
+        let Ok(place) = place else { break };
+        match accepted {
+            Ok((stream, _)) => {
                 let connection = Connection {
                     router: router.clone(),
                     patience: limits.patience,
@@ -77,11 +86,7 @@ pub(super) async fn serve(
                 shared.own.connected();
                 connections.spawn(connection.serve(stream, shared.access.current().tls.clone()));
             }
-            (_, accepted) => {
-                // No descriptors left, most likely: they come back.
-                tracing::warn!(error = ?accepted.err(), "a connection was not accepted");
-                sleep(Duration::from_millis(100)).await;
-            }
+            Err(error) => refused(&error).await,
         }
     }
     drop(listener);

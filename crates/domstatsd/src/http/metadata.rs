@@ -47,6 +47,12 @@ impl Metadata {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns what is known of a domain.
+    pub(super) fn of(&self, domain: &DomainInfo) -> Arc<[Said]> {
+        let known = life(domain).and_then(|life| self.state().known.get(&life).cloned());
+        known.unwrap_or_default()
+    }
+
     /// Adds what is known of the domains of a report.
     pub(super) fn push(&self, report: &StatsReport, metrics: &mut Metrics) {
         let state = self.state();
@@ -57,9 +63,8 @@ impl Metadata {
                 if said.layer.is_instance {
                     labels = labels.with("instance_id", &life.0.to_string());
                 }
-                let with =
-                    |labels: LabelSet, (name, value): &(&str, String)| labels.with(name, value);
-                let labels = said.labels.iter().fold(labels, with);
+                let with = |labels: LabelSet, (name, value)| labels.with(name, value);
+                let labels = said.labels().fold(labels, with);
                 let family = metrics.family(said.layer.metric, Kind::Gauge, said.layer.help);
                 metrics.push(family, &labels, Unit::None, &Value::Int(1));
             }

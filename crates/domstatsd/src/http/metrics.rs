@@ -37,21 +37,24 @@ pub(super) async fn metrics(
     let its = Arc::clone(&shared);
     let write = move || {
         let shared = its;
-        let text = pass.text(form, || domains(&shared, &pass).to_text(form.format()));
+        let text = pass.text(form, || {
+            let mut metrics = of_domains(&pass);
+            for profile in &shared.compat {
+                profile.push(&pass, &shared.metadata, &mut metrics);
+            }
+            metrics.to_text(form.format())
+        });
         // Ours are new for each client, and stand behind what all have in common.
         let mut ours = Metrics::new();
-        ours.push_age(&pass.answer.of_all, pass.began.elapsed());
-        shared.metadata.push(&pass.answer.of_all, &mut ours);
-        own::push(&shared, &pass, &mut ours);
-        shared.metadata.fetch(&pass.answer.of_all, shared.answers.host());
+        push_ours(&shared, &pass, &mut ours);
         let end = text.strip_suffix(b"# EOF\n").map_or(text.len(), <[u8]>::len);
         Parts::new(text.slice(..end), ours.to_text(form.format()).into())
     };
     Ok(response(form, Body::new(shared.write(write).await?)))
 }
 
-/// Returns the metrics of the domains, under our names and those that stand beside them.
-fn domains(shared: &Shared, pass: &Pass) -> Metrics {
+/// Returns the metrics of the domains.
+pub(super) fn of_domains(pass: &Pass) -> Metrics {
     let mut metrics = Metrics::new();
     if pass.is_down() {
         let up = metrics.family("libvirt_up", Kind::Gauge, "Whether the hypervisor answered.");
@@ -59,10 +62,17 @@ fn domains(shared: &Shared, pass: &Pass) -> Metrics {
     } else {
         metrics.push_report(&pass.answer.of_all);
     }
-    for profile in &shared.compat {
-        profile.push(&pass.answer.of_all, &mut metrics);
-    }
     metrics
+}
+
+/// Adds what is to be said of a pass when it is answered with, and of the daemon. What is not known
+/// of its domains is fetched for the next one.
+pub(super) fn push_ours(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
+    let report = &pass.answer.of_all;
+    metrics.push_age(report, pass.began.elapsed());
+    shared.metadata.push(report, metrics);
+    own::push(shared, pass, metrics);
+    shared.metadata.fetch(report, shared.answers.host());
 }
 
 /// The metrics of another exporter, alone.
@@ -76,9 +86,11 @@ pub(super) async fn compat(
     let profile = Profile::named(&name)
         .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, Profile::unknown(&name)))?;
     let (form, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let its = Arc::clone(&shared);
     let write = move || {
         let mut metrics = Metrics::new();
-        profile.push(&pass.answer.of_all, &mut metrics);
+        profile.push(&pass, &its.metadata, &mut metrics);
+        its.metadata.fetch(&pass.answer.of_all, its.answers.host());
         metrics.to_text(form.format())
     };
     Ok(response(form, shared.write(write).await?))

@@ -9,6 +9,7 @@
 //! | `metrics.rs`, `parts.rs`, `own.rs`, `compat/` | `/metrics` |
 //! | `metadata.rs`, `description.rs` | what management layers say of the domains |
 //! | `domains.rs` | `/v1/domains` |
+//! | `otlp/` | the metrics pushed to a collector |
 //! | `health.rs` | `/healthz`, `/readyz` |
 //! | `openapi.json` | what all of that is, for programs |
 
@@ -26,13 +27,14 @@ mod health;
 mod listen;
 mod metadata;
 mod metrics;
+mod otlp;
 mod own;
 mod parts;
 pub(crate) mod query;
 mod refusal;
 mod tls;
 
-use std::{fmt, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use axum::{
     Router,
@@ -45,17 +47,19 @@ use axum::{
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
+    task::JoinSet,
 };
 use tower_http::compression::CompressionLayer;
 
 use crate::{
-    config::Config,
+    config::{self, Config},
     pass::{self, Passes},
     rpc,
 };
-pub(crate) use access::Access;
+use access::Access;
 use answers::{Answers, KEPT, Question};
 use compat::Profile;
+pub(crate) use otlp::Pusher;
 use query::Query;
 use refusal::Refusal;
 
@@ -65,7 +69,7 @@ pub(crate) struct Shared {
     max_age: Duration,
     /// Whose names `/metrics` has beside the usual ones.
     compat: Vec<&'static Profile>,
-    access: Arc<Access>,
+    access: Access,
     own: own::Own,
     metadata: Arc<metadata::Metadata>,
     /// The other server, whose clients are counted here too.
@@ -121,18 +125,20 @@ impl fmt::Display for HttpError {
 impl std::error::Error for HttpError {}
 
 impl Http {
-    /// Reads secrets and certificates, and checks that the settings go together.
+    /// Reads secrets and certificates, and checks that the settings go together, and with the
+    /// addresses where it is to be served.
     ///
     /// # Errors
     ///
     /// The sentence that says what is wrong.
     pub(crate) fn new(
         config: &Config,
+        addresses: Vec<SocketAddr>,
         passes: Passes,
         rpc: Arc<rpc::Server>,
     ) -> Result<Self, HttpError> {
         let http = &config.http;
-        let access = Arc::new(Access::new(http)?);
+        let access = Access::new(http, addresses)?;
         let compat = http.compat.iter().map(|name| Profile::beside(name).map_err(HttpError::Wrong));
         let shared = Shared {
             answers: Answers::new(passes),
@@ -144,20 +150,46 @@ impl Http {
             rpc,
             writers: Semaphore::new(thread::available_parallelism().map_or(1, usize::from)),
         };
-        let limits =
-            listen::Limits { connections: http.max_connections, patience: http.client_timeout };
+        let limits = listen::Limits::new(http.max_connections, http.client_timeout);
         Ok(Self { shared: Arc::new(shared), limits })
     }
 
-    /// Returns its tokens and certificates, which can change while it serves.
-    pub(crate) fn access(&self) -> Arc<Access> {
-        Arc::clone(&self.shared.access)
+    /// Returns what can change while it serves.
+    pub(crate) fn control(&self) -> Control {
+        Control(Arc::clone(&self.shared))
     }
 
     /// Serves until it is told to stop, then ends what it has begun.
-    pub(crate) async fn serve(self, listener: TcpListener, stop: watch::Receiver<bool>) {
+    pub(crate) async fn serve(self, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {
         let router = router(Arc::clone(&self.shared));
-        listen::serve(listener, router, self.shared, self.limits, stop).await;
+        let serve = |listener| {
+            let (router, shared) = (router.clone(), Arc::clone(&self.shared));
+            listen::serve(listener, router, shared, self.limits.clone(), stop.clone())
+        };
+        listeners.into_iter().map(serve).collect::<JoinSet<()>>().join_all().await;
+    }
+}
+
+/// What can change while HTTP is served.
+pub(crate) struct Control(Arc<Shared>);
+
+impl Control {
+    /// Reads tokens and certificates again.
+    ///
+    /// # Errors
+    ///
+    /// The sentence that says what is wrong: what was valid stays.
+    pub(crate) fn reload(&self, http: &config::Http) -> Result<(), HttpError> {
+        self.0.access.reload(http)
+    }
+
+    /// Returns what pushes metrics to the collector, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The sentence that says what is wrong.
+    pub(crate) fn pusher(&self, otlp: &config::Otlp) -> Result<Option<Pusher>, HttpError> {
+        Pusher::new(Arc::clone(&self.0), otlp)
     }
 }
 

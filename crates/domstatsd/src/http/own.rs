@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use axum::{
@@ -20,24 +20,35 @@ use domstats::{
     stats::{Kind, Unit},
 };
 
-use super::Shared;
-use super::answers::Pass;
+use super::{Shared, answers::Pass, otlp};
 
 /// What HTTP did so far.
 pub(crate) struct Own {
     started: Instant,
     connections: AtomicU64,
+    pub(super) otlp: otlp::Counters,
     /// Requests by path and status. Paths are those of the routes, so there are only so many.
     requests: Mutex<BTreeMap<(String, u16), u64>>,
 }
 
 impl Default for Own {
     fn default() -> Self {
-        Self { started: Instant::now(), connections: AtomicU64::new(0), requests: Mutex::default() }
+        Self {
+            started: Instant::now(),
+            connections: AtomicU64::default(),
+            otlp: otlp::Counters::default(),
+            requests: Mutex::default(),
+        }
     }
 }
 
 impl Own {
+    /// Returns since when it counts.
+    pub(super) fn started(&self) -> SystemTime {
+        let now = SystemTime::now();
+        now.checked_sub(self.started.elapsed()).unwrap_or(now)
+    }
+
     pub(super) fn connected(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
     }
@@ -143,6 +154,23 @@ pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
         Unit::Count,
         shared.rpc.clients() as u64,
     );
+    push(
+        "domstatsd_otlp_retries",
+        Kind::Counter,
+        "Times that metrics were sent to the collector again.",
+        Unit::Count,
+        load(&shared.own.otlp.retries),
+    );
+    let family = metrics.family(
+        "domstatsd_otlp_points",
+        Kind::Counter,
+        "Data points for the collector: sent and taken, or dropped.",
+    );
+    let otlp = &shared.own.otlp;
+    for (result, count) in [("sent", &otlp.sent), ("dropped", &otlp.dropped)] {
+        let labels = LabelSet::new().with("result", result);
+        metrics.push(family, &labels, Unit::Count, &Value::ULLong(load(count)));
+    }
     let family = metrics.family(
         "domstatsd_rpc_calls",
         Kind::Counter,

@@ -64,7 +64,7 @@ pub(super) fn acceptor(http: &config::Http) -> Result<Option<TlsAcceptor>, HttpE
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
-fn certificates(
+pub(super) fn certificates(
     path: &Path,
     what: &'static str,
 ) -> Result<Vec<CertificateDer<'static>>, HttpError> {

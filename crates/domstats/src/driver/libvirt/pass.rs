@@ -13,7 +13,7 @@
 
 use std::{
     collections::VecDeque,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use domstats_rpc::{
@@ -71,8 +71,8 @@ pub(super) enum About {
     Hello,
     /// The domains that match the filter in this place.
     List(usize),
-    /// A part of the statistics, of the slots in these places.
-    Stats(Part, Vec<usize>),
+    /// A part of the statistics, of the slots in these places, asked for at this time.
+    Stats(Part, Vec<usize>, SystemTime),
 }
 
 /// One call.
@@ -223,7 +223,7 @@ impl<'a> Pass<'a> {
                 && let Some((part, slice)) = self.slices.pop_front()
             {
                 let args = self.question(&slice, self.plan.groups(part));
-                let about = About::Stats(part, slice);
+                let about = About::Stats(part, slice, SystemTime::now());
                 let question = Question { call: self.call, about, ..Question::default() };
                 front.ask::<ConnectGetAllDomainStats>(&args, question)?;
             }
@@ -244,7 +244,7 @@ impl<'a> Pass<'a> {
             let question = Question {
                 call: self.call,
                 domains: batch.iter().filter_map(|place| self.slots[*place].info.uuid).collect(),
-                about: About::Stats(Part::Monitor, batch.clone()),
+                about: About::Stats(Part::Monitor, batch.clone(), SystemTime::now()),
                 permit: Some(permit),
             };
             let mut groups = self.plan.telling(again);
@@ -288,7 +288,7 @@ impl<'a> Pass<'a> {
         if question.call != self.call {
             return self.pool.memory.trust(&question.domains);
         }
-        let About::Stats(part, places) = question.about else { return };
+        let About::Stats(part, places, asked) = question.about else { return };
         if part == Part::Monitor {
             self.window.answered();
             places.iter().for_each(|place| self.slots[*place].under_way -= 1);
@@ -309,7 +309,7 @@ impl<'a> Pass<'a> {
                 for place in places {
                     let slot = &mut self.slots[place];
                     let record = records.0.iter().find(|record| slot.is(&record.domain));
-                    slot.take(part, record, &self.plan);
+                    slot.take(part, record, asked, &self.plan);
                     if !slot.is_over(part, &self.plan) {
                         // Somebody else has the monitor.
                         let pause = FIRST_PAUSE * 2u32.saturating_pow(slot.pauses.min(8));

@@ -1,5 +1,7 @@
 //! What became of each domain in a call, and its record at the end.
 
+use std::time::SystemTime;
+
 use domstats_rpc::{
     Xdr,
     message::{self, StatsRecord, StatsRecords},
@@ -103,9 +105,15 @@ impl Slot {
         self.gone || self.progress.iter().any(|progress| *progress != Progress::Open)
     }
 
-    /// Takes the record of a question; `None` if libvirt left the domain out: it does not exist any
-    /// more.
-    pub(super) fn take(&mut self, part: Part, record: Option<&StatsRecord<'_>>, plan: &Plan) {
+    /// Takes the record of a question that was asked at a time; `None` if libvirt left the domain
+    /// out: it does not exist any more.
+    pub(super) fn take(
+        &mut self,
+        part: Part,
+        record: Option<&StatsRecord<'_>>,
+        asked: SystemTime,
+        plan: &Plan,
+    ) {
         let Some(record) = record else {
             self.gone = true;
             return;
@@ -114,6 +122,8 @@ impl Slot {
             return;
         }
         self.set(record);
+        let oldest = self.stats.taken_at.map_or(asked, |oldest| oldest.min(asked));
+        self.stats.taken_at = Some(oldest);
         let is_partial = part == Part::Monitor
             && plan.partial
             && self.info.id.is_some()

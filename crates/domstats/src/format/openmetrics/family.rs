@@ -5,9 +5,12 @@
 
 use std::{fmt::Write, io};
 
-use super::super::{
-    Flush,
-    append::{has_any, push_double, push_integer, push_number, push_numbers},
+use super::{
+    super::{
+        Flush,
+        append::{has_any, push_double, push_integer, push_number, push_numbers},
+    },
+    samples::Number,
 };
 use crate::stats::{Field, Kind, Unit, Value};
 
@@ -25,16 +28,16 @@ pub(in crate::format) enum Dialect {
 /// All samples of one name, which OpenMetrics wants side by side.
 pub(super) struct Family {
     /// Its name, without the ending of a counter's samples.
-    name: String,
+    pub(super) name: String,
     /// The name of its samples.
     sample_name: String,
-    kind: Kind,
-    help: &'static str,
-    samples: Vec<Sample>,
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+    pub(super) samples: Vec<Sample>,
 }
 
 /// A sample before it is text, which takes six times the memory.
-struct Sample {
+pub(super) struct Sample {
     /// What [`Form`] says.
     bits: u64,
     form: Form,
@@ -105,7 +108,7 @@ impl Labels {
         Kept { kind, number: u32::try_from(ends.len() - 1).unwrap_or(u32::MAX) }
     }
 
-    fn of(&self, sample: &Sample) -> &str {
+    pub(super) fn of(&self, sample: &Sample) -> &str {
         let Texts { text, ends } = &self.0[usize::from(sample.kind)];
         let number = sample.labels as usize;
         let start = number.checked_sub(1).map_or(0, |before| ends[before]);
@@ -128,6 +131,12 @@ impl Family {
         }
     }
 
+    /// Returns the word for the base unit with which the name ends.
+    pub(super) fn unit(&self) -> Option<&'static str> {
+        let last = self.name.rsplit('_').next();
+        ["seconds", "bytes", "joules", "farads"].into_iter().find(|unit| last == Some(unit))
+    }
+
     /// Writes the family, unless it has no samples.
     pub(super) fn write(
         &self,
@@ -146,10 +155,7 @@ impl Family {
         let _ = write!(out, "# HELP {announced} ");
         push_escaped(out, help, dialect == Dialect::OpenMetrics);
         let _ = writeln!(out, "\n# TYPE {announced} {word}");
-        let unit = ["seconds", "bytes", "joules", "farads"]
-            .into_iter()
-            .find(|unit| name.rsplit('_').next() == Some(unit));
-        if let Some(unit) = unit.filter(|_| dialect == Dialect::OpenMetrics) {
+        if let Some(unit) = self.unit().filter(|_| dialect == Dialect::OpenMetrics) {
             let _ = writeln!(out, "# UNIT {name} {unit}");
         }
         for some in self.samples.chunks(PIECE) {
@@ -171,47 +177,73 @@ pub(super) fn sample_name(field: &Field) -> Option<String> {
     Some(format!("libvirt_domain_{metric}"))
 }
 
-/// Appends the number of a sample in the base unit, exactly.
-fn push_in_base_unit(out: &mut String, sample: &Sample) {
-    match sample.form {
-        Form::Unsigned => push_unsigned(out, sample.unit, sample.bits),
-        Form::Signed => {
-            let number = sample.bits.cast_signed();
-            if number < 0 {
-                out.push('-');
+/// A number in the base unit, exactly.
+enum InBaseUnit {
+    Whole(i128),
+    Billionths(i128),
+    Double(f64),
+}
+
+impl Sample {
+    fn in_base_unit(&self) -> InBaseUnit {
+        let whole = match self.form {
+            Form::Unsigned => i128::from(self.bits),
+            Form::Signed => i128::from(self.bits.cast_signed()),
+            Form::Double => return InBaseUnit::Double(f64::from_bits(self.bits)),
+        };
+        match self.unit {
+            Unit::Nanoseconds => InBaseUnit::Billionths(whole),
+            Unit::Kibibytes => InBaseUnit::Whole(whole * 1024),
+            Unit::MebibytesPerSecond => InBaseUnit::Whole(whole * 1_048_576),
+            Unit::None
+            | Unit::Count
+            | Unit::Seconds
+            | Unit::Bytes
+            | Unit::Joules
+            | Unit::Farads => InBaseUnit::Whole(whole),
+        }
+    }
+
+    /// Returns the number in the base unit, as exactly as a machine's number is.
+    #[expect(clippy::cast_precision_loss, reason = "a floating point number has 53 bits")]
+    pub(super) fn number(&self) -> Number {
+        match self.in_base_unit() {
+            InBaseUnit::Whole(whole) => {
+                i64::try_from(whole).map_or(Number::Double(whole as f64), Number::Integer)
             }
-            push_unsigned(out, sample.unit, number.unsigned_abs());
-        }
-        Form::Double => match f64::from_bits(sample.bits) {
-            number if number.is_nan() => out.push_str("NaN"),
-            f64::INFINITY => out.push_str("+Inf"),
-            f64::NEG_INFINITY => out.push_str("-Inf"),
-            number => push_double(out, number),
-        },
-    }
-}
-
-fn push_unsigned(out: &mut String, unit: Unit, number: u64) {
-    match unit {
-        Unit::Nanoseconds => push_billionths(out, number),
-        Unit::Kibibytes => push_product(out, number, 1024),
-        Unit::MebibytesPerSecond => push_product(out, number, 1_048_576),
-        Unit::None | Unit::Count | Unit::Seconds | Unit::Bytes | Unit::Joules | Unit::Farads => {
-            push_integer(out, number);
+            InBaseUnit::Billionths(number) => Number::Double(number as f64 / 1e9),
+            InBaseUnit::Double(number) => Number::Double(number),
         }
     }
 }
 
-fn push_product(out: &mut String, number: u64, times: u64) {
-    match number.checked_mul(times) {
-        Some(number) => push_integer(out, number),
-        None => push_integer(out, u128::from(number) * u128::from(times)),
+fn push_in_base_unit(out: &mut String, sample: &Sample) {
+    match sample.in_base_unit() {
+        InBaseUnit::Whole(whole) => push_whole(out, whole),
+        InBaseUnit::Billionths(number) => push_billionths(out, number),
+        InBaseUnit::Double(number) if number.is_nan() => out.push_str("NaN"),
+        InBaseUnit::Double(f64::INFINITY) => out.push_str("+Inf"),
+        InBaseUnit::Double(f64::NEG_INFINITY) => out.push_str("-Inf"),
+        InBaseUnit::Double(number) => push_double(out, number),
+    }
+}
+
+fn push_whole(out: &mut String, number: i128) {
+    // 128 bits are for what overflows and what is negative: dividing them is slow.
+    match u64::try_from(number) {
+        Ok(number) => push_integer(out, number),
+        Err(_) => push_integer(out, number),
     }
 }
 
 /// Appends a number divided by 10⁹, without rounding: `1.000000001`, `0.5`, `7`.
-fn push_billionths(out: &mut String, number: u64) {
+fn push_billionths(out: &mut String, number: i128) {
     const BILLION: u64 = 1_000_000_000;
+    if number < 0 {
+        out.push('-');
+    }
+    // No type of a value is wider.
+    let number = u64::try_from(number.unsigned_abs()).unwrap_or(u64::MAX);
     push_integer(out, number / BILLION);
     let fraction = number % BILLION;
     if fraction > 0 {

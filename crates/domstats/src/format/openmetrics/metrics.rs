@@ -6,6 +6,7 @@ use super::{
     family::{Dialect, Family, Kept, Labels, push_label},
     names::Names,
     push_report,
+    samples::MetricFamily,
 };
 use crate::{
     format::{Flush, Format},
@@ -74,15 +75,18 @@ impl Metrics {
         push_report(report, self);
     }
 
-    /// Adds how long ago the values of a report's domains were read.
+    /// Adds how long ago the oldest value of each domain was asked for. `age` is how long ago the
+    /// report was.
     pub fn push_age(&mut self, report: &StatsReport, age: Duration) {
         let family = self.family(
             "libvirt_domain_sample_age_seconds",
             Kind::Gauge,
-            "How long ago the domain's values were asked for.",
+            "How long ago the oldest of the domain's values was asked for.",
         );
-        let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
-        for (labels, _) in labelled(report) {
+        for (labels, stats) in labelled(report) {
+            let later = stats.taken_at.and_then(|time| time.duration_since(report.taken_at).ok());
+            let age = age.saturating_sub(later.unwrap_or_default());
+            let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
             self.push(family, &labels, Unit::Nanoseconds, &Value::ULLong(age));
         }
     }
@@ -99,6 +103,13 @@ impl Metrics {
     pub fn push(&mut self, family: FamilyId, labels: &LabelSet, unit: Unit, value: &Value<'_>) {
         let labels = self.keep_own(&labels.0);
         self.sample(family, labels, unit, value);
+    }
+
+    /// Returns the families, in the order of their output; those without samples are left out.
+    pub fn families(&self) -> impl Iterator<Item = MetricFamily<'_>> {
+        let labels = &self.labels;
+        let all = self.all.iter().filter(|family| !family.samples.is_empty());
+        all.map(move |family| MetricFamily { family, labels })
     }
 
     /// Returns the text in one of the formats of metrics; any other is written as OpenMetrics.

@@ -17,6 +17,7 @@
 mod family;
 mod metrics;
 mod names;
+mod samples;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -27,6 +28,7 @@ pub(super) use family::Dialect;
 use family::{push_label, push_label_of, sample_name};
 pub use metrics::{FamilyId, LabelSet, Metrics, labelled};
 use names::{Names, push_identity};
+pub use samples::{LabelPairs, MetricFamily, MetricSample, Number};
 
 use super::Flush;
 use crate::{

@@ -16,6 +16,8 @@ pub fn json_schema() -> String {
     let mut definitions = Map::new();
     let mut domain = Map::new();
     who("name", &mut domain);
+    let oldest = "When the oldest value of the domain was asked for, if later than the call began.";
+    domain.insert("time".to_owned(), time(oldest));
     for group in GROUPS {
         define(group.schema, None, &mut definitions);
         domain.insert(group.element.to_owned(), reference(group.schema));
@@ -30,11 +32,7 @@ pub fn json_schema() -> String {
                         absent. Keys that are not named here may come with newer versions.",
         "type": "object",
         "properties": {
-            "time": {
-                "description": "When the call began: RFC 3339, UTC.",
-                "type": "string",
-                "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{9}Z$",
-            },
+            "time": time("When the call began: RFC 3339, UTC."),
             "elapsed": {
                 "description": "How long the call took. Unit: ns.",
                 "type": "integer",
@@ -50,6 +48,14 @@ pub fn json_schema() -> String {
         "$defs": definitions,
     });
     format!("{schema:#}\n")
+}
+
+fn time(description: &str) -> Json {
+    json!({
+        "description": description,
+        "type": "string",
+        "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{9}Z$",
+    })
 }
 
 /// Adds the members that say who a domain is.

@@ -16,7 +16,7 @@ pub fn rng() -> String {
     rng.open("grammar", HEADER);
     rng.open("start", "");
     rng.open("element", "name='domainstats'");
-    rng.attribute("time", Some("<data type='dateTime'/>"));
+    rng.time();
     rng.attribute("elapsed", Some("<data type='unsignedLong'/>"));
     rng.open("zeroOrMore", "");
     rng.line("<ref name='domain'/>");
@@ -30,6 +30,7 @@ pub fn rng() -> String {
     rng.open("element", "name='domain'");
     rng.line("<attribute name='name'/>");
     rng.identity();
+    rng.time();
     for group in GROUPS {
         rng.open("optional", "");
         rng.section(group.element, group.schema);
@@ -37,7 +38,7 @@ pub fn rng() -> String {
     }
     rng.missing("group");
     let elements: Vec<_> = GROUPS.iter().map(|group| group.element).chain(["missing"]).collect();
-    rng.foreign(&["name", "uuid", "id", "persistent"], Some(&elements));
+    rng.foreign(&["name", "uuid", "id", "persistent", "time"], Some(&elements));
     rng.close("element");
     rng.close("define");
 
@@ -104,6 +105,10 @@ impl Rng {
             }
         }
         self.close("optional");
+    }
+
+    fn time(&mut self) {
+        self.attribute("time", Some("<data type='dateTime'/>"));
     }
 
     fn identity(&mut self) {

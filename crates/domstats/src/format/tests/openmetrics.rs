@@ -1,8 +1,12 @@
 //! Metric names, base units and labels. `tests/tools.rs` asks promtool and the Python parser.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use crate::{DomainStats, StatsReport, Value, format::sample};
+use crate::{
+    DomainStats, Format, StatsReport, Value,
+    format::{LabelSet, Metrics, Number, sample},
+    stats::{Kind, Unit},
+};
 
 fn lines(report: &StatsReport) -> Vec<String> {
     report.to_openmetrics().lines().map(str::to_owned).collect()
@@ -102,4 +106,55 @@ fn families_are_contiguous_and_labels_unique() {
             }
         }
     }
+}
+
+#[test]
+fn a_domain_is_as_old_as_its_own_values() {
+    let report = sample::canonical();
+    let mut metrics = Metrics::new();
+    metrics.push_age(&report, Duration::from_millis(10));
+    let text = metrics.to_text(Format::Prometheus);
+    let age = "libvirt_domain_sample_age_seconds";
+    // It was asked 1.543211 ms after the others.
+    assert!(text.contains(&format!("{age}{{domain=\"vm2\"}} 0.008456789\n")), "{text}");
+    assert!(text.contains(&format!("{age}{{domain=\"vm1\"}} 0.01\n")), "{text}");
+}
+
+/// What the samples say one by one is what is written of them.
+#[test]
+fn samples_are_those_of_the_text() {
+    let mut metrics = Metrics::new();
+    let mut report = sample::canonical();
+    report.domains[1].domain.name = "a \\ \"b\"\nc,d=\"}".to_owned();
+    metrics.push_report(&report);
+    let text = metrics.to_text(Format::Prometheus);
+    let mut written = text.lines().filter(|line| !line.starts_with('#'));
+    let mut count = 0;
+    for family in metrics.families() {
+        let ending = if family.kind() == Kind::Counter { "_total" } else { "" };
+        for sample in family.samples() {
+            let mut labels = LabelSet::new();
+            for (name, value) in sample.labels.clone() {
+                labels = labels.with(name, &value);
+            }
+            // A collection of one sample writes it.
+            let mut one = Metrics::new();
+            let id = one.family(family.name(), family.kind(), family.help());
+            let value = match sample.value {
+                Number::Integer(whole) => Value::LLong(whole),
+                Number::Double(number) => Value::Double(number),
+            };
+            one.push(id, &labels, Unit::None, &value);
+            let one = one.to_text(Format::Prometheus);
+            let series = |line: &str| {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                (series.to_owned(), value.parse::<f64>().unwrap())
+            };
+            let ours = series(one.lines().last().unwrap());
+            assert!(ours.0.starts_with(&format!("{}{ending}", family.name())));
+            assert_eq!(ours, series(written.next().unwrap()));
+            count += 1;
+        }
+    }
+    assert!(written.next().is_none() && count > 300, "{count}");
 }

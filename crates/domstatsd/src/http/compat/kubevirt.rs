@@ -8,9 +8,10 @@ pub(super) const PROFILE: Profile = Profile {
     name: "kubevirt",
     is_beside: true,
     help: "A name of KubeVirt.",
+    whole: &[],
     labels: LabelNames {
-        domain: |_, stats| {
-            let name = &stats.domain.name;
+        domain: |_, about| {
+            let name = &about.stats.domain.name;
             Some(match name.split_once('_') {
                 Some((space, name)) => LabelSet::new().with("namespace", space).with("name", name),
                 None => LabelSet::new().with("name", name),

@@ -8,10 +8,20 @@ pub(super) const PROFILE: Profile = Profile {
     name: "kumina",
     is_beside: false,
     help: "A name of kumina/libvirt_exporter.",
+    whole: &[
+        ("libvirt_up", |pass| Value::Boolean(!pass.is_down())),
+        ("libvirt_domains_number", |pass| Value::ULLong(pass.answer.of_all.domains.len() as u64)),
+    ],
     labels: LabelNames {
-        domain: |_, stats| {
-            let uuid = stats.domain.uuid.map(|uuid| uuid.to_string()).unwrap_or_default();
-            Some(LabelSet::new().with("domain", &stats.domain.name).with("uuid", &uuid))
+        domain: |_, about| {
+            let labels = LabelSet::new().with("domain", &about.stats.domain.name);
+            let labels = labels.with("uuid", &about.uuid());
+            if !about.is_of_nova() {
+                return Some(labels);
+            }
+            let labels = labels.with("name", about.nova("instance_name"));
+            let labels = labels.with("flavor", about.nova("flavor_name"));
+            Some(labels.with("project_name", about.nova("project_name")))
         },
         vcpu: |labels, vcpu| labels.with("vcpu", &vcpu.id.to_string()),
         interface: |labels, _, one| {

@@ -10,12 +10,18 @@ mod opennebula;
 mod tinkoff;
 mod vexxhost;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use domstats::{
-    DomainStats, StatsReport, Value,
+    DomainStats, Value,
     format::{LabelSet, Metrics, labelled},
     stats::{Block, Interface, Kind, Unit, Vcpu},
+};
+
+use super::{
+    answers::Pass,
+    description::{NOVA, Said},
+    metadata::Metadata,
 };
 
 /// Another exporter.
@@ -24,13 +30,39 @@ pub(crate) struct Profile {
     /// Whether none of its names is one of ours.
     is_beside: bool,
     help: &'static str,
+    /// What it calls whether the hypervisor answered, and the number of its domains.
+    whole: &'static [(&'static str, fn(&Pass) -> Value<'static>)],
     labels: LabelNames,
     aliases: &'static [Alias],
 }
 
+/// A domain, and what management layers say of it.
+struct About<'a> {
+    stats: &'a DomainStats,
+    said: Arc<[Said]>,
+}
+
+impl About<'_> {
+    /// Returns whether OpenStack made it.
+    fn is_of_nova(&self) -> bool {
+        self.said.iter().any(|said| said.layer.metric == NOVA)
+    }
+
+    /// Returns what OpenStack says of it; empty if nothing.
+    fn nova(&self, label: &str) -> &str {
+        let nova = self.said.iter().find(|said| said.layer.metric == NOVA);
+        nova.and_then(|said| said.value(label)).unwrap_or_default()
+    }
+
+    /// Returns its UUID; empty if it has none.
+    fn uuid(&self) -> String {
+        self.stats.domain.uuid.map(|uuid| uuid.to_string()).unwrap_or_default()
+    }
+}
+
 /// How it labels what it measures. What a domain lacks, such as a UUID, leaves it out.
 struct LabelNames {
-    domain: fn(LabelSet, &DomainStats) -> Option<LabelSet>,
+    domain: fn(LabelSet, &About<'_>) -> Option<LabelSet>,
     vcpu: fn(LabelSet, &Vcpu) -> LabelSet,
     interface: fn(LabelSet, usize, &Interface) -> LabelSet,
     block: fn(LabelSet, usize, &Block) -> LabelSet,
@@ -46,9 +78,13 @@ struct Alias {
 
 enum Of {
     Domain(fn(&DomainStats) -> Option<Value<'static>>),
+    /// A domain, with more labels than its other metrics.
+    Labelled(fn(LabelSet, &About<'_>) -> Option<(LabelSet, Value<'static>)>),
     Vcpu(fn(&Vcpu) -> Option<u64>),
     Interface(fn(&Interface) -> Option<u64>),
     Block(fn(&Block) -> Option<u64>),
+    /// A disk, with more labels than its other metrics; always 1.
+    BlockLabels(fn(LabelSet, &Block) -> LabelSet),
 }
 
 impl Alias {
@@ -99,10 +135,17 @@ impl Profile {
     }
 
     /// Adds the domains of a report under its names.
-    pub(crate) fn push(&self, report: &StatsReport, metrics: &mut Metrics) {
-        let domains: Vec<(LabelSet, &DomainStats)> = labelled(report)
-            .filter_map(|(labels, stats)| Some(((self.labels.domain)(labels, stats)?, stats)))
-            .collect();
+    pub(super) fn push(&self, pass: &Pass, metadata: &Metadata, metrics: &mut Metrics) {
+        for (name, value) in self.whole {
+            let family = metrics.family(name, Kind::Gauge, self.help);
+            metrics.push(family, &LabelSet::new(), Unit::None, &value(pass));
+        }
+        let about = |(labels, stats)| {
+            let about = About { stats, said: metadata.of(&stats.domain) };
+            Some(((self.labels.domain)(labels, &about)?, about))
+        };
+        let domains: Vec<(LabelSet, About<'_>)> =
+            labelled(&pass.answer.of_all).filter_map(about).collect();
         for alias in self.aliases {
             let family = metrics.family(alias.name, alias.kind, self.help);
             let mut push = |labels: &LabelSet, value: Option<Value<'static>>| {
@@ -110,9 +153,14 @@ impl Profile {
                     metrics.push(family, labels, alias.unit, &value);
                 }
             };
-            for (labels, stats) in &domains {
+            for (labels, about) in &domains {
+                let stats = about.stats;
                 match alias.of {
                     Of::Domain(of) => push(labels, of(stats)),
+                    Of::Labelled(of) => {
+                        let (labels, value) = of(labels.clone(), about).unzip();
+                        push(&labels.unwrap_or_default(), value);
+                    }
                     Of::Vcpu(of) => {
                         for vcpu in stats.vcpu.iter().flat_map(|group| &group.cpus) {
                             push(&(self.labels.vcpu)(labels.clone(), vcpu), number(of(vcpu)));
@@ -129,28 +177,38 @@ impl Profile {
                         }
                     }
                     Of::Block(of) => {
-                        let all = stats.block.iter().flat_map(|group| &group.blocks);
-                        let mut seen = HashSet::new();
-                        for (place, one) in all.enumerate() {
-                            let labels = (self.labels.block)(labels.clone(), place, one);
-                            // The images under a disk have its name.
-                            if seen.insert(one.name.as_deref()) {
-                                push(&labels, number(of(one)));
-                            }
+                        for (labels, one) in self.blocks(labels, stats) {
+                            push(&labels, number(of(one)));
+                        }
+                    }
+                    Of::BlockLabels(with) => {
+                        for (labels, one) in self.blocks(labels, stats) {
+                            push(&with(labels, one), Some(Value::UInt(1)));
                         }
                     }
                 }
             }
         }
     }
+
+    /// Returns the disks of a domain, with their labels.
+    fn blocks<'a>(
+        &self,
+        labels: &LabelSet,
+        stats: &'a DomainStats,
+    ) -> impl Iterator<Item = (LabelSet, &'a Block)> {
+        let mut seen = HashSet::new();
+        let all = stats.block.iter().flat_map(|group| &group.blocks).enumerate();
+        all.filter_map(move |(place, one)| {
+            // The images under a disk have its name.
+            let is_new = seen.insert(one.name.as_deref());
+            is_new.then(|| ((self.labels.block)(labels.clone(), place, one), one))
+        })
+    }
 }
 
 fn number(value: Option<u64>) -> Option<Value<'static>> {
     value.map(Value::ULLong)
-}
-
-fn one() -> Option<Value<'static>> {
-    Some(Value::UInt(1))
 }
 
 /// The number that libvirt has for a domain's state.
@@ -178,9 +236,9 @@ mod tests {
 
     use super::*;
 
-    fn report() -> StatsReport {
+    fn pass() -> Pass {
         let connect = Connect::open("test:///default?clock=fixed").unwrap();
-        connect.all_domain_stats(&StatsRequest::new()).unwrap()
+        Pass::of(connect.all_domain_stats(&StatsRequest::new()).unwrap())
     }
 
     fn names(text: &str) -> HashSet<String> {
@@ -190,11 +248,11 @@ mod tests {
 
     #[test]
     fn names_beside_ours_are_not_ours() {
-        let report = report();
-        let ours = names(&report.to_prometheus());
+        let pass = pass();
+        let ours = names(&pass.answer.of_all.to_prometheus());
         for profile in PROFILES {
             let mut metrics = Metrics::new();
-            profile.push(&report, &mut metrics);
+            profile.push(&pass, &Metadata::default(), &mut metrics);
             let theirs = names(&metrics.to_text(Format::Prometheus));
             assert!(theirs.len() > 3, "{}: {theirs:?}", profile.name);
             let both: Vec<_> = ours.intersection(&theirs).collect();
@@ -204,14 +262,15 @@ mod tests {
 
     #[test]
     fn values_are_in_the_unit_of_the_other_exporter() {
-        let report = report();
-        let vm2 = report.domain("vm2").unwrap();
+        let pass = pass();
+        let vm2 = pass.answer.of_all.domain("vm2").unwrap();
         let time = vm2.cpu.as_ref().unwrap().time.unwrap();
         let current = vm2.balloon.as_ref().unwrap().current.unwrap();
         let uuid = vm2.domain.uuid.unwrap();
         let vcpu = vm2.vcpu.as_ref().unwrap().cpus[0].state.unwrap().code();
         let mut metrics = Metrics::new();
-        PROFILES.iter().for_each(|profile| profile.push(&report, &mut metrics));
+        let metadata = Metadata::default();
+        PROFILES.iter().for_each(|profile| profile.push(&pass, &metadata, &mut metrics));
         let text = metrics.to_text(Format::Prometheus);
         for line in [
             format!("libvirtd_domain_cpu_time{{uuid=\"{uuid}\"}} {time}\n"),
@@ -219,6 +278,8 @@ mod tests {
             "libvirt_domain_info_vstate{domain=\"vm2\"} 3\n".to_owned(),
             format!("libvirtd_domain_vcpu_state{{uuid=\"{uuid}\",vcpu=\"0\"}} {vcpu}\n"),
             format!("opennebula_libvirt_vcpu_state{{domain=\"vm2\",vcpu=\"0\"}} {vcpu}\n"),
+            format!("libvirt_domains_number {}\n", pass.answer.of_all.domains.len()),
+            "opennebula_libvirt_daemon_up 1\n".to_owned(),
             format!("libvirt_domain_state_code{{domain=\"vm2\",uuid=\"{uuid}\"}} 3\n"),
             "kubevirt_vmi_network_receive_bytes_total{name=\"vm2\",interface=\"vnet1\"} 1883825856000\n"
                 .to_owned(),

@@ -8,9 +8,10 @@ pub(super) const PROFILE: Profile = Profile {
     name: "opennebula",
     is_beside: true,
     help: "A name of OpenNebula's exporter.",
+    whole: &[("opennebula_libvirt_daemon_up", |pass| Value::Boolean(!pass.is_down()))],
     labels: LabelNames {
-        domain: |labels, stats| {
-            Some(match stats.domain.name.strip_prefix("one-") {
+        domain: |labels, about| {
+            Some(match about.stats.domain.name.strip_prefix("one-") {
                 Some(number) => labels.with("one_vm_id", number),
                 None => labels,
             })

@@ -1,13 +1,14 @@
 //! Tinkoff/libvirt-exporter, which Kolla and Canonical's snap have too: what it calls otherwise.
 
-use domstats::{Value, stats::Unit};
+use domstats::{Value, format::LabelSet, stats::Unit};
 
-use super::{Alias, LabelNames, Of, Profile, one, state, used_percent};
+use super::{About, Alias, LabelNames, Of, Profile, number, state, used_percent};
 
 pub(super) const PROFILE: Profile = Profile {
     name: "tinkoff",
     is_beside: true,
     help: "A name of Tinkoff/libvirt-exporter.",
+    whole: &[],
     labels: LabelNames {
         domain: |labels, _| Some(labels),
         vcpu: |labels, vcpu| labels.with("vcpu", &vcpu.id.to_string()),
@@ -23,7 +24,7 @@ pub(super) const PROFILE: Profile = Profile {
         Alias::gauge(
             "libvirt_domain_memory_stats_disk_cache_bytes",
             Unit::Kibibytes,
-            Of::Domain(|stats| Some(Value::ULLong(stats.balloon.as_ref()?.disk_caches?))),
+            Of::Domain(|stats| number(stats.balloon.as_ref()?.disk_caches)),
         ),
         Alias::gauge(
             "libvirt_domain_memory_stats_used_percent",
@@ -35,8 +36,31 @@ pub(super) const PROFILE: Profile = Profile {
             Unit::Bytes,
             Of::Block(|one| one.allocation),
         ),
-        Alias::gauge("libvirt_domain_info_meta", Unit::None, Of::Domain(|_| one())),
-        Alias::gauge("libvirt_domain_block_meta", Unit::None, Of::Block(|_| Some(1))),
+        Alias::gauge("libvirt_domain_info_meta", Unit::None, Of::Labelled(meta)),
+        Alias::gauge(
+            "libvirt_domain_block_meta",
+            Unit::None,
+            Of::BlockLabels(|labels, one| {
+                labels.with("source_file", one.path.as_deref().unwrap_or_default())
+            }),
+        ),
         Alias::gauge("libvirt_domain_interface_meta", Unit::None, Of::Interface(|_| Some(1))),
     ],
 };
+
+/// Who the domain is, and what OpenStack says of it.
+fn meta(labels: LabelSet, about: &About<'_>) -> Option<(LabelSet, Value<'static>)> {
+    let labels = labels.with("uuid", &about.uuid());
+    let said = [
+        ("instance_name", "instance_name"),
+        ("flavor", "flavor_name"),
+        ("user_name", "user_name"),
+        ("user_uuid", "user_id"),
+        ("project_name", "project_name"),
+        ("project_uuid", "project_id"),
+        ("root_type", "root_type"),
+        ("root_uuid", "root_id"),
+    ];
+    let with = |labels: LabelSet, (label, its)| labels.with(label, about.nova(its));
+    Some((said.into_iter().fold(labels, with), Value::UInt(1)))
+}

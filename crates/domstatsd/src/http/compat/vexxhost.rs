@@ -2,14 +2,18 @@
 
 use domstats::{Value, format::LabelSet, stats::Unit};
 
-use super::{Alias, LabelNames, Of, Profile, number, state, vcpu_state};
+use super::{About, Alias, LabelNames, Of, Profile, number, state, vcpu_state};
 
 pub(super) const PROFILE: Profile = Profile {
     name: "vexxhost",
     is_beside: true,
     help: "A name of vexxhost/libvirtd_exporter.",
+    whole: &[],
     labels: LabelNames {
-        domain: |_, stats| Some(LabelSet::new().with("uuid", &stats.domain.uuid?.to_string())),
+        domain: |_, about| {
+            let uuid = about.stats.domain.uuid?;
+            Some(LabelSet::new().with("uuid", &uuid.to_string()))
+        },
         vcpu: |labels, vcpu| labels.with("vcpu", &vcpu.id.to_string()),
         interface: |labels, _, one| {
             labels.with("interface", one.name.as_deref().unwrap_or_default())
@@ -20,6 +24,7 @@ pub(super) const PROFILE: Profile = Profile {
         },
     },
     aliases: &[
+        Alias::gauge("libvirtd_domain_seconds", Unit::None, Of::Labelled(seconds)),
         Alias::gauge("libvirtd_domain_domain_state", Unit::None, Of::Domain(state)),
         Alias::gauge(
             "libvirtd_domain_domain_state_reason",
@@ -165,3 +170,12 @@ pub(super) const PROFILE: Profile = Profile {
         Alias::gauge("libvirtd_domain_block_physical", Unit::None, Of::Block(|one| one.physical)),
     ],
 };
+
+/// The time since OpenStack made the domain, in seconds. Nova writes it in UTC, without saying so.
+fn seconds(labels: LabelSet, about: &About<'_>) -> Option<(LabelSet, Value<'static>)> {
+    let created = humantime::parse_rfc3339_weak(about.nova("created")).ok()?;
+    let labels = labels.with("instance_type", about.nova("flavor_name"));
+    let labels = labels.with("user_id", about.nova("user_id"));
+    let labels = labels.with("project_id", about.nova("project_id"));
+    Some((labels, Value::Double(created.elapsed().ok()?.as_secs_f64())))
+}
