@@ -13,9 +13,9 @@ use crate::{
     config::{self, Config},
     host::Host,
     http::{Access, Http},
-    listen::{self, UnixSocket},
+    listen::UnixSocket,
     pass::Passes,
-    rpc::{Server, Tls},
+    rpc::{self, Server, Tls},
     systemd::{self, Sockets},
 };
 
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     let unix = unix.transpose().map_err(cannot(format!("cannot serve the socket {path}")))?;
     let unix = unix.map(|unix| {
         tracing::info!(socket = %path, "serving libvirt's protocol");
-        tokio::spawn(serve_unix(unix, Arc::clone(&server)))
+        tokio::spawn(rpc::serve_unix(unix, Arc::clone(&server)))
     });
 
     let mut tls = None;
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         };
         let listener = listener.map_err(cannot("cannot listen for TLS".to_owned()))?;
         tracing::info!(address = ?listener.local_addr().ok(), "serving libvirt's protocol by TLS");
-        tokio::spawn(serve_tls(listener, Arc::clone(&files), Arc::clone(&server)));
+        tokio::spawn(rpc::serve_tls(listener, Arc::clone(&files), Arc::clone(&server)));
         tls = Some(files);
     }
 
@@ -173,13 +173,11 @@ fn reload(old: Config, new: Config, passes: &Passes, tls: Option<&Tls>, access: 
         token_file: old.http.token_file.clone(),
         ..new.http.clone()
     };
-    if (&new.rpc.socket, &new.rpc.group, new.rpc.tls)
-        != (&old.rpc.socket, &old.rpc.group, old.rpc.tls)
-        || http != old.http
-        || new.log != old.log
-    {
+    let rpc = config::Rpc { pki: old.rpc.pki.clone(), ..new.rpc.clone() };
+    if rpc != old.rpc || http != old.http || new.log != old.log {
         tracing::warn!(
-            "sockets, other settings of HTTP and the log change only when the daemon is started again"
+            "other settings of libvirt's protocol, of HTTP and of the log change only when the \
+             daemon is started again"
         );
     }
     tracing::info!("the configuration was read again");
@@ -189,42 +187,4 @@ fn reload(old: Config, new: Config, passes: &Passes, tls: Option<&Tls>, access: 
 fn tcp(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
-}
-
-async fn serve_unix(socket: UnixSocket, server: Arc<Server>) {
-    loop {
-        match socket.listener.accept().await {
-            Ok((stream, _)) => {
-                let Some(place) = server.admit() else { continue };
-                let server = Arc::clone(&server);
-                tokio::spawn(async move {
-                    server.serve(stream, true).await;
-                    drop(place);
-                });
-            }
-            Err(error) => listen::refused(&error).await,
-        }
-    }
-}
-
-async fn serve_tls(listener: TcpListener, tls: Arc<Tls>, server: Arc<Server>) {
-    /// How long a client may take to say who it is.
-    const PATIENCE: Duration = Duration::from_secs(10);
-    loop {
-        match listener.accept().await {
-            Ok((stream, address)) => {
-                let Some(place) = server.admit() else { continue };
-                let (server, tls) = (Arc::clone(&server), Arc::clone(&tls));
-                tokio::spawn(async move {
-                    match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => server.serve(stream, true).await,
-                        Ok(Err(error)) => tracing::info!(%address, %error, "TLS failed"),
-                        Err(_) => tracing::info!(%address, "TLS took too long"),
-                    }
-                    drop(place);
-                });
-            }
-            Err(error) => listen::refused(&error).await,
-        }
-    }
 }
