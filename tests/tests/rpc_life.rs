@@ -102,7 +102,7 @@ conn.registerCloseCallback(lambda *_: None, None)
 def seen(*_):
     pass
 numbers = [conn.domainEventRegisterAny(None, event, seen, None)
-           for event in range(libvirt.VIR_DOMAIN_EVENT_ID_LAST)]
+           for event in range(27)]
 print(len(set(numbers)), [event for event in numbers if event < 0])
 domain = conn.listAllDomains()[0]
 one = conn.domainEventRegisterAny(domain, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, seen, None)

@@ -82,7 +82,7 @@ fn sayings() -> Vec<Saying> {
         let packet = Packet { procedure: number, ..good() };
         all.push(said(&format!("procedure {number}"), packet.encode()));
     }
-    for program in [0, 1, 0x1234_5678, 0x0690_0690, KEEPALIVE] {
+    for program in [0, 1, u32::MAX, 0x1234_5678, 0x0690_0690, KEEPALIVE] {
         let packet = Packet { program, ..good() };
         all.push(said(&format!("program {program:#x}"), packet.encode()));
         for kind in [1, 2, 3, 5, 6, 7, u32::MAX] {

@@ -23,7 +23,7 @@ use super::{
 
 /// The largest packet that a client may send: a call about 16,384 domains with names as long as
 /// names of files can be. libvirt's own limit would let each client take eight times the memory.
-const LARGEST: usize = 5 << 20;
+pub(super) const LARGEST: usize = 5 << 20;
 
 /// How long a client may take none of an answer that is there. The others do not wait for it, but
 /// its answers take memory.

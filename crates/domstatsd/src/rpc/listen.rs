@@ -1,9 +1,16 @@
 //! Whoever connects: by the Unix socket, or by TLS with a certificate.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time,
 };
@@ -27,7 +34,7 @@ pub(crate) async fn serve_unix(socket: UnixSocket, server: Arc<Server>) {
                 let Some(place) = server.admit() else { continue };
                 let server = Arc::clone(&server);
                 tokio::spawn(async move {
-                    server.serve(stream, true).await;
+                    server.serve(Socket(stream), true).await;
                     drop(place);
                 });
             }
@@ -71,4 +78,42 @@ async fn greet(
     let place = server.admit().ok_or_else(|| io::Error::other("there is no place for it"))?;
     tls::let_in(&mut stream).await?;
     Ok((stream, place))
+}
+
+/// A Unix socket. Descriptors divide what is read from it, and a read that gives less than it could
+/// means to tokio's own that nothing is left.
+struct Socket(UnixStream);
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.0.poll_read_ready(context))?;
+            match self.0.try_read(buffer.initialize_unfilled()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read.map(|length| buffer.advance(length))),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
 }

@@ -18,6 +18,7 @@ mod counters;
 mod device;
 mod domains;
 mod events;
+pub(crate) mod fuzz;
 mod listen;
 mod node;
 mod procedures;

@@ -51,8 +51,10 @@ pub(super) fn unknown_procedure(number: i32) -> Refusal {
     said(code::RPC, RPC, format!("unknown procedure: {number}"))
 }
 
+/// libvirt writes both as numbers that may be negative.
 pub(super) fn unknown_program(program: Program, version: u32) -> Refusal {
-    let sentence = format!("Cannot find program {} version {version}", program.number());
+    let [program, version] = [program.number(), version].map(u32::cast_signed);
+    let sentence = format!("Cannot find program {program} version {version}");
     said(code::RPC, RPC, sentence)
 }
 

@@ -13,15 +13,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::*;
-use crate::{config::Config, host::Host};
-
-/// Returns a server of the made-up domains.
-pub(super) fn server() -> Arc<Server> {
-    let config = Config { connect: vec!["test:///default".to_owned()], ..Config::default() };
-    let passes = Passes::new(Arc::new(Host::new(&config)), config.timeout);
-    Arc::new(Server::new(passes, &config.rpc))
-}
+use super::{fuzz::server, *};
 
 /// A client, and the server's side of it.
 struct Client {
