@@ -33,6 +33,12 @@ fn hear(client: &mut RpcClient, count: usize) -> Vec<Packet> {
     (0..count).map(next).collect()
 }
 
+/// Calls, and returns the answer.
+fn hear_one(client: &mut RpcClient, call: &Packet) -> Packet {
+    client.send(&call.encode()).unwrap();
+    hear(client, 1).remove(0)
+}
+
 /// The time that a call of somebody else takes: the middle one of many.
 fn bystander(client: &mut RpcClient) -> Duration {
     let mut times: Vec<_> = (0..51)
@@ -76,8 +82,7 @@ fn who_reads_nothing_costs_so_much_and_delays_nobody() {
     const CLIENTS: u64 = 20;
     let daemon = Domstatsd::start(&["-c", "test:///default?domains=300"]);
     let mut other = RpcClient::connect(&daemon.socket).opened();
-    other.send(&stats(1, 0).encode()).unwrap();
-    let answer = hear(&mut other, 1).remove(0).payload.len() as u64 / 1024;
+    let answer = hear_one(&mut other, &stats(1, 0)).payload.len() as u64 / 1024;
     assert!(answer > 200, "{answer} KiB are more than a socket holds");
     let before = (bystander(&mut other), held(daemon.pid()));
     let mut greedy: Vec<_> =
@@ -198,6 +203,30 @@ fn strangers_keep_nobody_out() {
     for client in [&mut by_tls, &mut by_socket] {
         assert_eq!(client.call(TYPE, Bytes::default()).status, 0);
     }
+}
+
+/// Each of many asks something else, all of it about a domain that is stuck.
+#[test]
+fn many_different_questions_are_answered_in_time() {
+    const CLIENTS: u32 = 80;
+    let source = "test:///default?domains=20&hang=vm1";
+    let daemon = Domstatsd::start(&["-c", source, "--timeout", "1s"]);
+    let mut clients: Vec<_> =
+        (0..CLIENTS).map(|_| RpcClient::connect(&daemon.socket).opened()).collect();
+    let mut other = RpcClient::connect(&daemon.socket).opened();
+    let start = Instant::now();
+    for (groups, client) in (1..).step_by(5).zip(&mut clients) {
+        let calls = (0..5).flat_map(|serial| stats(serial, groups + serial).encode());
+        client.send(&calls.collect::<Vec<u8>>()).unwrap();
+    }
+    assert_eq!(other.call(TYPE, Bytes::default()).status, 0);
+    assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
+    assert_eq!(hear_one(&mut other, &stats(0, 2047)).status, 0);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    for client in &mut clients {
+        assert!(hear(client, 5).iter().all(|answer| answer.status == 0));
+    }
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
 /// libvirt's own limits, and its words for them. The connection goes on.
