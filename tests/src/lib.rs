@@ -12,6 +12,8 @@
 //! | [`recording`] | what QEMUs of other versions answered, for the fake to answer again |
 //! | [`libvirt`] | a private libvirtd, by TCP, TLS and with passwords, and guests that may have a second monitor |
 //! | [`fake_daemon`] | a libvirt daemon that misbehaves, or has thousands of domains |
+//! | [`wire`] | libvirt's wire format, written and read plainly |
+//! | [`rpc_client`] | a client of libvirt's protocol that says anything, by Unix socket or TLS |
 //! | [`sshd`] | a private sshd, by which such a daemon is reached |
 //! | [`pki`] | certificates for TLS: some that are to be accepted, and some that are not |
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
@@ -57,6 +59,8 @@ pub mod qmp;
 pub mod random;
 pub mod recording;
 pub mod relay;
+pub mod rpc_client;
 pub mod soak;
 pub mod sshd;
 pub mod tools;
+pub mod wire;

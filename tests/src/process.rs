@@ -1,4 +1,4 @@
-//! Signals to processes that the kit started.
+//! Processes that the kit started: signals to them, and what they hold.
 
 use std::{fs, thread, time::Duration};
 
@@ -32,6 +32,15 @@ pub fn kill(pid: u32) {
 /// Tells a process to read its configuration again.
 pub fn hang_up(pid: u32) {
     signal(pid, Signal::HUP).unwrap();
+}
+
+/// Returns the memory that a process holds, in KiB, and how many files it has open.
+#[must_use]
+pub fn held(pid: u32) -> (u64, usize) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let memory = line.trim().trim_end_matches(" kB").parse().unwrap();
+    (memory, fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count())
 }
 
 fn signal(pid: u32, signal: Signal) -> rustix::io::Result<()> {

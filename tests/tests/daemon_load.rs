@@ -4,28 +4,20 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::{
-    env, fs,
+    env,
     io::{Read, Write},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use domstats_live::{domstatsd::Domstatsd, http::Http};
+use domstats_live::{domstatsd::Domstatsd, http::Http, process::held};
 
 /// Prometheus servers and dashboards, each of which asks every so often: 50 scrapes a second.
 const CLIENTS: u32 = 200;
 const INTERVAL: Duration = Duration::from_secs(4);
 /// What a scrape may take: half a second is that of the stuck domain, the rest is for two busy CPUs.
 const DEADLINE: Duration = Duration::from_secs(3);
-
-/// Returns the memory that a process holds, in KiB, and how many files it has open.
-fn held(pid: u32) -> (u64, usize) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let memory = line.trim().trim_end_matches(" kB").parse().unwrap();
-    (memory, fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count())
-}
 
 /// Scrapes until the end, and returns how many times, and what the slowest took.
 fn scrape(http: Http, number: u32, end: Instant) -> (u32, Duration) {

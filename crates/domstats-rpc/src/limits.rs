@@ -3,6 +3,9 @@
 /// The most bytes of a packet, its length word not counted.
 #[doc(alias = "VIR_NET_MESSAGE_MAX")]
 pub const PACKET: usize = 32 << 20;
+/// The most file descriptors that come with a packet.
+#[doc(alias = "VIR_NET_MESSAGE_NUM_FDS_MAX")]
+pub const DESCRIPTORS: usize = 32;
 /// The most bytes of a string.
 #[doc(alias = "VIR_NET_MESSAGE_STRING_MAX")]
 #[doc(alias = "REMOTE_STRING_MAX")]

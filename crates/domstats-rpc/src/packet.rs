@@ -25,15 +25,22 @@ macro_rules! named_numbers {
             Other(u32),
         }
 
+        impl $name {
+            /// Returns the number.
+            #[must_use]
+            pub fn number(self) -> u32 {
+                match self {
+                    $(Self::$word => $number,)*
+                    Self::Other(number) => number,
+                }
+            }
+        }
+
         impl Xdr<'_> for $name {
             const MIN_SIZE: usize = 4;
 
             fn encode(&self, out: &mut Encoder) {
-                match self {
-                    $(Self::$word => $number,)*
-                    Self::Other(number) => *number,
-                }
-                .encode(out);
+                self.number().encode(out);
             }
 
             fn decode(input: &mut Decoder<'_>) -> Result<Self, Fault> {
@@ -52,6 +59,10 @@ named_numbers! {
         /// The hypervisor: every [procedure](crate::procedure) of this crate.
         #[doc(alias = "REMOTE_PROGRAM")]
         Remote = 0x2000_8086,
+        /// What only QEMU has: its monitor, and the agent in a guest. All of it changes something, or
+        /// can.
+        #[doc(alias = "QEMU_PROGRAM")]
+        Qemu = 0x2000_8087,
         /// [Signs of life](keepalive).
         #[doc(alias = "KEEPALIVE_PROGRAM")]
         Keepalive = 0x6b65_6570,
@@ -71,6 +82,10 @@ named_numbers! {
         /// An event or a sign of life, not to be answered as a call is.
         #[doc(alias = "VIR_NET_MESSAGE")]
         Message = 2,
+        /// A question that comes with file descriptors: the payload begins with their number, at most
+        /// [`limits::DESCRIPTORS`], and each follows the packet on a byte of its own.
+        #[doc(alias = "VIR_NET_CALL_WITH_FDS")]
+        CallWithDescriptors = 4,
     }
 }
 

@@ -14,10 +14,10 @@ use crate::{
     config::{self, Config},
     host::Host,
     http::{Control, Http, HttpError, Pusher},
-    listen::{self, UnixSocket},
+    listen::UnixSocket,
     log::Log,
     pass::Passes,
-    rpc::{Server, Tls},
+    rpc::{self, Server, Tls},
     systemd::{self, Sockets},
 };
 
@@ -93,7 +93,7 @@ fn start_unix(
         let path = path.display();
         let socket = socket.map_err(cannot(format!("cannot serve the socket {path}")))?;
         tracing::info!(socket = %path, "serving libvirt's protocol");
-        Ok(tokio::spawn(serve_unix(socket, Arc::clone(server))))
+        Ok(tokio::spawn(rpc::serve_unix(socket, Arc::clone(server))))
     };
     sockets.into_iter().map(serve).collect()
 }
@@ -112,7 +112,7 @@ async fn start_tls(
     let tls = Arc::new(Tls::load(&config.pki).map_err(cannot("cannot serve TLS".to_owned()))?);
     for listener in listeners {
         tracing::info!(address = ?listener.local_addr().ok(), "serving libvirt's protocol by TLS");
-        tokio::spawn(serve_tls(listener, Arc::clone(&tls), Arc::clone(server)));
+        tokio::spawn(rpc::serve_tls(listener, Arc::clone(&tls), Arc::clone(server)));
     }
     Ok(Some(tls))
 }
@@ -249,43 +249,5 @@ impl Daemon<'_> {
             );
         }
         tracing::info!("the configuration was read again");
-    }
-}
-
-async fn serve_unix(socket: UnixSocket, server: Arc<Server>) {
-    loop {
-        match socket.listener.accept().await {
-            Ok((stream, _)) => {
-                let Some(place) = server.admit() else { continue };
-                let server = Arc::clone(&server);
-                tokio::spawn(async move {
-                    server.serve(stream, true).await;
-                    drop(place);
-                });
-            }
-            Err(error) => listen::refused(&error).await,
-        }
-    }
-}
-
-async fn serve_tls(listener: TcpListener, tls: Arc<Tls>, server: Arc<Server>) {
-    /// How long a client may take to say who it is.
-    const PATIENCE: Duration = Duration::from_secs(10);
-    loop {
-        match listener.accept().await {
-            Ok((stream, address)) => {
-                let Some(place) = server.admit() else { continue };
-                let (server, tls) = (Arc::clone(&server), Arc::clone(&tls));
-                tokio::spawn(async move {
-                    match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => server.serve(stream, true).await,
-                        Ok(Err(error)) => tracing::info!(%address, %error, "TLS failed"),
-                        Err(_) => tracing::info!(%address, "TLS took too long"),
-                    }
-                    drop(place);
-                });
-            }
-            Err(error) => listen::refused(&error).await,
-        }
     }
 }

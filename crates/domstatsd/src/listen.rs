@@ -2,18 +2,28 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{FileTypeExt, PermissionsExt, chown},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     process,
     time::Duration,
 };
 
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
+};
 use tokio::{net::UnixListener, time};
 
 /// A socket in a file. One that was made here is removed at the end.
 pub(crate) struct UnixSocket {
     pub(crate) listener: UnixListener,
-    made: Option<PathBuf>,
+    made: Option<Made>,
+}
+
+/// A file, and what tells it from a later one of that name: device and number.
+struct Made {
+    path: PathBuf,
+    identity: (u64, u64),
 }
 
 impl UnixSocket {
@@ -29,11 +39,7 @@ impl UnixSocket {
                 let what = "there is something else of that name";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
             }
-            // One that nobody serves was left behind.
-            if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                let what = "another daemon serves it";
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, what));
-            }
+            check_left_behind(path)?;
         }
         // Under another name first: nobody gets in before the rights are right.
         let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -41,14 +47,20 @@ impl UnixSocket {
         let temporary = path.with_file_name(name);
         let _ = fs::remove_file(&temporary);
         let listener = UnixListener::bind(&temporary)?;
-        let ready = chown(&temporary, None, gid)
-            .and_then(|()| fs::set_permissions(&temporary, fs::Permissions::from_mode(0o660)))
-            .and_then(|()| fs::rename(&temporary, path));
-        if let Err(error) = ready {
-            let _ = fs::remove_file(&temporary);
-            return Err(error);
+        let publish = || {
+            chown(&temporary, None, gid)?;
+            fs::set_permissions(&temporary, fs::Permissions::from_mode(0o660))?;
+            let identity = identity(&temporary)?;
+            fs::rename(&temporary, path)?;
+            Ok(Made { path: path.to_owned(), identity })
+        };
+        match publish() {
+            Ok(made) => Ok(Self { listener, made: Some(made) }),
+            Err(error) => {
+                let _ = fs::remove_file(&temporary);
+                Err(error)
+            }
         }
-        Ok(Self { listener, made: Some(path.to_owned()) })
     }
 
     /// Takes a socket that systemd made.
@@ -64,9 +76,30 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        if let Some(path) = &self.made {
+        // Another daemon may have made one since, because this one was removed.
+        if let Some(Made { path, identity: ours }) = &self.made
+            && identity(path).is_ok_and(|found| found == *ours)
+        {
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+/// Refuses a socket that somebody serves, or may serve. One that was left behind refuses clients.
+fn check_left_behind(path: &Path) -> io::Result<()> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(&socket, &SocketAddrUnix::new(path)?) {
+        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(()),
+        // A daemon that is busy has clients that wait.
+        Ok(()) | Err(Errno::AGAIN) => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon serves it"))
+        }
+        Err(error) => Err(io::Error::from(error)),
     }
 }
 
@@ -105,8 +138,24 @@ mod tests {
         assert_eq!(mode & 0o777, 0o660);
         let other = UnixSocket::make(&path, None).err().unwrap();
         assert_eq!(other.kind(), io::ErrorKind::AddrInUse);
+        // One whose clients wait, because it takes none: the kernel's least is one that waits.
+        let busy = path.with_extension("busy");
+        let stuck = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&stuck, &SocketAddrUnix::new(&busy).unwrap()).unwrap();
+        rustix::net::listen(&stuck, 0).unwrap();
+        let _waits = std::os::unix::net::UnixStream::connect(&busy).unwrap();
+        let other = UnixSocket::make(&busy, None).err().unwrap();
+        assert_eq!(other.kind(), io::ErrorKind::AddrInUse);
+        fs::remove_file(&busy).unwrap();
         drop(socket);
         assert!(!path.exists());
+        // The socket of a daemon that was started after this one's was removed is not this one's.
+        let first = UnixSocket::make(&path, None).unwrap();
+        fs::remove_file(&path).unwrap();
+        let second = UnixSocket::make(&path, None).unwrap();
+        drop(first);
+        assert!(path.exists());
+        drop(second);
         // As after a crash: the file is there, and nobody serves it.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         drop(UnixSocket::make(&path, None).unwrap());

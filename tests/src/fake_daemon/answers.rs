@@ -1,9 +1,7 @@
 //! What a daemon with some running domains answers.
 
-use super::{
-    procedure,
-    wire::{Bytes, Packet, REMOTE, Reader, Value, length},
-};
+use super::procedure;
+use crate::wire::{Bytes, Packet, REMOTE, Reader, Value, length};
 
 /// A domain of the fake's.
 #[derive(Debug)]

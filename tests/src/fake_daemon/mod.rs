@@ -3,7 +3,6 @@
 
 mod answers;
 mod serve;
-mod wire;
 
 use std::{
     collections::HashMap,

@@ -15,8 +15,8 @@ use super::{
     Call, FakeSpec, Fault,
     answers::{self, Host, RPC, Refusal},
     procedure,
-    wire::{Bytes, HEADER, KEEPALIVE, Packet, REMOTE},
 };
+use crate::wire::{Bytes, HEADER, KEEPALIVE, Packet, REMOTE};
 
 #[derive(Debug)]
 pub(super) struct Shared {

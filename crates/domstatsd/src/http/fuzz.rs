@@ -6,7 +6,7 @@ use super::{accept, query::Query};
 
 /// Any text is a query that asks for what exists, or a sentence that is not long. Any text is a
 /// header too, by which one of the offers is chosen or none.
-pub(crate) fn http_query(bytes: &[u8]) {
+pub fn http_query(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     match Query::parse(text, &Format::ALL) {
         Ok(query) => {

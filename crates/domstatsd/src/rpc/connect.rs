@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,6 +12,7 @@ use domstats_rpc::{
 
 use super::{
     Server,
+    events::{self, Callbacks},
     refuse::{self, Refusal},
 };
 
@@ -27,11 +27,6 @@ const FEATURES: [i32; 4] = [9, KEEPALIVE, 14, 15];
 /// The libvirt whose procedures these are: 9.0.0.
 const LIB_VERSION: u64 = 9_000_000;
 
-/// The events that exist (`VIR_DOMAIN_EVENT_ID_LAST` of libvirt 9.0), and how often a client may
-/// ask for some.
-const EVENTS: i32 = 26;
-const MAX_CALLBACKS: usize = 1024;
-
 /// A client.
 pub(super) struct Client {
     pub(super) server: Arc<Server>,
@@ -44,8 +39,7 @@ struct Session {
     /// What was opened.
     uri: Option<String>,
     is_pinged: bool,
-    callbacks: BTreeSet<i32>,
-    registrations: i32,
+    callbacks: Callbacks,
 }
 
 impl Client {
@@ -133,59 +127,41 @@ pub(super) async fn feature(client: &Client, feature: i32) -> Result<bool, Refus
     Ok(FEATURES.contains(&feature))
 }
 
-// No event is ever sent: nobody has to be told that nothing was changed here.
-
 pub(super) async fn register(client: &Client, (): ()) -> Result<i32, Refusal> {
-    let mut session = client.session();
-    session.registrations = session.registrations.saturating_add(1);
-    Ok(session.registrations)
+    client.session().callbacks.add(events::LIFECYCLE, None)?;
+    // libvirtd returns this, although the field is called otherwise.
+    Ok(0)
 }
 
 pub(super) async fn deregister(client: &Client, (): ()) -> Result<i32, Refusal> {
-    let mut session = client.session();
-    session.registrations = (session.registrations - 1).max(0);
-    Ok(session.registrations)
+    client.session().callbacks.remove_event(events::LIFECYCLE)?;
+    Ok(0)
 }
 
-pub(super) async fn register_any(_: &Client, event: i32) -> Result<(), Refusal> {
-    check_event(event)
+pub(super) async fn register_any(client: &Client, event: i32) -> Result<(), Refusal> {
+    events::check_old(event)?;
+    client.session().callbacks.add(event, None).map(drop)
+}
+
+pub(super) async fn deregister_any(client: &Client, event: i32) -> Result<(), Refusal> {
+    events::check_old(event)?;
+    client.session().callbacks.remove_event(event)
 }
 
 pub(super) async fn register_callback(
     client: &Client,
     args: EventArgs<'_>,
 ) -> Result<i32, Refusal> {
-    check_event(args.event)?;
-    let mut session = client.session();
-    if session.callbacks.len() >= MAX_CALLBACKS {
-        return Err(refuse::internal(format!("a client may have {MAX_CALLBACKS} callbacks")));
-    }
-    // The smallest number that is free.
-    let number = (0..).zip(&session.callbacks).find(|(free, taken)| free != *taken);
-    let number = number.map_or(session.callbacks.len() as i32, |(free, _)| free);
-    session.callbacks.insert(number);
-    Ok(number)
+    let domain = args.domain.map(|domain| domain.uuid);
+    client.session().callbacks.add(args.event, domain)
 }
 
 pub(super) async fn deregister_callback(client: &Client, number: i32) -> Result<(), Refusal> {
-    match client.session().callbacks.remove(&number) {
-        true => Ok(()),
-        false => {
-            let what = format!("domain event callback {number} not registered");
-            Err(refuse::internal(what))
-        }
-    }
+    client.session().callbacks.remove(number)
 }
 
 /// Whether the client wants to hear of the end of the hypervisor: that is the end of the
 /// connection, which it hears of anyway.
 pub(super) async fn close_callback(_: &Client, (): ()) -> Result<(), Refusal> {
     Ok(())
-}
-
-fn check_event(event: i32) -> Result<(), Refusal> {
-    match (0..EVENTS).contains(&event) {
-        true => Ok(()),
-        false => Err(refuse::internal(format!("unsupported event ID {event}"))),
-    }
 }

@@ -1,20 +1,16 @@
 //! One client: its packets come in, and replies go out, in the order in which they are ready.
 
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Duration};
 
 use domstats_rpc::{
-    Header, Kind, Packet, Program, Status,
+    Header, Kind, Packet, Program, Status, limits,
     packet::{VERSION, keepalive},
     procedure::{self, ConnectClose, Procedure},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::JoinSet,
-    time,
+    time::{self, Instant},
 };
 
 use super::{
@@ -22,11 +18,12 @@ use super::{
     connect::Client,
     procedures,
     refuse::{self, Refusal},
+    writes,
 };
 
 /// The largest packet that a client may send: a call about 16,384 domains with names as long as
 /// names of files can be. libvirt's own limit would let each client take eight times the memory.
-const LARGEST: usize = 5 << 20;
+pub(super) const LARGEST: usize = 5 << 20;
 
 /// How long a client may take none of an answer that is there. The others do not wait for it, but
 /// its answers take memory.
@@ -42,6 +39,7 @@ where
 {
     let (most, interval) = (server.max_client_requests, server.keepalive);
     let client = Arc::new(Client::new(server, is_secure));
+    let is_pinged = |client: &Client| client.is_pinged() && !interval.is_zero();
     let mut incoming = Incoming::default();
     let mut calls = JoinSet::new();
     let mut silence = Silence::new(interval);
@@ -53,7 +51,7 @@ where
                 let Some((header, payload)) = packet? else { return Ok(()) };
                 silence.broken();
                 match header.kind {
-                    Kind::Call => {
+                    Kind::Call | Kind::CallWithDescriptors => {
                         let client = Arc::clone(&client);
                         calls.spawn(async move { reply(&client, &header, &payload).await });
                     }
@@ -69,10 +67,11 @@ where
                 let (packet, is_last) = done.map_err(io::Error::other)?;
                 write(&mut stream, &packet).await?;
                 if is_last {
-                    return stream.shutdown().await;
+                    return time::timeout(PATIENCE, stream.shutdown()).await?;
                 }
             }
-            () = silence.over(), if client.is_pinged() && !interval.is_zero() => {
+            // Nor is it silent then, for all that is known.
+            () = silence.over(), if is_pinged(&client) && calls.len() < most => {
                 if !silence.may_ping() {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "it answers no ping"));
                 }
@@ -110,14 +109,19 @@ async fn reply(client: &Client, header: &Header, payload: &[u8]) -> (Vec<u8>, bo
 }
 
 async fn answer(client: &Client, header: &Header, payload: &[u8]) -> Result<Vec<u8>, Refusal> {
-    match (header.program, header.version) {
-        (Program::Remote, VERSION) => {}
-        (program, version) => return Err(refuse::unknown_program(number(program), version)),
+    let (program, number) = (header.program, header.procedure);
+    if !matches!(program, Program::Remote | Program::Qemu) || header.version != VERSION {
+        return Err(refuse::unknown_program(program, header.version));
     }
-    match header.status {
-        Status::Ok => {}
-        Status::Error => return Err(refuse::bad_status(1)),
-        Status::Other(number) => return Err(refuse::bad_status(number)),
+    if header.status != Status::Ok {
+        return Err(refuse::bad_status(header.status));
+    }
+    if program == Program::Qemu {
+        client.check_open()?;
+        return Err(match writes::qemu_write(number) {
+            Some(function) => refuse::read_only(refuse::NONE, function),
+            None => refuse::unknown_procedure(number),
+        });
     }
     procedures::answer(client, header.serial, &Packet { header: *header, payload }).await
 }
@@ -126,15 +130,8 @@ async fn answer(client: &Client, header: &Header, payload: &[u8]) -> Result<Vec<
 fn name(header: &Header) -> &'static str {
     match header.program {
         Program::Remote => procedures::name(header.procedure),
+        Program::Qemu => writes::qemu_write(header.procedure).unwrap_or(procedures::UNKNOWN),
         _ => procedures::UNKNOWN,
-    }
-}
-
-fn number(program: Program) -> u32 {
-    match program {
-        Program::Remote => 0x2000_8086,
-        Program::Keepalive => 0x6b65_6570,
-        Program::Other(number) => number,
     }
 }
 
@@ -185,7 +182,17 @@ impl Incoming {
         else {
             return Ok(None);
         };
-        let taken = (packet.header, packet.payload.to_vec());
+        let (payload, descriptors) = match packet.header.kind {
+            Kind::CallWithDescriptors => announced(packet.payload)
+                .ok_or_else(|| invalid("it announced too many descriptors".to_owned()))?,
+            _ => (packet.payload, 0),
+        };
+        // Each comes on a byte. Nothing here wants one: the kernel closed them when these were read.
+        let length = length + descriptors;
+        if self.buffer.len() < length {
+            return Ok(None);
+        }
+        let taken = (packet.header, payload.to_vec());
         match length == self.buffer.len() {
             true => self.buffer = Vec::new(),
             false => drop(self.buffer.drain(..length)),
@@ -194,9 +201,18 @@ impl Incoming {
     }
 }
 
+/// Returns the payload that stands behind the number of descriptors, and that number, if there is one
+/// and it may be so large.
+fn announced(payload: &[u8]) -> Option<(&[u8], usize)> {
+    let (word, payload) = payload.split_first_chunk()?;
+    let number = u32::from_be_bytes(*word) as usize;
+    (number <= limits::DESCRIPTORS).then_some((payload, number))
+}
+
 /// How long a client has said nothing.
 struct Silence {
     interval: Duration,
+    /// When it said something, or was pinged.
     since: Instant,
     pings: u32,
 }
@@ -212,10 +228,12 @@ impl Silence {
 
     /// Returns when it is time for the next ping.
     async fn over(&self) {
-        time::sleep_until((self.since + self.interval * (self.pings + 1)).into()).await;
+        time::sleep_until(self.since + self.interval).await;
     }
 
     fn may_ping(&mut self) -> bool {
+        // Pings keep their distance, also when the first of them comes late.
+        self.since = Instant::now();
         self.pings += 1;
         self.pings <= PINGS
     }

@@ -1,9 +1,10 @@
 //! libvirt's protocol, for its unmodified clients: everything that reads.
 //!
 //! ```text
-//! listener ── connection.rs ── procedures.rs ── connect.rs  who is there: open, features, events
-//!   tls.rs    packets in,      the table         domains.rs  which domains there are
-//!             replies out                        stats.rs    the bulk call
+//! listen.rs ── connection.rs ── procedures.rs ── connect.rs  who is there: open, features, events
+//!   tls.rs    packets in,      the table         events.rs   what it wants to hear of
+//!             replies out                        domains.rs  which domains there are
+//!                                                stats.rs    the bulk call
 //!                                                device.rs   one domain, one device
 //!                                                node.rs     the host
 //!                                                xml.rs      what a domain consists of
@@ -16,22 +17,35 @@ mod connection;
 mod counters;
 mod device;
 mod domains;
+mod events;
+pub(crate) mod fuzz;
+mod listen;
 mod node;
 mod procedures;
 mod refuse;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod writes;
 mod xml;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use rustix::process::{Resource, getrlimit};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
 use counters::Counters;
+pub(crate) use listen::{serve_tls, serve_unix};
 pub(crate) use tls::Tls;
 
 use crate::{config, pass::Passes};
@@ -43,6 +57,8 @@ pub(crate) struct Server {
     /// A permit for each client that may be connected.
     clients: Arc<Semaphore>,
     max_clients: usize,
+    /// Whether the last one that came found no place.
+    is_full: AtomicBool,
     max_client_requests: usize,
     /// The silence after which a client is pinged; never if zero.
     keepalive: Duration,
@@ -50,12 +66,19 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(passes: Passes, config: &config::Rpc) -> Self {
-        let max_clients = config.max_clients.min(Semaphore::MAX_PERMITS);
+        let max_clients = config.max_clients.min(descriptors() / 2).min(Semaphore::MAX_PERMITS);
+        if max_clients < config.max_clients {
+            tracing::warn!(
+                "only {max_clients} clients of libvirt's protocol can come, half as many as this \
+                 process may have files open: raise its limit, which is LimitNOFILE for systemd"
+            );
+        }
         Self {
             passes,
             counters: Counters::default(),
             clients: Arc::new(Semaphore::new(max_clients)),
             max_clients,
+            is_full: AtomicBool::new(false),
             max_client_requests: config.max_client_requests.max(1),
             keepalive: config.keepalive,
         }
@@ -65,8 +88,13 @@ impl Server {
     pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.clients).try_acquire_owned().ok();
         self.counters.admitted(place.is_some());
-        if place.is_none() {
-            tracing::warn!("there are as many clients as there may be: one was let go");
+        let was_full = self.is_full.swap(place.is_none(), Ordering::Relaxed);
+        // Not for each of many.
+        if place.is_none() && !was_full {
+            tracing::warn!(
+                "there are {} clients, as many as there may be: others are let go",
+                self.max_clients
+            );
         }
         place
     }
@@ -86,4 +114,11 @@ impl Server {
             Err(error) => tracing::debug!(%error, "a client was let go"),
         }
     }
+}
+
+/// Returns how many files this process may have open. A client takes one; asking hypervisors, and
+/// HTTP, take some too.
+fn descriptors() -> usize {
+    let most = getrlimit(Resource::Nofile).current;
+    most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)
 }

@@ -86,7 +86,7 @@ served! {
     ConnectGetLibVersion => connect::lib_version,
     DomainMemoryStats => device::memory_stats,
     ConnectDomainEventRegisterAny => connect::register_any,
-    ConnectDomainEventDeregisterAny => connect::register_any,
+    ConnectDomainEventDeregisterAny => connect::deregister_any,
     DomainGetVcpusFlags => device::count_vcpus,
     DomainGetState => device::state,
     DomainBlockStatsFlags => device::block_params,

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 use domstats::{Missing, MissingReason, error_chain};
-use domstats_rpc::message::{RemoteError, code};
+use domstats_rpc::{
+    Program, Status,
+    message::{RemoteError, code},
+};
 
 use crate::host::Failure;
 
@@ -24,7 +27,7 @@ const UNSUPPORTED: i32 = 84;
 const ACCESS_DENIED: i32 = 88;
 
 /// libvirt's numbers of its parts (`virErrorDomain`).
-const NONE: i32 = 0;
+pub(super) const NONE: i32 = 0;
 const RPC: i32 = 7;
 const QEMU: i32 = 10;
 const DOMAIN: i32 = 20;
@@ -48,13 +51,15 @@ pub(super) fn unknown_procedure(number: i32) -> Refusal {
     said(code::RPC, RPC, format!("unknown procedure: {number}"))
 }
 
-pub(super) fn unknown_program(number: u32, version: u32) -> Refusal {
-    let sentence = format!("Cannot find program {number} version {version}");
+/// libvirt writes both as numbers that may be negative.
+pub(super) fn unknown_program(program: Program, version: u32) -> Refusal {
+    let [program, version] = [program.number(), version].map(u32::cast_signed);
+    let sentence = format!("Cannot find program {program} version {version}");
     said(code::RPC, RPC, sentence)
 }
 
-pub(super) fn bad_status(number: u32) -> Refusal {
-    said(code::RPC, RPC, format!("Unexpected message status {number}"))
+pub(super) fn bad_status(status: Status) -> Refusal {
+    said(code::RPC, RPC, format!("Unexpected message status {}", status.number()))
 }
 
 pub(super) fn undecodable() -> Refusal {
@@ -133,6 +138,11 @@ pub(super) fn missing(missing: &Missing) -> Refusal {
         _ => (INTERNAL, "internal error: %s"),
     };
     filled(number, QEMU, pattern, missing.to_string())
+}
+
+/// Events that the client gets already.
+pub(super) fn already_tracked() -> Refusal {
+    filled(INVALID_ARGUMENT, NONE, "invalid argument: %s", "event callback already tracked")
 }
 
 /// A function of libvirt whose answer is not known here.

@@ -63,7 +63,7 @@ impl Tls {
         Ok(())
     }
 
-    /// Lets a client in.
+    /// Finds out who a client is.
     ///
     /// # Errors
     ///
@@ -73,11 +73,18 @@ impl Tls {
         rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
         stream.set_nodelay(true)?;
         let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
-        let mut stream = TlsAcceptor::from(config).accept(stream).await?;
-        stream.write_all(LET_IN).await?;
-        stream.flush().await?;
-        Ok(stream)
+        TlsAcceptor::from(config).accept(stream).await
     }
+}
+
+/// Tells a client that it was let in.
+///
+/// # Errors
+///
+/// It has gone.
+pub(super) async fn let_in(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+    stream.write_all(LET_IN).await?;
+    stream.flush().await
 }
 
 fn config(pki: &Path) -> Result<ServerConfig, BadFile> {

@@ -14,6 +14,20 @@ pub(super) fn write(procedure: i32) -> Option<&'static Write> {
     Some(&WRITES[place])
 }
 
+/// Returns the function that a procedure of the program for QEMU alone serves, if it changes
+/// something.
+pub(super) fn qemu_write(procedure: i32) -> Option<&'static str> {
+    QEMU.iter().find(|(number, _)| *number == procedure).map(|(_, function)| *function)
+}
+
+const QEMU: [(i32, &str); 5] = [
+    (1, "virDomainQemuMonitorCommand"),
+    (2, "virDomainQemuAttach"),
+    (3, "virDomainQemuAgentCommand"),
+    (4, "virConnectDomainQemuMonitorEventRegister"),
+    (7, "virDomainQemuMonitorCommandWithFiles"),
+];
+
 const DOMAIN: i32 = 20;
 const NETWORK: i32 = 19;
 const STORAGE: i32 = 18;

@@ -1,20 +1,37 @@
 //! libvirt's wire format, written and read plainly.
 
 /// Program number of libvirt's calls.
-pub(super) const REMOTE: u32 = 0x2000_8086;
-/// Program number of its pings.
-pub(super) const KEEPALIVE: u32 = 0x6b65_6570;
+pub const REMOTE: u32 = 0x2000_8086;
+/// Program number of its pings, and the procedures of a ping and its answer.
+pub const KEEPALIVE: u32 = 0x6b65_6570;
+#[expect(missing_docs, reason = "see above")]
+pub const PING: u32 = 1;
+#[expect(missing_docs, reason = "see above")]
+pub const PONG: u32 = 2;
+
+/// Kinds of packets.
+#[expect(missing_docs, reason = "their names are libvirt's")]
+pub mod kind {
+    pub const CALL: u32 = 0;
+    pub const REPLY: u32 = 1;
+    pub const MESSAGE: u32 = 2;
+    pub const CALL_WITH_FDS: u32 = 4;
+}
 
 /// Length word and header.
-pub(super) const HEADER: usize = 28;
+pub const HEADER: usize = 28;
 
 /// Bytes to be sent.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Bytes(pub(super) Vec<u8>);
+pub struct Bytes(
+    /// What they are so far.
+    pub Vec<u8>,
+);
 
 /// A typed parameter's value.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value<'a> {
+#[expect(missing_docs, reason = "their names are libvirt's")]
+pub enum Value<'a> {
     Int(i32),
     UInt(u32),
     LLong(i64),
@@ -25,30 +42,41 @@ pub(super) enum Value<'a> {
 }
 
 impl Bytes {
-    pub(super) fn raw(mut self, bytes: &[u8]) -> Self {
+    /// These, as they are.
+    #[must_use]
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self
     }
 
-    pub(super) fn u32(self, number: u32) -> Self {
+    /// A number of four bytes.
+    #[must_use]
+    pub fn u32(self, number: u32) -> Self {
         self.raw(&number.to_be_bytes())
     }
 
-    pub(super) fn u64(self, number: u64) -> Self {
+    /// A number of eight bytes.
+    #[must_use]
+    pub fn u64(self, number: u64) -> Self {
         self.raw(&number.to_be_bytes())
     }
 
-    pub(super) fn string(self, text: &str) -> Self {
+    /// A text.
+    #[must_use]
+    pub fn string(self, text: &str) -> Self {
         let padding = text.len().next_multiple_of(4) - text.len();
         self.u32(length(text.len())).raw(text.as_bytes()).raw(&[0; 3][..padding])
     }
 
     /// A string that may be absent, and is not.
-    pub(super) fn some_string(self, text: &str) -> Self {
+    #[must_use]
+    pub fn some_string(self, text: &str) -> Self {
         self.u32(1).string(text)
     }
 
-    pub(super) fn param(self, field: &str, value: Value<'_>) -> Self {
+    /// A typed parameter.
+    #[must_use]
+    pub fn param(self, field: &str, value: Value<'_>) -> Self {
         let field = self.string(field);
         match value {
             Value::Int(number) => field.u32(1).raw(&number.to_be_bytes()),
@@ -62,7 +90,8 @@ impl Bytes {
     }
 
     /// The payload of an error reply.
-    pub(super) fn error(self, code: u32, domain: u32, text: &str) -> Self {
+    #[must_use]
+    pub fn error(self, code: u32, domain: u32, text: &str) -> Self {
         const LEVEL: u32 = 2;
         let start = self.u32(code).u32(domain).some_string(text).u32(LEVEL);
         // No domain; the format, the text again, nothing; two numbers that are not used; no network.
@@ -70,24 +99,29 @@ impl Bytes {
     }
 }
 
-pub(super) fn length(length: usize) -> u32 {
+/// Returns a length as the wire has it.
+#[must_use]
+pub fn length(length: usize) -> u32 {
     u32::try_from(length).unwrap()
 }
 
 /// A packet's header and payload.
-#[derive(Debug, Clone)]
-pub(super) struct Packet {
-    pub(super) program: u32,
-    pub(super) version: u32,
-    pub(super) procedure: u32,
-    pub(super) kind: u32,
-    pub(super) serial: u32,
-    pub(super) status: u32,
-    pub(super) payload: Vec<u8>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "their names are libvirt's")]
+pub struct Packet {
+    pub program: u32,
+    pub version: u32,
+    pub procedure: u32,
+    pub kind: u32,
+    pub serial: u32,
+    pub status: u32,
+    pub payload: Vec<u8>,
 }
 
 impl Packet {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// Returns its bytes, the length word first.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         Bytes::default()
             .u32(length(HEADER + self.payload.len()))
             .u32(self.program)
@@ -101,7 +135,8 @@ impl Packet {
     }
 
     /// Reads what follows the length word.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let mut word = || reader.u32();
         let [program, version, procedure] = [word()?, word()?, word()?];
@@ -112,20 +147,26 @@ impl Packet {
 
 /// Bytes that came.
 #[derive(Debug)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub struct Reader<'a>(
+    /// Those that were not read yet.
+    pub &'a [u8],
+);
 
 impl<'a> Reader<'a> {
-    pub(super) fn raw(&mut self, length: usize) -> Option<&'a [u8]> {
+    /// Takes so many.
+    pub fn raw(&mut self, length: usize) -> Option<&'a [u8]> {
         let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    /// Takes a number of four bytes.
+    pub fn u32(&mut self) -> Option<u32> {
         Some(u32::from_be_bytes(self.raw(4)?.try_into().ok()?))
     }
 
-    pub(super) fn string(&mut self) -> Option<&'a str> {
+    /// Takes a text.
+    pub fn string(&mut self) -> Option<&'a str> {
         let length = self.u32()? as usize;
         let text = self.raw(length.next_multiple_of(4))?.get(..length)?;
         std::str::from_utf8(text).ok()

@@ -1,0 +1,93 @@
+//! `domstatsd`: the statistics of all virtual machines of a host, for every client.
+//!
+//! ```text
+//! hypervisors ── Source ─┐
+//!                        ├─ Host ─ one pass for all that ask ─┬─ rpc/   libvirt's protocol
+//! hypervisors ── Source ─┘                                    └─ http/  metrics and documents
+//! ```
+//!
+//! A library so that the fuzz targets reach into it. The program is [`main`].
+
+mod args;
+mod config;
+mod daemon;
+mod host;
+mod http;
+mod listen;
+mod log;
+mod pass;
+mod rpc;
+mod source;
+mod systemd;
+
+/// What the fuzz targets in `fuzz/` run.
+#[doc(hidden)]
+pub mod fuzz {
+    pub use crate::{http::fuzz::http_query, rpc::fuzz::rpc_server};
+
+    /// Every target, by the name of its file in `fuzz/fuzz_targets` and of its folder in
+    /// `fuzz/corpus`.
+    pub const TARGETS: [(&str, fn(&[u8])); 2] =
+        [("http_query", http_query), ("rpc_server", rpc_server)];
+}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use args::Args;
+use log::Log;
+
+/// The passes that can be under way at a time: each waits on a thread.
+const PASSES: usize = 64;
+
+/// Runs the daemon with the arguments of the process until it is told to end.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let config = match args.settings() {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("domstatsd: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if args.check {
+        return match daemon::check(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(daemon::Failure(sentence)) => {
+                eprintln!("domstatsd: {sentence}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let log = Log::start(&config.log);
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(PASSES)
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(daemon::run(args, config, &log));
+            // A pass that waits for a stuck hypervisor keeps nobody here.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(daemon::Failure(format!("cannot start threads: {error}"))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(daemon::Failure(sentence)) => {
+            tracing::error!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Each client takes a descriptor: as many as the host allows.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}

@@ -1,0 +1,119 @@
+//! Whoever connects: by the Unix socket, or by TLS with a certificate.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time,
+};
+use tokio_rustls::server::TlsStream;
+
+use super::{Server, Tls, tls};
+use crate::listen::{self, UnixSocket};
+
+/// How long a client may take to say who it is.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The clients that may be saying who they are at a time. More wait: nobody without a certificate
+/// takes the place of a client.
+const STRANGERS: usize = 256;
+
+/// Serves a Unix socket; its rights have decided who may come.
+pub(crate) async fn serve_unix(socket: UnixSocket, server: Arc<Server>) {
+    loop {
+        match socket.listener.accept().await {
+            Ok((stream, _)) => {
+                let Some(place) = server.admit() else { continue };
+                let server = Arc::clone(&server);
+                tokio::spawn(async move {
+                    server.serve(Socket(stream), true).await;
+                    drop(place);
+                });
+            }
+            Err(error) => listen::refused(&error).await,
+        }
+    }
+}
+
+/// Serves TLS.
+pub(crate) async fn serve_tls(listener: TcpListener, tls: Arc<Tls>, server: Arc<Server>) {
+    let strangers = Arc::new(Semaphore::new(STRANGERS));
+    while let Ok(stranger) = Arc::clone(&strangers).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                let (server, tls) = (Arc::clone(&server), Arc::clone(&tls));
+                tokio::spawn(async move {
+                    let greeted = time::timeout(PATIENCE, greet(stream, &tls, &server)).await;
+                    drop(stranger);
+                    match greeted {
+                        Ok(Ok((stream, place))) => {
+                            server.serve(stream, true).await;
+                            drop(place);
+                        }
+                        Ok(Err(error)) => tracing::info!(%address, %error, "TLS failed"),
+                        Err(_) => tracing::info!(%address, "TLS took too long"),
+                    }
+                });
+            }
+            Err(error) => listen::refused(&error).await,
+        }
+    }
+}
+
+/// Finds out who a client is, and gives it a place.
+async fn greet(
+    stream: TcpStream,
+    tls: &Tls,
+    server: &Server,
+) -> io::Result<(TlsStream<TcpStream>, OwnedSemaphorePermit)> {
+    let mut stream = tls.accept(stream).await?;
+    let place = server.admit().ok_or_else(|| io::Error::other("there is no place for it"))?;
+    tls::let_in(&mut stream).await?;
+    Ok((stream, place))
+}
+
+/// A Unix socket. Descriptors divide what is read from it, and a read that gives less than it could
+/// means to tokio's own that nothing is left.
+struct Socket(UnixStream);
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.0.poll_read_ready(context))?;
+            match self.0.try_read(buffer.initialize_unfilled()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read.map(|length| buffer.advance(length))),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
