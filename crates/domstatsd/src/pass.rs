@@ -30,9 +30,12 @@ use crate::host::{Answer, Host};
 pub(crate) struct Passes {
     current: Arc<RwLock<Current>>,
     listings: Shared<Of<DomainFilter>, Answer<Vec<Domain>>>,
-    reports: Shared<Of<(Question, Option<Vec<Uuid>>)>, Answer<StatsReport>>,
+    reports: Shared<Of<OfDomains>, Answer<StatsReport>>,
     pub(crate) taken: Arc<Taken>,
 }
+
+/// What is asked, of all domains or of these.
+type OfDomains = (Question, Option<Vec<Uuid>>);
 
 /// Who is asked now.
 #[derive(Clone)]

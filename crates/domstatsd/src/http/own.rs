@@ -72,95 +72,73 @@ pub(super) async fn count(
 pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
     let counters = &shared.answers.counters;
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let uptime = u64::try_from(shared.own.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let (taken, rpc) = (shared.answers.taken(), &shared.rpc.counters);
+    let counted = [
+        ("domstatsd_passes", "Times that all hypervisors were asked.", &taken.passes),
+        (
+            "domstatsd_answers",
+            "Answers from a pass; more than passes where clients share them.",
+            &counters.answers,
+        ),
+        (
+            "domstatsd_refused",
+            "Questions without an answer: too many passes under way, or none in time.",
+            &counters.refused,
+        ),
+        (
+            "domstatsd_http_connections",
+            "HTTP connections that were accepted.",
+            &shared.own.connections,
+        ),
+        (
+            "domstatsd_rpc_connections",
+            "Clients of libvirt's protocol that were let in.",
+            &rpc.connections,
+        ),
+        (
+            "domstatsd_rpc_turned_away",
+            "Clients of libvirt's protocol that found as many as there may be.",
+            &rpc.turned_away,
+        ),
+        (
+            "domstatsd_otlp_retries",
+            "Times that metrics were sent to the collector again.",
+            &shared.own.otlp.retries,
+        ),
+    ];
+    let now = [
+        (
+            "domstatsd_questions",
+            "Different questions that are being asked.",
+            shared.answers.questions(),
+        ),
+        (
+            "domstatsd_stuck_domains",
+            "Domains whose monitor did not answer in time, or is taken.",
+            stuck(&pass.answer.of_all),
+        ),
+        (
+            "domstatsd_rpc_clients",
+            "Clients of libvirt's protocol that are connected.",
+            shared.rpc.clients(),
+        ),
+    ];
     let mut push = |name, kind, help, unit, value| {
         let family = metrics.family(name, kind, help);
         metrics.push(family, &LabelSet::new(), unit, &Value::ULLong(value));
     };
-    let uptime = u64::try_from(shared.own.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    push(
-        "domstatsd_uptime_seconds",
-        Kind::Gauge,
-        "Time since HTTP is served.",
-        Unit::Nanoseconds,
-        uptime,
-    );
-    push(
-        "domstatsd_passes",
-        Kind::Counter,
-        "Times that all hypervisors were asked.",
-        Unit::Count,
-        load(&shared.answers.taken().passes),
-    );
-    push(
-        "domstatsd_pass_seconds",
-        Kind::Counter,
-        "Time that asking all hypervisors took.",
-        Unit::Nanoseconds,
-        load(&shared.answers.taken().nanoseconds),
-    );
-    push(
-        "domstatsd_answers",
-        Kind::Counter,
-        "Answers from a pass; more than passes where clients share them.",
-        Unit::Count,
-        load(&counters.answers),
-    );
-    push(
-        "domstatsd_refused",
-        Kind::Counter,
-        "Questions without an answer: too many passes under way, or none in time.",
-        Unit::Count,
-        load(&counters.refused),
-    );
-    push(
-        "domstatsd_questions",
-        Kind::Gauge,
-        "Different questions that are being asked.",
-        Unit::Count,
-        shared.answers.questions() as u64,
-    );
-    push(
-        "domstatsd_stuck_domains",
-        Kind::Gauge,
-        "Domains whose monitor did not answer in time, or is taken.",
-        Unit::Count,
-        stuck(&pass.answer.of_all) as u64,
-    );
-    push(
-        "domstatsd_http_connections",
-        Kind::Counter,
-        "HTTP connections that were accepted.",
-        Unit::Count,
-        load(&shared.own.connections),
-    );
-    push(
-        "domstatsd_rpc_connections",
-        Kind::Counter,
-        "Clients of libvirt's protocol that were let in.",
-        Unit::Count,
-        load(&shared.rpc.counters.connections),
-    );
-    push(
-        "domstatsd_rpc_turned_away",
-        Kind::Counter,
-        "Clients of libvirt's protocol that found as many as there may be.",
-        Unit::Count,
-        load(&shared.rpc.counters.turned_away),
-    );
-    push(
-        "domstatsd_rpc_clients",
-        Kind::Gauge,
-        "Clients of libvirt's protocol that are connected.",
-        Unit::Count,
-        shared.rpc.clients() as u64,
-    );
-    push(
-        "domstatsd_otlp_retries",
-        Kind::Counter,
-        "Times that metrics were sent to the collector again.",
-        Unit::Count,
-        load(&shared.own.otlp.retries),
-    );
+    let help = "Time since HTTP is served.";
+    push("domstatsd_uptime_seconds", Kind::Gauge, help, Unit::Nanoseconds, uptime);
+    let help = "Time that asking all hypervisors took.";
+    let took = load(&taken.nanoseconds);
+    push("domstatsd_pass_seconds", Kind::Counter, help, Unit::Nanoseconds, took);
+    for (name, help, counter) in counted {
+        push(name, Kind::Counter, help, Unit::Count, load(counter));
+    }
+    for (name, help, count) in now {
+        push(name, Kind::Gauge, help, Unit::Count, count as u64);
+    }
     let family = metrics.family(
         "domstatsd_otlp_points",
         Kind::Counter,

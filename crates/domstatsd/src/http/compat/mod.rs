@@ -31,10 +31,13 @@ pub(crate) struct Profile {
     is_beside: bool,
     help: &'static str,
     /// What it calls whether the hypervisor answered, and the number of its domains.
-    whole: &'static [(&'static str, fn(&Pass) -> Value<'static>)],
+    whole: &'static [Whole],
     labels: LabelNames,
     aliases: &'static [Alias],
 }
+
+/// The name of a metric without labels, and its value.
+type Whole = (&'static str, fn(&Pass) -> Value<'static>);
 
 /// A domain, and what management layers say of it.
 struct About<'a> {
