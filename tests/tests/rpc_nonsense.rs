@@ -311,7 +311,7 @@ fn random_bytes_end_their_own_connection_and_leave_nothing() {
     let mut say = |round: u32| {
         let mut client = RpcClient::connect(&daemon.socket);
         let mut bytes: Vec<u8> = (0..random.below(2000)).map(|_| random.below(256) as u8).collect();
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             // A header of which some is right, and what is announced comes.
             client = client.opened();
             let procedure = [1, 14, 16, 23, 60, 64, 159, 243, 273, 316, 344][random.index(11)];
