@@ -69,7 +69,7 @@ fn a_client_has_so_many_calls_at_a_time() {
         let heard = hear(&mut greedy, 13);
         let pong = heard.iter().position(|packet| packet.program == KEEPALIVE).unwrap();
         assert_eq!(heard[pong].procedure, PONG);
-        assert!(pong >= 12 - most + 1, "after {pong} answers");
+        assert!(pong > 12 - most, "after {pong} answers");
         let mut serials: Vec<_> =
             heard.iter().filter(|it| it.program != KEEPALIVE).map(|it| it.serial).collect();
         serials.sort_unstable();

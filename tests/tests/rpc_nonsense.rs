@@ -85,10 +85,10 @@ fn sayings() -> Vec<Saying> {
     for program in [0, 1, u32::MAX, 0x1234_5678, 0x0690_0690, KEEPALIVE] {
         let packet = Packet { program, ..good() };
         all.push(said(&format!("program {program:#x}"), packet.encode()));
-        for kind in [1, 2, 3, 5, 6, 7, u32::MAX] {
-            let packet = Packet { kind, ..packet.clone() };
-            all.push(said(&format!("program {program:#x} kind {kind}"), packet.encode()));
-        }
+    }
+    for kind in [1, 2, 3, 5, 6, 7, u32::MAX] {
+        let packet = Packet { kind, program: 0x1234_5678, ..good() };
+        all.push(said(&format!("another program, kind {kind}"), packet.encode()));
     }
     for version in [0, 2, u32::MAX] {
         all.push(said(&format!("version {version}"), Packet { version, ..good() }.encode()));
@@ -173,12 +173,8 @@ fn sayings() -> Vec<Saying> {
     for event in [27, u32::MAX] {
         all.push(said(&format!("event {event} by 316"), call(316, 9, args(&[event, 0])).encode()));
     }
-    let twice = [call(105, 9, Bytes::default()), call(106, 9, Bytes::default())];
-    for number in [106, 360, 361] {
+    for number in [105, 106, 360, 361] {
         all.push(said(&format!("only {number}"), call(number, 9, Bytes::default()).encode()));
-    }
-    for packet in &twice[..1] {
-        all.push(said("register", packet.encode()));
     }
     all.push(said("no such callback", call(317, 9, args(&[5000])).encode()));
     all.push(said("no such event", call(168, 9, args(&[3])).encode()));
@@ -197,7 +193,7 @@ fn conversation(mut client: RpcClient, saying: &Saying) -> Vec<Heard> {
     // One that was let go may notice it here already.
     let _ = client.send(&saying.bytes);
     // libvirtd works on calls side by side: what is to come comes before the other call is made.
-    match client.hear(Duration::from_millis(150)) {
+    match client.hear(Duration::from_millis(300)) {
         Heard::Nothing => {}
         other => heard.push(other),
     }
@@ -311,7 +307,7 @@ fn random_bytes_end_their_own_connection_and_leave_nothing() {
     let mut say = |round: u32| {
         let mut client = RpcClient::connect(&daemon.socket);
         let mut bytes: Vec<u8> = (0..random.below(2000)).map(|_| random.below(256) as u8).collect();
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             // A header of which some is right, and what is announced comes.
             client = client.opened();
             let procedure = [1, 14, 16, 23, 60, 64, 159, 243, 273, 316, 344][random.index(11)];

@@ -25,9 +25,12 @@ mod systemd;
 pub mod fuzz {
     pub use crate::{http::fuzz::http_query, rpc::fuzz::rpc_server};
 
+    /// Gives bytes to parsers, and panics if what they promise does not hold.
+    pub type Target = fn(&[u8]);
+
     /// Every target, by the name of its file in `fuzz/fuzz_targets` and of its folder in
     /// `fuzz/corpus`.
-    pub const TARGETS: [(&str, fn(&[u8])); 2] =
+    pub const TARGETS: [(&str, Target); 2] =
         [("http_query", http_query), ("rpc_server", rpc_server)];
 }
 

@@ -20,19 +20,24 @@ use tokio::{
 };
 
 use super::{Server, connection};
-use crate::{config::Config, host::Host, pass::Passes};
+use crate::{
+    config::{Config, Rpc},
+    host::Host,
+    pass::Passes,
+};
 
 /// How long all answers may take: those of the made-up domains are at hand.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 static SERVER: LazyLock<(Runtime, Arc<Server>)> = LazyLock::new(|| {
     let runtime = Builder::new_current_thread().enable_all().build().expect("threads can be made");
-    (runtime, server())
+    // However slow the host is, the server says nothing that it was not asked.
+    (runtime, server(Rpc { keepalive: Duration::ZERO, ..Rpc::default() }))
 });
 
 /// Returns a server of the made-up domains.
-pub(super) fn server() -> Arc<Server> {
-    let config = Config { connect: vec!["test:///default".to_owned()], ..Config::default() };
+pub(super) fn server(rpc: Rpc) -> Arc<Server> {
+    let config = Config { connect: vec!["test:///default".to_owned()], rpc, ..Config::default() };
     let passes = Passes::new(Arc::new(Host::new(&config)), config.timeout);
     Arc::new(Server::new(passes, &config.rpc))
 }

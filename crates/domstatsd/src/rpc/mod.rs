@@ -84,7 +84,8 @@ impl Server {
         }
     }
 
-    /// Returns the right to be a client: none if there are as many as there may be.
+    /// Returns the right to be a client: none if there are as many as there may be. libvirtd lets
+    /// others wait, without a word; here they hear at once that they are not served.
     pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
         let place = Arc::clone(&self.clients).try_acquire_owned().ok();
         self.counters.admitted(place.is_some());

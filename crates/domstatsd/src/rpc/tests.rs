@@ -25,7 +25,10 @@ impl Client {
     /// Connects by a pipe that holds so many bytes.
     fn new(holds: usize) -> Self {
         let (stream, theirs) = tokio::io::duplex(holds);
-        Self { stream, served: tokio::spawn(connection::serve(server(), theirs, false)) }
+        Self {
+            stream,
+            served: tokio::spawn(connection::serve(server(config::Rpc::default()), theirs, false)),
+        }
     }
 
     async fn send(&mut self, packet: &[u8]) {
