@@ -19,6 +19,23 @@ pub const STATS_PARAMS: usize = 262_144;
 /// The most typed parameters of one disk.
 #[doc(alias = "REMOTE_DOMAIN_BLOCK_STATS_PARAMETERS_MAX")]
 pub const BLOCK_PARAMS: usize = 16;
+/// The most typed parameters about the CPU times of a domain.
+#[doc(alias = "REMOTE_DOMAIN_GET_CPU_STATS_MAX")]
+pub const CPU_PARAMS: usize = 2048;
+/// The most messages about a domain.
+#[doc(alias = "REMOTE_DOMAIN_MESSAGES_MAX")]
+pub const MESSAGES: usize = 2048;
+/// The most values about the host's processors, and about its memory.
+#[doc(alias = "REMOTE_NODE_CPU_STATS_MAX")]
+#[doc(alias = "REMOTE_NODE_MEMORY_STATS_MAX")]
+pub const NODE_STATS: usize = 16;
+/// The most bytes of the name of a security model, its closing zero counted.
+#[doc(alias = "REMOTE_SECURITY_MODEL_MAX")]
+#[doc(alias = "REMOTE_SECURITY_DOI_MAX")]
+pub const SECURITY_MODEL: usize = 257;
+/// The most bytes of a security label, its closing zero counted.
+#[doc(alias = "REMOTE_SECURITY_LABEL_MAX")]
+pub const SECURITY_LABEL: usize = 4097;
 /// The most values about a domain's memory.
 #[doc(alias = "REMOTE_DOMAIN_MEMORY_STATS_MAX")]
 pub const MEMORY_STATS: usize = 1024;

@@ -12,13 +12,15 @@ pub use connect::{
     SaslStartArgs, SaslStepArgs,
 };
 pub use device::{
-    BlockInfo, BlockParams, BlockParamsArgs, BlockStats, Device, DeviceFlags, DomainFlags,
-    DomainSummary, EventArgs, InterfaceStats, MemoryStat, MemoryStats, MemoryStatsArgs, VcpuInfo,
-    VcpusArgs, VcpusReply,
+    BlockInfo, BlockParams, BlockParamsArgs, BlockStats, CpuParams, CpuParamsArgs, Device,
+    DeviceFlags, DomainFlags, DomainSummary, EventArgs, InterfaceStats, MemoryStat, MemoryStats,
+    MemoryStatsArgs, MetadataArgs, SecurityLabel, VcpuInfo, VcpuPins, VcpuPinsArgs, VcpusArgs,
+    VcpusReply,
 };
 pub use domain::{Domain, ListDomainsArgs, ListedDomains, StateArgs, StateReply};
 pub use error::{Network, RemoteError, code};
 pub use node::{
-    CpuMap, CpuMapArgs, ListPoolsArgs, ListedPools, Model, NodeInfo, Opaque, StoragePool,
+    CpuMap, CpuMapArgs, ListPoolsArgs, ListedPools, Model, NodeCpuStatsArgs, NodeInfo,
+    NodeMemoryStatsArgs, NodeStat, NodeStats, Opaque, SecurityModel, StoragePool,
 };
 pub use stats::{DomainStatsArgs, ParamValue, StatsRecord, StatsRecords, TypedParam};

@@ -38,14 +38,16 @@ pub(crate) fn packets<'a>(
 pub(crate) type Again = fn(&[u8]) -> Result<Vec<u8>, Fault>;
 
 /// Every procedure of the crate: its number, its arguments, its result.
-pub(crate) const PROCEDURES: [(i32, Again, Again); 51] = [
+pub(crate) const PROCEDURES: [(i32, Again, Again); 62] = [
     messages::<ConnectOpen>(),
     messages::<ConnectClose>(),
     messages::<ConnectGetType>(),
     messages::<ConnectGetVersion>(),
     messages::<ConnectGetMaxVcpus>(),
     messages::<NodeGetInfo>(),
+    messages::<ConnectGetCapabilities>(),
     messages::<DomainGetXmlDesc>(),
+    messages::<DomainGetAutostart>(),
     messages::<DomainGetInfo>(),
     messages::<DomainGetMaxMemory>(),
     messages::<DomainGetMaxVcpus>(),
@@ -71,6 +73,8 @@ pub(crate) const PROCEDURES: [(i32, Again, Again); 51] = [
     messages::<ConnectDomainEventRegister>(),
     messages::<ConnectDomainEventDeregister>(),
     messages::<ConnectGetUri>(),
+    messages::<DomainGetSecurityLabel>(),
+    messages::<NodeGetSecurityModel>(),
     messages::<ConnectIsSecure>(),
     messages::<DomainIsActive>(),
     messages::<DomainIsPersistent>(),
@@ -78,10 +82,16 @@ pub(crate) const PROCEDURES: [(i32, Again, Again); 51] = [
     messages::<DomainMemoryStats>(),
     messages::<ConnectDomainEventRegisterAny>(),
     messages::<ConnectDomainEventDeregisterAny>(),
+    messages::<DomainHasManagedSaveImage>(),
     messages::<DomainGetBlockInfo>(),
     messages::<DomainGetVcpusFlags>(),
     messages::<DomainGetState>(),
+    messages::<NodeGetCpuStats>(),
+    messages::<NodeGetMemoryStats>(),
+    messages::<DomainGetVcpuPinInfo>(),
     messages::<DomainBlockStatsFlags>(),
+    messages::<DomainGetCpuStats>(),
+    messages::<DomainGetMetadata>(),
     messages::<ConnectListAllDomains>(),
     messages::<ConnectListAllStoragePools>(),
     messages::<NodeGetCpuMap>(),
@@ -90,6 +100,7 @@ pub(crate) const PROCEDURES: [(i32, Again, Again); 51] = [
     messages::<ConnectGetAllDomainStats>(),
     messages::<ConnectRegisterCloseCallback>(),
     messages::<ConnectUnregisterCloseCallback>(),
+    messages::<DomainGetMessages>(),
 ];
 
 const fn messages<P: Procedure>() -> (i32, Again, Again) {
