@@ -30,6 +30,13 @@ pub struct DomainInfo {
     pub persistent: bool,
 }
 
+impl DomainInfo {
+    /// Returns whether it is the same domain: that with its UUID or, without one, with its name.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.uuid == other.uuid && (self.uuid.is_some() || self.name == other.name)
+    }
+}
+
 /// Returns a domain's name without control characters: names go to terminals and into documents.
 pub(crate) fn printable_name(name: &str) -> String {
     name.replace(char::is_control, "\u{fffd}")

@@ -62,7 +62,7 @@ use pool::Pool;
 use crate::{
     connect_options::ConnectOptions,
     domain::DomainInfo,
-    driver::Driver,
+    driver::{Driver, Relayed},
     error::{self, Error, ErrorKind, ErrorOrigin},
     report::{MissingDomain, StatsReport},
     request::{DomainFilter, StatsGroups, StatsRequest},
@@ -192,6 +192,19 @@ impl Driver for Libvirt {
             let link = lease.front.first_mut().ok_or_else(silent)?;
             link.call::<DomainGetXmlDesc, _>(&args, deadline, |text| text.into_owned())
         })
+    }
+
+    fn relay(
+        &self,
+        procedure: i32,
+        arguments: &[u8],
+        deadline: Instant,
+    ) -> Option<error::Result<Relayed>> {
+        Some(insist(deadline, || {
+            let mut lease = self.pool.lease(deadline)?;
+            let link = lease.front.first_mut().ok_or_else(silent)?;
+            link.relay(procedure, arguments, deadline)
+        }))
     }
 }
 
