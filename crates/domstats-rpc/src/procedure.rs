@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use crate::{
     limits,
     message::{
-        AuthTypes, BlockInfo, BlockParams, BlockParamsArgs, BlockStats, CpuMap, CpuMapArgs,
-        CpuParams, CpuParamsArgs, Device, DeviceFlags, Domain, DomainFlags, DomainStatsArgs,
-        DomainSummary, EventArgs, InterfaceStats, ListDomainsArgs, ListPoolsArgs, ListedDomains,
-        ListedPools, MemoryStats, MemoryStatsArgs, MetadataArgs, NodeCpuStatsArgs, NodeInfo,
-        NodeMemoryStatsArgs, NodeStats, OpenArgs, RemoteError, SaslReply, SaslStartArgs,
+        AuthTypes, BlockInfo, BlockLimits, BlockLimitsArgs, BlockParams, BlockParamsArgs,
+        BlockStats, ControlInfo, CpuMap, CpuMapArgs, CpuParams, CpuParamsArgs, Device, DeviceFlags,
+        DiskErrors, DiskErrorsArgs, Domain, DomainFlags, DomainStatsArgs, DomainSummary, EventArgs,
+        InterfaceStats, Iothreads, JobInfo, JobStats, ListDomainsArgs, ListPoolsArgs,
+        ListedDomains, ListedPools, MemoryStats, MemoryStatsArgs, MetadataArgs, NodeCpuStatsArgs,
+        NodeInfo, NodeMemoryStatsArgs, NodeStats, OpenArgs, RemoteError, SaslReply, SaslStartArgs,
         SaslStepArgs, SecurityLabel, SecurityModel, StateArgs, StateReply, StatsRecords, VcpuPins,
         VcpuPinsArgs, VcpusArgs, VcpusReply,
     },
@@ -169,6 +170,9 @@ procedures! {
     /// Returns values about a domain's memory.
     #[doc(alias = "REMOTE_PROC_DOMAIN_MEMORY_STATS")]
     159 DomainMemoryStats(MemoryStatsArgs<'a>) -> MemoryStats;
+    /// Returns how far a domain's job is, a migration say.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_JOB_INFO")]
+    163 DomainGetJobInfo(Domain<'a>) -> JobInfo;
     /// Asks for a kind of events.
     #[doc(alias = "REMOTE_PROC_CONNECT_DOMAIN_EVENT_REGISTER_ANY")]
     167 ConnectDomainEventRegisterAny(i32) -> ();
@@ -193,15 +197,24 @@ procedures! {
     /// Returns what the host's memory is used for, in KiB.
     #[doc(alias = "REMOTE_PROC_NODE_GET_MEMORY_STATS")]
     228 NodeGetMemoryStats(NodeMemoryStatsArgs) -> NodeStats<'a>;
+    /// Returns whether a domain's monitor is free.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_CONTROL_INFO")]
+    229 DomainGetControlInfo(DomainFlags<'a>) -> ControlInfo;
     /// Returns the host's processors that the vCPUs of a domain may be on.
     #[doc(alias = "REMOTE_PROC_DOMAIN_GET_VCPU_PIN_INFO")]
     230 DomainGetVcpuPinInfo(VcpuPinsArgs<'a>) -> VcpuPins;
     /// Returns more counters of a disk.
     #[doc(alias = "REMOTE_PROC_DOMAIN_BLOCK_STATS_FLAGS")]
     243 DomainBlockStatsFlags(BlockParamsArgs<'a>) -> BlockParams<'a>;
+    /// Returns the limits of a disk.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_BLOCK_IO_TUNE")]
+    253 DomainGetBlockIoTune(BlockLimitsArgs<'a>) -> BlockLimits<'a>;
     /// Returns the CPU times of a domain, by the host's processors or together.
     #[doc(alias = "REMOTE_PROC_DOMAIN_GET_CPU_STATS")]
     262 DomainGetCpuStats(CpuParamsArgs<'a>) -> CpuParams<'a>;
+    /// Returns the disks of a domain that have errors.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_DISK_ERRORS")]
+    263 DomainGetDiskErrors(DiskErrorsArgs<'a>) -> DiskErrors<'a>;
     /// Returns a domain's title, description or an element of its metadata.
     #[doc(alias = "REMOTE_PROC_DOMAIN_GET_METADATA")]
     265 DomainGetMetadata(MetadataArgs<'a>) -> Cow<'a, str>;
@@ -214,6 +227,9 @@ procedures! {
     /// Returns which of the host's processors work.
     #[doc(alias = "REMOTE_PROC_NODE_GET_CPU_MAP")]
     293 NodeGetCpuMap(CpuMapArgs) -> CpuMap;
+    /// Returns how far a domain's job is, in more numbers.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_JOB_STATS")]
+    298 DomainGetJobStats(DomainFlags<'a>) -> JobStats<'a>;
     /// Asks for a kind of events, and returns the number by which they come.
     #[doc(alias = "REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY")]
     316 ConnectDomainEventCallbackRegisterAny(EventArgs<'a>) -> i32;
@@ -223,6 +239,9 @@ procedures! {
     /// Returns the statistics of domains.
     #[doc(alias = "REMOTE_PROC_CONNECT_GET_ALL_DOMAIN_STATS")]
     344 ConnectGetAllDomainStats(DomainStatsArgs<'a>) -> StatsRecords<'a>;
+    /// Returns the I/O threads of a domain.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_IOTHREAD_INFO")]
+    351 DomainGetIothreadInfo(DomainFlags<'a>) -> Iothreads;
     /// Asks to be told when the hypervisor closes the connection.
     #[doc(alias = "REMOTE_PROC_CONNECT_REGISTER_CLOSE_CALLBACK")]
     360 ConnectRegisterCloseCallback(()) -> ();

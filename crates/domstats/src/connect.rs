@@ -224,8 +224,7 @@ impl Connect {
     /// the bytes of its result, or the daemon's own error; `None` if there is no such daemon.
     ///
     /// The daemon refuses what would change something, for the connection only reads. A procedure
-    /// that may ask the monitor of a domain is not to be called: a stuck one would hold a thread of
-    /// the daemon.
+    /// that may ask the monitor of a domain is to be called by [`Domain::relay`].
     ///
     /// # Errors
     ///
@@ -241,7 +240,7 @@ impl Connect {
             return Some(Err(error));
         }
         let deadline = Instant::now() + timeout.min(StatsRequest::MAX_TIMEOUT);
-        self.connection.driver.relay(procedure, arguments, deadline)
+        self.connection.driver.relay(None, procedure, arguments, deadline)
     }
 
     fn lookup(

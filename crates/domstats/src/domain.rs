@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     connect::{Connect, Connection},
+    driver::Relayed,
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::{DomainStats, StatsReport},
     request::StatsRequest,
@@ -132,6 +133,25 @@ impl Domain {
         self.check_open()?;
         let timeout = timeout.min(StatsRequest::MAX_TIMEOUT);
         self.connection.driver.xml(&self.info, Instant::now() + timeout)
+    }
+
+    /// Hands a call of libvirt's protocol about this domain on, as [`Connect::relay`] does, that may
+    /// ask its monitor. A stuck monitor is not waited for again until it answers.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connect::relay`], and [`ErrorKind::InvalidDomain`] if the connection was closed.
+    pub fn relay(
+        &self,
+        procedure: i32,
+        arguments: &[u8],
+        timeout: Duration,
+    ) -> Option<Result<Relayed>> {
+        if let Err(error) = self.check_open() {
+            return Some(Err(error));
+        }
+        let deadline = Instant::now() + timeout.min(StatsRequest::MAX_TIMEOUT);
+        self.connection.driver.relay(Some(&self.info), procedure, arguments, deadline)
     }
 
     fn check_open(&self) -> Result<()> {

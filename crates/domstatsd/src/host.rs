@@ -16,6 +16,7 @@ use domstats::{
     Connect, ConnectOptions, Domain, DomainFilter, DomainInfo, Error, ErrorKind, ErrorOrigin,
     MissingReason, StatsReport, StatsRequest, Uuid, default_uri::PROCESSES, driver::Relayed,
 };
+use domstats_rpc::{Xdr, message, xdr::Decoder};
 
 use crate::{config::Config, source::Source};
 
@@ -44,6 +45,8 @@ pub(crate) enum About {
     Host,
     /// A domain, of whichever hypervisor.
     Domain,
+    /// A domain whose monitor may have to be asked.
+    Monitor,
 }
 
 /// A hypervisor that could not be asked, and why.
@@ -122,17 +125,26 @@ impl Host {
         timeout: Duration,
     ) -> Option<Result<Relayed, Failure>> {
         let deadline = Instant::now() + timeout;
+        // Arguments about a domain begin with it.
+        let domain = (about == About::Monitor)
+            .then(|| message::Domain::decode(&mut Decoder::new(arguments)).ok())
+            .flatten()
+            .map(|domain| named(&domain));
         let ask = |source: &Source| {
             let connect = source.connect(deadline)?;
             let left = deadline.saturating_duration_since(Instant::now());
-            connect.relay(procedure, arguments, left).transpose().map_err(Arc::new)
+            let relayed = match domain.clone() {
+                Some(domain) => connect.domain(domain).relay(procedure, arguments, left),
+                None => connect.relay(procedure, arguments, left),
+            };
+            relayed.transpose().map_err(Arc::new)
         };
         match about {
             About::Host => {
                 let first = self.sources.first()?;
                 ask(first).map_err(|error| first.failure(error)).transpose()
             }
-            About::Domain => {
+            About::Domain | About::Monitor => {
                 let Answer { of_all, failures, .. } = self.ask(ask);
                 let are_all = of_all.iter().all(Option::is_some);
                 let mut said: Vec<Relayed> = of_all.into_iter().flatten().collect();
@@ -199,6 +211,15 @@ impl Host {
         }
         answer
     }
+}
+
+/// Returns the domain that a client of libvirt's protocol names.
+pub(crate) fn named(domain: &message::Domain<'_>) -> DomainInfo {
+    let mut info = DomainInfo::default();
+    info.name = domain.name.clone().into_owned();
+    info.uuid = Some(Uuid::from_bytes(domain.uuid));
+    info.id = u32::try_from(domain.id).ok();
+    info
 }
 
 /// Returns the request with the time that opening left.

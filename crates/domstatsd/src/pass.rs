@@ -37,8 +37,9 @@ pub(crate) struct Passes {
     current: Arc<RwLock<Current>>,
     listings: Shared<Of<DomainFilter>, Answer<Vec<Domain>>>,
     reports: Shared<Of<(Question, Option<Vec<Uuid>>)>, Answer<StatsReport>>,
-    /// A permit for each call that may be handed on at a time.
-    relays: Arc<Semaphore>,
+    /// A permit for each call that may be handed on at a time: of those that ask no monitor, and
+    /// of those that may.
+    relays: [Arc<Semaphore>; 2],
     pub(crate) taken: Arc<Taken>,
 }
 
@@ -114,7 +115,7 @@ impl Passes {
         let patience = timeout / 4;
         let (listings, reports) = (Shared::new(patience), Shared::new(patience));
         let current = Arc::new(RwLock::new(Current { host, timeout, generation: 0 }));
-        let relays = Arc::new(Semaphore::new(RELAYS));
+        let relays = [RELAYS; 2].map(|most| Arc::new(Semaphore::new(most)));
         Self { current, listings, reports, relays, taken: Arc::default() }
     }
 
@@ -195,7 +196,8 @@ impl Passes {
     ) -> Option<Result<Relayed, Failure>> {
         let Current { host, timeout, .. } = self.current();
         let arrived = Instant::now();
-        let place = Arc::clone(&self.relays).acquire_owned();
+        let places = &self.relays[usize::from(about == About::Monitor)];
+        let place = Arc::clone(places).acquire_owned();
         let Ok(place) = time::timeout(timeout, place).await else {
             return Some(Err(host.overloaded()));
         };

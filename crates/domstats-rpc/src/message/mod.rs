@@ -4,6 +4,7 @@ mod connect;
 mod device;
 mod domain;
 mod error;
+mod job;
 mod node;
 mod stats;
 
@@ -19,6 +20,10 @@ pub use device::{
 };
 pub use domain::{Domain, ListDomainsArgs, ListedDomains, StateArgs, StateReply};
 pub use error::{Network, RemoteError, code};
+pub use job::{
+    BlockLimits, BlockLimitsArgs, ControlInfo, DiskError, DiskErrors, DiskErrorsArgs, IothreadInfo,
+    Iothreads, JobInfo, JobStats,
+};
 pub use node::{
     CpuMap, CpuMapArgs, ListPoolsArgs, ListedPools, Model, NodeCpuStatsArgs, NodeInfo,
     NodeMemoryStatsArgs, NodeStat, NodeStats, Opaque, SecurityModel, StoragePool,

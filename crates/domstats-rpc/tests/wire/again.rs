@@ -38,7 +38,7 @@ pub(crate) fn packets<'a>(
 pub(crate) type Again = fn(&[u8]) -> Result<Vec<u8>, Fault>;
 
 /// Every procedure of the crate: its number, its arguments, its result.
-pub(crate) const PROCEDURES: [(i32, Again, Again); 62] = [
+pub(crate) const PROCEDURES: [(i32, Again, Again); 68] = [
     messages::<ConnectOpen>(),
     messages::<ConnectClose>(),
     messages::<ConnectGetType>(),
@@ -80,6 +80,7 @@ pub(crate) const PROCEDURES: [(i32, Again, Again); 62] = [
     messages::<DomainIsPersistent>(),
     messages::<ConnectGetLibVersion>(),
     messages::<DomainMemoryStats>(),
+    messages::<DomainGetJobInfo>(),
     messages::<ConnectDomainEventRegisterAny>(),
     messages::<ConnectDomainEventDeregisterAny>(),
     messages::<DomainHasManagedSaveImage>(),
@@ -88,16 +89,21 @@ pub(crate) const PROCEDURES: [(i32, Again, Again); 62] = [
     messages::<DomainGetState>(),
     messages::<NodeGetCpuStats>(),
     messages::<NodeGetMemoryStats>(),
+    messages::<DomainGetControlInfo>(),
     messages::<DomainGetVcpuPinInfo>(),
     messages::<DomainBlockStatsFlags>(),
+    messages::<DomainGetBlockIoTune>(),
     messages::<DomainGetCpuStats>(),
+    messages::<DomainGetDiskErrors>(),
     messages::<DomainGetMetadata>(),
     messages::<ConnectListAllDomains>(),
     messages::<ConnectListAllStoragePools>(),
     messages::<NodeGetCpuMap>(),
+    messages::<DomainGetJobStats>(),
     messages::<ConnectDomainEventCallbackRegisterAny>(),
     messages::<ConnectDomainEventCallbackDeregisterAny>(),
     messages::<ConnectGetAllDomainStats>(),
+    messages::<DomainGetIothreadInfo>(),
     messages::<ConnectRegisterCloseCallback>(),
     messages::<ConnectUnregisterCloseCallback>(),
     messages::<DomainGetMessages>(),

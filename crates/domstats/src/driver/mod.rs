@@ -77,9 +77,10 @@ pub(crate) trait Driver: Send + Sync {
     }
 
     /// Hands a call of libvirt's protocol on to the daemon that the driver asks; `None` if it asks
-    /// none. Must return by the deadline.
+    /// none. With a domain, its monitor may be asked for that. Must return by the deadline.
     fn relay(
         &self,
+        _domain: Option<&DomainInfo>,
         _procedure: i32,
         _arguments: &[u8],
         _deadline: Instant,
@@ -90,7 +91,7 @@ pub(crate) trait Driver: Send + Sync {
 
 /// What libvirt's daemon answered to a call that was handed on: the bytes of its result, or its
 /// error.
-pub type Relayed = std::result::Result<Vec<u8>, RemoteError<'static>>;
+pub type Relayed = std::result::Result<Vec<u8>, Box<RemoteError<'static>>>;
 
 /// One row of the driver table.
 struct DriverEntry {

@@ -18,7 +18,7 @@ use super::{
     connect::Client,
     refuse::{self, Refusal},
 };
-use crate::host::Answer;
+use crate::host::{Answer, named};
 
 /// Returns the domains that match: libvirt's clients accept no old answer.
 pub(super) async fn matching(
@@ -52,13 +52,7 @@ pub(super) async fn meant(
     }
     let meant = wanted.iter().map(|domain| {
         let uuid = Uuid::from_bytes(domain.uuid);
-        nameless.get(&uuid).cloned().unwrap_or_else(|| {
-            let mut info = DomainInfo::default();
-            info.name = domain.name.clone().into_owned();
-            info.uuid = Some(uuid);
-            info.id = u32::try_from(domain.id).ok();
-            info
-        })
+        nameless.get(&uuid).cloned().unwrap_or_else(|| named(domain))
     });
     Ok(meant.collect())
 }

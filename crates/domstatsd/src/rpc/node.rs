@@ -166,25 +166,37 @@ pub(super) async fn cpu_stats(
         -1 => "cpu".to_owned(),
         number => format!("cpu{number}"),
     };
-    let text = read("/proc/stat")?;
-    let words = text.lines().map(str::split_whitespace).find_map(|mut words| {
-        (words.next() == Some(&row)).then(|| words.map_while(|word| word.parse().ok()).collect())
-    });
-    let ticks: Vec<u64> = words.ok_or_else(|| {
+    let unknown = || {
         let sentence = format!("Invalid cpuNum in {FUNCTION}");
         refuse::bad_argument(refuse::NONE, FUNCTION, "cpuNum", sentence)
-    })?;
+    };
+    let times = match processor(&row)? {
+        // libvirt tells their number also of a processor that there is not.
+        None if args.count == 0 => processor("cpu")?,
+        times => times,
+    };
+    stats_of(args.count, FUNCTION, times.ok_or_else(unknown)?)
+}
+
+/// Returns what a processor did, in nanoseconds, by a row of the kernel's page.
+fn processor(row: &str) -> Result<Option<[(&'static str, u64); 4]>, Refusal> {
+    let text = read("/proc/stat")?;
+    let ticks: Option<Vec<u64>> = text.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some(row)).then(|| words.map_while(|word| word.parse().ok()).collect())
+    });
+    let Some(ticks) = ticks else { return Ok(None) };
     let [user, nice, system, idle, iowait, irq, softirq, ..] = ticks[..] else {
         return Err(refuse::internal(format!("/proc/stat has too few numbers of {row}")));
     };
     let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
-    let stats = [
+    let times = [
         ("kernel", system + irq + softirq),
         ("user", user + nice),
         ("idle", idle),
         ("iowait", iowait),
     ];
-    stats_of(args.count, FUNCTION, stats.map(|(field, ticks)| (field, ticks * tick)))
+    Ok(Some(times.map(|(field, ticks)| (field, ticks * tick))))
 }
 
 pub(super) async fn memory_stats(

@@ -1,7 +1,7 @@
 //! The table: every procedure that is served, and what answers it.
 //!
 //! What a libvirt knows better than statistics tell is asked there first: the call is handed on as
-//! it came. Those are calls for which no libvirt asks a monitor.
+//! it came.
 
 use domstats_rpc::{
     Packet, Xdr,
@@ -62,6 +62,7 @@ macro_rules! served {
     (@check $client:ident early) => {};
     (@check $client:ident $($how:ident)?) => { $client.check_open()? };
     (@about host) => { Some(About::Host) };
+    (@about monitor) => { Some(About::Monitor) };
     (@about domain) => { Some(About::Domain) };
     (@about $($how:ident)?) => { None };
     (@answer $client:ident $serial:ident $args:ident $name:ident $handler:path) => {{
@@ -76,7 +77,8 @@ macro_rules! served {
 
 // `#[early]`: also before the hypervisor was opened.
 // `#[host]`, `#[domain]`: libvirt is asked first, if there is one that knows the host or the
-// domain. What has no other answer is not served without it.
+// domain; `#[monitor]` where it may have to ask the domain's monitor for that. What has no other
+// answer is not served without it.
 served! {
     #[early] ConnectOpen => connect::open,
     #[early] ConnectClose => connect::close,
@@ -111,28 +113,34 @@ served! {
     #[domain] DomainGetSecurityLabel,
     #[host] NodeGetSecurityModel,
     ConnectIsSecure => connect::is_secure,
-    DomainIsActive => domains::is_active,
-    DomainIsPersistent => domains::is_persistent,
+    #[domain] DomainIsActive => domains::is_active,
+    #[domain] DomainIsPersistent => domains::is_persistent,
     ConnectGetLibVersion => connect::lib_version,
     DomainMemoryStats => device::memory_stats,
+    #[monitor] DomainGetJobInfo,
     ConnectDomainEventRegisterAny => connect::register_any,
     ConnectDomainEventDeregisterAny => connect::deregister_any,
     #[domain] DomainHasManagedSaveImage => domains::has_managed_save,
-    DomainGetBlockInfo => device::block_info,
+    #[monitor] DomainGetBlockInfo => device::block_info,
     #[domain] DomainGetVcpusFlags => device::count_vcpus,
     #[domain] DomainGetState => device::state,
     #[host] NodeGetCpuStats => node::cpu_stats,
     #[host] NodeGetMemoryStats => node::memory_stats,
+    #[domain] DomainGetControlInfo,
     #[domain] DomainGetVcpuPinInfo,
     DomainBlockStatsFlags => device::block_params,
+    #[monitor] DomainGetBlockIoTune,
     #[domain] DomainGetCpuStats,
+    #[monitor] DomainGetDiskErrors,
     #[domain] DomainGetMetadata,
     ConnectListAllDomains => domains::list,
     ConnectListAllStoragePools => node::storage_pools,
     #[host] NodeGetCpuMap => node::cpu_map,
+    #[monitor] DomainGetJobStats,
     ConnectDomainEventCallbackRegisterAny => connect::register_callback,
     ConnectDomainEventCallbackDeregisterAny => connect::deregister_callback,
     ConnectGetAllDomainStats => stats::all,
+    #[monitor] DomainGetIothreadInfo,
     ConnectRegisterCloseCallback => connect::close_callback,
     ConnectUnregisterCloseCallback => connect::close_callback,
     #[domain] DomainGetMessages,
@@ -149,7 +157,7 @@ async fn relay<P: Procedure>(
     match passes.relay(about, P::NUMBER, packet.payload.to_vec()).await {
         None => Ok(None),
         Some(Err(failure)) => Err(refuse::unreachable(&failure)),
-        Some(Ok(Err(error))) => Err(Box::new(error)),
+        Some(Ok(Err(error))) => Err(error),
         // A client ends its connection for an answer that it cannot read.
         Some(Ok(Ok(result))) => match P::Reply::decode(&mut Decoder::new(&result)) {
             Ok(_) => procedure::reply_of(P::NUMBER, serial, &result).map(Some).map_err(unsendable),

@@ -92,6 +92,12 @@ impl<T> Link<T> {
         self.send_call(P::NUMBER, packet, about)
     }
 
+    /// Makes a call whose arguments are bytes already.
+    pub(super) fn ask_of(&mut self, procedure: i32, args: &[u8], about: T) -> Result<()> {
+        let packet = procedure::call_of(procedure, self.serial, args);
+        self.send_call(procedure, packet, about)
+    }
+
     fn send_call(
         &mut self,
         procedure: i32,
@@ -278,12 +284,8 @@ impl<T> Link<T> {
     where
         T: Default,
     {
-        let packet = procedure::call_of(procedure, self.serial, args);
-        self.send_call(procedure, packet, T::default())?;
-        self.answer(deadline, |answer| match answer {
-            Ok(result) => Ok(result.to_vec()),
-            Err(error) => Err(error.into_owned()),
-        })
+        self.ask_of(procedure, args, T::default())?;
+        self.answer(deadline, owned)
     }
 
     /// Waits for the answer to the one call that is under way.
@@ -341,6 +343,11 @@ pub(super) fn decode<'a, P: Procedure, R>(
     let payload = answer.map_err(|error| remote::error(&error))?;
     let reply = P::Reply::decode(&mut Decoder::new(payload));
     reply.map(read).map_err(|fault| nonsense().because(fault))
+}
+
+/// Returns an answer to hand on.
+pub(super) fn owned(answer: Answer<'_>) -> Relayed {
+    answer.map(<[u8]>::to_vec).map_err(|error| Box::new(error.into_owned()))
 }
 
 fn nonsense() -> Error {
