@@ -1,7 +1,7 @@
 //! A relay from a TCP port to a Unix socket: a daemon that listens there by either.
 
 use std::{
-    io,
+    io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     path::Path,
@@ -15,11 +15,15 @@ pub struct Relay {
     /// Its port on 127.0.0.1.
     pub port: u16,
     clients: Clients,
+    calls: Calls,
     thread: Option<JoinHandle<()>>,
 }
 
 /// All clients that came; none when it is over.
 type Clients = Arc<Mutex<Option<Vec<TcpStream>>>>;
+
+/// The procedures that clients of libvirt's protocol called.
+type Calls = Arc<Mutex<Vec<i32>>>;
 
 impl Relay {
     /// Starts a relay to this socket.
@@ -28,13 +32,21 @@ impl Relay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let clients: Clients = Arc::new(Mutex::new(Some(Vec::new())));
-        let (socket, shared) = (socket.to_owned(), Arc::clone(&clients));
-        let thread = thread::spawn(move || serve(&listener, &socket, &shared));
-        Self { port, clients, thread: Some(thread) }
+        let calls = Calls::default();
+        let (socket, shared, counted) =
+            (socket.to_owned(), Arc::clone(&clients), Arc::clone(&calls));
+        let thread = thread::spawn(move || serve(&listener, &socket, &shared, &counted));
+        Self { port, clients, calls, thread: Some(thread) }
+    }
+
+    /// Returns the numbers of the procedures that clients called since this was asked last.
+    #[must_use]
+    pub fn take_calls(&self) -> Vec<i32> {
+        std::mem::take(&mut self.calls.lock().unwrap())
     }
 }
 
-fn serve(listener: &TcpListener, socket: &Path, clients: &Clients) {
+fn serve(listener: &TcpListener, socket: &Path, clients: &Clients, calls: &Calls) {
     thread::scope(|scope| {
         for client in listener.incoming() {
             let client = Arc::new(client.unwrap());
@@ -49,7 +61,7 @@ fn serve(listener: &TcpListener, socket: &Path, clients: &Clients) {
             };
             let (to_server, to_client) = (Arc::clone(&server), Arc::clone(&client));
             scope.spawn(move || {
-                let _ = io::copy(&mut &*client, &mut &*to_server);
+                let _ = pass_calls(&client, &to_server, calls);
                 let _ = to_server.shutdown(Shutdown::Both);
             });
             scope.spawn(move || {
@@ -58,6 +70,20 @@ fn serve(listener: &TcpListener, socket: &Path, clients: &Clients) {
             });
         }
     });
+}
+
+/// Passes packets on: a length that counts itself, the program and its version, the procedure.
+fn pass_calls(mut client: &TcpStream, mut server: &UnixStream, calls: &Calls) -> io::Result<()> {
+    let mut head = [0; 16];
+    loop {
+        client.read_exact(&mut head)?;
+        let word = |place: usize| head[4 * place..][..4].try_into().map(u32::from_be_bytes);
+        let [length, procedure] = [0, 3].map(|place| word(place).unwrap());
+        calls.lock().unwrap().push(procedure.cast_signed());
+        server.write_all(&head)?;
+        let rest = u64::from(length).saturating_sub(head.len() as u64);
+        io::copy(&mut client.take(rest), &mut server)?;
+    }
 }
 
 impl Drop for Relay {

@@ -64,6 +64,15 @@ fn still(line: &str) -> &str {
         "balloon.rss=",
         "rss ",
         "CPU time:",
+        "CPU:",
+        // Of the host.
+        "user:",
+        "system:",
+        "idle:",
+        "iowait:",
+        "free   :",
+        "buffers:",
+        "cached :",
     ];
     match moves.iter().find_map(|key| line.find(key).map(|start| start + key.len())) {
         Some(end) => &line[..end],
@@ -114,6 +123,33 @@ fn virsh_says_the_same() {
         &["domstats", "--state", "--cpu-total", "--list-active", "--list-paused", "--enforce"],
         &["domstats", "--block", "--backing", "--nowait"],
         &["domstats", "--list-running"],
+        &["list", "--all", "--title"],
+        &["list", "--all", "--autostart"],
+        &["list", "--all", "--no-autostart"],
+        &["dominfo", name],
+        &["dominfo", off],
+        &["dumpxml", name],
+        &["dumpxml", off],
+        &["domiflist", name],
+        &["domblklist", name, "--details"],
+        &["domblkinfo", name, "vda"],
+        &["domblkinfo", name, "vdb"],
+        &["domblkinfo", name, "--all", "--human"],
+        &["domblkinfo", off, "vda"],
+        &["domblkinfo", off, "vdb"],
+        &["domblkerror", name],
+        &["domjobinfo", name],
+        &["blkdeviotune", name, "vda"],
+        &["iothreadinfo", name],
+        &["vcpucount", off],
+        &["vcpuinfo", name],
+        &["vcpuinfo", off],
+        &["nodecpustats"],
+        &["nodecpustats", "--cpu", "0"],
+        &["nodememstats"],
+        &["nodememstats", "--cell", "0"],
+        &["capabilities"],
+        &["version"],
     ] {
         let [(real_ok, real, _), (our_ok, ours, stderr)] = host.both(arguments);
         let is_off = |page: &str| page.starts_with(&format!("Domain: '{off}'"));
@@ -159,6 +195,12 @@ fn what_is_refused_is_refused_as_by_libvirt() {
         &["domifstat", name, "no-such-tap"],
         &["domblkstat", host.off.as_str(), "vda"],
         &["dommemstat", host.off.as_str()],
+        &["domblkinfo", name, "vdz"],
+        &["domblkerror", host.off.as_str()],
+        &["vcpucount", host.off.as_str(), "--live", "--current"],
+        &["vcpucount", name, "--config", "--current"],
+        &["nodecpustats", "--cpu", "4095"],
+        &["nodememstats", "--cell", "4095"],
     ] {
         let [real, ours] = host.both(arguments);
         assert_eq!(real, ours, "{arguments:?}");

@@ -19,6 +19,35 @@ pub const STATS_PARAMS: usize = 262_144;
 /// The most typed parameters of one disk.
 #[doc(alias = "REMOTE_DOMAIN_BLOCK_STATS_PARAMETERS_MAX")]
 pub const BLOCK_PARAMS: usize = 16;
+/// The most typed parameters about the CPU times of a domain.
+#[doc(alias = "REMOTE_DOMAIN_GET_CPU_STATS_MAX")]
+pub const CPU_PARAMS: usize = 2048;
+/// The most typed parameters of a disk's limits.
+#[doc(alias = "REMOTE_DOMAIN_BLOCK_IO_TUNE_PARAMETERS_MAX")]
+pub const BLOCK_LIMITS: usize = 32;
+/// The most disks of a domain that have errors.
+#[doc(alias = "REMOTE_DOMAIN_DISK_ERRORS_MAX")]
+pub const DISK_ERRORS: usize = 256;
+/// The most typed parameters about a domain's job.
+#[doc(alias = "REMOTE_DOMAIN_JOB_STATS_MAX")]
+pub const JOB_PARAMS: usize = 64;
+/// The most I/O threads of a domain.
+#[doc(alias = "REMOTE_IOTHREAD_INFO_MAX")]
+pub const IOTHREADS: usize = 16_384;
+/// The most messages about a domain.
+#[doc(alias = "REMOTE_DOMAIN_MESSAGES_MAX")]
+pub const MESSAGES: usize = 2048;
+/// The most values about the host's processors, and about its memory.
+#[doc(alias = "REMOTE_NODE_CPU_STATS_MAX")]
+#[doc(alias = "REMOTE_NODE_MEMORY_STATS_MAX")]
+pub const NODE_STATS: usize = 16;
+/// The most bytes of the name of a security model, its closing zero counted.
+#[doc(alias = "REMOTE_SECURITY_MODEL_MAX")]
+#[doc(alias = "REMOTE_SECURITY_DOI_MAX")]
+pub const SECURITY_MODEL: usize = 257;
+/// The most bytes of a security label, its closing zero counted.
+#[doc(alias = "REMOTE_SECURITY_LABEL_MAX")]
+pub const SECURITY_LABEL: usize = 4097;
 /// The most values about a domain's memory.
 #[doc(alias = "REMOTE_DOMAIN_MEMORY_STATS_MAX")]
 pub const MEMORY_STATS: usize = 1024;

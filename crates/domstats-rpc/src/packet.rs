@@ -191,11 +191,24 @@ impl Header {
     ///
     /// [`Fault::TooLong`] if a value, or the packet, exceeds its limit.
     pub fn packet<'a>(&self, payload: &impl Xdr<'a>) -> Result<Vec<u8>, Fault> {
+        self.around(|out| payload.encode(out))
+    }
+
+    /// Returns the packet with this header and a payload that is bytes already, to be handed on.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::TooLong`] if the packet exceeds its limit.
+    pub fn packet_of(&self, payload: &[u8]) -> Result<Vec<u8>, Fault> {
+        self.around(|out| out.fixed(payload))
+    }
+
+    fn around(&self, payload: impl FnOnce(&mut Encoder)) -> Result<Vec<u8>, Fault> {
         let mut out = Encoder::default();
         // The length is known only at the end.
         0u32.encode(&mut out);
         self.encode(&mut out);
-        payload.encode(&mut out);
+        payload(&mut out);
         let mut packet = out.finish()?;
         let word = packet.len() as u32;
         packet[..LENGTH].copy_from_slice(&word.to_be_bytes());

@@ -5,11 +5,14 @@ use std::borrow::Cow;
 use crate::{
     limits,
     message::{
-        AuthTypes, BlockInfo, BlockParams, BlockParamsArgs, BlockStats, CpuMap, CpuMapArgs, Device,
-        DeviceFlags, Domain, DomainFlags, DomainStatsArgs, DomainSummary, EventArgs,
-        InterfaceStats, ListDomainsArgs, ListPoolsArgs, ListedDomains, ListedPools, MemoryStats,
-        MemoryStatsArgs, NodeInfo, OpenArgs, RemoteError, SaslReply, SaslStartArgs, SaslStepArgs,
-        StateArgs, StateReply, StatsRecords, VcpusArgs, VcpusReply,
+        AuthTypes, BlockInfo, BlockLimits, BlockLimitsArgs, BlockParams, BlockParamsArgs,
+        BlockStats, ControlInfo, CpuMap, CpuMapArgs, CpuParams, CpuParamsArgs, Device, DeviceFlags,
+        DiskErrors, DiskErrorsArgs, Domain, DomainFlags, DomainStatsArgs, DomainSummary, EventArgs,
+        InterfaceStats, Iothreads, JobInfo, JobStats, ListDomainsArgs, ListPoolsArgs,
+        ListedDomains, ListedPools, MemoryStats, MemoryStatsArgs, MetadataArgs, NodeCpuStatsArgs,
+        NodeInfo, NodeMemoryStatsArgs, NodeStats, OpenArgs, RemoteError, SaslReply, SaslStartArgs,
+        SaslStepArgs, SecurityLabel, SecurityModel, StateArgs, StateReply, StatsRecords, VcpuPins,
+        VcpuPinsArgs, VcpusArgs, VcpusReply,
     },
     packet::{Header, Kind, Program, Status, VERSION},
     xdr::{Fault, List, Xdr},
@@ -61,9 +64,15 @@ procedures! {
     /// Returns what the host is.
     #[doc(alias = "REMOTE_PROC_NODE_GET_INFO")]
     6 NodeGetInfo(()) -> NodeInfo;
+    /// Returns what the hypervisor can do on its host, an XML document.
+    #[doc(alias = "REMOTE_PROC_CONNECT_GET_CAPABILITIES")]
+    7 ConnectGetCapabilities(()) -> Cow<'a, str>;
     /// Returns the description of a domain, an XML document.
     #[doc(alias = "REMOTE_PROC_DOMAIN_GET_XML_DESC")]
     14 DomainGetXmlDesc(DomainFlags<'a>) -> Cow<'a, str>;
+    /// Returns whether a domain is started with its host.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_AUTOSTART")]
+    15 DomainGetAutostart(Domain<'a>) -> bool;
     /// Returns what a domain is and uses.
     #[doc(alias = "REMOTE_PROC_DOMAIN_GET_INFO")]
     16 DomainGetInfo(Domain<'a>) -> DomainSummary;
@@ -140,6 +149,12 @@ procedures! {
     /// Returns the URI of the hypervisor that was opened.
     #[doc(alias = "REMOTE_PROC_CONNECT_GET_URI")]
     110 ConnectGetUri(()) -> Cow<'a, str>;
+    /// Returns the security label of a domain's process.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_SECURITY_LABEL")]
+    121 DomainGetSecurityLabel(Domain<'a>) -> SecurityLabel;
+    /// Returns the security model of the host.
+    #[doc(alias = "REMOTE_PROC_NODE_GET_SECURITY_MODEL")]
+    122 NodeGetSecurityModel(()) -> SecurityModel;
     /// Returns whether nobody can read along.
     #[doc(alias = "REMOTE_PROC_CONNECT_IS_SECURE")]
     149 ConnectIsSecure(()) -> bool;
@@ -155,12 +170,18 @@ procedures! {
     /// Returns values about a domain's memory.
     #[doc(alias = "REMOTE_PROC_DOMAIN_MEMORY_STATS")]
     159 DomainMemoryStats(MemoryStatsArgs<'a>) -> MemoryStats;
+    /// Returns how far a domain's job is, a migration say.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_JOB_INFO")]
+    163 DomainGetJobInfo(Domain<'a>) -> JobInfo;
     /// Asks for a kind of events.
     #[doc(alias = "REMOTE_PROC_CONNECT_DOMAIN_EVENT_REGISTER_ANY")]
     167 ConnectDomainEventRegisterAny(i32) -> ();
     /// Takes that back.
     #[doc(alias = "REMOTE_PROC_CONNECT_DOMAIN_EVENT_DEREGISTER_ANY")]
     168 ConnectDomainEventDeregisterAny(i32) -> ();
+    /// Returns whether there is an image from which a domain goes on when it is started.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_HAS_MANAGED_SAVE_IMAGE")]
+    183 DomainHasManagedSaveImage(DomainFlags<'a>) -> bool;
     /// Returns the sizes of a disk.
     #[doc(alias = "REMOTE_PROC_DOMAIN_GET_BLOCK_INFO")]
     194 DomainGetBlockInfo(DeviceFlags<'a>) -> BlockInfo;
@@ -170,9 +191,33 @@ procedures! {
     /// Returns the state of a domain.
     #[doc(alias = "REMOTE_PROC_DOMAIN_GET_STATE")]
     212 DomainGetState(StateArgs<'a>) -> StateReply;
+    /// Returns what the host's processors did since it started, in nanoseconds.
+    #[doc(alias = "REMOTE_PROC_NODE_GET_CPU_STATS")]
+    227 NodeGetCpuStats(NodeCpuStatsArgs) -> NodeStats<'a>;
+    /// Returns what the host's memory is used for, in KiB.
+    #[doc(alias = "REMOTE_PROC_NODE_GET_MEMORY_STATS")]
+    228 NodeGetMemoryStats(NodeMemoryStatsArgs) -> NodeStats<'a>;
+    /// Returns whether a domain's monitor is free.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_CONTROL_INFO")]
+    229 DomainGetControlInfo(DomainFlags<'a>) -> ControlInfo;
+    /// Returns the host's processors that the vCPUs of a domain may be on.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_VCPU_PIN_INFO")]
+    230 DomainGetVcpuPinInfo(VcpuPinsArgs<'a>) -> VcpuPins;
     /// Returns more counters of a disk.
     #[doc(alias = "REMOTE_PROC_DOMAIN_BLOCK_STATS_FLAGS")]
     243 DomainBlockStatsFlags(BlockParamsArgs<'a>) -> BlockParams<'a>;
+    /// Returns the limits of a disk.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_BLOCK_IO_TUNE")]
+    253 DomainGetBlockIoTune(BlockLimitsArgs<'a>) -> BlockLimits<'a>;
+    /// Returns the CPU times of a domain, by the host's processors or together.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_CPU_STATS")]
+    262 DomainGetCpuStats(CpuParamsArgs<'a>) -> CpuParams<'a>;
+    /// Returns the disks of a domain that have errors.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_DISK_ERRORS")]
+    263 DomainGetDiskErrors(DiskErrorsArgs<'a>) -> DiskErrors<'a>;
+    /// Returns a domain's title, description or an element of its metadata.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_METADATA")]
+    265 DomainGetMetadata(MetadataArgs<'a>) -> Cow<'a, str>;
     /// Returns the domains that match.
     #[doc(alias = "REMOTE_PROC_CONNECT_LIST_ALL_DOMAINS")]
     273 ConnectListAllDomains(ListDomainsArgs) -> ListedDomains<'a>;
@@ -182,6 +227,9 @@ procedures! {
     /// Returns which of the host's processors work.
     #[doc(alias = "REMOTE_PROC_NODE_GET_CPU_MAP")]
     293 NodeGetCpuMap(CpuMapArgs) -> CpuMap;
+    /// Returns how far a domain's job is, in more numbers.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_JOB_STATS")]
+    298 DomainGetJobStats(DomainFlags<'a>) -> JobStats<'a>;
     /// Asks for a kind of events, and returns the number by which they come.
     #[doc(alias = "REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY")]
     316 ConnectDomainEventCallbackRegisterAny(EventArgs<'a>) -> i32;
@@ -191,12 +239,18 @@ procedures! {
     /// Returns the statistics of domains.
     #[doc(alias = "REMOTE_PROC_CONNECT_GET_ALL_DOMAIN_STATS")]
     344 ConnectGetAllDomainStats(DomainStatsArgs<'a>) -> StatsRecords<'a>;
+    /// Returns the I/O threads of a domain.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_IOTHREAD_INFO")]
+    351 DomainGetIothreadInfo(DomainFlags<'a>) -> Iothreads;
     /// Asks to be told when the hypervisor closes the connection.
     #[doc(alias = "REMOTE_PROC_CONNECT_REGISTER_CLOSE_CALLBACK")]
     360 ConnectRegisterCloseCallback(()) -> ();
     /// Takes that back.
     #[doc(alias = "REMOTE_PROC_CONNECT_UNREGISTER_CLOSE_CALLBACK")]
     361 ConnectUnregisterCloseCallback(()) -> ();
+    /// Returns what libvirt has to say against a domain: that it is tainted, say.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_MESSAGES")]
+    426 DomainGetMessages(DomainFlags<'a>) -> List<Cow<'a, str>, { limits::MESSAGES }>;
 }
 
 /// Returns the packet of a call. Its serial must be that of no other call that waits for a reply.
@@ -205,7 +259,16 @@ procedures! {
 ///
 /// [`Fault::TooLong`] if the arguments exceed a limit.
 pub fn call<P: Procedure>(serial: u32, args: &P::Args<'_>) -> Result<Vec<u8>, Fault> {
-    header::<P>(Kind::Call, serial).packet(args)
+    header(P::NUMBER, Kind::Call, serial).packet(args)
+}
+
+/// Returns the packet of a call whose arguments are bytes already, to be handed on.
+///
+/// # Errors
+///
+/// [`Fault::TooLong`] if there are more than a packet holds.
+pub fn call_of(procedure: i32, serial: u32, args: &[u8]) -> Result<Vec<u8>, Fault> {
+    header(procedure, Kind::Call, serial).packet_of(args)
 }
 
 /// Returns the packet of a reply: it bears the serial of the call.
@@ -214,7 +277,16 @@ pub fn call<P: Procedure>(serial: u32, args: &P::Args<'_>) -> Result<Vec<u8>, Fa
 ///
 /// [`Fault::TooLong`] if the result exceeds a limit.
 pub fn reply<P: Procedure>(serial: u32, result: &P::Reply<'_>) -> Result<Vec<u8>, Fault> {
-    header::<P>(Kind::Reply, serial).packet(result)
+    header(P::NUMBER, Kind::Reply, serial).packet(result)
+}
+
+/// Returns the packet of a reply whose result is bytes already, to be handed on.
+///
+/// # Errors
+///
+/// [`Fault::TooLong`] if there are more than a packet holds.
+pub fn reply_of(procedure: i32, serial: u32, result: &[u8]) -> Result<Vec<u8>, Fault> {
+    header(procedure, Kind::Reply, serial).packet_of(result)
 }
 
 /// Returns the packet that refuses a call: it bears the call's own program, procedure and serial.
@@ -226,11 +298,11 @@ pub fn error_reply(call: &Header, error: &RemoteError<'_>) -> Result<Vec<u8>, Fa
     Header { kind: Kind::Reply, status: Status::Error, ..*call }.packet(error)
 }
 
-fn header<P: Procedure>(kind: Kind, serial: u32) -> Header {
+fn header(procedure: i32, kind: Kind, serial: u32) -> Header {
     Header {
         program: Program::Remote,
         version: VERSION,
-        procedure: P::NUMBER,
+        procedure,
         kind,
         serial,
         status: Status::Ok,

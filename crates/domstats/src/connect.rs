@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{self, AtomicBool},
     },
+    time::{Duration, Instant},
 };
 
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     connect_options::ConnectOptions,
     domain::{Domain, DomainInfo},
-    driver::{self, Driver},
+    driver::{self, Driver, Relayed},
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
     request::{DomainFilter, StatsGroups, StatsRequest},
@@ -216,6 +217,30 @@ impl Connect {
     pub fn all_domain_stats(&self, request: &StatsRequest) -> Result<StatsReport> {
         self.connection.check_open()?;
         self.connection.domain_list_stats(None, request)
+    }
+
+    /// Hands a call of libvirt's protocol on to the daemon behind the connection, for a server that
+    /// speaks that protocol too: the number of a procedure and the bytes of its arguments. Returns
+    /// the bytes of its result, or the daemon's own error; `None` if there is no such daemon.
+    ///
+    /// The daemon refuses what would change something, for the connection only reads. A procedure
+    /// that may ask the monitor of a domain is to be called by [`Domain::relay`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidConnection`] after [`close`](Self::close), [`ErrorKind::Timeout`] if the
+    /// daemon did not answer in time, and whatever keeps from reaching it.
+    pub fn relay(
+        &self,
+        procedure: i32,
+        arguments: &[u8],
+        timeout: Duration,
+    ) -> Option<Result<Relayed>> {
+        if let Err(error) = self.connection.check_open() {
+            return Some(Err(error));
+        }
+        let deadline = Instant::now() + timeout.min(StatsRequest::MAX_TIMEOUT);
+        self.connection.driver.relay(None, procedure, arguments, deadline)
     }
 
     fn lookup(

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     connect::{Connect, Connection},
+    driver::Relayed,
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::{DomainStats, StatsReport},
     request::StatsRequest,
@@ -28,6 +29,13 @@ pub struct DomainInfo {
     pub id: Option<u32>,
     /// Whether it stays defined when it stops. QEMU processes without libvirt do not.
     pub persistent: bool,
+}
+
+impl DomainInfo {
+    /// Returns whether it is the same domain: that with its UUID or, without one, with its name.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.uuid == other.uuid && (self.uuid.is_some() || self.name == other.name)
+    }
 }
 
 /// Returns a domain's name without control characters: names go to terminals and into documents.
@@ -125,6 +133,25 @@ impl Domain {
         self.check_open()?;
         let timeout = timeout.min(StatsRequest::MAX_TIMEOUT);
         self.connection.driver.xml(&self.info, Instant::now() + timeout)
+    }
+
+    /// Hands a call of libvirt's protocol about this domain on, as [`Connect::relay`] does, that may
+    /// ask its monitor. A stuck monitor is not waited for again until it answers.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connect::relay`], and [`ErrorKind::InvalidDomain`] if the connection was closed.
+    pub fn relay(
+        &self,
+        procedure: i32,
+        arguments: &[u8],
+        timeout: Duration,
+    ) -> Option<Result<Relayed>> {
+        if let Err(error) = self.check_open() {
+            return Some(Err(error));
+        }
+        let deadline = Instant::now() + timeout.min(StatsRequest::MAX_TIMEOUT);
+        self.connection.driver.relay(Some(&self.info), procedure, arguments, deadline)
     }
 
     fn check_open(&self) -> Result<()> {

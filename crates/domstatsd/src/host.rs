@@ -13,11 +13,15 @@ use std::{
 };
 
 use domstats::{
-    ConnectOptions, Domain, DomainFilter, DomainInfo, Error, StatsReport, StatsRequest, Uuid,
-    default_uri::PROCESSES,
+    Connect, ConnectOptions, Domain, DomainFilter, DomainInfo, Error, ErrorKind, ErrorOrigin,
+    MissingReason, StatsReport, StatsRequest, Uuid, default_uri::PROCESSES, driver::Relayed,
 };
+use domstats_rpc::{Xdr, message, xdr::Decoder};
 
 use crate::{config::Config, source::Source};
+
+/// libvirt's number of the error for a domain that is not there.
+const NO_DOMAIN: i32 = 42;
 
 /// Every hypervisor of the configuration, in its order.
 pub(crate) struct Host {
@@ -32,6 +36,17 @@ pub(crate) struct Answer<T> {
     pub(crate) asked: usize,
     /// The hypervisors that could not be asked.
     pub(crate) failures: Vec<Failure>,
+}
+
+/// What a call that is handed on is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The host, which is that of the first hypervisor.
+    Host,
+    /// A domain, of whichever hypervisor.
+    Domain,
+    /// A domain whose monitor may have to be asked.
+    Monitor,
 }
 
 /// A hypervisor that could not be asked, and why.
@@ -77,11 +92,11 @@ impl Host {
         merge(reports, start)
     }
 
-    /// Returns the statistics of these domains, within this time: a record for each that is still
-    /// there.
+    /// Returns the statistics of these domains, within this time: a record for each that is there.
+    /// Each hypervisor is asked for all of them: which it has is not asked before.
     pub(crate) fn stats_of(
         &self,
-        domains: &[Domain],
+        domains: &[DomainInfo],
         request: &StatsRequest,
         timeout: Duration,
     ) -> Answer<StatsReport> {
@@ -89,15 +104,76 @@ impl Host {
         let deadline = start.1 + timeout;
         let reports = self.ask(|source| {
             let connect = source.connect(deadline)?;
-            let uri = connect.uri();
-            let is_its = |domain: &&Domain| domain.connect().uri() == uri;
-            let its: Vec<Domain> = domains.iter().filter(is_its).cloned().collect();
-            match its.is_empty() {
-                true => Ok(StatsReport::new(start.0)),
-                false => Domain::list_stats(&its, &until(request, deadline)).map_err(Arc::new),
-            }
+            let its: Vec<Domain> =
+                domains.iter().map(|info| connect.domain(info.clone())).collect();
+            let mut report =
+                Domain::list_stats(&its, &until(request, deadline)).map_err(Arc::new)?;
+            // Another one may have it.
+            report.missing.retain(|gone| gone.missing.reason != MissingReason::Gone);
+            Ok(report)
         });
         merge(reports, start)
+    }
+
+    /// Hands a call of libvirt's protocol on, and returns what it came to within this time; `None`
+    /// if there is no libvirt to ask, or none that has the domain.
+    pub(crate) fn relay(
+        &self,
+        about: About,
+        procedure: i32,
+        arguments: &[u8],
+        timeout: Duration,
+    ) -> Option<Result<Relayed, Failure>> {
+        let deadline = Instant::now() + timeout;
+        // Arguments about a domain begin with it.
+        let domain = (about == About::Monitor)
+            .then(|| message::Domain::decode(&mut Decoder::new(arguments)).ok())
+            .flatten()
+            .map(|domain| named(&domain));
+        let ask = |source: &Source| {
+            let connect = source.connect(deadline)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let relayed = match domain.clone() {
+                Some(domain) => connect.domain(domain).relay(procedure, arguments, left),
+                None => connect.relay(procedure, arguments, left),
+            };
+            relayed.transpose().map_err(Arc::new)
+        };
+        match about {
+            About::Host => {
+                let first = self.sources.first()?;
+                ask(first).map_err(|error| first.failure(error)).transpose()
+            }
+            About::Domain | About::Monitor => {
+                let Answer { of_all, failures, .. } = self.ask(ask);
+                let are_all = of_all.iter().all(Option::is_some);
+                let mut said: Vec<Relayed> = of_all.into_iter().flatten().collect();
+                let has = |relayed: &Relayed| !matches!(relayed, Err(e) if e.code == NO_DOMAIN);
+                match said.iter().position(has) {
+                    Some(place) => Some(Ok(said.swap_remove(place))),
+                    None if !are_all => None,
+                    // One that could not be asked may be the one that has it.
+                    None => failures.into_iter().next().map(Err).or_else(|| said.pop().map(Ok)),
+                }
+            }
+        }
+    }
+
+    /// Returns why a call was not handed on in its time.
+    pub(crate) fn overloaded(&self) -> Failure {
+        let uri = self.uris().next().unwrap_or_default().to_owned();
+        let sentence = "calls that came before still wait for an answer";
+        let error = Error::new(ErrorKind::Timeout, ErrorOrigin::Library, sentence);
+        Failure { uri, error: Arc::new(error) }
+    }
+
+    /// Returns the connection to the first hypervisor, on whose host the domains are said to be.
+    pub(crate) fn first(&self) -> Result<Option<Connect>, Failure> {
+        let deadline = Instant::now() + self.timeout;
+        let first = self.sources.first();
+        first
+            .map(|source| source.connect(deadline).map_err(|error| source.failure(error)))
+            .transpose()
     }
 
     /// Lets go of all connections.
@@ -130,11 +206,20 @@ impl Host {
             source.note(result.as_ref().err().map(AsRef::as_ref));
             match result {
                 Ok(one) => answer.of_all.push(one),
-                Err(error) => answer.failures.push(Failure { uri: source.uri.clone(), error }),
+                Err(error) => answer.failures.push(source.failure(error)),
             }
         }
         answer
     }
+}
+
+/// Returns the domain that a client of libvirt's protocol names.
+pub(crate) fn named(domain: &message::Domain<'_>) -> DomainInfo {
+    let mut info = DomainInfo::default();
+    info.name = domain.name.clone().into_owned();
+    info.uuid = Some(Uuid::from_bytes(domain.uuid));
+    info.id = u32::try_from(domain.id).ok();
+    info
 }
 
 /// Returns the request with the time that opening left.

@@ -20,10 +20,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domstats::{Domain, DomainFilter, StatsGroups, StatsOptions, StatsReport, StatsRequest, Uuid};
-use tokio::{sync::watch, task, time};
+use domstats::{
+    Connect, Domain, DomainFilter, DomainInfo, StatsGroups, StatsOptions, StatsReport,
+    StatsRequest, Uuid, driver::Relayed,
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    task, time,
+};
 
-use crate::host::{Answer, Host};
+use crate::host::{About, Answer, Failure, Host};
 
 /// The hypervisors, for many that ask at once. A cheap handle.
 #[derive(Clone)]
@@ -31,11 +37,17 @@ pub(crate) struct Passes {
     current: Arc<RwLock<Current>>,
     listings: Shared<Of<DomainFilter>, Answer<Vec<Domain>>>,
     reports: Shared<Of<OfDomains>, Answer<StatsReport>>,
+    /// A permit for each call that may be handed on at a time: of those that ask no monitor, and
+    /// of those that may.
+    relays: [Arc<Semaphore>; 2],
     pub(crate) taken: Arc<Taken>,
 }
 
 /// What is asked, of all domains or of these.
 type OfDomains = (Question, Option<Vec<Uuid>>);
+
+/// The calls that are handed on at a time: a libvirt daemon works on 20, and has other clients.
+const RELAYS: usize = 4;
 
 /// Who is asked now.
 #[derive(Clone)]
@@ -106,7 +118,8 @@ impl Passes {
         let patience = timeout / 4;
         let (listings, reports) = (Shared::new(patience), Shared::new(patience));
         let current = Arc::new(RwLock::new(Current { host, timeout, generation: 0 }));
-        Self { current, listings, reports, taken: Arc::default() }
+        let relays = [RELAYS; 2].map(|most| Arc::new(Semaphore::new(most)));
+        Self { current, listings, reports, relays, taken: Arc::default() }
     }
 
     /// Asks other hypervisors from here on, or with another time. The passes under way are the last
@@ -155,15 +168,14 @@ impl Passes {
         self.reports.ask(key, max_age, pass).await
     }
 
-    /// Returns the statistics of these domains, as they are now: a record for each that is still
-    /// there.
+    /// Returns the statistics of these domains, as they are now: a record for each that is there.
     pub(crate) async fn report_of(
         &self,
-        domains: Vec<Domain>,
+        domains: Vec<DomainInfo>,
         question: Question,
     ) -> Arc<Answer<StatsReport>> {
         let current = self.current();
-        let uuids: Option<Vec<Uuid>> = domains.iter().map(Domain::uuid).collect();
+        let uuids: Option<Vec<Uuid>> = domains.iter().map(|domain| domain.uuid).collect();
         let key = uuids.map(|uuids| current.of((question, Some(uuids))));
         let taken = Arc::clone(&self.taken);
         let pass = move |waited| {
@@ -173,13 +185,43 @@ impl Passes {
         match key {
             Some(key) => self.reports.ask(key, Duration::ZERO, pass).await,
             // Without a UUID two domains cannot be told apart: nothing to share.
-            None => Arc::new(
-                task::spawn_blocking(move || pass(Duration::ZERO))
-                    .await
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())),
-            ),
+            None => Arc::new(blocking(move || pass(Duration::ZERO)).await),
         }
     }
+
+    /// Hands a call of libvirt's protocol on; `None` if there is no libvirt to ask, or none that
+    /// has the domain.
+    pub(crate) async fn relay(
+        &self,
+        about: About,
+        procedure: i32,
+        arguments: Vec<u8>,
+    ) -> Option<Result<Relayed, Failure>> {
+        let Current { host, timeout, .. } = self.current();
+        let arrived = Instant::now();
+        let places = &self.relays[usize::from(about == About::Monitor)];
+        let place = Arc::clone(places).acquire_owned();
+        let Ok(place) = time::timeout(timeout, place).await else {
+            return Some(Err(host.overloaded()));
+        };
+        blocking(move || {
+            let _place = place;
+            host.relay(about, procedure, &arguments, timeout.saturating_sub(arrived.elapsed()))
+        })
+        .await
+    }
+
+    /// Returns the connection to the first hypervisor.
+    pub(crate) async fn first(&self) -> Result<Option<Connect>, Failure> {
+        let host = self.current().host;
+        blocking(move || host.first()).await
+    }
+}
+
+/// Runs what waits on a thread that may.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// Answers under way and at hand, by their questions. A cheap handle.

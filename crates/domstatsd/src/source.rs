@@ -11,6 +11,8 @@ use std::{
 
 use domstats::{Connect, ConnectOptions, Error, ErrorKind, ErrorOrigin, error_chain};
 
+use crate::host::Failure;
+
 /// A hypervisor by its URI: opened when it is first asked, and again until that succeeds.
 pub(crate) struct Source {
     pub(crate) uri: String,
@@ -71,6 +73,11 @@ impl Source {
             (None, Some((_, error))) if is_open(&opening) => Err(Arc::clone(error)),
             _ => Err(failed(ErrorKind::Timeout, "it is not open yet")),
         }
+    }
+
+    /// Returns that it could not be asked.
+    pub(crate) fn failure(&self, error: Arc<Error>) -> Failure {
+        Failure { uri: self.uri.clone(), error }
     }
 
     /// Logs when it begins to fail, and when that is over.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Domain, TypedParam, node::Opaque};
 use crate::{
     limits,
-    xdr::{List, xdr_struct},
+    xdr::{Chars, List, xdr_struct},
 };
 
 xdr_struct! {
@@ -237,6 +237,104 @@ xdr_struct! {
         /// The map of each, one behind the other: a bit for each processor that it may be on.
         #[doc(alias = "cpumaps")]
         maps: Opaque<{ limits::CPU_MAPS }>,
+    }
+}
+
+xdr_struct! {
+    /// Arguments of [`DomainGetVcpuPinInfo`](crate::procedure::DomainGetVcpuPinInfo).
+    #[doc(alias = "remote_domain_get_vcpu_pin_info_args")]
+    #[derive(Eq)]
+    VcpuPinsArgs<'a> {
+        /// The domain.
+        #[doc(alias = "dom")]
+        domain: Domain<'a>,
+        /// The most vCPUs that are wanted.
+        #[doc(alias = "ncpumaps")]
+        most: i32,
+        /// The bytes of the map of one vCPU.
+        #[doc(alias = "maplen")]
+        map_length: i32,
+        /// 1 for a running domain as it is, 2 for its configuration.
+        flags: u32,
+    }
+}
+
+xdr_struct! {
+    /// Result of [`DomainGetVcpuPinInfo`](crate::procedure::DomainGetVcpuPinInfo).
+    #[doc(alias = "remote_domain_get_vcpu_pin_info_ret")]
+    #[derive(Eq)]
+    VcpuPins {
+        /// The map of each, as in [`VcpusReply`].
+        #[doc(alias = "cpumaps")]
+        maps: Opaque<{ limits::CPU_MAPS }>,
+        /// How many vCPUs there are.
+        #[doc(alias = "num")]
+        count: i32,
+    }
+}
+
+xdr_struct! {
+    /// Arguments of [`DomainGetCpuStats`](crate::procedure::DomainGetCpuStats).
+    #[doc(alias = "remote_domain_get_cpu_stats_args")]
+    #[derive(Eq)]
+    CpuParamsArgs<'a> {
+        /// The domain.
+        #[doc(alias = "dom")]
+        domain: Domain<'a>,
+        /// How many values of each processor are wanted; 0 asks for their number.
+        #[doc(alias = "nparams")]
+        count: u32,
+        /// The first of the host's processors; -1 for all together.
+        #[doc(alias = "start_cpu")]
+        start: i32,
+        /// How many of the host's processors; 0 asks for their number.
+        #[doc(alias = "ncpus")]
+        cpus: u32,
+        /// None that matter: 0.
+        flags: u32,
+    }
+}
+
+xdr_struct! {
+    /// Result of [`DomainGetCpuStats`](crate::procedure::DomainGetCpuStats).
+    #[doc(alias = "remote_domain_get_cpu_stats_ret")]
+    CpuParams<'a> {
+        /// The values; none if a number was asked for.
+        params: List<TypedParam<'a>, { limits::CPU_PARAMS }>,
+        /// Their number, or that of the processors.
+        #[doc(alias = "nparams")]
+        count: i32,
+    }
+}
+
+xdr_struct! {
+    /// Result of [`DomainGetSecurityLabel`](crate::procedure::DomainGetSecurityLabel).
+    #[doc(alias = "virSecurityLabel")]
+    #[doc(alias = "remote_domain_get_security_label_ret")]
+    #[derive(Eq)]
+    SecurityLabel {
+        /// The label.
+        label: Chars<{ limits::SECURITY_LABEL }>,
+        /// Whether the host acts on it.
+        enforcing: bool,
+    }
+}
+
+xdr_struct! {
+    /// Arguments of [`DomainGetMetadata`](crate::procedure::DomainGetMetadata).
+    #[doc(alias = "remote_domain_get_metadata_args")]
+    #[derive(Eq)]
+    MetadataArgs<'a> {
+        /// The domain.
+        #[doc(alias = "dom")]
+        domain: Domain<'a>,
+        /// 0 for the description, 1 for the title, 2 for an element.
+        #[doc(alias = "virDomainMetadataType")]
+        kind: i32,
+        /// The namespace of the element.
+        uri: Option<Cow<'a, str>>,
+        /// 1 for a running domain as it is, 2 for its configuration.
+        flags: u32,
     }
 }
 

@@ -75,6 +75,25 @@ impl<'a> RemoteError<'a> {
         }
     }
 
+    /// Returns the error without the domain or network that it may be about.
+    #[must_use]
+    pub fn into_owned(self) -> RemoteError<'static> {
+        let owned = |text: Option<Cow<'_, str>>| text.map(|text| Cow::Owned(text.into_owned()));
+        RemoteError {
+            code: self.code,
+            origin: self.origin,
+            message: owned(self.message),
+            level: self.level,
+            domain: None,
+            str1: owned(self.str1),
+            str2: owned(self.str2),
+            str3: owned(self.str3),
+            int1: self.int1,
+            int2: self.int2,
+            network: None,
+        }
+    }
+
     /// Returns the sentence.
     #[must_use]
     pub fn sentence(&self) -> &str {

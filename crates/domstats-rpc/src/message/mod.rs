@@ -4,6 +4,7 @@ mod connect;
 mod device;
 mod domain;
 mod error;
+mod job;
 mod node;
 mod stats;
 
@@ -12,13 +13,19 @@ pub use connect::{
     SaslStartArgs, SaslStepArgs,
 };
 pub use device::{
-    BlockInfo, BlockParams, BlockParamsArgs, BlockStats, Device, DeviceFlags, DomainFlags,
-    DomainSummary, EventArgs, InterfaceStats, MemoryStat, MemoryStats, MemoryStatsArgs, VcpuInfo,
-    VcpusArgs, VcpusReply,
+    BlockInfo, BlockParams, BlockParamsArgs, BlockStats, CpuParams, CpuParamsArgs, Device,
+    DeviceFlags, DomainFlags, DomainSummary, EventArgs, InterfaceStats, MemoryStat, MemoryStats,
+    MemoryStatsArgs, MetadataArgs, SecurityLabel, VcpuInfo, VcpuPins, VcpuPinsArgs, VcpusArgs,
+    VcpusReply,
 };
 pub use domain::{Domain, ListDomainsArgs, ListedDomains, StateArgs, StateReply};
 pub use error::{Network, RemoteError, code};
+pub use job::{
+    BlockLimits, BlockLimitsArgs, ControlInfo, DiskError, DiskErrors, DiskErrorsArgs, IothreadInfo,
+    Iothreads, JobInfo, JobStats,
+};
 pub use node::{
-    CpuMap, CpuMapArgs, ListPoolsArgs, ListedPools, Model, NodeInfo, Opaque, StoragePool,
+    CpuMap, CpuMapArgs, ListPoolsArgs, ListedPools, Model, NodeCpuStatsArgs, NodeInfo,
+    NodeMemoryStatsArgs, NodeStat, NodeStats, Opaque, SecurityModel, StoragePool,
 };
 pub use stats::{DomainStatsArgs, ParamValue, StatsRecord, StatsRecords, TypedParam};

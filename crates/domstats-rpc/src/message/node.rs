@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     limits,
-    xdr::{Decoder, Encoder, Fault, List, Xdr, decode_chars, encode_chars, xdr_struct},
+    xdr::{Chars, Decoder, Encoder, Fault, List, Xdr, decode_chars, encode_chars, xdr_struct},
 };
 
 /// The machine's name, such as `x86_64`: 32 C `char`s, filled up with zeros.
@@ -106,6 +106,80 @@ impl<const MAX: usize> Xdr<'_> for Opaque<MAX> {
     fn decode(input: &mut Decoder<'_>) -> Result<Self, Fault> {
         let length = input.length(MAX)?;
         Ok(Self(input.fixed(length)?.to_vec()))
+    }
+}
+
+xdr_struct! {
+    /// Arguments of [`NodeGetCpuStats`](crate::procedure::NodeGetCpuStats).
+    #[doc(alias = "remote_node_get_cpu_stats_args")]
+    #[derive(Eq)]
+    NodeCpuStatsArgs {
+        /// The processor, from 0; -1 for all together.
+        #[doc(alias = "cpuNum")]
+        cpu: i32,
+        /// How many values are wanted; 0 asks for their number.
+        #[doc(alias = "nparams")]
+        count: i32,
+        /// None exist: 0.
+        flags: u32,
+    }
+}
+
+xdr_struct! {
+    /// Arguments of [`NodeGetMemoryStats`](crate::procedure::NodeGetMemoryStats).
+    #[doc(alias = "remote_node_get_memory_stats_args")]
+    #[derive(Eq)]
+    NodeMemoryStatsArgs {
+        /// How many values are wanted; 0 asks for their number.
+        #[doc(alias = "nparams")]
+        count: i32,
+        /// The NUMA node, from 0; -1 for all together.
+        #[doc(alias = "cellNum")]
+        node: i32,
+        /// None exist: 0.
+        flags: u32,
+    }
+}
+
+xdr_struct! {
+    /// One value about the host: nanoseconds of a processor, KiB of memory.
+    #[doc(alias = "virNodeCPUStats")]
+    #[doc(alias = "virNodeMemoryStats")]
+    #[derive(Eq)]
+    NodeStat<'a> {
+        /// What it is: `kernel`, `total`.
+        field: Cow<'a, str>,
+        /// The value.
+        value: u64,
+    }
+}
+
+xdr_struct! {
+    /// Result of [`NodeGetCpuStats`](crate::procedure::NodeGetCpuStats) and of
+    /// [`NodeGetMemoryStats`](crate::procedure::NodeGetMemoryStats).
+    #[doc(alias = "remote_node_get_cpu_stats_ret")]
+    #[doc(alias = "remote_node_get_memory_stats_ret")]
+    #[derive(Eq)]
+    NodeStats<'a> {
+        /// The values; none if their number was asked for.
+        #[doc(alias = "params")]
+        stats: List<NodeStat<'a>, { limits::NODE_STATS }>,
+        /// Their number.
+        #[doc(alias = "nparams")]
+        count: i32,
+    }
+}
+
+xdr_struct! {
+    /// Result of [`NodeGetSecurityModel`](crate::procedure::NodeGetSecurityModel).
+    #[doc(alias = "virSecurityModel")]
+    #[doc(alias = "remote_node_get_security_model_ret")]
+    #[derive(Eq)]
+    SecurityModel {
+        /// Its name, such as `selinux`; empty if there is none.
+        model: Chars<{ limits::SECURITY_MODEL }>,
+        /// Its domain of interpretation.
+        doi: Chars<{ limits::SECURITY_MODEL }>,
     }
 }
 

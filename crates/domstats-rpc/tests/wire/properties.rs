@@ -171,6 +171,7 @@ proptest! {
             status: Status::Other(status),
         };
         let mut stream = header.packet(&value).unwrap();
+        prop_assert_eq!(&header.packet_of(&encoded(&value).unwrap()).unwrap(), &stream);
         let length = stream.len();
         stream.extend(surplus);
         let (packet, taken) = Packet::split(&stream).unwrap().unwrap();

@@ -6,6 +6,8 @@ pub mod test;
 
 use std::time::Instant;
 
+use domstats_rpc::message::RemoteError;
+
 use crate::{
     connect_options::ConnectOptions,
     domain::DomainInfo,
@@ -73,7 +75,23 @@ pub(crate) trait Driver: Send + Sync {
         let sentence = format!("the {} driver has no descriptions of domains", self.name());
         Err(Error::new(ErrorKind::NoSupport, self.origin(), sentence))
     }
+
+    /// Hands a call of libvirt's protocol on to the daemon that the driver asks; `None` if it asks
+    /// none. With a domain, its monitor may be asked for that. Must return by the deadline.
+    fn relay(
+        &self,
+        _domain: Option<&DomainInfo>,
+        _procedure: i32,
+        _arguments: &[u8],
+        _deadline: Instant,
+    ) -> Option<Result<Relayed>> {
+        None
+    }
 }
+
+/// What libvirt's daemon answered to a call that was handed on: the bytes of its result, or its
+/// error.
+pub type Relayed = std::result::Result<Vec<u8>, Box<RemoteError<'static>>>;
 
 /// One row of the driver table.
 struct DriverEntry {

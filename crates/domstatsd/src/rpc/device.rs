@@ -3,7 +3,7 @@
 //! Each is a pass over one domain. These answers have no room for a reason: what was not read is
 //! -1 where libvirt says so, is left out where it can be, and refuses the call elsewhere.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{slice, sync::Arc};
 
 use domstats::{
     DomainStats, StatsGroups, StatsReport,
@@ -12,16 +12,16 @@ use domstats::{
 use domstats_rpc::{
     limits,
     message::{
-        self, BlockParams, BlockParamsArgs, BlockStats, Device, DomainFlags, DomainSummary,
-        InterfaceStats, MemoryStat, MemoryStats, MemoryStatsArgs, Opaque, ParamValue, StateArgs,
-        StateReply, TypedParam, VcpuInfo, VcpusArgs, VcpusReply,
+        self, BlockInfo, BlockParams, BlockParamsArgs, BlockStats, Device, DeviceFlags,
+        DomainFlags, DomainSummary, InterfaceStats, MemoryStat, MemoryStats, MemoryStatsArgs,
+        Opaque, ParamValue, StateArgs, StateReply, TypedParam, VcpuInfo, VcpusArgs, VcpusReply,
     },
     xdr::List,
 };
 
 use super::{
     connect::Client,
-    domains::{check, meant},
+    domains::{meant, not_there},
     refuse::{self, Refusal},
 };
 use crate::{host::Answer, pass::Question};
@@ -54,14 +54,14 @@ impl Reading {
         }
     }
 
-    fn block(&self, name: &str) -> Result<&Block, Refusal> {
+    fn block(&self, name: &str, unknown: impl Fn() -> String) -> Result<&Block, Refusal> {
         let Some(blocks) = &self.stats().block else {
             return Err(self.missing(StatsGroups::BLOCK));
         };
         let is =
             |block: &&Block| [&block.name, &block.path].map(Option::as_deref).contains(&Some(name));
         let found = blocks.blocks.iter().find(is);
-        found.ok_or_else(|| refuse::invalid_argument(format!("invalid path: {name}")))
+        found.ok_or_else(|| refuse::invalid_argument(unknown()))
     }
 }
 
@@ -71,14 +71,14 @@ pub(super) async fn read(
     domain: &message::Domain<'_>,
     groups: StatsGroups,
 ) -> Result<Reading, Refusal> {
-    let domain = meant(client, domain).await?;
-    let name = domain.name().to_owned();
-    let answer = client.server.passes.report_of(vec![domain], Question::new(groups)).await;
-    check(&answer)?;
+    let meant = meant(client, slice::from_ref(domain)).await?;
+    let answer = client.server.passes.report_of(meant, Question::new(groups)).await;
     if answer.of_all.domains.is_empty() {
-        return Err(match answer.of_all.missing.first() {
-            Some(gone) => refuse::missing(&gone.missing),
-            None => refuse::no_domain(format!("no domain with matching name '{name}'")),
+        let missing = answer.of_all.missing.first();
+        return Err(match (missing, answer.failures.first()) {
+            (Some(known), _) => refuse::missing(&known.missing),
+            (None, Some(failure)) => refuse::unreachable(failure),
+            (None, None) => not_there(domain),
         });
     }
     Ok(Reading { answer })
@@ -108,7 +108,8 @@ pub(super) async fn summary(
         StatsGroups::STATE | StatsGroups::CPU_TOTAL | StatsGroups::BALLOON | StatsGroups::VCPU;
     let reading = read(client, &domain, groups).await?;
     let stats = reading.stats();
-    let (maximum, memory) = memory(&reading)?;
+    let maximum = memory(&reading, |balloon| balloon.maximum)?;
+    let memory = memory(&reading, |balloon| balloon.current)?;
     let cpu_time = match stats.cpu.as_ref().and_then(|cpu| cpu.time) {
         Some(time) => time,
         // A domain without a process uses nothing.
@@ -119,22 +120,21 @@ pub(super) async fn summary(
     Ok(DomainSummary { state: state_of(&reading)?, maximum, memory, vcpus, cpu_time })
 }
 
-/// Returns the most memory that a domain may have, and what it has: without a balloon, all.
-fn memory(reading: &Reading) -> Result<(u64, u64), Refusal> {
-    let balloon = reading.stats().balloon.as_ref();
-    let known = |value: fn(&domstats::stats::Balloon) -> Option<u64>| balloon.and_then(value);
-    let maximum =
-        known(|balloon| balloon.maximum).ok_or_else(|| reading.missing(StatsGroups::BALLOON))?;
-    Ok((maximum, known(|balloon| balloon.current).unwrap_or(maximum)))
+/// Returns a number of the balloon, in KiB.
+fn memory(
+    reading: &Reading,
+    number: impl Fn(&domstats::stats::Balloon) -> Option<u64>,
+) -> Result<u64, Refusal> {
+    let known = reading.stats().balloon.as_ref().and_then(number);
+    known.ok_or_else(|| reading.missing(StatsGroups::BALLOON))
 }
 
-/// Returns how many vCPUs a domain has, or may have at most; either, if the other is not known.
+/// Returns how many vCPUs a domain has, or may have at most.
 fn vcpus_of(reading: &Reading, at_most: bool) -> Result<i32, Refusal> {
-    let vcpu = reading.stats().vcpu.as_ref();
-    let (current, maximum) =
-        (vcpu.and_then(|vcpu| vcpu.current), vcpu.and_then(|vcpu| vcpu.maximum));
-    let count = if at_most { maximum.or(current) } else { current.or(maximum) };
-    let count = count.ok_or_else(|| reading.missing(StatsGroups::VCPU))?;
+    let number =
+        |vcpus: &domstats::stats::Vcpus| if at_most { vcpus.maximum } else { vcpus.current };
+    let known = reading.stats().vcpu.as_ref().and_then(number);
+    let count = known.ok_or_else(|| reading.missing(StatsGroups::VCPU))?;
     Ok(i32::try_from(count).unwrap_or(i32::MAX))
 }
 
@@ -142,22 +142,34 @@ pub(super) async fn max_memory(
     client: &Client,
     domain: message::Domain<'_>,
 ) -> Result<u64, Refusal> {
-    Ok(memory(&read(client, &domain, StatsGroups::BALLOON).await?)?.0)
+    let reading = read(client, &domain, StatsGroups::BALLOON).await?;
+    memory(&reading, |balloon| balloon.maximum)
 }
 
 pub(super) async fn max_vcpus(
     client: &Client,
     domain: message::Domain<'_>,
 ) -> Result<i32, Refusal> {
-    vcpus_of(&read(client, &domain, StatsGroups::VCPU).await?, true)
+    let reading = read(client, &domain, StatsGroups::VCPU).await?;
+    reading.check_active()?;
+    vcpus_of(&reading, true)
 }
 
 pub(super) async fn count_vcpus(client: &Client, args: DomainFlags<'_>) -> Result<i32, Refusal> {
-    // `virDomainVcpuFlags`: live, configured, and the most there may be. The configuration of a
-    // running domain is not known.
+    // `virDomainVcpuFlags`: live, configured, the most there may be, and what the guest says.
     const LIVE: u32 = 1;
     const CONFIG: u32 = 2;
     const MAXIMUM: u32 = 4;
+    const GUEST: u32 = 8;
+    const FUNCTION: &str = "virDomainGetVcpusFlags";
+    if args.flags & GUEST != 0 {
+        return Err(refuse::read_only(refuse::DOMAIN, FUNCTION));
+    }
+    if args.flags & (LIVE | CONFIG) == LIVE | CONFIG {
+        let sentence = "Flags 'VIR_DOMAIN_AFFECT_LIVE' and 'VIR_DOMAIN_AFFECT_CONFIG' are mutually \
+                        exclusive";
+        return Err(refuse::bad_argument(refuse::DOMAIN, FUNCTION, "ctl", sentence));
+    }
     let unknown = args.flags & !(LIVE | CONFIG | MAXIMUM);
     if unknown != 0 {
         return Err(refuse::unsupported_flags(unknown, "qemuDomainGetVcpusFlags"));
@@ -165,18 +177,10 @@ pub(super) async fn count_vcpus(client: &Client, args: DomainFlags<'_>) -> Resul
     let reading = read(client, &args.domain, StatsGroups::VCPU).await?;
     match (args.flags & LIVE != 0, args.flags & CONFIG != 0, reading.is_active()) {
         (true, _, false) => Err(refuse::not_running()),
+        (_, true, true) if !reading.stats().domain.persistent => Err(refuse::transient()),
         (_, true, true) => Err(refuse::unsupported("the configuration is not known here")),
         _ => vcpus_of(&reading, args.flags & MAXIMUM != 0),
     }
-}
-
-pub(super) async fn os_type(
-    client: &Client,
-    domain: message::Domain<'_>,
-) -> Result<Cow<'static, str>, Refusal> {
-    meant(client, &domain).await?;
-    // QEMU virtualizes whole machines.
-    Ok("hvm".into())
 }
 
 pub(super) async fn vcpus(client: &Client, args: VcpusArgs<'_>) -> Result<VcpusReply, Refusal> {
@@ -190,7 +194,9 @@ pub(super) async fn vcpus(client: &Client, args: VcpusArgs<'_>) -> Result<VcpusR
         return Err(refuse::invalid_argument("maxinfo or maplen is over its limit"));
     }
     let reading = read(client, &args.domain, StatsGroups::VCPU).await?;
-    reading.check_active()?;
+    if !reading.is_active() {
+        return Err(refuse::no_vcpus());
+    }
     let Some(vcpus) = &reading.stats().vcpu else {
         return Err(reading.missing(StatsGroups::VCPU));
     };
@@ -215,7 +221,7 @@ pub(super) async fn block_stats(
 ) -> Result<BlockStats, Refusal> {
     let reading = read(client, &device.domain, StatsGroups::BLOCK).await?;
     reading.check_active()?;
-    let block = reading.block(&device.name)?;
+    let block = reading.block(&device.name, || format!("invalid path: {}", device.name))?;
     Ok(BlockStats {
         rd_reqs: counter(block.rd_reqs),
         rd_bytes: counter(block.rd_bytes),
@@ -225,13 +231,39 @@ pub(super) async fn block_stats(
     })
 }
 
+/// The sizes of a disk by the numbers that the statistics have, as libvirt puts them together for a
+/// domain that runs; but the physical size stays what the image takes.
+pub(super) async fn block_info(
+    client: &Client,
+    args: DeviceFlags<'_>,
+) -> Result<BlockInfo, Refusal> {
+    if args.flags != 0 {
+        return Err(refuse::unsupported_flags(args.flags, "qemuDomainGetBlockInfo"));
+    }
+    let Device { domain, name } = &args.device;
+    let reading = read(client, domain, StatsGroups::BLOCK).await?;
+    let block = reading.block(name, || format!("invalid path {name} not assigned to domain"))?;
+    if block.path.is_none() {
+        let what = format!("disk '{name}' does not currently have a source assigned");
+        return Err(refuse::invalid_argument(what));
+    }
+    let allocation = block.allocation.filter(|allocation| *allocation > 0).or(block.physical);
+    match (allocation, block.capacity, block.physical) {
+        (Some(allocation), Some(capacity), Some(physical)) => {
+            Ok(BlockInfo { allocation, capacity, physical })
+        }
+        _ => Err(reading.missing(StatsGroups::BLOCK)),
+    }
+}
+
 pub(super) async fn block_params(
     client: &Client,
     args: BlockParamsArgs<'_>,
 ) -> Result<BlockParams<'static>, Refusal> {
     let reading = read(client, &args.device.domain, StatsGroups::BLOCK).await?;
     reading.check_active()?;
-    let block = reading.block(&args.device.name)?;
+    let name = &args.device.name;
+    let block = reading.block(name, || format!("invalid path: {name}"))?;
     // libvirt's names and its order.
     let counters = [
         ("wr_bytes", block.wr_bytes),

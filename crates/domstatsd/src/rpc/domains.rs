@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
@@ -9,7 +10,7 @@ use std::{
 use domstats::{Domain, DomainFilter, DomainInfo, Uuid};
 use domstats_rpc::{
     limits,
-    message::{self, ListDomainsArgs, ListedDomains},
+    message::{self, DomainFlags, ListDomainsArgs, ListedDomains},
     xdr::List,
 };
 
@@ -17,7 +18,7 @@ use super::{
     connect::Client,
     refuse::{self, Refusal},
 };
-use crate::host::Answer;
+use crate::host::{Answer, named};
 
 /// Returns the domains that match: libvirt's clients accept no old answer.
 pub(super) async fn matching(
@@ -37,16 +38,36 @@ pub(super) fn check<T>(answer: &Answer<T>) -> Result<(), Refusal> {
     }
 }
 
-/// Returns the domain that a client means: the one with that UUID.
+/// Returns who a client means by these, for the hypervisors: those with their UUIDs. One that got
+/// its UUID here is looked for, for no hypervisor knows it by that.
 pub(super) async fn meant(
     client: &Client,
-    domain: &message::Domain<'_>,
-) -> Result<Domain, Refusal> {
-    let domains = matching(client, DomainFilter::empty()).await?;
+    wanted: &[message::Domain<'_>],
+) -> Result<Vec<DomainInfo>, Refusal> {
+    let mut nameless = HashMap::new();
+    if wanted.iter().any(|domain| is_made_up(Uuid::from_bytes(domain.uuid))) {
+        let domains = matching(client, DomainFilter::empty()).await?;
+        let infos = domains.iter().map(Domain::info).filter(|info| info.uuid.is_none());
+        nameless.extend(infos.map(|info| (uuid_of(info), info.clone())));
+    }
+    let meant = wanted.iter().map(|domain| {
+        let uuid = Uuid::from_bytes(domain.uuid);
+        nameless.get(&uuid).cloned().unwrap_or_else(|| named(domain))
+    });
+    Ok(meant.collect())
+}
+
+/// Returns the domain with the UUID that a client means.
+async fn listed(client: &Client, domain: &message::Domain<'_>) -> Result<Domain, Refusal> {
     let uuid = Uuid::from_bytes(domain.uuid);
-    domains.into_iter().find(|known| uuid_of(known.info()) == uuid).ok_or_else(|| {
-        refuse::no_domain(format!("no domain with matching uuid '{uuid}' ({})", domain.name))
-    })
+    let is = |info: &DomainInfo| uuid_of(info) == uuid;
+    found(client, is, || not_there(domain)).await
+}
+
+/// Returns the error for a domain that a client knows, and that is not there.
+pub(super) fn not_there(domain: &message::Domain<'_>) -> Refusal {
+    let uuid = Uuid::from_bytes(domain.uuid);
+    refuse::no_domain(format!("no domain with matching uuid '{uuid}' ({})", domain.name))
 }
 
 /// Returns the UUID by which clients know a domain. A QEMU that was started by hand may have none:
@@ -60,6 +81,11 @@ pub(super) fn uuid_of(info: &DomainInfo) -> Uuid {
         };
         uuid::Builder::from_custom_bytes((half(0) << 64 | half(1)).to_be_bytes()).into_uuid()
     })
+}
+
+/// Returns whether [`uuid_of`] can have made up a UUID.
+fn is_made_up(uuid: Uuid) -> bool {
+    uuid.get_version() == Some(uuid::Version::Custom)
 }
 
 /// Returns a domain as it is sent.
@@ -103,14 +129,28 @@ pub(super) async fn list(
     Ok(ListedDomains { domains: List(listed), count })
 }
 
+/// Returns the one domain that is meant. Without it, a hypervisor that could not be asked may be
+/// the one that has it.
+async fn found(
+    client: &Client,
+    is: impl Fn(&DomainInfo) -> bool,
+    not_there: impl Fn() -> Refusal,
+) -> Result<Domain, Refusal> {
+    let answer = client.server.passes.domains(DomainFilter::empty(), Duration::ZERO).await;
+    let found = answer.of_all.iter().find(|domain| is(domain.info()));
+    match (found, answer.failures.first()) {
+        (Some(domain), _) => Ok(domain.clone()),
+        (None, Some(failure)) => Err(refuse::unreachable(failure)),
+        (None, None) => Err(not_there()),
+    }
+}
+
 async fn lookup(
     client: &Client,
     is: impl Fn(&DomainInfo) -> bool,
     what: impl Fn() -> String,
 ) -> Result<message::Domain<'static>, Refusal> {
-    let domains = matching(client, DomainFilter::empty()).await?;
-    let mut infos = domains.iter().map(Domain::info);
-    infos.find(|info| is(info)).map(sent).ok_or_else(|| refuse::no_domain(what()))
+    Ok(sent(found(client, is, || refuse::no_domain(what())).await?.info()))
 }
 
 pub(super) async fn by_id(
@@ -180,12 +220,30 @@ pub(super) async fn is_active(
     client: &Client,
     domain: message::Domain<'_>,
 ) -> Result<bool, Refusal> {
-    Ok(meant(client, &domain).await?.id().is_some())
+    Ok(listed(client, &domain).await?.id().is_some())
 }
 
 pub(super) async fn is_persistent(
     client: &Client,
     domain: message::Domain<'_>,
 ) -> Result<bool, Refusal> {
-    Ok(meant(client, &domain).await?.info().persistent)
+    Ok(listed(client, &domain).await?.info().persistent)
+}
+
+/// QEMU virtualizes whole machines.
+pub(super) async fn os_type(
+    client: &Client,
+    domain: message::Domain<'_>,
+) -> Result<Cow<'static, str>, Refusal> {
+    listed(client, &domain).await?;
+    Ok("hvm".into())
+}
+
+/// libvirt keeps such an image: there is none where it has not the domain.
+pub(super) async fn has_managed_save(
+    client: &Client,
+    args: DomainFlags<'_>,
+) -> Result<bool, Refusal> {
+    listed(client, &args.domain).await?;
+    Ok(false)
 }

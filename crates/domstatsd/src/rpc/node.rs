@@ -1,9 +1,12 @@
-//! The host that the daemon runs on.
+//! The host of the domains, which is this one where no libvirt was asked.
 
 use std::{borrow::Cow, collections::BTreeSet, fs, path::Path};
 
 use domstats_rpc::{
-    message::{CpuMap, CpuMapArgs, ListPoolsArgs, ListedPools, Model, NodeInfo, Opaque},
+    message::{
+        CpuMap, CpuMapArgs, ListPoolsArgs, ListedPools, Model, NodeCpuStatsArgs, NodeInfo,
+        NodeMemoryStatsArgs, NodeStat, NodeStats, Opaque,
+    },
     xdr::List,
 };
 
@@ -13,17 +16,32 @@ use super::{
 };
 
 const CPUS: &str = "/sys/devices/system/cpu";
+const NODES: &str = "/sys/devices/system/node";
 
-pub(super) async fn hostname(_: &Client, (): ()) -> Result<Cow<'static, str>, Refusal> {
-    Ok(rustix::system::uname().nodename().to_string_lossy().into_owned().into())
+/// Refuses a question about the host of made-up domains: they have none.
+async fn check_real(client: &Client, function: &str) -> Result<(), Refusal> {
+    match client.server.passes.first().await {
+        Ok(Some(first)) if first.driver_name() != "TEST" => Ok(()),
+        Ok(_) => Err(refuse::no_support(function)),
+        Err(failure) => Err(refuse::unreachable(&failure)),
+    }
 }
 
-pub(super) async fn info(_: &Client, (): ()) -> Result<NodeInfo, Refusal> {
+pub(super) async fn hostname(client: &Client, (): ()) -> Result<Cow<'static, str>, Refusal> {
+    match client.server.passes.first().await {
+        Ok(Some(first)) => Ok(first.hostname().into()),
+        Ok(None) => Err(refuse::no_support("virConnectGetHostname")),
+        Err(failure) => Err(refuse::unreachable(&failure)),
+    }
+}
+
+pub(super) async fn info(client: &Client, (): ()) -> Result<NodeInfo, Refusal> {
+    check_real(client, "virNodeGetInfo").await?;
     let cpus = online()?;
     let topology = Topology::read(&cpus);
     Ok(NodeInfo {
         model: Model::new(&rustix::system::uname().machine().to_string_lossy()),
-        memory: meminfo("MemTotal:")?,
+        memory: memory("MemTotal:")?,
         cpus: number(cpus.len()),
         mhz: mhz(),
         nodes: number(topology.nodes),
@@ -33,11 +51,13 @@ pub(super) async fn info(_: &Client, (): ()) -> Result<NodeInfo, Refusal> {
     })
 }
 
-pub(super) async fn free_memory(_: &Client, (): ()) -> Result<u64, Refusal> {
-    Ok(meminfo("MemFree:")? * 1024)
+pub(super) async fn free_memory(client: &Client, (): ()) -> Result<u64, Refusal> {
+    check_real(client, "virNodeGetFreeMemory").await?;
+    Ok(memory("MemFree:")? * 1024)
 }
 
-pub(super) async fn cpu_map(_: &Client, args: CpuMapArgs) -> Result<CpuMap, Refusal> {
+pub(super) async fn cpu_map(client: &Client, args: CpuMapArgs) -> Result<CpuMap, Refusal> {
+    check_real(client, "virNodeGetCPUMap").await?;
     let online = online()?;
     let all = list(&format!("{CPUS}/present"))?.len();
     let mut map = vec![0_u8; all.div_ceil(8)];
@@ -81,7 +101,7 @@ impl Topology {
         let Some(ids) = cpus.iter().map(ids).collect::<Option<Vec<_>>>() else { return flat };
         let packages: BTreeSet<_> = ids.iter().map(|(package, _)| package).collect();
         let cores: BTreeSet<_> = ids.iter().collect();
-        let nodes = list("/sys/devices/system/node/has_cpu").map_or(1, |nodes| nodes.len().max(1));
+        let nodes = list(&format!("{NODES}/has_cpu")).map_or(1, |nodes| nodes.len().max(1));
         let real = Self {
             nodes,
             sockets: packages.len() / nodes,
@@ -111,13 +131,130 @@ fn list(path: &str) -> Result<BTreeSet<usize>, Refusal> {
     Ok(numbers)
 }
 
-/// Returns a row of the kernel's page about memory, in KiB.
-fn meminfo(row: &str) -> Result<u64, Refusal> {
-    let text = read("/proc/meminfo")?;
-    let value = text.lines().find_map(|line| line.strip_prefix(row)?.split_whitespace().next());
+/// Returns a row of the kernel's pages about memory, in KiB: the sum of all NUMA nodes, as libvirt
+/// has it, which can be less than what the page about all memory says.
+fn memory(row: &str) -> Result<u64, Refusal> {
+    let Ok(nodes) = list(&format!("{NODES}/has_memory")) else { return meminfo(MEMINFO, row) };
+    nodes.iter().map(|node| meminfo(&of_node(*node), row)).sum()
+}
+
+const MEMINFO: &str = "/proc/meminfo";
+
+fn of_node(node: usize) -> String {
+    format!("{NODES}/node{node}/meminfo")
+}
+
+/// Returns a row of a page, in KiB. On that of a node, each begins with the node's number.
+fn meminfo(path: &str, row: &str) -> Result<u64, Refusal> {
+    let text = read(path)?;
+    let mut lines =
+        text.lines().map(|line| line.split_whitespace().skip_while(|word| *word != row));
+    let value = lines.find_map(|mut words| words.nth(1));
     value
         .and_then(|value| value.parse().ok())
-        .ok_or_else(|| refuse::internal(format!("/proc/meminfo has no {row}")))
+        .ok_or_else(|| refuse::internal(format!("{path} has no {row}")))
+}
+
+pub(super) async fn cpu_stats(
+    client: &Client,
+    args: NodeCpuStatsArgs,
+) -> Result<NodeStats<'static>, Refusal> {
+    const FUNCTION: &str = "virHostCPUGetStatsLinux";
+    check_real(client, "virNodeGetCPUStats").await?;
+    check_number(args.cpu, "virNodeGetCPUStats", "cpuNum")?;
+    let row = match args.cpu {
+        -1 => "cpu".to_owned(),
+        number => format!("cpu{number}"),
+    };
+    let unknown = || {
+        let sentence = format!("Invalid cpuNum in {FUNCTION}");
+        refuse::bad_argument(refuse::NONE, FUNCTION, "cpuNum", sentence)
+    };
+    let times = match processor(&row)? {
+        // libvirt tells their number also of a processor that there is not.
+        None if args.count == 0 => processor("cpu")?,
+        times => times,
+    };
+    stats_of(args.count, FUNCTION, times.ok_or_else(unknown)?)
+}
+
+/// Returns what a processor did, in nanoseconds, by a row of the kernel's page.
+fn processor(row: &str) -> Result<Option<[(&'static str, u64); 4]>, Refusal> {
+    let text = read("/proc/stat")?;
+    let ticks: Option<Vec<u64>> = text.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some(row)).then(|| words.map_while(|word| word.parse().ok()).collect())
+    });
+    let Some(ticks) = ticks else { return Ok(None) };
+    let [user, nice, system, idle, iowait, irq, softirq, ..] = ticks[..] else {
+        return Err(refuse::internal(format!("/proc/stat has too few numbers of {row}")));
+    };
+    let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
+    let times = [
+        ("kernel", system + irq + softirq),
+        ("user", user + nice),
+        ("idle", idle),
+        ("iowait", iowait),
+    ];
+    Ok(Some(times.map(|(field, ticks)| (field, ticks * tick))))
+}
+
+pub(super) async fn memory_stats(
+    client: &Client,
+    args: NodeMemoryStatsArgs,
+) -> Result<NodeStats<'static>, Refusal> {
+    const FUNCTION: &str = "virHostMemGetStats";
+    check_real(client, "virNodeGetMemoryStats").await?;
+    check_number(args.node, "virNodeGetMemoryStats", "cellNum")?;
+    let read = |path: &str, rows: &[(&'static str, &str)]| {
+        let stat = |(field, row): &(&'static str, &str)| Ok((*field, meminfo(path, row)?));
+        rows.iter().map(stat).collect::<Result<Vec<_>, Refusal>>()
+    };
+    let rows = [
+        ("total", "MemTotal:"),
+        ("free", "MemFree:"),
+        ("buffers", "Buffers:"),
+        ("cached", "Cached:"),
+    ];
+    let Ok(node) = usize::try_from(args.node) else {
+        return stats_of(args.count, FUNCTION, read(MEMINFO, &rows)?);
+    };
+    let last = list(&format!("{NODES}/online"))?.last().copied().unwrap_or_default();
+    if node > last {
+        let sentence = format!("cellNum in {FUNCTION} must be less than or equal to {last}");
+        return Err(refuse::bad_argument(refuse::NONE, FUNCTION, "cellNum", sentence));
+    }
+    // The kernel does not tell the rest of one node in these words.
+    stats_of(args.count, FUNCTION, read(&of_node(node), &rows[..2])?)
+}
+
+/// Refuses a number that is none, and not -1 for all.
+fn check_number(number: i32, function: &'static str, name: &'static str) -> Result<(), Refusal> {
+    if number >= -1 {
+        return Ok(());
+    }
+    let sentence = format!("{name} in {function} only accepts -1 as a negative value");
+    Err(refuse::bad_argument(refuse::DOMAIN, function, name, sentence))
+}
+
+/// Returns values, or their number to a client that asks for that.
+fn stats_of(
+    wanted: i32,
+    function: &'static str,
+    stats: impl IntoIterator<Item = (&'static str, u64)>,
+) -> Result<NodeStats<'static>, Refusal> {
+    let stat = |(field, value): (&'static str, u64)| NodeStat { field: field.into(), value };
+    let mut stats: Vec<_> = stats.into_iter().map(stat).collect();
+    let count = number(stats.len());
+    match wanted {
+        0 => stats.clear(),
+        wanted if wanted != count => {
+            let sentence = format!("nparams in {function} must be equal to {count}");
+            return Err(refuse::bad_argument(refuse::NONE, function, "nparams", sentence));
+        }
+        _ => {}
+    }
+    Ok(NodeStats { stats: List(stats), count })
 }
 
 /// Returns the speed of the first processor; 0, libvirt's word for it, if the kernel does not tell.

@@ -1,6 +1,13 @@
 //! The table: every procedure that is served, and what answers it.
+//!
+//! What a libvirt knows better than statistics tell is asked there first: the call is handed on as
+//! it came.
 
-use domstats_rpc::{Packet, procedure::*, xdr::Fault};
+use domstats_rpc::{
+    Packet, Xdr,
+    procedure::{self, *},
+    xdr::{Decoder, Fault},
+};
 
 use super::{
     connect::{self, Client},
@@ -8,13 +15,14 @@ use super::{
     refuse::{self, Refusal},
     stats, writes, xml,
 };
+use crate::host::About;
 
 /// What a procedure is called that libvirt does not have, or that is not known here.
 pub(super) const UNKNOWN: &str = "unknown";
 
 /// Makes `answer` and `name` of a table.
 macro_rules! served {
-    ($($(#[$when:ident])? $name:ident => $handler:path,)*) => {
+    ($($(#[$how:ident])? $name:ident $(=> $handler:path)?,)*) => {
         /// Returns the packet with the answer to a call.
         pub(super) async fn answer(
             client: &Client,
@@ -23,10 +31,15 @@ macro_rules! served {
         ) -> Result<Vec<u8>, Refusal> {
             match packet.header.procedure {
                 $($name::NUMBER => {
-                    served!(@check client $($when)?);
-                    let args = packet.decode().map_err(|_| refuse::undecodable())?;
-                    let result = $handler(client, args).await?;
-                    reply::<$name>(serial, &result).map_err(unsendable)
+                    served!(@check client $($how)?);
+                    let args = packet.decode::<<$name as Procedure>::Args<'_>>();
+                    let args = args.map_err(|_| refuse::undecodable())?;
+                    if let Some(about) = served!(@about $($how)?)
+                        && let Some(reply) = relay::<$name>(client, serial, packet, about).await?
+                    {
+                        return Ok(reply);
+                    }
+                    served!(@answer client serial args $name $($handler)?)
                 })*
                 number => Err(match writes::write(number) {
                     Some(writes::Write(_, origin, function)) => {
@@ -47,23 +60,40 @@ macro_rules! served {
         }
     };
     (@check $client:ident early) => {};
-    (@check $client:ident) => { $client.check_open()? };
+    (@check $client:ident $($how:ident)?) => { $client.check_open()? };
+    (@about host) => { Some(About::Host) };
+    (@about monitor) => { Some(About::Monitor) };
+    (@about domain) => { Some(About::Domain) };
+    (@about $($how:ident)?) => { None };
+    (@answer $client:ident $serial:ident $args:ident $name:ident $handler:path) => {{
+        let result = $handler($client, $args).await?;
+        reply::<$name>($serial, &result).map_err(unsendable)
+    }};
+    (@answer $client:ident $serial:ident $args:ident $name:ident) => {{
+        let _ = $args;
+        Err(refuse::unknown_procedure($name::NUMBER))
+    }};
 }
 
 // `#[early]`: also before the hypervisor was opened.
+// `#[host]`, `#[domain]`: libvirt is asked first, if there is one that knows the host or the
+// domain; `#[monitor]` where it may have to ask the domain's monitor for that. What has no other
+// answer is not served without it.
 served! {
     #[early] ConnectOpen => connect::open,
     #[early] ConnectClose => connect::close,
     ConnectGetType => connect::driver,
-    ConnectGetVersion => connect::version,
-    ConnectGetMaxVcpus => connect::max_vcpus,
-    NodeGetInfo => node::info,
-    DomainGetXmlDesc => xml::description,
-    DomainGetInfo => device::summary,
-    DomainGetMaxMemory => device::max_memory,
-    DomainGetMaxVcpus => device::max_vcpus,
-    DomainGetOsType => device::os_type,
-    DomainGetVcpus => device::vcpus,
+    #[host] ConnectGetVersion => connect::version,
+    #[host] ConnectGetMaxVcpus => connect::max_vcpus,
+    #[host] NodeGetInfo => node::info,
+    #[host] ConnectGetCapabilities,
+    #[domain] DomainGetXmlDesc => xml::description,
+    #[domain] DomainGetAutostart,
+    #[domain] DomainGetInfo => device::summary,
+    #[domain] DomainGetMaxMemory => device::max_memory,
+    #[domain] DomainGetMaxVcpus => device::max_vcpus,
+    #[domain] DomainGetOsType => domains::os_type,
+    #[domain] DomainGetVcpus => device::vcpus,
     ConnectListDefinedDomains => domains::inactive_names,
     DomainLookupById => domains::by_id,
     DomainLookupByName => domains::by_name,
@@ -71,33 +101,69 @@ served! {
     ConnectNumOfDefinedDomains => domains::count_inactive,
     ConnectListDomains => domains::active_ids,
     ConnectNumOfDomains => domains::count_active,
-    ConnectGetHostname => node::hostname,
+    #[host] ConnectGetHostname => node::hostname,
     #[early] ConnectSupportsFeature => connect::feature,
     DomainBlockStats => device::block_stats,
-    DomainInterfaceStats => device::interface_stats,
+    #[domain] DomainInterfaceStats => device::interface_stats,
     #[early] AuthList => connect::auth_types,
-    NodeGetFreeMemory => node::free_memory,
+    #[host] NodeGetFreeMemory => node::free_memory,
     ConnectDomainEventRegister => connect::register,
     ConnectDomainEventDeregister => connect::deregister,
     ConnectGetUri => connect::uri,
+    #[domain] DomainGetSecurityLabel,
+    #[host] NodeGetSecurityModel,
     ConnectIsSecure => connect::is_secure,
-    DomainIsActive => domains::is_active,
-    DomainIsPersistent => domains::is_persistent,
+    #[domain] DomainIsActive => domains::is_active,
+    #[domain] DomainIsPersistent => domains::is_persistent,
     ConnectGetLibVersion => connect::lib_version,
     DomainMemoryStats => device::memory_stats,
+    #[monitor] DomainGetJobInfo,
     ConnectDomainEventRegisterAny => connect::register_any,
     ConnectDomainEventDeregisterAny => connect::deregister_any,
-    DomainGetVcpusFlags => device::count_vcpus,
-    DomainGetState => device::state,
+    #[domain] DomainHasManagedSaveImage => domains::has_managed_save,
+    #[monitor] DomainGetBlockInfo => device::block_info,
+    #[domain] DomainGetVcpusFlags => device::count_vcpus,
+    #[domain] DomainGetState => device::state,
+    #[host] NodeGetCpuStats => node::cpu_stats,
+    #[host] NodeGetMemoryStats => node::memory_stats,
+    #[domain] DomainGetControlInfo,
+    #[domain] DomainGetVcpuPinInfo,
     DomainBlockStatsFlags => device::block_params,
+    #[monitor] DomainGetBlockIoTune,
+    #[domain] DomainGetCpuStats,
+    #[monitor] DomainGetDiskErrors,
+    #[domain] DomainGetMetadata,
     ConnectListAllDomains => domains::list,
     ConnectListAllStoragePools => node::storage_pools,
-    NodeGetCpuMap => node::cpu_map,
+    #[host] NodeGetCpuMap => node::cpu_map,
+    #[monitor] DomainGetJobStats,
     ConnectDomainEventCallbackRegisterAny => connect::register_callback,
     ConnectDomainEventCallbackDeregisterAny => connect::deregister_callback,
     ConnectGetAllDomainStats => stats::all,
+    #[monitor] DomainGetIothreadInfo,
     ConnectRegisterCloseCallback => connect::close_callback,
     ConnectUnregisterCloseCallback => connect::close_callback,
+    #[domain] DomainGetMessages,
+}
+
+/// Hands a call on to libvirt; returns the packet with its answer, `None` if there is none to ask.
+async fn relay<P: Procedure>(
+    client: &Client,
+    serial: u32,
+    packet: &Packet<'_>,
+    about: About,
+) -> Result<Option<Vec<u8>>, Refusal> {
+    let passes = &client.server.passes;
+    match passes.relay(about, P::NUMBER, packet.payload.to_vec()).await {
+        None => Ok(None),
+        Some(Err(failure)) => Err(refuse::unreachable(&failure)),
+        Some(Ok(Err(error))) => Err(error),
+        // A client ends its connection for an answer that it cannot read.
+        Some(Ok(Ok(result))) => match P::Reply::decode(&mut Decoder::new(&result)) {
+            Ok(_) => procedure::reply_of(P::NUMBER, serial, &result).map(Some).map_err(unsendable),
+            Err(fault) => Err(refuse::internal(format!("libvirt's answer: {fault}"))),
+        },
+    }
 }
 
 /// An answer that exceeds one of libvirt's limits.

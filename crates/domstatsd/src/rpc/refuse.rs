@@ -30,7 +30,9 @@ const ACCESS_DENIED: i32 = 88;
 pub(super) const NONE: i32 = 0;
 const RPC: i32 = 7;
 const QEMU: i32 = 10;
-const DOMAIN: i32 = 20;
+pub(super) const DOMAIN: i32 = 20;
+
+const NOT_VALID: &str = "Requested operation is not valid: %s";
 
 /// An error with a sentence.
 fn said(code: i32, origin: i32, sentence: impl Into<Cow<'static, str>>) -> Refusal {
@@ -102,11 +104,7 @@ pub(super) fn secure_flag() -> Refusal {
 /// Flags that do not exist.
 pub(super) fn unsupported_flags(unknown: u32, function: &'static str) -> Refusal {
     let sentence = format!("unsupported flags ({unknown:#x}) in function {function}");
-    let mut error = said(INVALID_ARGUMENT, QEMU, sentence);
-    error.str1 = Some(function.into());
-    error.str2 = Some("flags".into());
-    (error.int1, error.int2) = (0, 0);
-    error
+    bad_argument(QEMU, function, "flags", sentence)
 }
 
 pub(super) fn unsupported_groups(unknown: u32) -> Refusal {
@@ -118,13 +116,37 @@ pub(super) fn invalid_argument(what: impl Into<String>) -> Refusal {
     filled(INVALID_ARGUMENT, QEMU, "invalid argument: %s", what)
 }
 
+/// An argument that a function of libvirt refuses by its name.
+pub(super) fn bad_argument(
+    origin: i32,
+    function: &'static str,
+    name: &'static str,
+    sentence: impl Into<Cow<'static, str>>,
+) -> Refusal {
+    let mut error = said(INVALID_ARGUMENT, origin, sentence);
+    error.str1 = Some(function.into());
+    error.str2 = Some(name.into());
+    (error.int1, error.int2) = (0, 0);
+    error
+}
+
 /// A domain that is not there; `what` is how it was looked for.
 pub(super) fn no_domain(what: impl Into<String>) -> Refusal {
     filled(NO_DOMAIN, QEMU, "Domain not found: %s", what)
 }
 
 pub(super) fn not_running() -> Refusal {
-    filled(INVALID, QEMU, "Requested operation is not valid: %s", "domain is not running")
+    filled(INVALID, DOMAIN, NOT_VALID, "domain is not running")
+}
+
+/// What the vCPUs of a domain are while it is off.
+pub(super) fn no_vcpus() -> Refusal {
+    filled(INVALID, QEMU, NOT_VALID, "cannot retrieve vcpu information for inactive domain")
+}
+
+/// The configuration of a domain that has none.
+pub(super) fn transient() -> Refusal {
+    filled(INVALID, DOMAIN, NOT_VALID, "transient domains do not have any persistent config")
 }
 
 /// Something that was not read, and why.

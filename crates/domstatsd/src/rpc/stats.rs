@@ -1,18 +1,18 @@
 //! The bulk call.
 
-use std::{borrow::Cow, collections::HashMap, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
-use domstats::{Domain, DomainFilter, DomainStats, StatsGroups, StatsOptions, Uuid, Value};
+use domstats::{DomainFilter, DomainStats, StatsGroups, StatsOptions, Value};
 use domstats_rpc::{
     limits,
-    message::{self, DomainStatsArgs, ParamValue, StatsRecord, StatsRecords, TypedParam},
+    message::{DomainStatsArgs, ParamValue, StatsRecord, StatsRecords, TypedParam},
     xdr::List,
 };
 use tokio::task;
 
 use super::{
     connect::Client,
-    domains::{self, check, matching, uuid_of},
+    domains::{self, check},
     refuse::{self, Refusal},
 };
 use crate::pass::Question;
@@ -25,10 +25,8 @@ pub(super) async fn all(
     let answer = if args.domains.0.is_empty() {
         client.server.passes.report(question, Duration::ZERO).await
     } else {
-        let domains = listed(client, &args.domains.0).await?;
-        if domains.is_empty() {
-            return Ok(List(Vec::new()));
-        }
+        // Those that are not there any more have no record.
+        let domains = domains::meant(client, &args.domains.0).await?;
         client.server.passes.report_of(domains, question).await
     };
     check(&answer)?;
@@ -68,15 +66,6 @@ fn question(stats: u32, flags: u32) -> Result<(Question, bool), Refusal> {
         return Ok((Question { groups: StatsGroups::STATE, filter, options }, true));
     }
     Ok((Question { groups: known, filter, options }, false))
-}
-
-/// Returns the domains that a client lists, those that are still there.
-async fn listed(client: &Client, wanted: &[message::Domain<'_>]) -> Result<Vec<Domain>, Refusal> {
-    let known = matching(client, DomainFilter::empty()).await?;
-    let known: HashMap<Uuid, Domain> =
-        known.into_iter().map(|domain| (uuid_of(domain.info()), domain)).collect();
-    let wanted = wanted.iter().map(|domain| Uuid::from_bytes(domain.uuid));
-    Ok(wanted.filter_map(|uuid| known.get(&uuid).cloned()).collect())
 }
 
 fn record(stats: &DomainStats, is_empty: bool) -> StatsRecord<'static> {

@@ -1,5 +1,5 @@
-//! What a domain consists of, as far as its statistics tell: the document from which clients take
-//! the names of disks and interfaces.
+//! What a domain that no libvirt has consists of, as far as its statistics tell: the document from
+//! which clients take the names of disks and interfaces.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -69,24 +69,86 @@ fn document(reading: &Reading) -> String {
     line(format_args!("  <devices>"));
     for block in stats.block.iter().flat_map(|blocks| &blocks.blocks) {
         let Some(name) = &block.name else { continue };
-        let path = block.path.as_deref().unwrap_or_default();
-        let (kind, source) = match path {
-            "" => ("file", String::new()),
-            path if path.starts_with("/dev/") => ("block", format!("dev='{}'", escape(path))),
-            path if path.starts_with('/') => ("file", format!("file='{}'", escape(path))),
-            path => ("network", format!("name='{}'", escape(path))),
-        };
-        line(format_args!("    <disk type='{kind}'>"));
-        if !source.is_empty() {
-            line(format_args!("      <source {source}/>"));
+        let source = Source::new(block.path.as_deref().unwrap_or_default());
+        line(format_args!("    <disk type='{}'>", source.kind));
+        if !source.attributes.is_empty() {
+            line(format_args!("      <source{}/>", source.attributes));
         }
         line(format_args!("      <target dev='{}'/>\n    </disk>", escape(name)));
     }
     for interface in stats.interface.iter().flat_map(|interfaces| &interfaces.interfaces) {
         let Some(name) = &interface.name else { continue };
+        // A network device of which libvirt knows no more than that. The guest's address is not
+        // known: that of the device is another one.
         line(format_args!("    <interface type='ethernet'>"));
         line(format_args!("      <target dev='{}'/>\n    </interface>", escape(name)));
     }
     line(format_args!("  </devices>\n</domain>"));
     xml
+}
+
+/// Where the data of a disk is.
+struct Source {
+    /// libvirt's word for the kind of place.
+    kind: &'static str,
+    /// Attributes of the element; none without data.
+    attributes: String,
+}
+
+impl Source {
+    /// Understands QEMU's name of an image.
+    fn new(path: &str) -> Self {
+        let of = |kind, attributes| Self { kind, attributes };
+        let text = escape(path);
+        let protocol = path.split_once(':').map(|(protocol, _)| protocol);
+        let is_protocol = |word: &&str| {
+            !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')
+        };
+        match protocol.filter(is_protocol) {
+            _ if path.is_empty() => of("file", String::new()),
+            // A description of the image, not a name: it says that there is one.
+            Some("json") => of("network", format!(" name='{text}'")),
+            Some("host_device") => of("block", format!(" dev='{text}'")),
+            Some(protocol) if protocol != "file" => {
+                of("network", format!(" protocol='{protocol}' name='{text}'"))
+            }
+            _ if is_device(path) => of("block", format!(" dev='{text}'")),
+            _ => of("file", format!(" file='{text}'")),
+        }
+    }
+}
+
+/// Returns whether a path is that of a device. Files below `/dev` are in memory: to look at one
+/// waits for no storage.
+fn is_device(path: &str) -> bool {
+    let kind = |path| std::fs::metadata(path).map(|data| data.file_type());
+    path.starts_with("/dev/") && !kind(path).is_ok_and(|kind| kind.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_where_its_name_says() {
+        for (path, kind, attributes) in [
+            ("", "file", ""),
+            ("/var/a&b.img", "file", " file='/var/a&amp;b.img'"),
+            ("disk.img", "file", " file='disk.img'"),
+            ("/images/at:noon.img", "file", " file='/images/at:noon.img'"),
+            ("/dev/no/such/device", "block", " dev='/dev/no/such/device'"),
+            ("rbd:pool/image", "network", " protocol='rbd' name='rbd:pool/image'"),
+            ("nbd://h/x", "network", " protocol='nbd' name='nbd://h/x'"),
+            ("json:{}", "network", " name='json:{}'"),
+        ] {
+            let source = Source::new(path);
+            assert_eq!((source.kind, source.attributes.as_str()), (kind, attributes), "{path}");
+        }
+        let file =
+            std::path::Path::new("/dev/shm").join(format!("domstatsd-{}", std::process::id()));
+        std::fs::write(&file, "").unwrap();
+        let is_file = !is_device(&file.display().to_string());
+        std::fs::remove_file(&file).unwrap();
+        assert!(is_file, "a file in memory is no device");
+    }
 }

@@ -15,7 +15,7 @@ use domstats_rpc::{
     message::RemoteError,
     packet::keepalive,
     procedure::{self, Procedure},
-    xdr::Decoder,
+    xdr::{Decoder, Fault},
 };
 use rustix::event::{PollFd, PollFlags};
 
@@ -23,7 +23,10 @@ use super::{
     remote,
     transport::{Stream, poll_until},
 };
-use crate::error::{Error, ErrorKind, ErrorOrigin, Result};
+use crate::{
+    driver::Relayed,
+    error::{Error, ErrorKind, ErrorOrigin, Result},
+};
 
 /// How much is read from one daemon before the others have their turn.
 const READ_AT_ONCE: usize = 1 << 20;
@@ -85,14 +88,29 @@ impl<T> Link<T> {
 
     /// Makes a call; it leaves with the next [`pump`](Self::pump).
     pub(super) fn ask<P: Procedure>(&mut self, args: &P::Args<'_>, about: T) -> Result<()> {
-        let serial = self.serial;
-        self.serial = self.serial.wrapping_add(1);
-        let packet = procedure::call::<P>(serial, args).map_err(|fault| {
+        let packet = procedure::call::<P>(self.serial, args);
+        self.send_call(P::NUMBER, packet, about)
+    }
+
+    /// Makes a call whose arguments are bytes already.
+    pub(super) fn ask_of(&mut self, procedure: i32, args: &[u8], about: T) -> Result<()> {
+        let packet = procedure::call_of(procedure, self.serial, args);
+        self.send_call(procedure, packet, about)
+    }
+
+    fn send_call(
+        &mut self,
+        procedure: i32,
+        packet: std::result::Result<Vec<u8>, Fault>,
+        about: T,
+    ) -> Result<()> {
+        let packet = packet.map_err(|fault| {
             Error::new(ErrorKind::InvalidArgument, ErrorOrigin::Rpc, "too much for one call")
                 .because(fault)
         })?;
         self.out.extend_from_slice(&packet);
-        self.waiting.insert(serial, Waiting { procedure: P::NUMBER, about });
+        self.waiting.insert(self.serial, Waiting { procedure, about });
+        self.serial = self.serial.wrapping_add(1);
         Ok(())
     }
 
@@ -249,17 +267,38 @@ impl<T> Link<T> {
         T: Default,
     {
         self.ask::<P>(args, T::default())?;
+        self.answer(deadline, |answer| decode::<P, R>(answer, read))?
+    }
+
+    /// Makes a call whose arguments are bytes already, and waits for what it comes to.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`call`](Self::call) but the daemon's.
+    pub(super) fn relay(
+        &mut self,
+        procedure: i32,
+        args: &[u8],
+        deadline: Instant,
+    ) -> Result<Relayed>
+    where
+        T: Default,
+    {
+        self.ask_of(procedure, args, T::default())?;
+        self.answer(deadline, owned)
+    }
+
+    /// Waits for the answer to the one call that is under way.
+    fn answer<R>(&mut self, deadline: Instant, read: impl FnOnce(Answer<'_>) -> R) -> Result<R> {
         let mut read = Some(read);
         let mut result = None;
         while result.is_none() {
             if !wait(&[&*self], deadline)? {
                 return Err(silent());
             }
-            self.pump(|_, answer| {
-                result = read.take().map(|read| decode::<P, R>(answer, read));
-            })?;
+            self.pump(|_, answer| result = read.take().map(|read| read(answer)))?;
         }
-        result.unwrap_or_else(|| Err(silent()))
+        result.ok_or_else(silent)
     }
 
     /// Returns why the connection ended: what the transport says of it, if it does.
@@ -304,6 +343,11 @@ pub(super) fn decode<'a, P: Procedure, R>(
     let payload = answer.map_err(|error| remote::error(&error))?;
     let reply = P::Reply::decode(&mut Decoder::new(payload));
     reply.map(read).map_err(|fault| nonsense().because(fault))
+}
+
+/// Returns an answer to hand on.
+pub(super) fn owned(answer: Answer<'_>) -> Relayed {
+    answer.map(<[u8]>::to_vec).map_err(|error| Box::new(error.into_owned()))
 }
 
 fn nonsense() -> Error {

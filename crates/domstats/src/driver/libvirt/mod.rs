@@ -38,6 +38,7 @@ mod pass;
 mod plan;
 mod pool;
 mod record;
+mod relay;
 mod remote;
 mod sasl;
 mod transport;
@@ -58,11 +59,12 @@ use listing::Selection;
 use pass::Pass;
 use plan::Plan;
 use pool::Pool;
+use relay::Call;
 
 use crate::{
     connect_options::ConnectOptions,
     domain::DomainInfo,
-    driver::Driver,
+    driver::{Driver, Relayed},
     error::{self, Error, ErrorKind, ErrorOrigin},
     report::{MissingDomain, StatsReport},
     request::{DomainFilter, StatsGroups, StatsRequest},
@@ -182,10 +184,7 @@ impl Driver for Libvirt {
     }
 
     fn xml(&self, info: &DomainInfo, deadline: Instant) -> error::Result<String> {
-        let domain = remote::domain(info).ok_or_else(|| {
-            let sentence = format!("'{}' has no UUID: libvirt does not know it", info.name);
-            Error::new(ErrorKind::NoDomain, self.origin(), sentence)
-        })?;
+        let domain = remote::domain(info).ok_or_else(|| self.unknown(info))?;
         let args = DomainFlags { domain, flags: 0 };
         insist(deadline, || {
             let mut lease = self.pool.lease(deadline)?;
@@ -193,9 +192,31 @@ impl Driver for Libvirt {
             link.call::<DomainGetXmlDesc, _>(&args, deadline, |text| text.into_owned())
         })
     }
+
+    fn relay(
+        &self,
+        domain: Option<&DomainInfo>,
+        procedure: i32,
+        arguments: &[u8],
+        deadline: Instant,
+    ) -> Option<error::Result<Relayed>> {
+        let call = Call { procedure, arguments };
+        Some(insist(deadline, || match domain {
+            None => relay::quick(&self.pool, call, deadline),
+            Some(domain) => {
+                let uuid = domain.uuid.ok_or_else(|| self.unknown(domain))?;
+                relay::to_monitor(&self.pool, uuid, call, deadline)
+            }
+        }))
+    }
 }
 
 impl Libvirt {
+    fn unknown(&self, domain: &DomainInfo) -> Error {
+        let sentence = format!("'{}' has no UUID: libvirt does not know it", domain.name);
+        Error::new(ErrorKind::NoDomain, self.origin(), sentence)
+    }
+
     /// Lists the domains, and prepares the questions to them.
     fn begin(
         &self,

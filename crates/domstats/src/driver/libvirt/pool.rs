@@ -117,7 +117,12 @@ impl Pool {
 
     /// Returns a permit if the share allows it.
     pub(super) fn permit(&self) -> Option<Permit> {
-        let more = |asking| (asking < SHARE).then_some(asking + 1);
+        self.permit_below(SHARE)
+    }
+
+    /// Returns a permit if so many are not out yet.
+    pub(super) fn permit_below(&self, most: usize) -> Option<Permit> {
+        let more = |asking| (asking < most).then_some(asking + 1);
         self.asking.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
         Some(Permit(Arc::clone(&self.asking)))
     }

@@ -330,10 +330,9 @@ fn select(
     let mut chosen = Vec::new();
     let mut order = Vec::new();
     for wanted in of {
-        // The very process if it is still there, else the domain that bears the same name now.
-        let same = infos.iter().position(|info| info == wanted).or_else(|| {
-            infos.iter().position(|info| info.name == wanted.name && info.uuid == wanted.uuid)
-        });
+        // The very process if it is still there, else the same domain in its new life.
+        let very = infos.iter().position(|info| info == wanted);
+        let same = very.or_else(|| infos.iter().position(|info| info.is_same(wanted)));
         match same {
             // A listed domain that does not match the filter is dropped, as libvirt does.
             Some(number) if !matches(&found.guests[number]) => {}

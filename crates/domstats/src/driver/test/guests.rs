@@ -1,6 +1,6 @@
 //! Who the made-up domains are, and which groups each of them has.
 
-use std::time::Duration;
+use std::{cell::LazyCell, collections::HashMap, time::Duration};
 
 use uuid::{Builder, Uuid};
 
@@ -22,6 +22,22 @@ pub(super) struct Guests {
 impl Guests {
     pub(super) fn iter(&self) -> impl Iterator<Item = Guest> {
         (1..=self.count).map(|number| Guest::new(number, self.seed))
+    }
+
+    /// Returns each of these domains: that with its UUID, which mostly bears its name.
+    pub(super) fn find_all<'a>(
+        &self,
+        domains: &'a [DomainInfo],
+    ) -> impl Iterator<Item = (&'a DomainInfo, Option<Guest>)> {
+        let by_uuid = LazyCell::new(|| {
+            self.iter().map(|guest| (guest.uuid(), guest)).collect::<HashMap<_, _>>()
+        });
+        domains.iter().map(move |domain| {
+            let by_name = self.find(&domain.name);
+            let Some(uuid) = domain.uuid else { return (domain, by_name) };
+            let is = |guest: &Guest| guest.uuid() == uuid;
+            (domain, by_name.filter(is).or_else(|| by_uuid.get(&uuid).copied()))
+        })
     }
 
     /// Returns the domain of this name.

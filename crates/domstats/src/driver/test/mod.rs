@@ -226,8 +226,8 @@ impl Driver for TestDriver {
         match of {
             None => self.guests.iter().for_each(|guest| ask(guest, &mut report)),
             Some(domains) => {
-                for domain in domains {
-                    match self.guests.find(&domain.name) {
+                for (domain, guest) in self.guests.find_all(domains) {
+                    match guest {
                         Some(guest) => ask(guest, &mut report),
                         None => report.missing.push(gone(domain.clone())),
                     }

@@ -96,8 +96,11 @@ impl Driver for Replay {
         };
         let records: HashMap<_, _> = saved.domains.iter().map(|s| (&s.domain, s)).collect();
         let missing: HashMap<_, _> = saved.missing.iter().map(|m| (&m.domain, m)).collect();
+        let by_uuid: HashMap<_, _> =
+            saved.domains.iter().filter_map(|s| Some((s.domain.uuid?, s))).collect();
         for domain in domains {
-            if let Some(stats) = records.get(domain) {
+            let record = records.get(domain).or_else(|| by_uuid.get(&domain.uuid?));
+            if let Some(stats) = record {
                 report.domains.extend(select(stats, request));
             } else if request.filter.matches_info(domain) {
                 let why = missing.get(domain).map(|missing| (*missing).clone());

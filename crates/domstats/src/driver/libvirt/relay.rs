@@ -1,0 +1,91 @@
+//! Calls of somebody else, handed on as they came.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use uuid::Uuid;
+
+use super::{
+    link::{owned, silent, wait},
+    pass::About,
+    pool::{Permit, Pool, Question, SHARE},
+};
+use crate::{
+    driver::Relayed,
+    error::{Error, ErrorKind, ErrorOrigin, Result},
+    report::{Missing, MissingReason},
+};
+
+/// The part of the share that such calls may have: the rest is for statistics.
+const PART: usize = SHARE / 2;
+
+/// The pause before a call looks again whether there is room for it.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Hands on a call for which the daemon asks no monitor.
+pub(super) fn quick(pool: &Pool, call: Call<'_>, deadline: Instant) -> Result<Relayed> {
+    let mut lease = pool.lease(deadline)?;
+    let link = lease.front.first_mut().ok_or_else(silent)?;
+    link.relay(call.procedure, call.arguments, deadline)
+}
+
+/// Hands on a call for which the daemon may ask a domain's monitor. While one is not answered, no
+/// other about the same domain is made: each would hold a thread of the daemon.
+pub(super) fn to_monitor(
+    pool: &Pool,
+    domain: Uuid,
+    call: Call<'_>,
+    deadline: Instant,
+) -> Result<Relayed> {
+    // This takes in what came late.
+    let mut lease = pool.lease(deadline)?;
+    if pool.memory.suspicion(domain).is_some_and(|suspicion| suspicion.abandoned > 0) {
+        return Err(stuck("libvirt still waits for the domain's monitor since a call before"));
+    }
+    let permit = permit(pool, deadline)?;
+    lease.add_monitor_links(1, deadline)?;
+    let link = lease.monitor.first_mut().ok_or_else(silent)?;
+    let number = pool.next_call();
+    let question =
+        Question { call: number, about: About::Hello, domains: vec![domain], permit: Some(permit) };
+    link.ask_of(call.procedure, call.arguments, question)?;
+    let mut relayed = None;
+    while relayed.is_none() {
+        if !wait(&[&*link], deadline)? {
+            let late = "libvirt did not answer in time: its monitor is stuck or taken";
+            pool.memory.suspect(domain, Missing::new(MissingReason::Timeout, late), true);
+            return Err(stuck(late));
+        }
+        link.pump(|question, answer| match question.call == number {
+            true => relayed = Some(owned(answer)),
+            false => pool.memory.trust(&question.domains),
+        })?;
+    }
+    relayed.ok_or_else(silent)
+}
+
+/// A call: the number of a procedure and the bytes of its arguments.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a> {
+    pub(super) procedure: i32,
+    pub(super) arguments: &'a [u8],
+}
+
+/// Waits for room in the share.
+fn permit(pool: &Pool, deadline: Instant) -> Result<Permit> {
+    loop {
+        match pool.permit_below(PART) {
+            Some(permit) => return Ok(permit),
+            None if Instant::now() + PAUSE >= deadline => {
+                return Err(stuck("libvirt still waits for the monitors of other domains"));
+            }
+            None => thread::sleep(PAUSE),
+        }
+    }
+}
+
+fn stuck(sentence: &str) -> Error {
+    Error::new(ErrorKind::Timeout, ErrorOrigin::Rpc, sentence)
+}

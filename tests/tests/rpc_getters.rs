@@ -1,0 +1,166 @@
+//! What the daemon hands on to libvirt: every getter of libvirt-python says what libvirtd says, the
+//! host is that of the domains, and a stuck monitor is nobody else's trouble.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use domstats_live::{
+    domstatsd::Domstatsd,
+    lab::{alone, lab},
+    libvirt::{Libvirt, LibvirtGuest, virsh},
+    relay::Relay,
+    tools::python_with_libvirt,
+};
+
+/// A libvirtd with a paused guest that is known to it no longer than it runs, one that it knows, and
+/// one that is off.
+struct Host {
+    transient: LibvirtGuest,
+    persistent: LibvirtGuest,
+    libvirt: Libvirt,
+}
+
+fn host() -> MutexGuard<'static, Host> {
+    static HOST: LazyLock<Mutex<Host>> = LazyLock::new(|| {
+        drop(alone());
+        let libvirt = Libvirt::start();
+        let transient = libvirt.create("getters", false);
+        let persistent = libvirt.define("getters-known");
+        let persistent = libvirt.boot(&persistent);
+        let _ = libvirt.define("getters-off");
+        Mutex::new(Host { transient, persistent, libvirt })
+    });
+    HOST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const GETTERS: &str = include_str!("rpc_getters.py");
+
+/// What libvirt-python's getters say of the domains of a URI, with these disks.
+fn getters(uri: &str, disks: &[&str]) -> Vec<String> {
+    let mut command = lab().command_at(python_with_libvirt());
+    let said = lab().run(command.args(["-c", GETTERS, uri]).args(disks));
+    said.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_getter_says_the_same() {
+    let host = host();
+    let daemon = Domstatsd::start(&["-c", &host.libvirt.uri(), "--timeout", "5s"]);
+    let disks = ["vda", "vdb", "vdz"];
+    let (real, ours) = (getters(&host.libvirt.uri(), &disks), getters(&daemon.uri(), &disks));
+    assert_eq!(real, ours);
+    assert!(ours.iter().any(|line| line.starts_with("vdb info [")), "{ours:?}");
+}
+
+#[test]
+fn the_host_is_that_of_the_domains() {
+    let host = host();
+    // libvirt's own test driver: a host of 16 processors that there is not, in the same daemon.
+    let uri = format!("test+unix:///default?socket={}", host.libvirt.socket().display());
+    let daemon = Domstatsd::start(&["-c", &uri, "--timeout", "5s"]);
+    let [real, ours] = [uri, daemon.uri()].map(|uri| {
+        let lines = getters(&uri, &["vda"]).into_iter();
+        lines.take_while(|line| !line.starts_with("==")).collect::<Vec<_>>()
+    });
+    assert_eq!(real, ours);
+    assert!(ours[0].starts_with("info ['i686', "), "{ours:?}");
+}
+
+#[test]
+fn without_libvirt_this_host_is_what_libvirt_says_of_it() {
+    let host = host();
+    let daemon = Domstatsd::start(&["-c", "qemu+qmp:///system", "--timeout", "5s"]);
+    let of_node = |line: &String| {
+        let words = ["info", "hostname", "map", "free", "cpu", "memory"];
+        words.iter().any(|word| line.starts_with(word))
+    };
+    let [real, ours] = [host.libvirt.uri(), daemon.uri()].map(|uri| {
+        let lines = getters(&uri, &[]).into_iter();
+        let lines = lines.take_while(|line| !line.starts_with("=="));
+        lines.filter(of_node).collect::<Vec<_>>()
+    });
+    assert_eq!(real, ours);
+    assert_eq!(ours.len(), 14, "{ours:?}");
+}
+
+#[test]
+fn made_up_domains_have_no_host() {
+    let daemon = Domstatsd::start(&["-c", "test:///default"]);
+    for (question, function) in [
+        ("nodeinfo", "virNodeGetInfo"),
+        ("nodecpustats", "virNodeGetCPUStats"),
+        ("nodememstats", "virNodeGetMemoryStats"),
+        ("nodecpumap", "virNodeGetCPUMap"),
+        ("freecell", "virNodeGetFreeMemory"),
+    ] {
+        let output = virsh(&daemon.uri(), &[question]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let expected =
+            format!("this function is not supported by the connection driver: {function}\n");
+        assert!(error.ends_with(&expected), "{question}: {error}");
+    }
+}
+
+#[test]
+fn a_stuck_monitor_is_waited_for_once() {
+    let host = host();
+    let daemon = Domstatsd::start(&["-c", &host.libvirt.uri(), "--timeout", "3s"]);
+    let ask = |arguments: &[&str]| {
+        let start = Instant::now();
+        let output = virsh(&daemon.uri(), arguments).output().unwrap();
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.success(), text.concat(), start.elapsed())
+    };
+    let [stuck, other] = [&host.transient.name, &host.persistent.name];
+    // For the first question about its host, libvirtd looks at all QEMUs.
+    lab().run(&mut host.libvirt.virsh(&["dominfo", other]));
+    host.transient.freeze();
+    let first = ask(&["domblkinfo", stuck, "vda"]);
+    let refused = [ask(&["domblkinfo", stuck, "vda"]), ask(&["domjobinfo", stuck])];
+    let answered = [
+        ask(&["domblkinfo", other, "vda"]),
+        ask(&["dominfo", stuck]),
+        ask(&["dumpxml", stuck]),
+        ask(&["vcpuinfo", stuck]),
+    ];
+    host.transient.thaw();
+    let soon = |took: &Duration| *took < Duration::from_millis(2500);
+    assert!(!first.0 && first.1.contains("did not answer in time"), "{first:?}");
+    for (ok, text, took) in &refused {
+        let why = "still waits for the domain's monitor";
+        assert!(!ok && text.contains(why) && soon(took), "{refused:?}");
+    }
+    assert!(answered.iter().all(|(ok, _, took)| *ok && soon(took)), "{answered:?}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !ask(&["domblkinfo", stuck, "vda"]).0 {
+        assert!(Instant::now() < deadline, "it is still not trusted");
+    }
+}
+
+#[test]
+fn a_question_about_a_domain_lists_the_domains_once() {
+    let host = host();
+    let relay = Relay::start(&host.libvirt.socket());
+    let uri = format!("qemu+tcp://localhost:{}/session", relay.port);
+    let daemon = Domstatsd::start(&["-c", &uri, "--timeout", "5s"]);
+    let name = host.transient.name.as_str();
+    // A listing is two calls: of all domains, and of those that stay defined.
+    for (arguments, lists) in [
+        (&["domid", name][..], 1),
+        (&["domblkstat", name, "vda"], 3),
+        (&["domifstat", name, "none"], 1),
+        (&["dommemstat", name], 2),
+        (&["domstats", name], 2),
+        (&["domstats", name, &host.persistent.name], 3),
+        (&["dominfo", name], 1),
+    ] {
+        let _ = relay.take_calls();
+        let _ = virsh(&daemon.uri(), arguments).output().unwrap();
+        let calls = relay.take_calls();
+        let listed = calls.iter().filter(|call| **call == 273).count();
+        assert_eq!(listed, 2 * lists, "{arguments:?}: {calls:?}");
+    }
+}
