@@ -17,6 +17,7 @@
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
 //! | [`command`] | the command `domstats`, for any user |
 //! | [`domstatsd`] | the daemon, for clients of HTTP and of libvirt |
+//! | [`systemd`] | a private systemd, that runs it as its unit files say |
 //! | [`http`] | a plain client of HTTP |
 //! | [`prometheus`] | a Prometheus that scrapes, and what it knows |
 //! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
@@ -57,4 +58,5 @@ pub mod recording;
 pub mod relay;
 pub mod soak;
 pub mod sshd;
+pub mod systemd;
 pub mod tools;

@@ -64,14 +64,20 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         tls = Some(files);
     }
 
+    // A socket of systemd listens where its unit says: who may ask is decided for that address.
+    let mut served = config.clone();
+    if let Some(listener) = &given.http {
+        let address = listener.local_addr();
+        served.http.listen = address.map_err(cannot("cannot serve HTTP".to_owned()))?;
+    }
     let http =
-        Http::new(&config, passes.clone(), server).map_err(|error| Failure(error.to_string()))?;
+        Http::new(&served, passes.clone(), server).map_err(|error| Failure(error.to_string()))?;
     let access = http.access();
     let listener = match given.http {
         Some(listener) => tcp(listener),
         None => TcpListener::bind(config.http.listen).await,
     };
-    let address = config.http.listen;
+    let address = served.http.listen;
     let listener = listener.map_err(cannot(format!("cannot listen on {address}")))?;
     tracing::info!(address = ?listener.local_addr().ok(), "serving HTTP");
     let (stop, stopped) = watch::channel(false);
