@@ -19,6 +19,7 @@
 //! | [`domstatsd`] | the daemon, for clients of HTTP and of libvirt |
 //! | [`systemd`] | a private systemd, that runs it as its unit files say |
 //! | [`http`] | a plain client of HTTP |
+//! | [`exporter`] | Debian's exporter of libvirt, to compare with |
 //! | [`prometheus`] | a Prometheus that scrapes, and what it knows |
 //! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
 //! | [`c_library`] | `libdomstats`, as C and C++ programs find it |
@@ -37,6 +38,7 @@ pub mod cgroup;
 pub mod command;
 pub mod compare;
 pub mod domstatsd;
+pub mod exporter;
 pub mod fake;
 pub mod fake_daemon;
 pub mod floor;

@@ -27,6 +27,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("valgrind", "valgrind"),
+    ("curl", "curl"),
     ("ip", "iproute2"),
     ("setpriv", "util-linux"),
     ("nsenter", "util-linux"),
