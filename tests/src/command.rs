@@ -20,12 +20,17 @@ pub fn domstats() -> &'static Path {
     &PROGRAM
 }
 
-/// Builds a package of this tree and returns the directory with what was built.
+/// Builds a package of this tree as the running program was built, for a benchmark optimized, and
+/// returns the directory with what was built.
 pub(crate) fn build(package: &str) -> PathBuf {
+    let running = env::current_exe().unwrap();
+    // target/debug/deps/users-... or target/release/domstats-bench
+    let mut folders = running.ancestors().skip(1);
+    let built = folders.find(|folder| !folder.ends_with("deps")).unwrap();
+    let profile = built.file_name().unwrap().to_str().unwrap();
+    let profile = if profile == "debug" { "dev" } else { profile };
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.args(["build", "--quiet", "--package", package]);
+    cargo.args(["build", "--quiet", "--profile", profile, "--package", package]);
     lab().run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")));
-    let tests = env::current_exe().unwrap();
-    // target/debug/deps/users-...
-    tests.ancestors().nth(2).unwrap().to_owned()
+    built.to_owned()
 }

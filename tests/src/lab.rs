@@ -34,7 +34,9 @@ exec setsid sh -c '
     while read -r tap; do ip link delete "$tap"; done <"$2/taps"
     tac "$2/cgroups" | while read -r group; do
         # A process that was killed takes a moment to leave.
-        for try in 1 2 3 4 5; do [ -d "$group" ] && ! rmdir "$group" && sleep 0.1; done
+        for try in 1 2 3 4 5; do
+            [ -d "$group" ] && ! find "$group" -depth -type d -exec rmdir {} + && sleep 0.1
+        done
     done
     rm -rf "$2"
 ' cleanup $$ "$1" 2>/dev/null

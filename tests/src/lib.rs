@@ -19,7 +19,9 @@
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
 //! | [`command`] | the command `domstats`, for any user |
 //! | [`domstatsd`] | the daemon, for clients of HTTP and of libvirt |
+//! | [`systemd`] | a private systemd, that runs it as its unit files say |
 //! | [`http`] | a plain client of HTTP |
+//! | [`exporter`] | Debian's exporter of libvirt, to compare with |
 //! | [`prometheus`] | a Prometheus that scrapes, and what it knows |
 //! | [`collector`] | a collector of OpenTelemetry, and what was pushed to it |
 //! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
@@ -40,6 +42,7 @@ pub mod collector;
 pub mod command;
 pub mod compare;
 pub mod domstatsd;
+pub mod exporter;
 pub mod fake;
 pub mod fake_daemon;
 pub mod floor;
@@ -62,5 +65,6 @@ pub mod relay;
 pub mod rpc_client;
 pub mod soak;
 pub mod sshd;
+pub mod systemd;
 pub mod tools;
 pub mod wire;

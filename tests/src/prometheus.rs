@@ -52,6 +52,12 @@ impl Prometheus {
         Self { process, http }
     }
 
+    /// Returns where it serves.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.http.address()
+    }
+
     /// Asks a question until its answer is what is wanted, and returns that.
     ///
     /// # Panics
