@@ -18,9 +18,10 @@ use crate::{
     xdr::{Fault, List, Xdr},
 };
 
-/// A procedure of the program [`Remote`](Program::Remote).
+/// A procedure of the program [`Remote`](Program::Remote). Those of this module are all that there
+/// are: none changes anything, so that nothing that would can be asked.
 #[doc(alias = "remote_procedure")]
-pub trait Procedure {
+pub trait Procedure: sealed::Sealed {
     /// Its number, from 1.
     const NUMBER: i32;
     /// What a call carries.
@@ -29,12 +30,36 @@ pub trait Procedure {
     type Reply<'a>: Xdr<'a>;
 }
 
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// Which procedure: one of this module, and no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ProcedureId(i32);
+
+impl ProcedureId {
+    /// Returns that of a procedure.
+    #[must_use]
+    pub fn of<P: Procedure>() -> Self {
+        Self(P::NUMBER)
+    }
+
+    /// Returns its number.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        self.0
+    }
+}
+
 macro_rules! procedures {
     ($($(#[$about:meta])* $number:literal $name:ident($args:ty) -> $reply:ty;)*) => {
         $(
             $(#[$about])*
             #[derive(Debug, Clone, Copy)]
             pub struct $name;
+
+            impl sealed::Sealed for $name {}
 
             impl Procedure for $name {
                 const NUMBER: i32 = $number;
@@ -267,8 +292,8 @@ pub fn call<P: Procedure>(serial: u32, args: &P::Args<'_>) -> Result<Vec<u8>, Fa
 /// # Errors
 ///
 /// [`Fault::TooLong`] if there are more than a packet holds.
-pub fn call_of(procedure: i32, serial: u32, args: &[u8]) -> Result<Vec<u8>, Fault> {
-    header(procedure, Kind::Call, serial).packet_of(args)
+pub fn call_of(procedure: ProcedureId, serial: u32, args: &[u8]) -> Result<Vec<u8>, Fault> {
+    header(procedure.number(), Kind::Call, serial).packet_of(args)
 }
 
 /// Returns the packet of a reply: it bears the serial of the call.
@@ -285,8 +310,8 @@ pub fn reply<P: Procedure>(serial: u32, result: &P::Reply<'_>) -> Result<Vec<u8>
 /// # Errors
 ///
 /// [`Fault::TooLong`] if there are more than a packet holds.
-pub fn reply_of(procedure: i32, serial: u32, result: &[u8]) -> Result<Vec<u8>, Fault> {
-    header(procedure, Kind::Reply, serial).packet_of(result)
+pub fn reply_of(procedure: ProcedureId, serial: u32, result: &[u8]) -> Result<Vec<u8>, Fault> {
+    header(procedure.number(), Kind::Reply, serial).packet_of(result)
 }
 
 /// Returns the packet that refuses a call: it bears the call's own program, procedure and serial.

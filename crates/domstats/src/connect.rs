@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use domstats_rpc::procedure::ProcedureId;
 use uuid::Uuid;
 
 use crate::{
@@ -220,11 +221,10 @@ impl Connect {
     }
 
     /// Hands a call of libvirt's protocol on to the daemon behind the connection, for a server that
-    /// speaks that protocol too: the number of a procedure and the bytes of its arguments. Returns
-    /// the bytes of its result, or the daemon's own error; `None` if there is no such daemon.
-    ///
-    /// The daemon refuses what would change something, for the connection only reads. A procedure
-    /// that may ask the monitor of a domain is to be called by [`Domain::relay`].
+    /// speaks that protocol too: a procedure, which can only be one that reads, and the bytes of its
+    /// arguments. Returns the bytes of its result, or the daemon's own error; `None` if there is no
+    /// such daemon. A procedure that may ask the monitor of a domain is to be called by
+    /// [`Domain::relay`].
     ///
     /// # Errors
     ///
@@ -232,7 +232,7 @@ impl Connect {
     /// daemon did not answer in time, and whatever keeps from reaching it.
     pub fn relay(
         &self,
-        procedure: i32,
+        procedure: ProcedureId,
         arguments: &[u8],
         timeout: Duration,
     ) -> Option<Result<Relayed>> {

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use domstats_rpc::procedure::ProcedureId;
 use uuid::Uuid;
 
 use crate::{
@@ -143,7 +144,7 @@ impl Domain {
     /// Those of [`Connect::relay`], and [`ErrorKind::InvalidDomain`] if the connection was closed.
     pub fn relay(
         &self,
-        procedure: i32,
+        procedure: ProcedureId,
         arguments: &[u8],
         timeout: Duration,
     ) -> Option<Result<Relayed>> {

@@ -16,7 +16,7 @@ use domstats::{
     Connect, ConnectOptions, Domain, DomainFilter, DomainInfo, Error, ErrorKind, ErrorOrigin,
     MissingReason, StatsReport, StatsRequest, Uuid, default_uri::PROCESSES, driver::Relayed,
 };
-use domstats_rpc::{Xdr, message, xdr::Decoder};
+use domstats_rpc::{Xdr, message, procedure::ProcedureId, xdr::Decoder};
 
 use crate::{config::Config, source::Source};
 
@@ -120,7 +120,7 @@ impl Host {
     pub(crate) fn relay(
         &self,
         about: About,
-        procedure: i32,
+        procedure: ProcedureId,
         arguments: &[u8],
         timeout: Duration,
     ) -> Option<Result<Relayed, Failure>> {

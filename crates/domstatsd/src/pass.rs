@@ -24,6 +24,7 @@ use domstats::{
     Connect, Domain, DomainFilter, DomainInfo, StatsGroups, StatsOptions, StatsReport,
     StatsRequest, Uuid, driver::Relayed,
 };
+use domstats_rpc::procedure::ProcedureId;
 use tokio::{
     sync::{Semaphore, watch},
     task, time,
@@ -194,7 +195,7 @@ impl Passes {
     pub(crate) async fn relay(
         &self,
         about: About,
-        procedure: i32,
+        procedure: ProcedureId,
         arguments: Vec<u8>,
     ) -> Option<Result<Relayed, Failure>> {
         let Current { host, timeout, .. } = self.current();

@@ -6,7 +6,7 @@ pub mod test;
 
 use std::time::Instant;
 
-use domstats_rpc::message::RemoteError;
+use domstats_rpc::{message::RemoteError, procedure::ProcedureId};
 
 use crate::{
     connect_options::ConnectOptions,
@@ -81,7 +81,7 @@ pub(crate) trait Driver: Send + Sync {
     fn relay(
         &self,
         _domain: Option<&DomainInfo>,
-        _procedure: i32,
+        _procedure: ProcedureId,
         _arguments: &[u8],
         _deadline: Instant,
     ) -> Option<Result<Relayed>> {

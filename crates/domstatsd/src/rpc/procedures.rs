@@ -153,14 +153,14 @@ async fn relay<P: Procedure>(
     packet: &Packet<'_>,
     about: About,
 ) -> Result<Option<Vec<u8>>, Refusal> {
-    let passes = &client.server.passes;
-    match passes.relay(about, P::NUMBER, packet.payload.to_vec()).await {
+    let (passes, procedure) = (&client.server.passes, ProcedureId::of::<P>());
+    match passes.relay(about, procedure, packet.payload.to_vec()).await {
         None => Ok(None),
         Some(Err(failure)) => Err(refuse::unreachable(&failure)),
         Some(Ok(Err(error))) => Err(error),
         // A client ends its connection for an answer that it cannot read.
         Some(Ok(Ok(result))) => match P::Reply::decode(&mut Decoder::new(&result)) {
-            Ok(_) => procedure::reply_of(P::NUMBER, serial, &result).map(Some).map_err(unsendable),
+            Ok(_) => procedure::reply_of(procedure, serial, &result).map(Some).map_err(unsendable),
             Err(fault) => Err(refuse::internal(format!("libvirt's answer: {fault}"))),
         },
     }

@@ -14,7 +14,7 @@ use domstats_rpc::{
     Kind, Packet, Program, Status, Xdr,
     message::RemoteError,
     packet::keepalive,
-    procedure::{self, Procedure},
+    procedure::{self, Procedure, ProcedureId},
     xdr::{Decoder, Fault},
 };
 use rustix::event::{PollFd, PollFlags};
@@ -93,9 +93,9 @@ impl<T> Link<T> {
     }
 
     /// Makes a call whose arguments are bytes already.
-    pub(super) fn ask_of(&mut self, procedure: i32, args: &[u8], about: T) -> Result<()> {
+    pub(super) fn ask_of(&mut self, procedure: ProcedureId, args: &[u8], about: T) -> Result<()> {
         let packet = procedure::call_of(procedure, self.serial, args);
-        self.send_call(procedure, packet, about)
+        self.send_call(procedure.number(), packet, about)
     }
 
     fn send_call(
@@ -277,7 +277,7 @@ impl<T> Link<T> {
     /// Those of [`call`](Self::call) but the daemon's.
     pub(super) fn relay(
         &mut self,
-        procedure: i32,
+        procedure: ProcedureId,
         args: &[u8],
         deadline: Instant,
     ) -> Result<Relayed>

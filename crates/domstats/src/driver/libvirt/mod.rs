@@ -49,7 +49,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use domstats_rpc::{message::DomainFlags, procedure::DomainGetXmlDesc};
+use domstats_rpc::{
+    message::DomainFlags,
+    procedure::{DomainGetXmlDesc, ProcedureId},
+};
 
 use address::Address;
 pub(super) use address::serves;
@@ -196,7 +199,7 @@ impl Driver for Libvirt {
     fn relay(
         &self,
         domain: Option<&DomainInfo>,
-        procedure: i32,
+        procedure: ProcedureId,
         arguments: &[u8],
         deadline: Instant,
     ) -> Option<error::Result<Relayed>> {

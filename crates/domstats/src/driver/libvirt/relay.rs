@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use domstats_rpc::procedure::ProcedureId;
 use uuid::Uuid;
 
 use super::{
@@ -66,10 +67,10 @@ pub(super) fn to_monitor(
     relayed.ok_or_else(silent)
 }
 
-/// A call: the number of a procedure and the bytes of its arguments.
+/// A call: a procedure and the bytes of its arguments.
 #[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
-    pub(super) procedure: i32,
+    pub(super) procedure: ProcedureId,
     pub(super) arguments: &'a [u8],
 }
 
