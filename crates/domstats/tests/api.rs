@@ -11,9 +11,10 @@ use std::{
 };
 
 use domstats::{
-    Connect, Domain, DomainFilter, DomainStats, Error, MissingReason, StatsGroups, StatsOptions,
-    StatsReport, StatsRequest, Uuid, stats::GROUPS,
+    Connect, Domain, DomainFilter, DomainInfo, DomainStats, Error, MissingReason, StatsGroups,
+    StatsOptions, StatsReport, StatsRequest, Uuid, stats::GROUPS,
 };
+use domstats_rpc::procedure::{NodeGetInfo, ProcedureId};
 
 fn open() -> Connect {
     Connect::open("test:///default?clock=fixed").unwrap()
@@ -82,6 +83,27 @@ fn a_domain_of_a_closed_connection_is_an_error_wherever_it_stands() {
     }
     assert_eq!(refused(bad.stats(&StatsRequest::new())), (7, 20));
     assert!(good.stats(&StatsRequest::new()).is_ok());
+}
+
+/// A server of libvirt's protocol names domains as its clients do: libvirt goes by the UUID alone.
+#[test]
+fn a_listed_domain_is_that_with_its_uuid() {
+    let connect = open();
+    let named = |uuid| {
+        let mut info = DomainInfo::default();
+        (info.name, info.uuid) = ("another".to_owned(), Some(uuid));
+        connect.domain(info)
+    };
+    let list = domains(&connect);
+    let mut wanted: Vec<_> = list.iter().map(|domain| named(domain.uuid().unwrap())).collect();
+    wanted.push(named(Uuid::from_u128(7)));
+    let report = Domain::list_stats(&wanted, &StatsRequest::new()).unwrap();
+    assert_eq!(names(&report), ["vm1", "vm2", "vm3", "vm4"]);
+    assert_eq!(report.missing.len(), 1);
+    // Made-up domains are in no libvirt.
+    let info = ProcedureId::of::<NodeGetInfo>();
+    assert!(connect.relay(info, &[], Duration::from_secs(1)).is_none());
+    assert!(list[0].relay(info, &[], Duration::from_secs(1)).is_none());
 }
 
 /// The draft in the RFC did not count the first domain.

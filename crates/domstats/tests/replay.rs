@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use domstats::{
-    Connect, Domain, DomainFilter, ErrorKind, ErrorOrigin, MissingReason, StatsGroups,
+    Connect, Domain, DomainFilter, DomainInfo, ErrorKind, ErrorOrigin, MissingReason, StatsGroups,
     StatsOptions, StatsReport, StatsRequest,
 };
 
@@ -77,6 +77,11 @@ fn groups_and_lists_choose_from_what_was_saved() {
     assert_eq!(missing, ["block"]);
     assert_eq!(list.missing, report.missing);
     assert_eq!(list.missing[0].missing.reason, MissingReason::Gone);
+    // By its UUID, whatever it is called.
+    let mut info = DomainInfo::default();
+    (info.name, info.uuid) = ("another".to_owned(), report.domain("vm3").unwrap().domain.uuid);
+    let found = saved.domain(info).stats(&request).unwrap();
+    assert_eq!(found.domain.name, "vm3");
 }
 
 #[test]
