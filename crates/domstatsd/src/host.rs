@@ -131,6 +131,10 @@ impl Host {
             .flatten()
             .map(|domain| named(&domain));
         let ask = |source: &Source| {
+            if about != About::Host && self.sources.len() > 1 && source.is_failing() {
+                // A domain of another one would wait for it twice: here, and in its pass.
+                return Err(Arc::new(late("it did not answer the last time")));
+            }
             let connect = source.connect(deadline)?;
             let left = deadline.saturating_duration_since(Instant::now());
             let relayed = match domain.clone() {
@@ -162,9 +166,7 @@ impl Host {
     /// Returns why a call was not handed on in its time.
     pub(crate) fn overloaded(&self) -> Failure {
         let uri = self.uris().next().unwrap_or_default().to_owned();
-        let sentence = "calls that came before still wait for an answer";
-        let error = Error::new(ErrorKind::Timeout, ErrorOrigin::Library, sentence);
-        Failure { uri, error: Arc::new(error) }
+        Failure { uri, error: Arc::new(late("calls that came before still wait for an answer")) }
     }
 
     /// Returns the connection to the first hypervisor, on whose host the domains are said to be.
@@ -211,6 +213,10 @@ impl Host {
         }
         answer
     }
+}
+
+fn late(sentence: &str) -> Error {
+    Error::new(ErrorKind::Timeout, ErrorOrigin::Library, sentence)
 }
 
 /// Returns the domain that a client of libvirt's protocol names.

@@ -92,6 +92,11 @@ impl Source {
         }
     }
 
+    /// Returns whether it could not be asked the last time.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+
     /// Closes the connection, if there is one.
     pub(crate) fn close(&self) {
         if let Some(connect) = &self.door.lock().connect {
