@@ -31,6 +31,8 @@ const LIB_VERSION: u64 = 9_000_000;
 pub(super) struct Client {
     pub(super) server: Arc<Server>,
     is_secure: bool,
+    /// Held while a large answer is made.
+    pub(super) making: tokio::sync::Mutex<()>,
     session: Mutex<Session>,
 }
 
@@ -44,7 +46,7 @@ struct Session {
 
 impl Client {
     pub(super) fn new(server: Arc<Server>, is_secure: bool) -> Self {
-        Self { server, is_secure, session: Mutex::default() }
+        Self { server, is_secure, making: tokio::sync::Mutex::default(), session: Mutex::default() }
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {

@@ -31,10 +31,12 @@ mod writes;
 mod xml;
 
 use std::{
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -60,6 +62,8 @@ pub(crate) struct Server {
     /// Whether the last one that came found no place.
     is_full: AtomicBool,
     max_client_requests: usize,
+    /// A permit for each large answer that may be made at a time.
+    making: Semaphore,
     /// The silence after which a client is pinged; never if zero.
     keepalive: Duration,
 }
@@ -79,6 +83,7 @@ impl Server {
             clients: Arc::new(Semaphore::new(max_clients)),
             max_clients,
             is_full: AtomicBool::new(false),
+            making: Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)),
             max_client_requests: config.max_client_requests.max(1),
             keepalive: config.keepalive,
         }

@@ -37,7 +37,10 @@ pub(super) async fn all(
             limits::DOMAINS
         )));
     }
-    // Thousands take a while: others have the thread in between.
+    // Thousands take a while, and memory: one answer of a client is made at a time, and no more than
+    // there are threads; others have the thread in between.
+    let _its_only = client.making.lock().await;
+    let _one_of_few = client.server.making.acquire().await;
     let mut sent = Vec::with_capacity(records);
     for part in answer.of_all.domains.chunks(64) {
         sent.extend(part.iter().map(|stats| record(stats, is_of_nothing)));
