@@ -211,8 +211,16 @@ fn fifty_hangups_leave_nothing_behind() {
     let before = settled();
     assert!(leading_to(pid, "/proc/").is_empty(), "{:?}", leading_to(pid, "/proc/"));
 
+    /// Ends the others also when this thread fails.
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     let ends = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _end = End(&ends);
         // Answers are under way while it is told.
         for _ in 0..2 {
             scope.spawn(|| {
@@ -230,7 +238,6 @@ fn fifty_hangups_leave_nothing_behind() {
             }
             turn(&other, "format = \"text\"");
         }
-        ends.store(true, Ordering::Relaxed);
     });
     wait_until("the connections to what was asked before are closed", || settled().0 <= before.0);
     let after = settled();
