@@ -31,6 +31,18 @@ pub(crate) fn build(package: &str) -> PathBuf {
     let profile = if profile == "debug" { "dev" } else { profile };
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.args(["build", "--quiet", "--profile", profile, "--package", package]);
+    forget_package(&mut cargo);
     lab().run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")));
     built.to_owned()
+}
+
+/// Keeps from a command what cargo tells a test of its package: it makes build scripts run again,
+/// and everything above them compile again.
+pub(crate) fn forget_package(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.to_string_lossy().starts_with(of))
+        {
+            command.env_remove(name);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::{
     sync::LazyLock,
 };
 
-use crate::{lab::lab, tools::python_with_libvirt};
+use crate::{command::forget_package, lab::lab, tools::python_with_libvirt};
 
 /// Returns the interpreter, which sees libvirt-python too. It lives beside what cargo built, and is
 /// made once.
@@ -47,13 +47,7 @@ fn install() -> PathBuf {
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/domstats-python");
     let mut install = pip();
     install.env("CARGO_TARGET_DIR", target).env("MATURIN_PEP517_ARGS", "--profile dev");
-    // What cargo tells a test of its package makes build scripts run again.
-    for (name, _) in env::vars_os() {
-        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.to_string_lossy().starts_with(of))
-        {
-            install.env_remove(name);
-        }
-    }
+    forget_package(&mut install);
     lab().run(install.arg(module));
     python
 }

@@ -1,21 +1,28 @@
 //! The daemon under load: many clients, some of which misbehave, for a while.
 //!
-//! 15 seconds of it are a test; `DOMSTATS_LOAD_SECONDS=300` makes it five minutes.
+//! They ask by HTTP and by libvirt's protocol. 15 seconds of it are a test; `DOMSTATS_LOAD_SECONDS=300` makes it five minutes.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::{
     env,
     io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    process::{Child, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use domstats_live::{domstatsd::Domstatsd, http::Http, process::held};
+use domstats_live::{
+    domstatsd::Domstatsd, http::Http, lab::lab, process::held, tools::python_with_libvirt,
+};
 
 /// Prometheus servers and dashboards, each of which asks every so often: 50 scrapes a second.
 const CLIENTS: u32 = 200;
 const INTERVAL: Duration = Duration::from_secs(4);
+/// Clients of libvirt's protocol, each with a connection on which it asks as often.
+const RPC_CLIENTS: u32 = 50;
 /// What a scrape may take: half a second is that of the stuck domain, the rest is for two busy CPUs.
 const DEADLINE: Duration = Duration::from_secs(3);
 
@@ -34,6 +41,67 @@ fn scrape(http: Http, number: u32, end: Instant) -> (u32, Duration) {
         next += INTERVAL;
     }
     (scrapes, slowest)
+}
+
+/// All clients of libvirt's protocol in one process. It prints how many times they asked, and the
+/// milliseconds that the slowest call took.
+const RPC: &str = "
+import libvirt, sys, threading, time
+uri, clients, seconds, interval = sys.argv[1], *map(int, sys.argv[2:])
+groups = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BALLOON
+end = time.monotonic() + seconds
+times = []
+def ask(number):
+    connect = libvirt.openReadOnly(uri)
+    due = end - seconds + interval * number / clients
+    while due < end:
+        time.sleep(max(0, due - time.monotonic()))
+        began = time.monotonic()
+        assert len(connect.getAllDomainStats(groups)) == 100
+        times.append(time.monotonic() - began)
+        due += interval
+threads = [threading.Thread(target=ask, args=[number]) for number in range(clients)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(times), int(max(times) * 1000))
+";
+
+fn ask_by_rpc(daemon: &Domstatsd, seconds: u64) -> Child {
+    let mut command = lab().command_at(python_with_libvirt());
+    command.args(["-c", RPC, &daemon.uri(), &RPC_CLIENTS.to_string(), &seconds.to_string()]);
+    command.arg(INTERVAL.as_secs().to_string()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// Returns a call of the program REMOTE of libvirt's protocol.
+fn call(procedure: u32, payload: &[u32]) -> Vec<u8> {
+    let length = 28 + 4 * u32::try_from(payload.len()).unwrap();
+    let head = [length, 0x2000_8086, 1, procedure, 0, 1, 0];
+    head.iter().chain(payload).flat_map(|word| word.to_be_bytes()).collect()
+}
+
+/// The same as [`misbehave`], by libvirt's protocol.
+fn misbehave_by_rpc(socket: &Path, is_over: &AtomicBool) {
+    // It may come in, opens, asks for everything and never reads an answer.
+    let greedy = [call(66, &[]), call(1, &[1, 0, 1]), call(344, &[0, 0, 0]).repeat(100)].concat();
+    let requests: [&[u8]; 5] = [
+        b"",
+        &call(66, &[])[..10],
+        &[0xff; 28],
+        b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n",
+        &greedy,
+    ];
+    let mut held = Vec::new();
+    while !is_over.load(Ordering::Relaxed) {
+        for request in requests {
+            let mut stream = UnixStream::connect(socket).unwrap();
+            let _ = stream.write_all(request);
+            held.push(stream);
+        }
+        if held.len() > 25 {
+            held.drain(..5);
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
 }
 
 /// Opens connections that never do what they should, and keeps each for a while.
@@ -80,10 +148,12 @@ fn many_clients_are_served_in_time_and_flat_memory_beside_those_that_misbehave()
     let end = start + Duration::from_secs(seconds);
     let is_over = AtomicBool::new(false);
     let mut samples = Vec::new();
+    let by_rpc = ask_by_rpc(&daemon, seconds);
     let (scrapes, slowest) = thread::scope(|scope| {
         let clients: Vec<_> =
             (0..CLIENTS).map(|number| scope.spawn(move || scrape(http, number, end))).collect();
         scope.spawn(|| misbehave(http, &is_over));
+        scope.spawn(|| misbehave_by_rpc(&daemon.socket, &is_over));
         while Instant::now() < end {
             thread::sleep(Duration::from_millis(100));
             samples.push(held(pid));
@@ -95,6 +165,11 @@ fn many_clients_are_served_in_time_and_flat_memory_beside_those_that_misbehave()
             (all + its, slowest.max(longest))
         })
     });
+    let output = by_rpc.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stdout).unwrap();
+    let numbers: Vec<u64> = said.split_whitespace().map(|word| word.parse().unwrap()).collect();
+    let (calls, slowest_call) = (numbers[0], Duration::from_millis(numbers[1]));
     // At first the allocator takes what it keeps.
     let middle = samples.len() * 2 / 3;
     let most = |samples: &[(u64, usize)]| {
@@ -104,11 +179,14 @@ fn many_clients_are_served_in_time_and_flat_memory_beside_those_that_misbehave()
     let (before, after) = (most(&samples[..middle]), most(&samples[middle..]));
     eprintln!(
         "{scrapes} scrapes of {answer} KiB in {seconds} s, the slowest {slowest:?}; \
-         {before:?} then {after:?} KiB and files"
+         {calls} calls of libvirt's protocol, the slowest {slowest_call:?}; {before:?} then {after:?} KiB and files"
     );
     let expected = u64::from(CLIENTS) * seconds / INTERVAL.as_secs();
     assert!(u64::from(scrapes) * 10 > expected * 8, "{scrapes} of {expected}");
     assert!(slowest < DEADLINE, "{slowest:?}");
+    let expected = u64::from(RPC_CLIENTS) * seconds / INTERVAL.as_secs();
+    assert!(calls * 10 > expected * 8, "{calls} of {expected}");
+    assert!(slowest_call < DEADLINE, "{slowest_call:?}");
     assert!(after.0 < before.0 + 10 * answer, "from {before:?} to {after:?}");
     assert!(after.1 < 512, "{after:?}");
 }
