@@ -41,7 +41,7 @@ pub(crate) fn calls() {
 fn directly(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
     let shared = Connect::open("qemu+qmp:///system").unwrap();
     let groups = shared.supported_groups();
-    let mut python = Python::start(libvirt, groups);
+    let mut python = Python::start(&libvirt.uri(), groups);
     let mut rows = [
         "domstats, monitors shared (the default)",
         "domstats, monitors held, at once after another call",
@@ -69,7 +69,7 @@ fn directly(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
         by_steady.add(floor(guests, STEADY));
         python.call("bulk", guests.len());
         by_bulk.add(python.call("bulk", guests.len()));
-        by_virsh.add(virsh(libvirt, groups, guests.len()));
+        by_virsh.add(virsh(&libvirt.uri(), groups, guests.len()));
         by_split.add(python.call("split", guests.len()));
     }
     eprintln!();
@@ -85,7 +85,7 @@ fn directly(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
 fn through_libvirt(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
     let connect = Connect::open(&libvirt.uri()).unwrap();
     let groups = StatsGroups::empty();
-    let mut python = Python::start(libvirt, groups);
+    let mut python = Python::start(&libvirt.uri(), groups);
     let mut rows =
         ["domstats", "libvirt-python, `getAllDomainStats()`", "`virsh domstats`, whole process"]
             .map(Row::new);
@@ -96,7 +96,7 @@ fn through_libvirt(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
         by_domstats.add(ask(&connect, guests));
         python.call("bulk", guests.len());
         by_python.add(python.call("bulk", guests.len()));
-        by_virsh.add(virsh(libvirt, groups, guests.len()));
+        by_virsh.add(virsh(&libvirt.uri(), groups, guests.len()));
     }
     eprintln!();
     let references = [("to libvirt-python", &rows[1]), ("to virsh", &rows[2])];

@@ -7,7 +7,7 @@ use std::{
 };
 
 use domstats::{StatsGroups, stats::Group};
-use domstats_live::{lab::lab, libvirt::Libvirt, tools::python_with_libvirt};
+use domstats_live::{lab::lab, libvirt, tools::python_with_libvirt};
 
 /// A Python process that makes libvirt's calls and measures them from inside.
 pub(crate) struct Python {
@@ -17,10 +17,10 @@ pub(crate) struct Python {
 }
 
 impl Python {
-    pub(crate) fn start(libvirt: &Libvirt, groups: StatsGroups) -> Self {
+    pub(crate) fn start(uri: &str, groups: StatsGroups) -> Self {
         let mut process = lab()
             .command_at(python_with_libvirt())
-            .args(["-c", include_str!("libvirt.py"), &libvirt.uri()])
+            .args(["-c", include_str!("libvirt.py"), uri])
             .arg(groups.bits().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -29,6 +29,11 @@ impl Python {
         let calls = process.stdin.take().unwrap();
         let times = BufReader::new(process.stdout.take().unwrap());
         Self { process, calls, times }
+    }
+
+    /// Returns its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Makes a call, `bulk` or `split`, and returns how long it took for this many guests.
@@ -50,13 +55,13 @@ impl Drop for Python {
 }
 
 /// Runs `virsh domstats`, and returns how long the process took.
-pub(crate) fn virsh(libvirt: &Libvirt, groups: StatsGroups, guests: usize) -> Duration {
+pub(crate) fn virsh(uri: &str, groups: StatsGroups, guests: usize) -> Duration {
     let options: Vec<_> =
         groups.iter().filter_map(Group::by_bit).map(|group| format!("--{}", group.name)).collect();
     let mut arguments = vec!["domstats"];
     arguments.extend(options.iter().map(String::as_str));
     let start = Instant::now();
-    let text = lab().run(&mut libvirt.virsh(&arguments));
+    let text = lab().run(&mut libvirt::virsh(uri, &arguments));
     let time = start.elapsed();
     assert_eq!(text.matches("Domain: ").count(), guests, "virsh left guests out");
     time

@@ -16,8 +16,9 @@ def targets(domain, devices):
     return [target.get("dev") for target in tree.findall(f"devices/{devices}/target")]
 
 
-# Known beforehand to a program that makes the split calls.
-devices = [(domain, targets(domain, "disk"), targets(domain, "interface")) for domain in domains]
+# Known beforehand to a program that makes the split calls: after the first one, which is not
+# counted.
+devices = []
 
 
 def bulk():
@@ -28,6 +29,8 @@ def bulk():
 
 
 def split():
+    if not devices:
+        devices.extend((of, targets(of, "disk"), targets(of, "interface")) for of in domains)
     for domain, disks, interfaces in devices:
         domain.state()
         domain.info()

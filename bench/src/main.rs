@@ -11,6 +11,7 @@
 //! | `cost` | the CPU time of a pass, without QEMU's | `--guests 100 --rounds 15` |
 //! | `questions` | what each question costs a QEMU | |
 //! | `scale` | how the call grows with the number of guests | `--real 10,100,300 --recorded 100,1000,5000 --rounds 7 --plot FILE.svg` |
+//! | `daemon` | clients of `domstatsd` beside the same of libvirtd, and Debian's exporter | `--guests 100 --rounds 9 --policy shared` |
 //! | `instructions` | what the hot paths take, whatever the machine does besides | `--bless` |
 //! | `soak` | guests that come and go, and the truth of every report | `--minutes 30 --seed 1` |
 //! | `record` | writes down what a real guest's monitor answers, for `scale` and `instructions` | |
@@ -23,6 +24,7 @@ mod arguments;
 mod calls;
 mod clients;
 mod cost;
+mod daemon;
 mod formats;
 mod instructions;
 mod limits;
@@ -50,6 +52,7 @@ const BENCHES: &[Bench] = &[
     Bench { name: "cost", short: true, run: cost::cost },
     Bench { name: "questions", short: true, run: questions::questions },
     Bench { name: "scale", short: false, run: scale::scale },
+    Bench { name: "daemon", short: false, run: daemon::daemon },
     Bench { name: "instructions", short: false, run: instructions::instructions },
     Bench { name: "soak", short: false, run: soak::run },
     Bench { name: "record", short: false, run: recorded::record },

@@ -88,14 +88,14 @@ fn real(sizes: &[usize]) -> Vec<Cost> {
         guests.extend(libvirt.create_many("scale", size - guests.len(), true));
         let mut ours =
             Ours::start("qemu+qmp:///system?", &format!("{}/*.qmp", libvirt.dir.display()));
-        let mut python = Python::start(&libvirt, groups);
+        let mut python = Python::start(&libvirt.uri(), groups);
         let [mut bulk, mut whole] = [BULK, VIRSH].map(|what| Cost::new(what, size, None));
         for round in 1..=rounds() {
             eprint!("\r{size} guests, round {round}");
             ours.again();
             python.call("bulk", size);
             bulk.add(python.call("bulk", size));
-            whole.add(virsh(&libvirt, groups, size));
+            whole.add(virsh(&libvirt.uri(), groups, size));
         }
         eprintln!();
         costs.extend(ours.costs(size).into_iter().chain([bulk, whole]));

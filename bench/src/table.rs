@@ -13,6 +13,10 @@ impl Row {
         Self { name, times: Vec::new() }
     }
 
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     pub(crate) fn add(&mut self, time: Duration) {
         self.times.push(time);
     }

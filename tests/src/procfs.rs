@@ -21,6 +21,13 @@ pub fn cpu_times(pid: u32) -> CpuTimes {
     CpuTimes { user: ticks(14), system: ticks(15) }
 }
 
+/// Reads `/proc/self/stat`: CPU time of the children of this process that ended and were waited for.
+#[must_use]
+pub fn children() -> Duration {
+    let ticks = stat(std::process::id(), 16) + stat(std::process::id(), 17);
+    u32::try_from(ticks).unwrap() * TICK
+}
+
 /// Reads `/proc/PID/stat`: resident memory in KiB.
 #[must_use]
 pub fn rss_kib(pid: u32) -> u64 {

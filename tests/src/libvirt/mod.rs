@@ -120,12 +120,7 @@ impl Libvirt {
     /// Asks its administration socket how busy it is.
     #[must_use]
     pub fn workers(&self) -> Workers {
-        let socket = self.dir.join("run/libvirt/libvirt-admin-sock");
-        let uri = format!("libvirtd:///session?socket={}", socket.display());
-        // It answers its own user only.
-        let mut command = lab().command_as_nobody(&tool("virt-admin"));
-        command.env("LC_ALL", "C").args(["-c", &uri, "srv-threadpool-info", "libvirtd"]);
-        let text = lab().run(&mut command);
+        let text = self.admin(&["srv-threadpool-info", "libvirtd"]);
         let field = |name: &str| {
             let mut fields = text.lines().filter_map(|line| line.split_once(':'));
             let field = fields.find(|(field, _)| field.trim() == name);
@@ -138,6 +133,34 @@ impl Libvirt {
             free: field("freeWorkers"),
             queued: field("jobQueueDepth"),
         }
+    }
+
+    /// Returns how many calls of its protocol it gets meanwhile, by its own log.
+    pub fn count_calls(&self, meanwhile: impl FnOnce()) -> usize {
+        let log = self.dir.join(lab().name("calls"));
+        self.admin(&["daemon-log-filters", "2:rpc.netserverclient"]);
+        self.admin(&["daemon-log-outputs", &format!("2:file:{}", log.display())]);
+        meanwhile();
+        self.admin(&["daemon-log-outputs", "3:stderr"]);
+        self.admin(&["daemon-log-filters", ""]);
+        let text = fs::read_to_string(log).unwrap();
+        // The calls of clients to the program REMOTE, not those of `virt-admin`.
+        let is_call = |line: &&str| {
+            ["RPC_SERVER_CLIENT_MSG_RX", "prog=536903814", "type=0 "]
+                .iter()
+                .all(|word| line.contains(word))
+        };
+        text.lines().filter(is_call).count()
+    }
+
+    /// Asks its administration socket.
+    fn admin(&self, arguments: &[&str]) -> String {
+        let socket = self.dir.join("run/libvirt/libvirt-admin-sock");
+        let uri = format!("libvirtd:///session?socket={}", socket.display());
+        // It answers its own user only.
+        let mut command = lab().command_as_nobody(&tool("virt-admin"));
+        command.env("LC_ALL", "C").args(["-c", &uri]).args(arguments);
+        lab().run(&mut command)
     }
 
     /// Returns the process id of the daemon.
