@@ -34,7 +34,6 @@ const PACKAGES: &[(&str, &str)] = &[
     ("systemd-analyze", "systemd"),
     ("systemd-socket-activate", "systemd"),
     ("taskset", "util-linux"),
-    ("systemd-socket-activate", "systemd"),
     ("python3", "python3"),
     ("mkfifo", "coreutils"),
     ("gzip", "gzip"),

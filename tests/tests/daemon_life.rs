@@ -239,6 +239,9 @@ fn fifty_hangups_leave_nothing_behind() {
             turn(&other, "format = \"text\"");
         }
     });
+    // Who asks at the same time has connections of their own: as before, there is one to ask.
+    turn(&one, "format = \"text\"");
+    turn(&other, "format = \"text\"");
     wait_until("the connections to what was asked before are closed", || settled().0 <= before.0);
     let after = settled();
     // Threads that wait for work end after ten seconds.

@@ -63,6 +63,15 @@ impl Reading {
         let found = blocks.blocks.iter().find(is);
         found.ok_or_else(|| refuse::invalid_argument(unknown()))
     }
+
+    /// Returns a disk whose counters were read.
+    fn counted(&self, name: &str) -> Result<&Block, Refusal> {
+        let block = self.block(name, || format!("invalid path: {name}"))?;
+        match (block.rd_reqs, block.wr_reqs) {
+            (None, None) => Err(self.missing(StatsGroups::BLOCK)),
+            _ => Ok(block),
+        }
+    }
 }
 
 /// Reads groups of the domain that a client means.
@@ -221,7 +230,7 @@ pub(super) async fn block_stats(
 ) -> Result<BlockStats, Refusal> {
     let reading = read(client, &device.domain, StatsGroups::BLOCK).await?;
     reading.check_active()?;
-    let block = reading.block(&device.name, || format!("invalid path: {}", device.name))?;
+    let block = reading.counted(&device.name)?;
     Ok(BlockStats {
         rd_reqs: counter(block.rd_reqs),
         rd_bytes: counter(block.rd_bytes),
@@ -262,8 +271,7 @@ pub(super) async fn block_params(
 ) -> Result<BlockParams<'static>, Refusal> {
     let reading = read(client, &args.device.domain, StatsGroups::BLOCK).await?;
     reading.check_active()?;
-    let name = &args.device.name;
-    let block = reading.block(name, || format!("invalid path: {name}"))?;
+    let block = reading.counted(&args.device.name)?;
     // libvirt's names and its order.
     let counters = [
         ("wr_bytes", block.wr_bytes),
@@ -301,6 +309,9 @@ pub(super) async fn interface_stats(
         let what = format!("'{}' is not a known interface", device.name);
         refuse::invalid_argument(what)
     })?;
+    if interface.rx_bytes.is_none() && interface.tx_bytes.is_none() {
+        return Err(reading.missing(StatsGroups::INTERFACE));
+    }
     Ok(InterfaceStats {
         rx_bytes: counter(interface.rx_bytes),
         rx_pkts: counter(interface.rx_pkts),
