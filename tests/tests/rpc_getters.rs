@@ -87,24 +87,6 @@ fn without_libvirt_this_host_is_what_libvirt_says_of_it() {
 }
 
 #[test]
-fn made_up_domains_have_no_host() {
-    let daemon = Domstatsd::start(&["-c", "test:///default"]);
-    for (question, function) in [
-        ("nodeinfo", "virNodeGetInfo"),
-        ("nodecpustats", "virNodeGetCPUStats"),
-        ("nodememstats", "virNodeGetMemoryStats"),
-        ("nodecpumap", "virNodeGetCPUMap"),
-        ("freecell", "virNodeGetFreeMemory"),
-    ] {
-        let output = virsh(&daemon.uri(), &[question]).output().unwrap();
-        let error = String::from_utf8(output.stderr).unwrap();
-        let expected =
-            format!("this function is not supported by the connection driver: {function}\n");
-        assert!(error.ends_with(&expected), "{question}: {error}");
-    }
-}
-
-#[test]
 fn a_stuck_monitor_is_waited_for_once() {
     let host = host();
     let daemon = Domstatsd::start(&["-c", &host.libvirt.uri(), "--timeout", "3s"]);

@@ -266,6 +266,10 @@ fn merge(reports: Answer<Vec<StatsReport>>, start: (SystemTime, Instant)) -> Ans
             .extend(report.missing.into_iter().filter(|gone| is_ours(&gone.domain, &mut ours)));
         seen.extend(ours);
     }
+    // Said only of those that are younger than that.
+    for record in &mut merged.domains {
+        record.taken_at = record.taken_at.filter(|taken_at| *taken_at > merged.taken_at);
+    }
     merged.elapsed = start.1.elapsed();
     Answer { of_all: merged, asked: reports.asked, failures: reports.failures }
 }
