@@ -94,8 +94,8 @@ fn three_stuck_guests_of_a_hundred_cost_nobody_else_anything() {
         assert_marked(record, &MissingReason::Timeout);
     }
     let workers = libvirt.workers();
-    assert_eq!(workers.queued, 0, "{workers:?}");
     assert!(workers.maximum - workers.current + workers.free >= 16, "{workers:?}");
+    assert_none_stays_queued(&libvirt);
     assert_virsh_lists_at_once(&libvirt, 100);
 
     // A program that starts anew each time takes no more of the daemon either.
@@ -111,6 +111,15 @@ fn three_stuck_guests_of_a_hundred_cost_nobody_else_anything() {
     thread::sleep(Duration::from_millis(100));
     ask(&connect);
     assert_eq!(partial(&ask(&connect), 100), BTreeSet::new());
+}
+
+/// In the queue of a daemon that is jammed a call stays, and all calls after it; on a busy host one is
+/// there while the thread for it starts.
+fn assert_none_stays_queued(libvirt: &Libvirt) {
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while libvirt.workers().queued > 0 {
+        assert!(Instant::now() < deadline, "{:?}", libvirt.workers());
+    }
 }
 
 #[test]
@@ -133,8 +142,7 @@ fn more_stuck_guests_than_the_share_leave_the_daemon_its_workers() {
         let workers = libvirt.workers();
         // 8 is the share of one connection of ours.
         assert!(workers.maximum - workers.current + workers.free >= 12, "{workers:?}");
-        // A call in the queue would stay there, and all calls after it.
-        assert_eq!(workers.queued, 0, "{workers:?}");
+        assert_none_stays_queued(&libvirt);
         let start = Instant::now();
         lab().run(&mut libvirt.virsh(&["domstats", "--state"]));
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
