@@ -189,7 +189,9 @@ fn every_way_brings_the_same() {
         |uri: String| uri.replace("qemu", "test").replace("/session", &node.display().to_string());
     let states = |uri: &str| {
         let connect = Connect::open(uri).unwrap();
-        let report = connect.all_domain_stats(&StatsRequest::new()).unwrap();
+        // Not how long it takes is looked at here.
+        let request = StatsRequest::new().timeout(Duration::from_secs(20));
+        let report = connect.all_domain_stats(&request).unwrap();
         assert_eq!(report.missing, []);
         let state = |record: domstats::DomainStats| (record.domain.name, record.state);
         report.domains.into_iter().map(state).collect::<Vec<_>>()
