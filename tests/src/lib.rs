@@ -27,6 +27,7 @@
 //! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
 //! | [`c_library`] | `libdomstats`, as C and C++ programs find it |
 //! | [`page`] | pages of the documentation, whose examples are run |
+//! | [`patience`] | waiting for what is to come |
 //! | [`floor`] | the least work with which all monitors can be asked, for the benchmark |
 //! | [`soak`] | guests that come and go at random under several callers, and the truth about them |
 //! | [`random`] | numbers that look random and are the same for the same seed |
@@ -53,6 +54,7 @@ pub mod lab;
 pub mod libvirt;
 pub mod oracle;
 pub mod page;
+pub mod patience;
 pub mod pki;
 pub mod process;
 pub mod procfs;

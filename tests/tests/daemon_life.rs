@@ -6,11 +6,11 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStderr, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use domstats_live::{
@@ -19,18 +19,11 @@ use domstats_live::{
     http::Http,
     lab::{alone, lab},
     libvirt::{Libvirt, virsh},
-    process::hang_up,
+    patience::wait_until,
+    process::{self, hang_up},
 };
 
-/// Waits until something is so.
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A daemon whose sockets another program made, as systemd does: it starts when somebody comes.
 struct Activated {
@@ -53,7 +46,7 @@ impl Activated {
         let mut process = command.spawn().unwrap();
         let log = BufReader::new(process.stderr.take().unwrap());
         let first = &sockets[0].1;
-        wait_until("the socket is made", || match first.parse::<SocketAddr>() {
+        wait_until(PATIENCE, "the socket is made", || match first.parse::<SocketAddr>() {
             Ok(address) => TcpStream::connect(address).is_ok(),
             Err(_) => UnixStream::connect(first).is_ok(),
         });
@@ -142,7 +135,7 @@ fn a_hangup_changes_the_log() {
     let json = |line: &String| line.starts_with('{') && line.contains("\"level\"");
 
     change(&daemon, "test:///default", "format = \"json\"");
-    wait_until("it is read", || count() == 1);
+    wait_until(PATIENCE, "it is read", || count() == 1);
     assert!(daemon.said().iter().any(|line| json(line) && line.contains(again)));
 
     change(&daemon, "test:///default", "format = \"text\"\nlevel = \"error\"");
@@ -152,21 +145,19 @@ fn a_hangup_changes_the_log() {
     fs::write(&daemon.conf, "[log]\nlevel = \"loud\"\n").unwrap();
     hang_up(daemon.pid());
     let wrong = "log.level: unknown variant `loud`, expected one of `error`, `warn`";
-    wait_until("it says what is wrong", || daemon.said().iter().any(|line| line.contains(wrong)));
+    wait_until(PATIENCE, "it says what is wrong", || {
+        daemon.said().iter().any(|line| line.contains(wrong))
+    });
 
     change(&daemon, "test:///default", "level = \"debug\"");
-    wait_until("it is read", || count() == 2);
+    wait_until(PATIENCE, "it is read", || count() == 2);
     assert!(!json(daemon.said().last().unwrap()));
 }
 
 /// Returns how many descriptors and threads a process has, and its memory in KiB.
 fn held(pid: u32) -> (usize, usize, u64) {
-    let count = |what: &str| {
-        fs::read_dir(Path::new("/proc").join(format!("{pid}/{what}"))).unwrap().count()
-    };
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    (count("fd"), count("task"), line.trim().trim_end_matches(" kB").parse().unwrap())
+    let (memory, files) = process::held(pid);
+    (files, fs::read_dir(format!("/proc/{pid}/task")).unwrap().count(), memory)
 }
 
 /// Returns the descriptors of a process that lead somewhere of this name.
@@ -193,12 +184,12 @@ fn fifty_hangups_leave_nothing_behind() {
     let [one, other] = [HOLD.to_owned(), libvirt.uri()];
     let turn = |uri: &str, log: &str| {
         change(&daemon, uri, log);
-        wait_until(uri, || is_up(uri));
+        wait_until(PATIENCE, uri, || is_up(uri));
     };
     // Nobody asks while it is counted, so each connection that is left is one too many.
     let settled = || {
         let mut last = held(pid);
-        wait_until("it comes to rest", || {
+        wait_until(PATIENCE, "it comes to rest", || {
             thread::sleep(Duration::from_millis(500));
             let now = held(pid);
             (now.0, now.1) == (std::mem::replace(&mut last, now).0, now.1)
@@ -242,10 +233,12 @@ fn fifty_hangups_leave_nothing_behind() {
     // Who asks at the same time has connections of their own: as before, there is one to ask.
     turn(&one, "format = \"text\"");
     turn(&other, "format = \"text\"");
-    wait_until("the connections to what was asked before are closed", || settled().0 <= before.0);
+    wait_until(PATIENCE, "the connections to what was asked before are closed", || {
+        settled().0 <= before.0
+    });
     let after = settled();
     // Threads that wait for work end after ten seconds.
-    wait_until("the threads end", || held(pid).1 <= before.1 + 2);
+    wait_until(PATIENCE, "the threads end", || held(pid).1 <= before.1 + 2);
     assert!(leading_to(pid, "/proc/").is_empty(), "{:?}", leading_to(pid, "/proc/"));
     assert!(after.2 < before.2 + 8 * 1024, "{before:?} {after:?}");
 }

@@ -15,10 +15,13 @@ use domstats_live::{
     guest::{Spec, boot_all},
     lab::{alone, lab},
     libvirt::Libvirt,
+    patience::wait_until,
     pki::Pki,
     process::hang_up,
 };
 use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Starts a daemon that pushes to a port, with these settings.
 fn pushing(port: u16, options: &[&str], settings: &str) -> Domstatsd {
@@ -35,15 +38,6 @@ fn count(daemon: &Domstatsd, series: &str) -> f64 {
 
 fn points(daemon: &Domstatsd, result: &str) -> f64 {
     count(daemon, &format!("domstatsd_otlp_points_total{{result=\"{result}\"}}"))
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// Returns the series of the older text form, by name and labels, those of the domains' age aside.
@@ -94,7 +88,7 @@ fn a_collector_gets_what_is_scraped() {
     let _ = scrape();
     hang_up(daemon.pid());
     let request = &collector.wait_for(2)[1];
-    wait_until("it is counted", || points(&daemon, "sent") > 0.0);
+    wait_until(PATIENCE, "it is counted", || points(&daemon, "sent") > 0.0);
     let scraped = series(&scrape());
 
     let all = request["points"].as_array().unwrap();
@@ -156,18 +150,18 @@ fn what_a_collector_does_not_take_is_sent_again_or_counted() {
     let sent = requests[2]["points"].as_array().unwrap().len();
     assert!(requests.iter().all(|request| request["points"] == requests[0]["points"]));
     let retries = "domstatsd_otlp_retries_total";
-    wait_until("it is counted", || points(&daemon, "sent") == sent as f64);
+    wait_until(PATIENCE, "it is counted", || points(&daemon, "sent") == sent as f64);
     assert_eq!((count(&daemon, retries), points(&daemon, "dropped")), (2.0, 0.0));
 
     // What is refused is not sent again.
     hang_up(daemon.pid());
     let refused = collector.wait_for(4)[3]["points"].as_array().unwrap().len() as f64;
-    wait_until("it is counted", || points(&daemon, "dropped") == refused);
+    wait_until(PATIENCE, "it is counted", || points(&daemon, "dropped") == refused);
     let said = "metrics were dropped: it answered 400 Bad Request not now";
-    wait_until("it is said", || daemon.said().iter().any(|line| line.contains(said)));
+    wait_until(PATIENCE, "it is said", || daemon.said().iter().any(|line| line.contains(said)));
     hang_up(daemon.pid());
     let partial = collector.wait_for(5)[4]["points"].as_array().unwrap().len() as f64;
-    wait_until("it is counted", || points(&daemon, "dropped") == refused + 7.0);
+    wait_until(PATIENCE, "it is counted", || points(&daemon, "dropped") == refused + 7.0);
     assert_eq!(points(&daemon, "sent"), sent as f64 + partial - 7.0);
     assert_eq!(count(&daemon, retries), 2.0);
     assert!(daemon.said().iter().any(|line| line.contains("the collector says: too old")));
@@ -203,7 +197,7 @@ fn a_dead_collector_costs_scrapes_and_memory_nothing() {
     for port in [gone, mute.local_addr().unwrap().port(), hanging.port()] {
         let options = ["-c", "test:///default?domains=1000"];
         let daemon = pushing(port, &options, "interval = \"1s\"\ntimeout = \"700ms\"\n");
-        wait_until("some were dropped", || points(&daemon, "dropped") > 0.0);
+        wait_until(PATIENCE, "some were dropped", || points(&daemon, "dropped") > 0.0);
         let usual = daemon.http().get("/metrics").body.len() as u64 / 1024;
         let (before, dropped) = (resident(daemon.pid()), points(&daemon, "dropped"));
         let mut slowest = Duration::ZERO;
@@ -245,13 +239,13 @@ fn a_collector_by_tls_sees_token_and_headers() {
     assert_eq!(request["path"], "/otlp/v1/metrics");
     assert_eq!(request["headers"]["authorization"], "Bearer tell-nobody");
     assert_eq!(request["headers"]["x-scope-orgid"], "tenant");
-    wait_until("it is counted", || points(&daemon, "sent") > 0.0);
+    wait_until(PATIENCE, "it is counted", || points(&daemon, "sent") > 0.0);
     assert!(daemon.said().iter().all(|line| !line.contains("tell-nobody")));
 
     // One whose authority is not trusted gets nothing.
     let daemon =
         Domstatsd::start_with(&["-c", "test:///default"], &settings("interval = \"2s\"\n"));
-    wait_until("it is dropped", || points(&daemon, "dropped") > 0.0);
+    wait_until(PATIENCE, "it is dropped", || points(&daemon, "dropped") > 0.0);
     assert!(daemon.said().iter().any(|line| line.contains("metrics were dropped: no TLS")));
     assert_eq!(collector.requests().len(), 1);
 }

@@ -15,6 +15,7 @@ use domstats_live::{
     fake_daemon::procedure::{LIST, SUPPORTS_FEATURE, TYPE},
     lab::{NOBODY, alone, lab},
     libvirt::{Libvirt, virsh},
+    patience::wait_until,
     process,
     rpc_client::{Heard, RpcClient, keepalive},
     tools::{python_with_libvirt, tool},
@@ -27,14 +28,6 @@ fn clients(daemon: &Domstatsd) -> usize {
     let metrics = daemon.http().get("/metrics").text();
     let line = metrics.lines().find_map(|line| line.strip_prefix("domstatsd_rpc_clients "));
     line.unwrap().parse().unwrap()
-}
-
-fn until(what: &str, mut happens: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !happens() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn said(output: &Output) -> (bool, String, String) {
@@ -57,7 +50,7 @@ fn who_is_dead_is_let_go_and_who_lives_stays() {
         virsh.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     };
     let (mut stopped, mut goes_on) = (waits(&daemon.uri()), waits(&daemon.uri()));
-    until("virsh connects", || clients(&daemon) == 4);
+    wait_until(PATIENCE, "virsh connects", || clients(&daemon) == 4);
     process::freeze(stopped.id());
     negotiate(&mut dead);
     let start = Instant::now();
@@ -68,7 +61,7 @@ fn who_is_dead_is_let_go_and_who_lives_stays() {
     }
     assert_eq!(pings, 5);
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
-    until("the virsh that is stopped is let go", || clients(&daemon) == 2);
+    wait_until(PATIENCE, "the virsh that is stopped is let go", || clients(&daemon) == 2);
     let mut alive = RpcClient::connect(&daemon.socket).opened();
     negotiate(&mut alive);
     for _ in 0..10 {
@@ -160,7 +153,9 @@ fn a_client_stays_when_the_configuration_is_read_again() {
     for lines in ["test:///default?domains=7", "test:///default?domains=9"] {
         write(&format!("connect = [\"{lines}\"]"));
         let expected = lines.rsplit('=').next().unwrap().parse().unwrap();
-        until("the client hears of the new domains", || domains(&mut client) == (0, expected));
+        wait_until(PATIENCE, "the client hears of the new domains", || {
+            domains(&mut client) == (0, expected)
+        });
     }
     // What makes no sense changes nothing, and neither does what needs another start.
     for lines in

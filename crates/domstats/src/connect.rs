@@ -239,8 +239,7 @@ impl Connect {
         if let Err(error) = self.connection.check_open() {
             return Some(Err(error));
         }
-        let deadline = Instant::now() + timeout.min(StatsRequest::MAX_TIMEOUT);
-        self.connection.driver.relay(None, procedure, arguments, deadline)
+        self.connection.relay(None, procedure, arguments, timeout)
     }
 
     fn lookup(
@@ -289,6 +288,18 @@ impl Connection {
             self.driver.origin(),
             format!("unsupported flags {:#x}", unknown.bits()),
         ))
+    }
+
+    /// Hands a call on to the daemon behind the driver.
+    pub(crate) fn relay(
+        &self,
+        domain: Option<&DomainInfo>,
+        procedure: ProcedureId,
+        arguments: &[u8],
+        timeout: Duration,
+    ) -> Option<Result<Relayed>> {
+        let deadline = Instant::now() + timeout.min(StatsRequest::MAX_TIMEOUT);
+        self.driver.relay(domain, procedure, arguments, deadline)
     }
 
     /// The one way to the driver: called once, with `None` for all domains or with the list.

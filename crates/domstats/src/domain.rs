@@ -151,8 +151,7 @@ impl Domain {
         if let Err(error) = self.check_open() {
             return Some(Err(error));
         }
-        let deadline = Instant::now() + timeout.min(StatsRequest::MAX_TIMEOUT);
-        self.connection.driver.relay(Some(&self.info), procedure, arguments, deadline)
+        self.connection.relay(Some(&self.info), procedure, arguments, timeout)
     }
 
     fn check_open(&self) -> Result<()> {

@@ -1,19 +1,10 @@
-//! Every input that a fuzz target found worth keeping, given to it again: what was fixed stays
-//! fixed without a fuzzer. The targets of the other crates have a test of their own there.
+//! The fuzz targets of the library.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{fs, path::Path};
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
 
 #[test]
 fn every_target_holds_for_its_corpus() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
-    for (name, target) in domstats::fuzz::TARGETS {
-        let files: Vec<_> = fs::read_dir(corpus.join(name)).unwrap().collect();
-        assert!(!files.is_empty(), "{name} has no corpus");
-        for file in files {
-            let path = file.unwrap().path();
-            println!("{}", path.display());
-            target(&fs::read(path).unwrap());
-        }
-    }
+    replay::replay(&domstats::fuzz::TARGETS);
 }

@@ -244,11 +244,11 @@ fn default_uri() -> String {
 
 /// Makes one report of those of all hypervisors.
 fn merge(reports: Answer<Vec<StatsReport>>, start: (SystemTime, Instant)) -> Answer<StatsReport> {
-    let mut merged = StatsReport::new(start.0);
+    // An answer is as old as its oldest part.
+    let times = reports.of_all.iter().map(|report| report.taken_at);
+    let mut merged = StatsReport::new(times.fold(start.0, SystemTime::min));
     let mut seen = HashSet::new();
     for report in reports.of_all {
-        // An answer is as old as its oldest part.
-        merged.taken_at = merged.taken_at.min(report.taken_at);
         let mut ours = HashSet::new();
         let is_ours = |info: &DomainInfo, ours: &mut HashSet<_>| {
             let is_new = info.uuid.is_none_or(|uuid| !seen.contains(&uuid));
@@ -258,17 +258,15 @@ fn merge(reports: Answer<Vec<StatsReport>>, start: (SystemTime, Instant)) -> Ans
         let mut records = report.domains;
         records.retain(|record| is_ours(&record.domain, &mut ours));
         for record in &mut records {
-            record.taken_at.get_or_insert(report.taken_at);
+            // Said only of those that are younger than that.
+            let taken_at = record.taken_at.unwrap_or(report.taken_at);
+            record.taken_at = Some(taken_at).filter(|taken_at| *taken_at > merged.taken_at);
         }
         merged.domains.extend(records);
         merged
             .missing
             .extend(report.missing.into_iter().filter(|gone| is_ours(&gone.domain, &mut ours)));
         seen.extend(ours);
-    }
-    // Said only of those that are younger than that.
-    for record in &mut merged.domains {
-        record.taken_at = record.taken_at.filter(|taken_at| *taken_at > merged.taken_at);
     }
     merged.elapsed = start.1.elapsed();
     Answer { of_all: merged, asked: reports.asked, failures: reports.failures }
