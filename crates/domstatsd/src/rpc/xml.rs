@@ -24,12 +24,9 @@ pub(super) async fn description(
     if args.flags & SECURE != 0 {
         return Err(refuse::secure_flag());
     }
-    let groups = StatsGroups::BALLOON
-        | StatsGroups::VCPU
-        | StatsGroups::INTERFACE
-        | StatsGroups::BLOCK
-        | StatsGroups::IOTHREAD;
-    Ok(document(&device::read(client, &args.domain, groups).await?).into())
+    let basic = StatsGroups::BALLOON | StatsGroups::VCPU;
+    let whole = StatsGroups::INTERFACE | StatsGroups::BLOCK | StatsGroups::IOTHREAD;
+    Ok(document(&device::read_more(client, &args.domain, basic, whole).await?).into())
 }
 
 fn document(reading: &Reading) -> String {
