@@ -212,3 +212,53 @@ fn no_monitor(line: &CommandLine) -> Missing {
         "QEMU was started without a QMP socket: add -qmp unix:PATH,server=on,wait=off",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::host::process::tests::{Sleeper, in_own_namespace, sleep_named};
+
+    #[test]
+    fn known_guests_are_found_again_as_long_as_they_are_the_same() {
+        if !in_own_namespace(
+            "driver::qemu::discover::tests::known_guests_are_found_again_as_long_as_they_are_the_same",
+        ) {
+            return;
+        }
+        let qemu = sleep_named("qemu-system-again");
+        let discovery = Discovery::new(Proc::new("/proc"), None, Vec::new());
+        let find = || {
+            let found = discovery.find(Instant::now() + Duration::from_secs(10)).unwrap();
+            found.guests.iter().map(|(guest, _)| guest.info()).collect::<Vec<_>>()
+        };
+        let again = |of: &[DomainInfo]| {
+            let mut found = discovery.find_again(of)?.guests;
+            found.sort_by_key(|(guest, _)| guest.pid());
+            Some(found.iter().map(|(guest, _)| guest.info()).collect::<Vec<_>>())
+        };
+        let (first, second) = (Sleeper::start(&qemu), Sleeper::start(&qemu));
+        let unknown = DomainInfo { id: Some(first.pid()), ..DomainInfo::default() };
+        assert_eq!(again(&[unknown.clone()]), None, "nothing was found before");
+        let mut both = find();
+        both.sort_by_key(|info| info.id);
+        assert_eq!(both.len(), 2);
+        assert_eq!(again(&both), Some(both.clone()));
+        let one = [both[1].clone(), both[1].clone()];
+        assert_eq!(again(&one), Some(vec![both[1].clone()]), "and no other");
+        assert_eq!(again(&[unknown]), None, "another domain with its number");
+        assert_eq!(again(&[DomainInfo { id: None, ..both[0].clone() }]), None, "whichever it is");
+        let pid = first.pid();
+        // Three ticks, by which processes are told apart.
+        std::thread::sleep(Duration::from_millis(30));
+        drop(first);
+        assert_eq!(again(&both), None, "one has ended");
+        assert_eq!(again(&both[1..]), Some(both[1..].to_vec()));
+        let _next = Sleeper::start_as(pid, &qemu);
+        assert_eq!(again(&both), None, "another process has its number");
+        assert_eq!(find().len(), 2);
+        drop(second);
+        assert_eq!(again(&both[1..]), None);
+    }
+}
