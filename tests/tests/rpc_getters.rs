@@ -137,7 +137,7 @@ fn a_question_about_a_domain_is_one_call_and_statistics_list_once() {
     // Opens the connections.
     let _ = ask(&["domstats", name]);
     let _ = ask(&["domblkstat", name, "vda"]);
-    let [lookup, summary] = [23, 16];
+    let lookup = 23;
     for (arguments, expected) in [
         (&["domid", name][..], &[lookup][..]),
         // How many there are, and then so many; whether it runs, and then its memory.
@@ -149,7 +149,8 @@ fn a_question_about_a_domain_is_one_call_and_statistics_list_once() {
     ] {
         assert_eq!(ask(arguments), expected, "{arguments:?}");
     }
-    assert_eq!(ask(&["dominfo", name])[..2], [lookup, summary]);
+    let calls = ask(&["dominfo", name]);
+    assert!(calls.contains(&16) && !calls.contains(&273), "{calls:?}");
     // A listing is two calls: of all domains, and of those that stay defined.
     for arguments in [&["domstats", name][..], &["domstats", name, &host.persistent.name]] {
         let calls = ask(arguments);

@@ -197,6 +197,10 @@ impl Connect {
     /// [`ErrorKind::NoDomain`] if there is none, else those of [`domains`](Self::domains).
     #[doc(alias = "virDomainLookupByID")]
     pub fn domain_by_id(&self, id: u32) -> Result<Domain> {
+        self.connection.check_open()?;
+        if let Some(info) = self.connection.driver.known(id) {
+            return Ok(self.domain(info));
+        }
         self.lookup(|info| info.id == Some(id), || format!("no active domain with the id {id}"))
     }
 

@@ -93,6 +93,13 @@ impl Host {
         Answer { of_all: domains, asked, failures }
     }
 
+    /// Returns the active domain with this number, if there is one hypervisor and it has it. Of several,
+    /// one may have a domain that another has under its own number.
+    pub(crate) fn domain_by_id(&self, id: u32) -> Option<Domain> {
+        let [source] = self.sources.as_slice() else { return None };
+        source.connect(Instant::now() + self.timeout).ok()?.domain_by_id(id).ok()
+    }
+
     /// Returns the statistics of all domains that match, within this time.
     pub(crate) fn stats(&self, request: &StatsRequest, timeout: Duration) -> Answer<StatsReport> {
         let start = (SystemTime::now(), Instant::now());

@@ -155,6 +155,12 @@ impl Passes {
         self.listings.ask(key, max_age, move |_| current.host.domains(filter)).await
     }
 
+    /// Returns the active domain with this number, if there is one hypervisor and it has it.
+    pub(crate) async fn domain_by_id(&self, id: u32) -> Option<Domain> {
+        let host = self.current().host;
+        blocking(move || host.domain_by_id(id)).await
+    }
+
     /// Returns the statistics of all domains; those of a pass that began at most so long ago.
     pub(crate) async fn report(
         &self,

@@ -60,6 +60,11 @@ pub(crate) trait Driver: Send + Sync {
     /// Every domain, in any order.
     fn domains(&self) -> Result<Vec<DomainInfo>>;
 
+    /// The active domain with this number as it is now, if that can be told without looking at all.
+    fn known(&self, _id: u32) -> Option<DomainInfo> {
+        None
+    }
+
     /// The RFC's one callback: the statistics of all domains that match the request's filter, or
     /// of the listed ones, a record for each occurrence in the list's order. The request's groups
     /// are those of [`groups`](Self::groups), its filter and options are known to exist. Must

@@ -1,6 +1,6 @@
 //! One domain, one device: the calls of clients that do not know the bulk call.
 //!
-//! Each is a pass over one domain. These answers have no room for a reason: what was not read is
+//! Each is a pass over one domain, where libvirt is not the one to answer. These answers have no room for a reason: what was not read is
 //! -1 where libvirt says so, is left out where it can be, and refuses the call elsewhere.
 
 use std::{slice, sync::Arc};

@@ -131,6 +131,16 @@ impl Discovery {
         Some(Found { guests, missing: Vec::new() })
     }
 
+    /// Returns the guest of a process, if it was found before and is still there.
+    pub(crate) fn known(&self, pid: u32) -> Option<DomainInfo> {
+        if !self.named.are_none() {
+            return None;
+        }
+        let guest = self.guests().values().find(|guest| guest.pid() == Some(pid)).cloned()?;
+        self.processes.again(&self.proc, guest.process?)?;
+        (!guest.is_nameless()).then(|| guest.info())
+    }
+
     /// Lets go of every held monitor.
     pub(crate) fn disconnect(&self) {
         self.guests().values().for_each(|guest| guest.disconnect());
@@ -254,9 +264,12 @@ mod tests {
         std::thread::sleep(Duration::from_millis(30));
         drop(first);
         assert_eq!(again(&both), None, "one has ended");
+        assert_eq!(discovery.known(pid), None);
+        assert_eq!(discovery.known(second.pid()).as_ref(), Some(&both[1]));
         assert_eq!(again(&both[1..]), Some(both[1..].to_vec()));
         let _next = Sleeper::start_as(pid, &qemu);
         assert_eq!(again(&both), None, "another process has its number");
+        assert_eq!(discovery.known(pid), None, "not looked at yet");
         assert_eq!(find().len(), 2);
         drop(second);
         assert_eq!(again(&both[1..]), None);

@@ -198,6 +198,10 @@ impl Driver for Qemu {
         Ok(found.guests.iter().map(|(guest, _)| guest.info()).chain(unnamed).collect())
     }
 
+    fn known(&self, id: u32) -> Option<DomainInfo> {
+        self.discovery.known(id)
+    }
+
     fn domain_list_stats(
         &self,
         of: Option<&[DomainInfo]>,
