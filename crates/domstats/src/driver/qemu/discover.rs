@@ -250,7 +250,7 @@ mod tests {
         };
         let (first, second) = (Sleeper::start(&qemu), Sleeper::start(&qemu));
         let unknown = DomainInfo { id: Some(first.pid()), ..DomainInfo::default() };
-        assert_eq!(again(&[unknown.clone()]), None, "nothing was found before");
+        assert_eq!(again(std::slice::from_ref(&unknown)), None, "nothing was found before");
         let mut both = find();
         both.sort_by_key(|info| info.id);
         assert_eq!(both.len(), 2);
