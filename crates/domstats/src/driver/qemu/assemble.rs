@@ -371,7 +371,10 @@ impl Sources<'_> {
     fn block(&self, stats: &mut DomainStats, request: &StatsRequest) -> Option<Missing> {
         let storage = self.host.account.storage.clone();
         if let Some(counters) = self.replies.block_stats.got() {
-            let nodes = self.replies.block_nodes.got().map_or(&[][..], Vec::as_slice);
+            // What a held monitor told before may be older than an answer can be: it was not asked.
+            let is_whole = !request.basic.contains(StatsGroups::BLOCK);
+            let nodes = self.replies.block_nodes.got().filter(|_| is_whole);
+            let nodes = nodes.map_or(&[][..], Vec::as_slice);
             let chain = request.options.contains(StatsOptions::BACKING);
             let Blocks { count, blocks, .. } = blocks(counters, nodes, chain);
             stats.block = Some(Blocks { count, blocks, ..storage.unwrap_or_default() });
