@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 mod replies;
 
@@ -65,7 +64,7 @@ macro_rules! queries {
 
         impl Replies {
             /// Notes what came of a question.
-            pub(crate) fn note(&mut self, query: &Query, reply: Result<&RawValue, Missing>) {
+            pub(crate) fn note(&mut self, query: &Query, reply: Result<&str, Missing>) {
                 match query {
                     $(queries!(@pattern $query $($argument)?) => self.$field = answer($command, reply),)*
                 }
@@ -152,12 +151,9 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
 }
 
-fn answer<'a, T: Deserialize<'a>>(
-    command: &str,
-    reply: Result<&'a RawValue, Missing>,
-) -> Answer<T> {
+fn answer<'a, T: Deserialize<'a>>(command: &str, reply: Result<&'a str, Missing>) -> Answer<T> {
     match reply {
-        Ok(json) => match serde_json::from_str(json.get()) {
+        Ok(json) => match serde_json::from_str(json) {
             Ok(answer) => Answer::Got(Arc::new(answer)),
             Err(error) => Answer::Missing(Missing::new(
                 MissingReason::Failed,
@@ -196,8 +192,9 @@ mod tests {
     #[test]
     fn an_answer_of_another_shape_is_a_failure_of_that_question_alone() {
         let mut replies = Replies::default();
-        let json: Box<RawValue> = serde_json::from_str(r#"{"status":7}"#).unwrap();
-        replies.note(&Query::Status, Ok(&json));
+        replies.note(&Query::Status, Ok(r#"{"status":7}"#));
+        assert_eq!(replies.status.missing().unwrap().reason, MissingReason::Failed);
+        replies.note(&Query::Status, Ok("{]"));
         assert_eq!(replies.status.missing().unwrap().reason, MissingReason::Failed);
     }
 }
