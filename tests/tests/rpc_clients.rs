@@ -2,7 +2,6 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::{
-    fs,
     io::{Read, Write},
     net::TcpStream,
     process::Output,
@@ -12,6 +11,7 @@ use std::{
 };
 
 use domstats_live::{
+    collectd::Collectd,
     domstatsd::Domstatsd,
     lab::{alone, lab},
     libvirt::{Libvirt, LibvirtGuest, virsh},
@@ -254,45 +254,17 @@ fn collectd_collects() {
     // It looks at no paused domain.
     let working = host.libvirt.create("rpc-works", true);
     working.qmp().ask("cont");
-    let dir = lab().path(lab().name("collectd"));
-    fs::create_dir_all(&dir).unwrap();
-    let conf = dir.join("collectd.conf");
-    let text = format!(
-        "BaseDir \"{0}\"\nPIDFile \"{0}/collectd.pid\"\nInterval 1\nLoadPlugin virt\nLoadPlugin csv\n\
-         <Plugin virt>\nConnection \"{1}\"\n</Plugin>\n<Plugin csv>\nDataDir \"{0}/csv\"\n</Plugin>\n",
-        dir.display(),
-        host.daemon.uri()
-    );
-    fs::write(&conf, text).unwrap();
-    let mut command = lab().command("collectd");
-    command.arg("-f").arg("-C").arg(&conf).env("LC_ALL", "C");
-    command.stderr(fs::File::create(dir.join("log")).unwrap());
-    command.stdout(fs::File::create(dir.join("out")).unwrap());
-    let mut collectd = command.spawn().unwrap();
+    let collectd = Collectd::start(&host.daemon.uri());
     let found = until(|| {
-        let mut files = Vec::new();
-        walk(&dir.join("csv"), &mut files);
-        let has = |word: &str| files.iter().any(|file| file.contains(word));
         ["virt_cpu_total", "memory-total", "disk_octets-vda", "disk_ops-vdb"]
             .iter()
-            .all(|word| has(word))
+            .all(|what| collectd.has(&working.name, what))
     });
-    let _ = collectd.kill();
-    let _ = collectd.wait();
-    let log = ["log", "out"].map(|file| fs::read_to_string(dir.join(file)).unwrap()).concat();
-    assert!(found, "{log}");
+    assert!(found, "{}", collectd.said());
+    drop(collectd);
     let name = working.name.clone();
     drop(working);
     assert!(until(|| !said(&host.libvirt.virsh(&["domid", &name]).output().unwrap()).0));
-}
-
-fn walk(dir: &std::path::Path, files: &mut Vec<String>) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        match entry.path().is_dir() {
-            true => walk(&entry.path(), files),
-            false => files.push(entry.path().display().to_string()),
-        }
-    }
 }
 
 fn until(mut happens: impl FnMut() -> bool) -> bool {

@@ -21,7 +21,7 @@ use std::{
 };
 
 use domstats::{
-    Connect, Domain, DomainFilter, DomainInfo, StatsGroups, StatsOptions, StatsReport,
+    Connect, Domain, DomainFilter, DomainInfo, Nic, StatsGroups, StatsOptions, StatsReport,
     StatsRequest, Uuid, driver::Relayed,
 };
 use domstats_rpc::procedure::ProcedureId;
@@ -188,6 +188,13 @@ impl Passes {
             // Without a UUID two domains cannot be told apart: nothing to share.
             None => Arc::new(blocking(move || pass(Duration::ZERO)).await),
         }
+    }
+
+    /// Returns what the NICs of a domain are, as far as that is known: in the time that an answer
+    /// may take which began then.
+    pub(crate) async fn nics(&self, domain: DomainInfo, began: Instant) -> Vec<Nic> {
+        let Current { host, timeout, .. } = self.current();
+        blocking(move || host.nics(&domain, timeout.saturating_sub(began.elapsed()))).await
     }
 
     /// Hands a call of libvirt's protocol on; `None` if there is no libvirt to ask, or none that

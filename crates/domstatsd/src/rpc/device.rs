@@ -3,10 +3,10 @@
 //! Each is a pass over one domain. These answers have no room for a reason: what was not read is
 //! -1 where libvirt says so, is left out where it can be, and refuses the call elsewhere.
 
-use std::{slice, sync::Arc};
+use std::{slice, sync::Arc, time::Instant};
 
 use domstats::{
-    DomainStats, StatsGroups, StatsReport,
+    DomainStats, Nic, StatsGroups, StatsReport,
     stats::{Block, Interface},
 };
 use domstats_rpc::{
@@ -28,6 +28,8 @@ use crate::{host::Answer, pass::Question};
 
 /// What was read of one domain.
 pub(super) struct Reading {
+    /// When that began.
+    began: Instant,
     answer: Arc<Answer<StatsReport>>,
 }
 
@@ -52,6 +54,16 @@ impl Reading {
             Some(missing) => refuse::missing(missing),
             None => refuse::unsupported("the hypervisor does not tell this value"),
         }
+    }
+
+    /// Returns what the NICs of the domain are, as far as that is known.
+    pub(super) async fn nics(&self, client: &Client) -> Vec<Nic> {
+        client.server.passes.nics(self.stats().domain.clone(), self.began).await
+    }
+
+    fn interface(&self, name: &str) -> Option<&Interface> {
+        let mut interfaces = self.stats().interface.iter().flat_map(|all| &all.interfaces);
+        interfaces.find(|interface| interface.name.as_deref() == Some(name))
     }
 
     fn block(&self, name: &str, unknown: impl Fn() -> String) -> Result<&Block, Refusal> {
@@ -80,6 +92,7 @@ pub(super) async fn read(
     domain: &message::Domain<'_>,
     groups: StatsGroups,
 ) -> Result<Reading, Refusal> {
+    let began = Instant::now();
     let meant = meant(client, slice::from_ref(domain)).await?;
     let answer = client.server.passes.report_of(meant, Question::new(groups)).await;
     if answer.of_all.domains.is_empty() {
@@ -90,7 +103,7 @@ pub(super) async fn read(
             (None, None) => not_there(domain),
         });
     }
-    Ok(Reading { answer })
+    Ok(Reading { began, answer })
 }
 
 pub(super) async fn state(client: &Client, args: StateArgs<'_>) -> Result<StateReply, Refusal> {
@@ -301,11 +314,19 @@ pub(super) async fn interface_stats(
 ) -> Result<InterfaceStats, Refusal> {
     let reading = read(client, &device.domain, StatsGroups::INTERFACE).await?;
     reading.check_active()?;
-    let Some(interfaces) = &reading.stats().interface else {
+    if reading.stats().interface.is_none() {
         return Err(reading.missing(StatsGroups::INTERFACE));
+    }
+    // A client may name it by its MAC address.
+    let interface = match (reading.interface(&device.name), mac(&device.name)) {
+        (None, Some(wanted)) => {
+            let nics = reading.nics(client).await;
+            let nic = nics.iter().find(|nic| mac(&nic.mac) == Some(wanted));
+            nic.and_then(|nic| reading.interface(&nic.device))
+        }
+        (found, _) => found,
     };
-    let is = |interface: &&Interface| interface.name.as_deref() == Some(&device.name);
-    let interface = interfaces.interfaces.iter().find(is).ok_or_else(|| {
+    let interface = interface.ok_or_else(|| {
         let what = format!("'{}' is not a known interface", device.name);
         refuse::invalid_argument(what)
     })?;
@@ -322,6 +343,15 @@ pub(super) async fn interface_stats(
         tx_errs: counter(interface.tx_errs),
         tx_drop: counter(interface.tx_drop),
     })
+}
+
+/// Reads a MAC address as libvirt does: six numbers of one or two hexadecimal digits.
+fn mac(text: &str) -> Option<[u8; 6]> {
+    let is_short = |part: &&str| matches!(part.len(), 1 | 2) && !part.starts_with('+');
+    let parts = text
+        .split(':')
+        .map(|part| Some(part).filter(is_short).and_then(|part| u8::from_str_radix(part, 16).ok()));
+    parts.collect::<Option<Vec<u8>>>()?.try_into().ok()
 }
 
 pub(super) async fn memory_stats(
@@ -353,4 +383,21 @@ pub(super) async fn memory_stats(
     let known =
         values.into_iter().filter_map(|(tag, value)| Some(MemoryStat { tag, value: value? }));
     Ok(List(known.take(usize::try_from(args.most).unwrap_or(usize::MAX)).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_address_is_six_numbers() {
+        let address = Some([0x52, 0x54, 0, 0xab, 0xcd, 0xef]);
+        assert_eq!(mac("52:54:00:ab:CD:ef"), address);
+        assert_eq!(mac("52:54:0:ab:cd:ef"), address);
+        for text in
+            ["", "tap0", "52:54:00:ab:cd", "52:54:00:ab:cd:ef:0", "52:54:00:ab:cd:+e", "::::::"]
+        {
+            assert_eq!(mac(text), None, "{text}");
+        }
+    }
 }
