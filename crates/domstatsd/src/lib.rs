@@ -19,6 +19,7 @@ mod pass;
 mod rpc;
 mod source;
 mod systemd;
+mod tls;
 
 /// What the fuzz targets in `fuzz/` run.
 #[doc(hidden)]
