@@ -17,6 +17,7 @@ mod listen;
 mod log;
 mod pass;
 mod rpc;
+mod shared;
 mod source;
 mod systemd;
 mod tls;
