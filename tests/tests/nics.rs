@@ -196,7 +196,7 @@ fn clients_of_libvirt_find_the_nics() {
     let _alone = alone();
     let taps = taps();
     // collectd looks at no paused domain.
-    let guest = spec(&taps).running().raw_disks(1).boot();
+    let guest = spec(&taps).without_uuid().running().raw_disks(1).boot();
     let daemon = Domstatsd::start(&["-c", "qemu+qmp:///system", "--timeout", "5s"]);
     let name = guest.name();
     let collectd = Collectd::start(&daemon.uri());

@@ -5,16 +5,13 @@
 
 use std::{slice, sync::Arc, time::Instant};
 
-use domstats::{
-    DomainStats, Nic, StatsGroups, StatsReport,
-    stats::{Block, Interface},
-};
+use domstats::{DomainStats, StatsGroups, StatsReport, stats::Block};
 use domstats_rpc::{
     limits,
     message::{
         self, BlockInfo, BlockParams, BlockParamsArgs, BlockStats, Device, DeviceFlags,
-        DomainFlags, DomainSummary, InterfaceStats, MemoryStat, MemoryStats, MemoryStatsArgs,
-        Opaque, ParamValue, StateArgs, StateReply, TypedParam, VcpuInfo, VcpusArgs, VcpusReply,
+        DomainFlags, DomainSummary, MemoryStat, MemoryStats, MemoryStatsArgs, Opaque, ParamValue,
+        StateArgs, StateReply, TypedParam, VcpuInfo, VcpusArgs, VcpusReply,
     },
     xdr::List,
 };
@@ -29,7 +26,7 @@ use crate::{host::Answer, pass::Question};
 /// What was read of one domain.
 pub(super) struct Reading {
     /// When that began.
-    began: Instant,
+    pub(super) began: Instant,
     answer: Arc<Answer<StatsReport>>,
 }
 
@@ -44,26 +41,16 @@ impl Reading {
     }
 
     /// Refuses what only a running domain has.
-    fn check_active(&self) -> Result<(), Refusal> {
+    pub(super) fn check_active(&self) -> Result<(), Refusal> {
         if self.is_active() { Ok(()) } else { Err(refuse::not_running()) }
     }
 
     /// Returns the error for a value of a group that was not read.
-    fn missing(&self, group: StatsGroups) -> Refusal {
+    pub(super) fn missing(&self, group: StatsGroups) -> Refusal {
         match self.stats().why_missing(group) {
             Some(missing) => refuse::missing(missing),
             None => refuse::unsupported("the hypervisor does not tell this value"),
         }
-    }
-
-    /// Returns what the NICs of the domain are, as far as that is known.
-    pub(super) async fn nics(&self, client: &Client) -> Vec<Nic> {
-        client.server.passes.nics(self.stats().domain.clone(), self.began).await
-    }
-
-    fn interface(&self, name: &str) -> Option<&Interface> {
-        let mut interfaces = self.stats().interface.iter().flat_map(|all| &all.interfaces);
-        interfaces.find(|interface| interface.name.as_deref() == Some(name))
     }
 
     fn block(&self, name: &str, unknown: impl Fn() -> String) -> Result<&Block, Refusal> {
@@ -233,7 +220,7 @@ pub(super) async fn vcpus(client: &Client, args: VcpusArgs<'_>) -> Result<VcpusR
 }
 
 /// A counter as the old structures have it: -1 if unknown.
-fn counter(value: Option<u64>) -> i64 {
+pub(super) fn counter(value: Option<u64>) -> i64 {
     value.and_then(|value| i64::try_from(value).ok()).unwrap_or(-1)
 }
 
@@ -308,52 +295,6 @@ pub(super) async fn block_params(
     Ok(BlockParams { params: List(params), count })
 }
 
-pub(super) async fn interface_stats(
-    client: &Client,
-    device: Device<'_>,
-) -> Result<InterfaceStats, Refusal> {
-    let reading = read(client, &device.domain, StatsGroups::INTERFACE).await?;
-    reading.check_active()?;
-    if reading.stats().interface.is_none() {
-        return Err(reading.missing(StatsGroups::INTERFACE));
-    }
-    // A client may name it by its MAC address.
-    let interface = match (reading.interface(&device.name), mac(&device.name)) {
-        (None, Some(wanted)) => {
-            let nics = reading.nics(client).await;
-            let nic = nics.iter().find(|nic| mac(&nic.mac) == Some(wanted));
-            nic.and_then(|nic| reading.interface(&nic.device))
-        }
-        (found, _) => found,
-    };
-    let interface = interface.ok_or_else(|| {
-        let what = format!("'{}' is not a known interface", device.name);
-        refuse::invalid_argument(what)
-    })?;
-    if interface.rx_bytes.is_none() && interface.tx_bytes.is_none() {
-        return Err(reading.missing(StatsGroups::INTERFACE));
-    }
-    Ok(InterfaceStats {
-        rx_bytes: counter(interface.rx_bytes),
-        rx_pkts: counter(interface.rx_pkts),
-        rx_errs: counter(interface.rx_errs),
-        rx_drop: counter(interface.rx_drop),
-        tx_bytes: counter(interface.tx_bytes),
-        tx_pkts: counter(interface.tx_pkts),
-        tx_errs: counter(interface.tx_errs),
-        tx_drop: counter(interface.tx_drop),
-    })
-}
-
-/// Reads a MAC address as libvirt does: six numbers of one or two hexadecimal digits.
-fn mac(text: &str) -> Option<[u8; 6]> {
-    let is_short = |part: &&str| matches!(part.len(), 1 | 2) && !part.starts_with('+');
-    let parts = text
-        .split(':')
-        .map(|part| Some(part).filter(is_short).and_then(|part| u8::from_str_radix(part, 16).ok()));
-    parts.collect::<Option<Vec<u8>>>()?.try_into().ok()
-}
-
 pub(super) async fn memory_stats(
     client: &Client,
     args: MemoryStatsArgs<'_>,
@@ -383,21 +324,4 @@ pub(super) async fn memory_stats(
     let known =
         values.into_iter().filter_map(|(tag, value)| Some(MemoryStat { tag, value: value? }));
     Ok(List(known.take(usize::try_from(args.most).unwrap_or(usize::MAX)).collect()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mac_address_is_six_numbers() {
-        let address = Some([0x52, 0x54, 0, 0xab, 0xcd, 0xef]);
-        assert_eq!(mac("52:54:00:ab:CD:ef"), address);
-        assert_eq!(mac("52:54:0:ab:cd:ef"), address);
-        for text in
-            ["", "tap0", "52:54:00:ab:cd", "52:54:00:ab:cd:ef:0", "52:54:00:ab:cd:+e", "::::::"]
-        {
-            assert_eq!(mac(text), None, "{text}");
-        }
-    }
 }
