@@ -220,6 +220,21 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// A file that the configuration names and that is of no use.
+#[derive(Debug)]
+pub(crate) struct BadFile {
+    pub(crate) path: PathBuf,
+    /// What it was to be.
+    pub(crate) what: &'static str,
+    pub(crate) why: String,
+}
+
+impl fmt::Display for BadFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot read {} from {}: {}", self.what, self.path.display(), self.why)
+    }
+}
+
 impl Config {
     /// Reads a file; what it does not say is as it is without a file.
     ///

@@ -10,7 +10,7 @@ use domstats_rpc::{message::RemoteError, procedure::ProcedureId};
 
 use crate::{
     connect_options::ConnectOptions,
-    domain::DomainInfo,
+    domain::{DomainInfo, Nic},
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
     request::{StatsGroups, StatsOptions, StatsRequest},
@@ -73,6 +73,12 @@ pub(crate) trait Driver: Send + Sync {
     /// A domain's description in libvirt's XML, without secrets. Must return by the deadline.
     fn xml(&self, _domain: &DomainInfo, _deadline: Instant) -> Result<String> {
         let sentence = format!("the {} driver has no descriptions of domains", self.name());
+        Err(Error::new(ErrorKind::NoSupport, self.origin(), sentence))
+    }
+
+    /// The NICs of a domain whose statistics it gives. Must return by the deadline.
+    fn nics(&self, _domain: &DomainInfo, _deadline: Instant) -> Result<Vec<Nic>> {
+        let sentence = format!("the {} driver tells NICs in descriptions only", self.name());
         Err(Error::new(ErrorKind::NoSupport, self.origin(), sentence))
     }
 
