@@ -54,8 +54,8 @@ pub(crate) fn daemon() {
 struct Servers {
     through_libvirt: Domstatsd,
     directly: Domstatsd,
-    /// Debian's, that asks libvirtd, and the daemon.
-    exporters: [Exporter; 2],
+    /// Debian's, that asks libvirtd, and each daemon.
+    exporters: [Exporter; 3],
 }
 
 /// What the daemon does with monitors that it asks directly. One that holds them lets no other in.
@@ -67,12 +67,9 @@ impl Servers {
     fn start(libvirt: &Libvirt, timeout: &str) -> Self {
         let daemon = |uri: &str| Domstatsd::start(&["-c", uri, "--timeout", timeout]);
         let through_libvirt = daemon(&libvirt.uri());
-        let exporters = [libvirt.uri(), through_libvirt.uri()].map(|uri| Exporter::start(&uri));
-        Self {
-            through_libvirt,
-            directly: daemon(&format!("qemu+qmp:///system?monitor_policy={}", policy())),
-            exporters,
-        }
+        let directly = daemon(&format!("qemu+qmp:///system?monitor_policy={}", policy()));
+        let uris = [libvirt.uri(), through_libvirt.uri(), directly.uri()];
+        Self { through_libvirt, directly, exporters: uris.map(|uri| Exporter::start(&uri)) }
     }
 }
 
@@ -159,7 +156,12 @@ fn working(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
         Way::new("libvirt-python of domstatsd, source libvirtd", || bulk(by_ours, count)),
         Way::new("libvirt-python of domstatsd, source QEMU", || bulk(by_direct, count)),
         Way::new("scrape of Debian's exporter, of libvirtd", || scrape(exporters[0].http())),
-        Way::new("scrape of Debian's exporter, of domstatsd", || scrape(exporters[1].http())),
+        Way::new("scrape of Debian's exporter, of domstatsd, source libvirtd", || {
+            scrape(exporters[1].http())
+        }),
+        Way::new("scrape of Debian's exporter, of domstatsd, source QEMU", || {
+            scrape(exporters[2].http())
+        }),
         Way::new("scrape of domstatsd, source libvirtd", || scrape(through_libvirt.http())),
         Way::new("scrape of domstatsd, source QEMU", || scrape(directly.http())),
     ];
@@ -233,12 +235,19 @@ fn stopped(libvirt: &Libvirt, guests: &[LibvirtGuest]) {
     let Servers { through_libvirt, directly, exporters } = &servers;
     let [ours, direct] = [through_libvirt, directly].map(Domstatsd::uri);
     let libvirtd = libvirt.uri();
-    let mut ways: [(&str, Ask<'_>); 7] = [
+    let mut ways: [(&str, Ask<'_>); 8] = [
         ("`virsh domstats` of domstatsd, source libvirtd", Box::new(|| hasty_virsh(&ours))),
         ("`virsh domstats` of domstatsd, source QEMU", Box::new(|| hasty_virsh(&direct))),
         ("scrape of domstatsd, source libvirtd", Box::new(|| scrape(through_libvirt.http()))),
         ("scrape of domstatsd, source QEMU", Box::new(|| scrape(directly.http()))),
-        ("scrape of Debian's exporter, of domstatsd", Box::new(|| scrape(exporters[1].http()))),
+        (
+            "scrape of Debian's exporter, of domstatsd, source libvirtd",
+            Box::new(|| scrape(exporters[1].http())),
+        ),
+        (
+            "scrape of Debian's exporter, of domstatsd, source QEMU",
+            Box::new(|| scrape(exporters[2].http())),
+        ),
         ("`virsh domstats` of libvirtd", Box::new(|| hasty_virsh(&libvirtd))),
         ("scrape of Debian's exporter, of libvirtd", Box::new(|| scrape(exporters[0].http()))),
     ];

@@ -322,3 +322,34 @@ fn what_the_hypervisor_does_not_count_is_asked_once() {
         }
     }
 }
+
+#[test]
+fn what_is_basic_is_what_the_whole_has_without_the_rest() {
+    let _alone = alone();
+    let guest = Spec::full("basic").boot();
+    let groups = StatsGroups::BLOCK | StatsGroups::BALLOON | StatsGroups::VCPU;
+    for uri in POLICIES {
+        let connect = Connect::open(uri).unwrap();
+        let read = |basic| {
+            let request = StatsRequest::new().groups(groups).basic(basic).timeout(TIMEOUT);
+            let domain = connect.domain_by_name(guest.name()).unwrap();
+            let mut record = domain.stats(&request).unwrap();
+            assert!(record.missing.is_empty(), "{:?}", record.missing);
+            (record.block.take().unwrap().blocks, record.balloon.take().unwrap())
+        };
+        // Also of a monitor that is held and was asked for the whole.
+        for _ in 0..2 {
+            let (whole, basic) = (read(StatsGroups::empty()), read(groups));
+            assert!(whole.0.iter().all(|block| block.capacity.is_some() && block.path.is_some()));
+            assert_eq!(whole.0.len(), basic.0.len());
+            for (whole, basic) in whole.0.iter().zip(&basic.0) {
+                assert_eq!((&whole.name, whole.rd_reqs), (&basic.name, basic.rd_reqs));
+                assert_eq!((&basic.path, basic.capacity), (&None, None));
+            }
+            assert_eq!((whole.1.current, whole.1.maximum), (basic.1.current, basic.1.maximum));
+            assert!(whole.1.last_update.is_some());
+            assert_eq!(basic.1.last_update, None);
+        }
+        connect.close();
+    }
+}

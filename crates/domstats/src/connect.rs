@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     connect_options::ConnectOptions,
     domain::{Domain, DomainInfo},
-    driver::{self, Driver, Relayed},
+    driver::{self, Asks, Driver, Relayed},
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
     request::{DomainFilter, StatsGroups, StatsRequest},
@@ -215,6 +215,10 @@ impl Connect {
     /// [`ErrorKind::NoDomain`] if there is none, else those of [`domains`](Self::domains).
     #[doc(alias = "virDomainLookupByID")]
     pub fn domain_by_id(&self, id: u32) -> Result<Domain> {
+        self.connection.check_open()?;
+        if let Some(info) = self.connection.driver.known(id) {
+            return Ok(self.domain(info));
+        }
         self.lookup(|info| info.id == Some(id), || format!("no active domain with the id {id}"))
     }
 
@@ -242,7 +246,7 @@ impl Connect {
     /// speaks that protocol too: a procedure, which can only be one that reads, and the bytes of its
     /// arguments. Returns the bytes of its result, or the daemon's own error; `None` if there is no
     /// such daemon. A procedure that may ask the monitor of a domain is to be called by
-    /// [`Domain::relay`].
+    /// [`Domain::relay`] or [`Domain::relay_if_free`].
     ///
     /// # Errors
     ///
@@ -257,7 +261,7 @@ impl Connect {
         if let Err(error) = self.connection.check_open() {
             return Some(Err(error));
         }
-        self.connection.relay(None, procedure, arguments, timeout)
+        self.connection.relay(Asks::Nobody, procedure, arguments, timeout)
     }
 
     fn lookup(
@@ -311,13 +315,13 @@ impl Connection {
     /// Hands a call on to the daemon behind the driver.
     pub(crate) fn relay(
         &self,
-        domain: Option<&DomainInfo>,
+        asks: Asks<'_>,
         procedure: ProcedureId,
         arguments: &[u8],
         timeout: Duration,
     ) -> Option<Result<Relayed>> {
         let deadline = Instant::now() + timeout.min(StatsRequest::MAX_TIMEOUT);
-        self.driver.relay(domain, procedure, arguments, deadline)
+        self.driver.relay(asks, procedure, arguments, deadline)
     }
 
     /// The one way to the driver: called once, with `None` for all domains or with the list.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     connect::{Connect, Connection},
-    driver::Relayed,
+    driver::{Asks, Relayed},
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::{DomainStats, StatsReport},
     request::StatsRequest,
@@ -177,10 +177,35 @@ impl Domain {
         arguments: &[u8],
         timeout: Duration,
     ) -> Option<Result<Relayed>> {
-        if let Err(error) = self.check_open() {
-            return Some(Err(error));
+        self.relay_as(Asks::Monitor(&self.info), procedure, arguments, timeout)
+    }
+
+    /// The same as [`relay`](Self::relay), for a call that the caller can answer another way: `None`
+    /// also while the domain's monitor is known to be stuck, or as many monitors as may be are asked.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`relay`](Self::relay).
+    pub fn relay_if_free(
+        &self,
+        procedure: ProcedureId,
+        arguments: &[u8],
+        timeout: Duration,
+    ) -> Option<Result<Relayed>> {
+        self.relay_as(Asks::FreeMonitor(&self.info), procedure, arguments, timeout)
+    }
+
+    fn relay_as(
+        &self,
+        asks: Asks<'_>,
+        procedure: ProcedureId,
+        arguments: &[u8],
+        timeout: Duration,
+    ) -> Option<Result<Relayed>> {
+        match self.check_open() {
+            Ok(()) => self.connection.relay(asks, procedure, arguments, timeout),
+            Err(error) => Some(Err(error)),
         }
-        self.connection.relay(Some(&self.info), procedure, arguments, timeout)
     }
 
     fn check_open(&self) -> Result<()> {

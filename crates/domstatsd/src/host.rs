@@ -43,10 +43,22 @@ pub(crate) struct Answer<T> {
 pub(crate) enum About {
     /// The host, which is that of the first hypervisor.
     Host,
+    /// Which domains there are, where there is one hypervisor: several have theirs merged here.
+    Domains,
     /// A domain, of whichever hypervisor.
     Domain,
     /// A domain whose monitor may have to be asked.
     Monitor,
+    /// The same, where a pass can answer too: it does for a domain whose monitor is stuck, and when
+    /// too many are asked.
+    Counters,
+}
+
+impl About {
+    /// Returns whether a monitor may have to be asked.
+    pub(crate) fn is_monitor(self) -> bool {
+        matches!(self, Self::Monitor | Self::Counters)
+    }
 }
 
 /// A hypervisor that could not be asked, and why.
@@ -79,6 +91,13 @@ impl Host {
         let mut domains: Vec<Domain> = of_all.into_iter().flatten().collect();
         domains.retain(|domain| is_new(&mut seen, domain.info()));
         Answer { of_all: domains, asked, failures }
+    }
+
+    /// Returns the active domain with this number, if there is one hypervisor and it has it. Of several,
+    /// one may have a domain that another has under its own number.
+    pub(crate) fn domain_by_id(&self, id: u32) -> Option<Domain> {
+        let [source] = self.sources.as_slice() else { return None };
+        source.connect(Instant::now() + self.timeout).ok()?.domain_by_id(id).ok()
     }
 
     /// Returns the statistics of all domains that match, within this time.
@@ -132,7 +151,7 @@ impl Host {
     }
 
     /// Hands a call of libvirt's protocol on, and returns what it came to within this time; `None`
-    /// if there is no libvirt to ask, or none that has the domain.
+    /// if there is no libvirt to ask, or none that has the domain, and if a pass is the better answer.
     pub(crate) fn relay(
         &self,
         about: About,
@@ -142,32 +161,52 @@ impl Host {
     ) -> Option<Result<Relayed, Failure>> {
         let deadline = Instant::now() + timeout;
         // Arguments about a domain begin with it.
-        let domain = (about == About::Monitor)
+        let domain = about
+            .is_monitor()
             .then(|| message::Domain::decode(&mut Decoder::new(arguments)).ok())
             .flatten()
             .map(|domain| named(&domain));
+        let is_of_one = matches!(about, About::Host | About::Domains);
         let ask = |source: &Source| {
-            if about != About::Host && self.sources.len() > 1 && source.is_failing() {
+            if !is_of_one && self.sources.len() > 1 && source.is_failing() {
                 // A domain of another one would wait for it twice: here, and in its pass.
                 return Err(Arc::new(late("it did not answer the last time")));
             }
             let connect = source.connect(deadline)?;
             let left = deadline.saturating_duration_since(Instant::now());
-            let relayed = match domain.clone() {
-                Some(domain) => connect.domain(domain).relay(procedure, arguments, left),
+            let relayed = match domain.clone().map(|domain| connect.domain(domain)) {
+                Some(domain) if about == About::Counters => {
+                    domain.relay_if_free(procedure, arguments, left)
+                }
+                Some(domain) => domain.relay(procedure, arguments, left),
                 None => connect.relay(procedure, arguments, left),
             };
-            relayed.transpose().map_err(Arc::new)
+            match relayed {
+                // That may be the domain's fault, and says nothing of the hypervisor.
+                Some(Err(error)) if about.is_monitor() && error.kind() == ErrorKind::Timeout => {
+                    Ok(Some(Err(source.failure(Arc::new(error)))))
+                }
+                relayed => Ok(relayed.transpose()?.map(Ok)),
+            }
         };
         match about {
-            About::Host => {
+            About::Domains if self.sources.len() > 1 => None,
+            About::Host | About::Domains => {
                 let first = self.sources.first()?;
-                ask(first).map_err(|error| first.failure(error)).transpose()
+                let relayed = ask(first);
+                first.note(relayed.as_ref().err().map(AsRef::as_ref));
+                relayed.unwrap_or_else(|error| Some(Err(first.failure(error))))
             }
-            About::Domain | About::Monitor => {
-                let Answer { of_all, failures, .. } = self.ask(ask);
+            About::Domain | About::Monitor | About::Counters => {
+                let Answer { of_all, mut failures, .. } = self.ask(ask);
                 let are_all = of_all.iter().all(Option::is_some);
-                let mut said: Vec<Relayed> = of_all.into_iter().flatten().collect();
+                let mut said: Vec<Relayed> = Vec::new();
+                for relayed in of_all.into_iter().flatten() {
+                    match relayed {
+                        Ok(relayed) => said.push(relayed),
+                        Err(failure) => failures.push(failure),
+                    }
+                }
                 let has = |relayed: &Relayed| !matches!(relayed, Err(e) if e.code == NO_DOMAIN);
                 match said.iter().position(has) {
                     Some(place) => Some(Ok(said.swap_remove(place))),

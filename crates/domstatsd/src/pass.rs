@@ -88,6 +88,8 @@ impl Taken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Question {
     pub(crate) groups: StatsGroups,
+    /// Those of which the basic values are enough.
+    pub(crate) basic: StatsGroups,
     pub(crate) filter: DomainFilter,
     pub(crate) options: StatsOptions,
 }
@@ -98,8 +100,8 @@ impl Question {
     }
 
     pub(crate) fn request(self) -> StatsRequest {
-        let Self { groups, filter, options } = self;
-        StatsRequest::new().groups(groups).filter(filter).options(options)
+        let Self { groups, basic, filter, options } = self;
+        StatsRequest::new().groups(groups).basic(basic).filter(filter).options(options)
     }
 }
 
@@ -140,6 +142,12 @@ impl Passes {
         let current = self.current();
         let key = current.of(filter);
         self.listings.ask(key, max_age, move |_| current.host.domains(filter)).await
+    }
+
+    /// Returns the active domain with this number, if there is one hypervisor and it has it.
+    pub(crate) async fn domain_by_id(&self, id: u32) -> Option<Domain> {
+        let host = self.current().host;
+        blocking(move || host.domain_by_id(id)).await
     }
 
     /// Returns the statistics of all domains; those of a pass that began at most so long ago.
@@ -196,7 +204,7 @@ impl Passes {
     }
 
     /// Hands a call of libvirt's protocol on; `None` if there is no libvirt to ask, or none that
-    /// has the domain.
+    /// has the domain, and if a pass is the better answer.
     pub(crate) async fn relay(
         &self,
         about: About,
@@ -205,10 +213,14 @@ impl Passes {
     ) -> Option<Result<Relayed, Failure>> {
         let Current { host, timeout, .. } = self.current();
         let arrived = Instant::now();
-        let places = &self.relays[usize::from(about == About::Monitor)];
-        let place = Arc::clone(places).acquire_owned();
-        let Ok(place) = time::timeout(timeout, place).await else {
-            return Some(Err(host.overloaded()));
+        let places = Arc::clone(&self.relays[usize::from(about.is_monitor())]);
+        let place = match about {
+            // A pass answers meanwhile.
+            About::Counters => places.try_acquire_owned().ok()?,
+            _ => match time::timeout(timeout, places.acquire_owned()).await {
+                Ok(Ok(place)) => place,
+                _ => return Some(Err(host.overloaded())),
+            },
         };
         blocking(move || {
             let _place = place;

@@ -60,6 +60,11 @@ pub(crate) trait Driver: Send + Sync {
     /// Every domain, in any order.
     fn domains(&self) -> Result<Vec<DomainInfo>>;
 
+    /// The active domain with this number as it is now, if that can be told without looking at all.
+    fn known(&self, _id: u32) -> Option<DomainInfo> {
+        None
+    }
+
     /// The RFC's one callback: the statistics of all domains that match the request's filter, or
     /// of the listed ones, a record for each occurrence in the list's order. The request's groups
     /// are those of [`groups`](Self::groups), its filter and options are known to exist. Must
@@ -83,16 +88,28 @@ pub(crate) trait Driver: Send + Sync {
     }
 
     /// Hands a call of libvirt's protocol on to the daemon that the driver asks; `None` if it asks
-    /// none. With a domain, its monitor may be asked for that. Must return by the deadline.
+    /// none. Must return by the deadline.
     fn relay(
         &self,
-        _domain: Option<&DomainInfo>,
+        _asks: Asks<'_>,
         _procedure: ProcedureId,
         _arguments: &[u8],
         _deadline: Instant,
     ) -> Option<Result<Relayed>> {
         None
     }
+}
+
+/// Whose monitor a call that is handed on may ask.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asks<'a> {
+    /// Nobody's.
+    Nobody,
+    /// That of a domain.
+    Monitor(&'a DomainInfo),
+    /// That of a domain, and there is no answer from the daemon (`None`) if it is known to be stuck,
+    /// or as many as may be are asked.
+    FreeMonitor(&'a DomainInfo),
 }
 
 /// What libvirt's daemon answered to a call that was handed on: the bytes of its result, or its

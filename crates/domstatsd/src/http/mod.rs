@@ -92,7 +92,7 @@ impl Shared {
 /// Returns what a query asks, within this time if it does not say another.
 fn question(query: &Query, timeout: Duration) -> Question {
     let Query { groups, filter, options, .. } = *query;
-    let of_domains = pass::Question { groups, filter, options };
+    let of_domains = pass::Question { filter, options, ..pass::Question::new(groups) };
     Question { of_domains, timeout: query.timeout.unwrap_or(timeout) }
 }
 

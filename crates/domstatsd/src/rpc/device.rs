@@ -1,7 +1,8 @@
 //! One domain, one device: the calls of clients that do not know the bulk call.
 //!
-//! Each is a pass over one domain. These answers have no room for a reason: what was not read is
-//! -1 where libvirt says so, is left out where it can be, and refuses the call elsewhere.
+//! Each is a pass over one domain, where libvirt is not the one to answer. These answers have no room
+//! for a reason: what was not read is -1 where libvirt says so, is left out where it can be, and
+//! refuses the call elsewhere.
 
 use std::{slice, sync::Arc, time::Instant};
 
@@ -73,15 +74,26 @@ impl Reading {
     }
 }
 
-/// Reads groups of the domain that a client means.
+/// Reads the basic values of groups of the domain that a client means.
 pub(super) async fn read(
     client: &Client,
     domain: &message::Domain<'_>,
     groups: StatsGroups,
 ) -> Result<Reading, Refusal> {
+    read_more(client, domain, groups, StatsGroups::empty()).await
+}
+
+/// The same, and all values of `whole` groups.
+pub(super) async fn read_more(
+    client: &Client,
+    domain: &message::Domain<'_>,
+    groups: StatsGroups,
+    whole: StatsGroups,
+) -> Result<Reading, Refusal> {
     let began = Instant::now();
     let meant = meant(client, slice::from_ref(domain)).await?;
-    let answer = client.server.passes.report_of(meant, Question::new(groups)).await;
+    let question = Question { basic: groups, ..Question::new(groups | whole) };
+    let answer = client.server.passes.report_of(meant, question).await;
     if answer.of_all.domains.is_empty() {
         let missing = answer.of_all.missing.first();
         return Err(match (missing, answer.failures.first()) {
@@ -224,12 +236,22 @@ pub(super) fn counter(value: Option<u64>) -> i64 {
     value.and_then(|value| i64::try_from(value).ok()).unwrap_or(-1)
 }
 
+/// Reads a domain's disks: their counters, and their images if they may be known by one.
+async fn disks(client: &Client, device: &Device<'_>) -> Result<Reading, Refusal> {
+    let [basic, whole] = match device.name.contains('/') {
+        true => [StatsGroups::empty(), StatsGroups::BLOCK],
+        false => [StatsGroups::BLOCK, StatsGroups::empty()],
+    };
+    let reading = read_more(client, &device.domain, basic, whole).await?;
+    reading.check_active()?;
+    Ok(reading)
+}
+
 pub(super) async fn block_stats(
     client: &Client,
     device: Device<'_>,
 ) -> Result<BlockStats, Refusal> {
-    let reading = read(client, &device.domain, StatsGroups::BLOCK).await?;
-    reading.check_active()?;
+    let reading = disks(client, &device).await?;
     let block = reading.counted(&device.name)?;
     Ok(BlockStats {
         rd_reqs: counter(block.rd_reqs),
@@ -250,7 +272,8 @@ pub(super) async fn block_info(
         return Err(refuse::unsupported_flags(args.flags, "qemuDomainGetBlockInfo"));
     }
     let Device { domain, name } = &args.device;
-    let reading = read(client, domain, StatsGroups::BLOCK).await?;
+    let (basic, whole) = (StatsGroups::empty(), StatsGroups::BLOCK);
+    let reading = read_more(client, domain, basic, whole).await?;
     let block = reading.block(name, || format!("invalid path {name} not assigned to domain"))?;
     if block.path.is_none() {
         let what = format!("disk '{name}' does not currently have a source assigned");
@@ -269,8 +292,7 @@ pub(super) async fn block_params(
     client: &Client,
     args: BlockParamsArgs<'_>,
 ) -> Result<BlockParams<'static>, Refusal> {
-    let reading = read(client, &args.device.domain, StatsGroups::BLOCK).await?;
-    reading.check_active()?;
+    let reading = disks(client, &args.device).await?;
     let block = reading.counted(&args.device.name)?;
     // libvirt's names and its order.
     let counters = [
@@ -299,7 +321,8 @@ pub(super) async fn memory_stats(
     client: &Client,
     args: MemoryStatsArgs<'_>,
 ) -> Result<MemoryStats, Refusal> {
-    let reading = read(client, &args.domain, StatsGroups::BALLOON).await?;
+    let (basic, whole) = (StatsGroups::empty(), StatsGroups::BALLOON);
+    let reading = read_more(client, &args.domain, basic, whole).await?;
     reading.check_active()?;
     let Some(balloon) = &reading.stats().balloon else {
         return Err(reading.missing(StatsGroups::BALLOON));

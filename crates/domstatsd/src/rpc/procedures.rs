@@ -64,6 +64,8 @@ macro_rules! served {
     (@about host) => { Some(About::Host) };
     (@about monitor) => { Some(About::Monitor) };
     (@about domain) => { Some(About::Domain) };
+    (@about domains) => { Some(About::Domains) };
+    (@about counters) => { Some(About::Counters) };
     (@about $($how:ident)?) => { None };
     (@answer $client:ident $serial:ident $args:ident $name:ident $handler:path) => {{
         let result = $handler($client, $args).await?;
@@ -77,8 +79,9 @@ macro_rules! served {
 
 // `#[early]`: also before the hypervisor was opened.
 // `#[host]`, `#[domain]`: libvirt is asked first, if there is one that knows the host or the
-// domain; `#[monitor]` where it may have to ask the domain's monitor for that. What has no other
-// answer is not served without it.
+// domain; `#[monitor]` where it may have to ask the domain's monitor for that, `#[counters]` where a
+// pass knows as much and is the answer while the monitor is stuck. `#[domains]`: it is asked if there
+// is no other hypervisor. What has no other answer is not served without libvirt.
 served! {
     #[early] ConnectOpen => connect::open,
     #[early] ConnectClose => connect::close,
@@ -94,16 +97,16 @@ served! {
     #[domain] DomainGetMaxVcpus => device::max_vcpus,
     #[domain] DomainGetOsType => domains::os_type,
     #[domain] DomainGetVcpus => device::vcpus,
-    ConnectListDefinedDomains => domains::inactive_names,
-    DomainLookupById => domains::by_id,
-    DomainLookupByName => domains::by_name,
-    DomainLookupByUuid => domains::by_uuid,
-    ConnectNumOfDefinedDomains => domains::count_inactive,
-    ConnectListDomains => domains::active_ids,
-    ConnectNumOfDomains => domains::count_active,
+    #[domains] ConnectListDefinedDomains => domains::inactive_names,
+    #[domains] DomainLookupById => domains::by_id,
+    #[domains] DomainLookupByName => domains::by_name,
+    #[domains] DomainLookupByUuid => domains::by_uuid,
+    #[domains] ConnectNumOfDefinedDomains => domains::count_inactive,
+    #[domains] ConnectListDomains => domains::active_ids,
+    #[domains] ConnectNumOfDomains => domains::count_active,
     #[host] ConnectGetHostname => node::hostname,
     #[early] ConnectSupportsFeature => connect::feature,
-    DomainBlockStats => device::block_stats,
+    #[counters] DomainBlockStats => device::block_stats,
     #[domain] DomainInterfaceStats => interface::stats,
     #[early] AuthList => connect::auth_types,
     #[host] NodeGetFreeMemory => node::free_memory,
@@ -116,7 +119,7 @@ served! {
     #[domain] DomainIsActive => domains::is_active,
     #[domain] DomainIsPersistent => domains::is_persistent,
     ConnectGetLibVersion => connect::lib_version,
-    DomainMemoryStats => device::memory_stats,
+    #[counters] DomainMemoryStats => device::memory_stats,
     #[monitor] DomainGetJobInfo,
     ConnectDomainEventRegisterAny => connect::register_any,
     ConnectDomainEventDeregisterAny => connect::deregister_any,
@@ -128,12 +131,12 @@ served! {
     #[host] NodeGetMemoryStats => node::memory_stats,
     #[domain] DomainGetControlInfo,
     #[domain] DomainGetVcpuPinInfo,
-    DomainBlockStatsFlags => device::block_params,
+    #[counters] DomainBlockStatsFlags => device::block_params,
     #[monitor] DomainGetBlockIoTune,
     #[domain] DomainGetCpuStats,
     #[monitor] DomainGetDiskErrors,
     #[domain] DomainGetMetadata,
-    ConnectListAllDomains => domains::list,
+    #[domains] ConnectListAllDomains => domains::list,
     ConnectListAllStoragePools => node::storage_pools,
     #[host] NodeGetCpuMap => node::cpu_map,
     #[monitor] DomainGetJobStats,

@@ -66,9 +66,9 @@ fn question(stats: u32, flags: u32) -> Result<(Question, bool), Refusal> {
     let known = groups & StatsGroups::all_known();
     if known.is_empty() && !unknown.is_empty() {
         // To ask for nothing would be to ask for everything: the least that gives records.
-        return Ok((Question { groups: StatsGroups::STATE, filter, options }, true));
+        return Ok((Question { filter, options, ..Question::new(StatsGroups::STATE) }, true));
     }
-    Ok((Question { groups: known, filter, options }, false))
+    Ok((Question { filter, options, ..Question::new(known) }, false))
 }
 
 fn record(stats: &DomainStats, is_empty: bool) -> StatsRecord<'static> {

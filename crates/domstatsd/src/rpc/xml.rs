@@ -24,12 +24,9 @@ pub(super) async fn description(
     if args.flags & SECURE != 0 {
         return Err(refuse::secure_flag());
     }
-    let groups = StatsGroups::BALLOON
-        | StatsGroups::VCPU
-        | StatsGroups::INTERFACE
-        | StatsGroups::BLOCK
-        | StatsGroups::IOTHREAD;
-    let reading = device::read(client, &args.domain, groups).await?;
+    let basic = StatsGroups::BALLOON | StatsGroups::VCPU;
+    let whole = StatsGroups::INTERFACE | StatsGroups::BLOCK | StatsGroups::IOTHREAD;
+    let reading = device::read_more(client, &args.domain, basic, whole).await?;
     let interfaces = &reading.stats().interface;
     let nics = match interfaces.as_ref().is_none_or(|all| all.interfaces.is_empty()) {
         true => Vec::new(),

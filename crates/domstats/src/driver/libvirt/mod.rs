@@ -67,7 +67,7 @@ use relay::Call;
 use crate::{
     connect_options::ConnectOptions,
     domain::DomainInfo,
-    driver::{Driver, Relayed},
+    driver::{Asks, Driver, Relayed},
     error::{self, Error, ErrorKind, ErrorOrigin},
     report::{MissingDomain, StatsReport},
     request::{DomainFilter, StatsGroups, StatsRequest},
@@ -203,19 +203,23 @@ impl Driver for Libvirt {
 
     fn relay(
         &self,
-        domain: Option<&DomainInfo>,
+        asks: Asks<'_>,
         procedure: ProcedureId,
         arguments: &[u8],
         deadline: Instant,
     ) -> Option<error::Result<Relayed>> {
         let call = Call { procedure, arguments };
-        Some(insist(deadline, || match domain {
-            None => relay::quick(&self.pool, call, deadline),
-            Some(domain) => {
-                let uuid = domain.uuid.ok_or_else(|| self.unknown(domain))?;
-                relay::to_monitor(&self.pool, uuid, call, deadline)
+        let uuid = |domain: &DomainInfo| domain.uuid.ok_or_else(|| self.unknown(domain));
+        insist(deadline, || match asks {
+            Asks::Nobody => relay::quick(&self.pool, call, deadline).map(Some),
+            Asks::Monitor(domain) => {
+                relay::to_monitor(&self.pool, uuid(domain)?, call, deadline).map(Some)
             }
-        }))
+            Asks::FreeMonitor(domain) => {
+                relay::to_free_monitor(&self.pool, uuid(domain)?, call, deadline)
+            }
+        })
+        .transpose()
     }
 }
 

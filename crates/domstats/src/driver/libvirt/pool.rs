@@ -166,7 +166,7 @@ impl Pool {
     }
 
     /// Takes in what came since the last call, and lets go of connections that are broken.
-    fn tidy(&self) {
+    pub(super) fn tidy(&self) {
         let mut idle = lock(&self.idle);
         let Idle { front, monitor } = &mut *idle;
         for links in [front, monitor] {
@@ -210,12 +210,19 @@ impl Pool {
         let front = idle.map_or_else(|| hello::open(&self.address, deadline), Ok)?;
         Ok(Lease { pool: self, front: vec![front], monitor: Vec::new() })
     }
+
+    /// Takes a connection for one question that may ask a monitor.
+    pub(super) fn lease_for_monitor(&self, deadline: Instant) -> Result<Lease<'_>> {
+        let mut lease = Lease { pool: self, front: Vec::new(), monitor: Vec::new() };
+        lease.add_monitor_links(1, deadline)?;
+        Ok(lease)
+    }
 }
 
 /// The connections that a call uses. The sound ones are given back at the end.
 pub(super) struct Lease<'a> {
     pool: &'a Pool,
-    /// For questions that no monitor delays: always one.
+    /// For questions that no monitor delays: one, if there are any.
     pub(super) front: Vec<Link>,
     /// For questions that may ask a monitor.
     pub(super) monitor: Vec<Link>,

@@ -40,13 +40,43 @@ pub(super) fn to_monitor(
     call: Call<'_>,
     deadline: Instant,
 ) -> Result<Relayed> {
-    // This takes in what came late.
-    let mut lease = pool.lease(deadline)?;
-    if pool.memory.suspicion(domain).is_some_and(|suspicion| suspicion.abandoned > 0) {
+    pool.tidy();
+    if is_stuck(pool, domain) {
         return Err(stuck("libvirt still waits for the domain's monitor since a call before"));
     }
     let permit = permit(pool, deadline)?;
-    lease.add_monitor_links(1, deadline)?;
+    ask_monitor(pool, domain, call, permit, deadline)
+}
+
+/// The same, if there is room for it at once and the monitor is not known to be stuck: else nothing.
+pub(super) fn to_free_monitor(
+    pool: &Pool,
+    domain: Uuid,
+    call: Call<'_>,
+    deadline: Instant,
+) -> Result<Option<Relayed>> {
+    pool.tidy();
+    match pool.permit_below(PART) {
+        Some(permit) if !is_stuck(pool, domain) => {
+            ask_monitor(pool, domain, call, permit, deadline).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Returns whether the daemon still waits for the domain's monitor, as far as was heard.
+fn is_stuck(pool: &Pool, domain: Uuid) -> bool {
+    pool.memory.suspicion(domain).is_some_and(|suspicion| suspicion.abandoned > 0)
+}
+
+fn ask_monitor(
+    pool: &Pool,
+    domain: Uuid,
+    call: Call<'_>,
+    permit: Permit,
+    deadline: Instant,
+) -> Result<Relayed> {
+    let mut lease = pool.lease_for_monitor(deadline)?;
     let link = lease.monitor.first_mut().ok_or_else(silent)?;
     let number = pool.next_call();
     let question =

@@ -36,6 +36,7 @@ use crate::{
 pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) -> Vec<Query> {
     let mut queries = Vec::new();
     let wants = |group| request.groups.contains(group);
+    let wants_whole = |group| wants(group) && !request.basic.contains(group);
     if guest.is_nameless() {
         queries.extend([Query::Name, Query::Uuid]);
     }
@@ -44,10 +45,12 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
     }
     if wants(StatsGroups::BALLOON) {
         queries.push(Query::Balloon);
-        match guest.learned(|learned| learned.balloon.clone()) {
-            Some(Some(path)) => queries.push(Query::GuestStats(path)),
-            Some(None) => {}
-            None => queries.push(Query::Devices("/machine/peripheral".to_owned())),
+        if wants_whole(StatsGroups::BALLOON) {
+            match guest.learned(|learned| learned.balloon.clone()) {
+                Some(Some(path)) => queries.push(Query::GuestStats(path)),
+                Some(None) => {}
+                None => queries.push(Query::Devices("/machine/peripheral".to_owned())),
+            }
         }
         if guest.line.memory_hotplug || guest.line.memory_kib.is_none() {
             queries.push(Query::MemorySize);
@@ -57,7 +60,10 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
         queries.push(Query::Cpus);
     }
     if wants(StatsGroups::BLOCK) {
-        queries.extend([Query::BlockStats, Query::BlockNodes]);
+        queries.push(Query::BlockStats);
+    }
+    if wants_whole(StatsGroups::BLOCK) {
+        queries.push(Query::BlockNodes);
     }
     if wants(StatsGroups::IOTHREAD) {
         queries.push(Query::Iothreads);
@@ -65,7 +71,9 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
     if wants(StatsGroups::DIRTYRATE) {
         queries.push(Query::DirtyRate);
     }
-    queries.extend(hypervisor::queries(guest, host.vcpu_threads.as_deref(), request.groups));
+    // Of the virtual machine as a whole, nothing else is asked.
+    let counted = request.groups.difference(request.basic.difference(StatsGroups::VM));
+    queries.extend(hypervisor::queries(guest, host.vcpu_threads.as_deref(), counted));
     queries
 }
 

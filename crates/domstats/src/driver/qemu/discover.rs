@@ -106,6 +106,41 @@ impl Discovery {
         Ok(found)
     }
 
+    /// Finds these domains only, if they were all found before and are still there, the very
+    /// processes: nobody else's is looked at.
+    pub(crate) fn find_again(&self, of: &[DomainInfo]) -> Option<Found> {
+        // Which monitors a pattern means can change at any time.
+        if !self.named.are_none() {
+            return None;
+        }
+        let pids: HashSet<u32> = of.iter().map(|info| info.id).collect::<Option<_>>()?;
+        let known: Vec<_> = {
+            let guests = self.guests();
+            let of_these =
+                guests.values().filter(|it| it.pid().is_some_and(|pid| pids.contains(&pid)));
+            of_these.map(|guest| (Arc::clone(guest), guest.info())).collect()
+        };
+        if !of.iter().all(|wanted| known.iter().any(|(_, info)| info == wanted)) {
+            return None;
+        }
+        let again = |(guest, _): (Arc<Guest>, DomainInfo)| {
+            let stat = self.processes.again(&self.proc, guest.process?)?;
+            Some((guest, Some(stat)))
+        };
+        let guests = known.into_iter().map(again).collect::<Option<_>>()?;
+        Some(Found { guests, missing: Vec::new() })
+    }
+
+    /// Returns the guest of a process, if it was found before and is still there.
+    pub(crate) fn known(&self, pid: u32) -> Option<DomainInfo> {
+        if !self.named.are_none() {
+            return None;
+        }
+        let guest = self.guests().values().find(|guest| guest.pid() == Some(pid)).cloned()?;
+        self.processes.again(&self.proc, guest.process?)?;
+        (!guest.is_nameless()).then(|| guest.info())
+    }
+
     /// Lets go of every held monitor.
     pub(crate) fn disconnect(&self) {
         self.guests().values().for_each(|guest| guest.disconnect());
@@ -186,4 +221,57 @@ fn no_monitor(line: &CommandLine) -> Missing {
         MissingReason::Unsupported,
         "QEMU was started without a QMP socket: add -qmp unix:PATH,server=on,wait=off",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::host::process::tests::{Sleeper, in_own_namespace, sleep_named};
+
+    #[test]
+    fn known_guests_are_found_again_as_long_as_they_are_the_same() {
+        if !in_own_namespace(
+            "driver::qemu::discover::tests::known_guests_are_found_again_as_long_as_they_are_the_same",
+        ) {
+            return;
+        }
+        let qemu = sleep_named("qemu-system-again");
+        let discovery = Discovery::new(Proc::new("/proc"), None, Vec::new());
+        let find = || {
+            let found = discovery.find(Instant::now() + Duration::from_secs(10)).unwrap();
+            found.guests.iter().map(|(guest, _)| guest.info()).collect::<Vec<_>>()
+        };
+        let again = |of: &[DomainInfo]| {
+            let mut found = discovery.find_again(of)?.guests;
+            found.sort_by_key(|(guest, _)| guest.pid());
+            Some(found.iter().map(|(guest, _)| guest.info()).collect::<Vec<_>>())
+        };
+        let (first, second) = (Sleeper::start(&qemu), Sleeper::start(&qemu));
+        let unknown = DomainInfo { id: Some(first.pid()), ..DomainInfo::default() };
+        assert_eq!(again(std::slice::from_ref(&unknown)), None, "nothing was found before");
+        let mut both = find();
+        both.sort_by_key(|info| info.id);
+        assert_eq!(both.len(), 2);
+        assert_eq!(again(&both), Some(both.clone()));
+        let one = [both[1].clone(), both[1].clone()];
+        assert_eq!(again(&one), Some(vec![both[1].clone()]), "and no other");
+        assert_eq!(again(&[unknown]), None, "another domain with its number");
+        assert_eq!(again(&[DomainInfo { id: None, ..both[0].clone() }]), None, "whichever it is");
+        let pid = first.pid();
+        // Three ticks, by which processes are told apart.
+        std::thread::sleep(Duration::from_millis(30));
+        drop(first);
+        assert_eq!(again(&both), None, "one has ended");
+        assert_eq!(discovery.known(pid), None);
+        assert_eq!(discovery.known(second.pid()).as_ref(), Some(&both[1]));
+        assert_eq!(again(&both[1..]), Some(both[1..].to_vec()));
+        let _next = Sleeper::start_as(pid, &qemu);
+        assert_eq!(again(&both), None, "another process has its number");
+        assert_eq!(discovery.known(pid), None, "not looked at yet");
+        assert_eq!(find().len(), 2);
+        drop(second);
+        assert_eq!(again(&both[1..]), None);
+    }
 }

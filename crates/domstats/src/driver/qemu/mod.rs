@@ -206,6 +206,10 @@ impl Driver for Qemu {
         self.nics_of(domain, deadline)
     }
 
+    fn known(&self, id: u32) -> Option<DomainInfo> {
+        self.discovery.known(id)
+    }
+
     fn domain_list_stats(
         &self,
         of: Option<&[DomainInfo]>,
@@ -215,7 +219,10 @@ impl Driver for Qemu {
         let mut report = StatsReport::new(SystemTime::now());
         let deadline = request.deadline_to_ask(start);
         // Command lines are read once in a VM's life, and may use half the time then.
-        let found = self.discovery.find(start + request.timeout / 2)?;
+        let found = match of.and_then(|of| self.discovery.find_again(of)) {
+            Some(found) => found,
+            None => self.discovery.find(start + request.timeout / 2)?,
+        };
         report.phases.push(Phase::new("discovery", start.elapsed()));
         let (guests, order) = select(found, of, request.filter, &mut report);
         let records = self.ask(guests, request, deadline, &mut report);

@@ -41,6 +41,11 @@ impl NamedMonitors {
         Self { patterns, listeners: Mutex::default() }
     }
 
+    /// Returns whether the URI names none.
+    pub(crate) fn are_none(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// Returns the sockets that match and have a listener; those that must not or cannot be used
     /// go to `missing`.
     pub(crate) fn list(&self, proc: &Proc, missing: &mut Vec<MissingDomain>) -> Vec<NamedMonitor> {

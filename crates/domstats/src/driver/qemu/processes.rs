@@ -96,6 +96,18 @@ impl Processes {
         Ok(processes)
     }
 
+    /// Returns what a process that was found before looks like now; `None` if it is none of them any
+    /// more.
+    pub(crate) fn again(&self, proc: &Proc, process: Process) -> Option<Stat> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let looked = known.processes.get_mut(&process.pid)?;
+        if looked.process != process || looked.kind != Kind::Qemu {
+            return None;
+        }
+        let stat = looked.again(proc).flatten()?;
+        (stat.virtual_size > 0 && self.is_wanted(proc, process.pid)).then_some(stat)
+    }
+
     fn is_wanted(&self, proc: &Proc, pid: u32) -> bool {
         self.user.is_none_or(|user| proc.user(pid).is_ok_and(|of| of == user))
     }
