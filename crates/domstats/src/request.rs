@@ -221,9 +221,9 @@ impl StatsRequest {
     /// Of these groups, among those that are asked for, leaves out what costs the hypervisor a
     /// question of its own: the images of disks ([`BLOCK`](StatsGroups::BLOCK)), what the guest says
     /// of its memory ([`BALLOON`](StatsGroups::BALLOON)), what the hypervisor counts of vCPUs
-    /// ([`CPU_TOTAL`](StatsGroups::CPU_TOTAL), [`VCPU`](StatsGroups::VCPU)). Those values are absent,
-    /// and not listed as missing. A libvirt daemon is not asked for less than a group, and gives it
-    /// whole.
+    /// ([`CPU_TOTAL`](StatsGroups::CPU_TOTAL), [`VCPU`](StatsGroups::VCPU)). Those values are
+    /// absent where they are not known anyway, and not listed as missing. A libvirt daemon is not
+    /// asked for less than a group, and gives it whole.
     #[must_use]
     pub fn basic(mut self, groups: StatsGroups) -> Self {
         self.basic = groups;
