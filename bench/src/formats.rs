@@ -6,29 +6,59 @@ use std::{
 };
 
 use domstats::{Connect, Format, StatsReport, StatsRequest};
+use domstats_live::lab::alone;
 
 use crate::{
     arguments::number,
+    recorded::guest,
     table::{self, MILLISECONDS, Row},
 };
 
-/// Domains of the test driver that the formats write.
+/// Domains that the formats write.
 const WRITTEN: usize = 10_000;
 
 pub(crate) fn formats() {
     let rounds = number("--rounds", 15);
+    measure("a real guest", &many_of(&real()), rounds);
     let uri = format!("test:///default?domains={WRITTEN}&clock=fixed");
-    let connect = Connect::open(&uri).unwrap();
+    measure("made up with every statistic", &ask(&uri), rounds);
+}
+
+/// Returns the report of one guest of the shape that the other benchmarks ask.
+fn real() -> StatsReport {
+    let _alone = alone();
+    let guest = guest("written").boot();
+    ask(&format!("qemu+qmp:///system?monitor={}", guest.monitor.display()))
+}
+
+fn ask(uri: &str) -> StatsReport {
+    let connect = Connect::open(uri).unwrap();
     let report = connect.all_domain_stats(&StatsRequest::new()).unwrap();
+    assert!(report.is_complete() && !report.domains.is_empty(), "{:?}", report.missing);
+    report
+}
+
+fn many_of(report: &StatsReport) -> StatsReport {
+    let mut many = StatsReport::new(report.taken_at);
+    many.domains = report.domains.iter().cycle().take(WRITTEN).cloned().collect();
+    for (number, stats) in many.domains.iter_mut().enumerate() {
+        stats.domain.name = format!("vm{number:05}");
+    }
+    many
+}
+
+fn measure(what: &str, report: &StatsReport, rounds: usize) {
     assert_eq!(report.domains.len(), WRITTEN);
+    let values = report.to_text().lines().filter(|line| line.starts_with("  ")).count() / WRITTEN;
     let mut rows = Format::ALL.map(|format| (Row::new(format.name()), format));
     for _ in 0..rounds {
         for (row, format) in &mut rows {
-            row.add(write(&report, *format));
+            row.add(write(report, *format));
         }
     }
     let rows = rows.each_ref().map(|(row, _)| row);
-    table::print(&format!("{WRITTEN} domains written as"), MILLISECONDS, &rows, &[]);
+    let head = format!("{WRITTEN} domains written, each {what}: {values} values");
+    table::print(&head, MILLISECONDS, &rows, &[]);
 }
 
 /// Writes to nowhere: the kernel's work for the memory of the whole text would be measured else.

@@ -22,6 +22,7 @@
 //! | [`systemd`] | a private systemd, that runs it as its unit files say |
 //! | [`http`] | a plain client of HTTP |
 //! | [`exporter`] | Debian's exporter of libvirt, to compare with |
+//! | [`collectd`] | Debian's collectd, and what it counts of libvirt's domains |
 //! | [`prometheus`] | a Prometheus that scrapes, and what it knows |
 //! | [`collector`] | a collector of OpenTelemetry, and what was pushed to it |
 //! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
@@ -39,6 +40,7 @@
 pub mod boot;
 pub mod c_library;
 pub mod cgroup;
+pub mod collectd;
 pub mod collector;
 pub mod command;
 pub mod compare;

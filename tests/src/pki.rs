@@ -33,6 +33,7 @@ pub struct Pki {
     pub nameless: PathBuf,
     /// A client of another authority, which does not know that of the servers.
     pub doubter: PathBuf,
+    authority: Authority,
 }
 
 const SERVER: &str = "tls_www_server\nsigning_key\nencryption_key\n";
@@ -74,7 +75,13 @@ impl Pki {
             expired: client("expired", &authority, &authority, EXPIRED),
             nameless: authority.known_to(&dir.join("nameless")),
             doubter: client("doubter", &other, &other, VALID),
+            authority,
         }
+    }
+
+    /// Tells the server that the certificate of a client was revoked.
+    pub fn revoke(&self, client: &Path) {
+        self.authority.revoke(&client.join("clientcert.pem"), &self.server);
     }
 }
 
@@ -85,6 +92,7 @@ impl Default for Pki {
 }
 
 /// Who signs certificates.
+#[derive(Debug)]
 struct Authority {
     dir: PathBuf,
 }

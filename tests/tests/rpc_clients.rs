@@ -2,9 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::{
-    fs,
     io::{Read, Write},
     net::TcpStream,
+    path::Path,
     process::Output,
     sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     thread,
@@ -12,9 +12,11 @@ use std::{
 };
 
 use domstats_live::{
+    collectd::Collectd,
     domstatsd::Domstatsd,
     lab::{alone, lab},
     libvirt::{Libvirt, LibvirtGuest, virsh},
+    relay::Relay,
     tools::python_with_libvirt,
 };
 
@@ -248,51 +250,85 @@ fn libvirt_python_says_the_same() {
     assert_eq!(real.lines().collect::<Vec<_>>(), ours.lines().collect::<Vec<_>>());
 }
 
+/// What virt-top calls, round by round, and the values that it shows, but for those that move; in the
+/// second round it shows processors (`-1`).
+const VIRT_TOP: &str = r#"
+import libvirt, os, re, sys
+libvirt.registerErrorHandler(lambda *_: None, None)
+conn = libvirt.openReadOnly(sys.argv[1])
+info = conn.getInfo()
+print(info[0], info[2], conn.getHostname())
+groups = (libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
+          | libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_VCPU
+          | libvirt.VIR_DOMAIN_STATS_INTERFACE | libvirt.VIR_DOMAIN_STATS_BLOCK)
+is_shown = re.compile(r"state\.state|balloon\.current|vcpu\.current|(block|net)\.count"
+                      r"|block\.\d+\.(name|(rd|wr)\.(reqs|bytes))|net\.\d+\..*").fullmatch
+for shows_processors in (False, True):
+    active = []
+    lines = []
+    for record, values in conn.getAllDomainStats(groups):
+        domain = conn.lookupByUUID(record.UUID())
+        is_off = values["state.state"] == libvirt.VIR_DOMAIN_SHUTOFF
+        shown = [(key, values[key]) for key in sorted(values) if is_shown(key)]
+        lines.append((domain.name(), domain.ID() > 0, [] if is_off else ["cpu.time" in values, shown]))
+        active += [] if is_off else [domain]
+    print(*sorted(lines), sep="\n")
+    for domain in active if shows_processors else []:
+        try:
+            print(domain.getCPUStats(False) and [vcpu[0] for vcpu in domain.vcpus()[0]])
+        except libvirt.libvirtError as error:
+            print("refused", error.get_error_code())
+sys.stdout.flush()
+# It leaves without a word.
+os._exit(0)
+"#;
+
+#[test]
+fn what_virt_top_calls_says_the_same() {
+    let host = host();
+    let directly = Domstatsd::start(&["-c", "qemu+qmp:///system", "--timeout", "5s"]);
+    let ask = |socket: &Path| {
+        let relay = Relay::start(socket);
+        let uri = format!("qemu+tcp://localhost:{}/session", relay.port);
+        let mut command = lab().command_at(python_with_libvirt());
+        let said = lab().run(command.args(["-c", VIRT_TOP, &uri]));
+        (said.lines().map(str::to_owned).collect::<Vec<_>>(), relay.take_calls())
+    };
+    let [real, ours] = [&host.libvirt.socket(), &host.daemon.socket].map(|socket| ask(socket));
+    assert_eq!(real, ours);
+    // What virt-top itself was seen to call: who is there, and the host; each round all statistics,
+    // and each domain by its UUID; for processors, the times of each active domain.
+    let round = [344, 24, 24];
+    let expected = [&[66, 1, 60, 60, 6, 59][..], &round, &round, &[60, 262]].concat();
+    assert_eq!(real.1[..expected.len()], expected);
+    // A QEMU itself says the same of the guest that runs.
+    let (directly, _) = ask(&directly.socket);
+    let of_paused = |lines: &[String]| {
+        let lines =
+            lines.iter().filter(|line| line.starts_with(&format!("('{}'", host.paused.name)));
+        lines.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!((&directly[0], of_paused(&directly)), (&real.0[0], of_paused(&real.0)));
+    assert_eq!(of_paused(&directly).len(), 2);
+}
+
 #[test]
 fn collectd_collects() {
     let host = host();
     // It looks at no paused domain.
     let working = host.libvirt.create("rpc-works", true);
     working.qmp().ask("cont");
-    let dir = lab().path(lab().name("collectd"));
-    fs::create_dir_all(&dir).unwrap();
-    let conf = dir.join("collectd.conf");
-    let text = format!(
-        "BaseDir \"{0}\"\nPIDFile \"{0}/collectd.pid\"\nInterval 1\nLoadPlugin virt\nLoadPlugin csv\n\
-         <Plugin virt>\nConnection \"{1}\"\n</Plugin>\n<Plugin csv>\nDataDir \"{0}/csv\"\n</Plugin>\n",
-        dir.display(),
-        host.daemon.uri()
-    );
-    fs::write(&conf, text).unwrap();
-    let mut command = lab().command("collectd");
-    command.arg("-f").arg("-C").arg(&conf).env("LC_ALL", "C");
-    command.stderr(fs::File::create(dir.join("log")).unwrap());
-    command.stdout(fs::File::create(dir.join("out")).unwrap());
-    let mut collectd = command.spawn().unwrap();
+    let collectd = Collectd::start(&host.daemon.uri());
     let found = until(|| {
-        let mut files = Vec::new();
-        walk(&dir.join("csv"), &mut files);
-        let has = |word: &str| files.iter().any(|file| file.contains(word));
         ["virt_cpu_total", "memory-total", "disk_octets-vda", "disk_ops-vdb"]
             .iter()
-            .all(|word| has(word))
+            .all(|what| collectd.has(&working.name, what))
     });
-    let _ = collectd.kill();
-    let _ = collectd.wait();
-    let log = ["log", "out"].map(|file| fs::read_to_string(dir.join(file)).unwrap()).concat();
-    assert!(found, "{log}");
+    assert!(found, "{}", collectd.said());
+    drop(collectd);
     let name = working.name.clone();
     drop(working);
     assert!(until(|| !said(&host.libvirt.virsh(&["domid", &name]).output().unwrap()).0));
-}
-
-fn walk(dir: &std::path::Path, files: &mut Vec<String>) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        match entry.path().is_dir() {
-            true => walk(&entry.path(), files),
-            false => files.push(entry.path().display().to_string()),
-        }
-    }
 }
 
 fn until(mut happens: impl FnMut() -> bool) -> bool {

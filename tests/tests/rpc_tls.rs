@@ -1,9 +1,11 @@
 //! libvirt's protocol by TLS: virsh with a certificate gets in, and nobody else.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use domstats_live::{domstatsd::Domstatsd, lab::lab, libvirt::virsh, pki::Pki};
+use domstats_live::{
+    domstatsd::Domstatsd, lab::lab, libvirt::virsh, patience::wait_until, pki::Pki, process,
+};
 
 #[test]
 fn who_has_a_certificate_gets_in() {
@@ -11,7 +13,7 @@ fn who_has_a_certificate_gets_in() {
     let port = lab().port();
     let options = ["-c", "test:///default", "--rpc-tls", &format!("127.0.0.1:{port}")];
     let lines = format!("[rpc]\npki = \"{}\"\n", pki.server.display());
-    let _daemon = Domstatsd::start_with(&options, &lines);
+    let daemon = Domstatsd::start_with(&options, &lines);
     let ask = |client: &Path| {
         let uri = format!("qemu+tls://localhost:{port}/system?pkipath={}", client.display());
         let output = virsh(&uri, &["list", "--name"]).output().unwrap();
@@ -23,4 +25,9 @@ fn who_has_a_certificate_gets_in() {
         assert!(!ask(client).0, "{client:?}");
     }
     assert!(ask(&pki.client).0, "the others did no harm");
+    assert!(ask(&pki.wary).0);
+    pki.revoke(&pki.wary);
+    process::hang_up(daemon.pid());
+    wait_until(Duration::from_secs(10), "a revoked certificate lets in", || !ask(&pki.wary).0);
+    assert!(ask(&pki.client).0, "others are not revoked");
 }

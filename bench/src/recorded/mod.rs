@@ -14,7 +14,7 @@ use std::{
 };
 
 use domstats_live::{
-    guest::{Guest, Spec},
+    guest::Spec,
     lab::{alone, lab},
 };
 
@@ -79,11 +79,15 @@ impl Drop for Recorded {
     }
 }
 
+/// Returns what the guest of all benchmarks is like.
+pub(crate) fn guest(label: &str) -> Spec {
+    Spec::new(label).vcpus(2, 4).raw_disks(1).overlay_disks(1).taps(1).iothreads(1).balloon()
+}
+
 /// Asks a real guest everything that a call may ask, and keeps its answers in the repository.
 pub(crate) fn record() {
     let _alone = alone();
-    let spec = Spec::new("recorded").vcpus(2, 4).raw_disks(1).overlay_disks(1);
-    let guest: Guest = spec.taps(1).iothreads(1).balloon().boot();
+    let guest = guest("recorded").boot();
     let source = ["--source".to_owned(), guest.dir.join("side").display().to_string()];
     let monitors = Recorded::start_with(1, &source);
     for parameters in ["", "&monitor_policy=hold"] {

@@ -97,6 +97,24 @@ impl Connect {
         Ok(Self { connection: Arc::new(connection) })
     }
 
+    /// Says what is wrong with a URI, before anything is asked by it: whoever keeps one in a
+    /// configuration learns at once what [`open`](Self::open) would find only later. Files that a
+    /// URI names are read; whether the hypervisor answers is not looked at.
+    ///
+    /// ```
+    /// use domstats::{Connect, ConnectOptions};
+    ///
+    /// let error = Connect::check("qemu+qmp:///system?hold=1", &ConnectOptions::new()).unwrap_err();
+    /// assert!(error.to_string().contains("no parameter 'hold'"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open) that do not depend on the hypervisor.
+    pub fn check(uri: &str, options: &ConnectOptions) -> Result<()> {
+        driver::check(&uri.parse()?, options)
+    }
+
     /// Returns the URI that was opened.
     #[must_use]
     #[doc(alias = "virConnectGetURI")]

@@ -44,6 +44,18 @@ pub(crate) fn printable_name(name: &str) -> String {
     name.replace(char::is_control, "\u{fffd}")
 }
 
+/// What a network interface of a domain is, beside what its statistics say.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct Nic {
+    /// The network device on the host, which is the name that its statistics have.
+    pub device: String,
+    /// The MAC address that the guest was given, as `52:54:00:12:34:56`.
+    pub mac: String,
+    /// The model, in libvirt's words: `virtio`, `e1000`.
+    pub model: String,
+}
+
 /// A domain of a [`Connect`]. A cheap handle: clone it, send it to another thread.
 ///
 /// ```
@@ -134,6 +146,23 @@ impl Domain {
         self.check_open()?;
         let timeout = timeout.min(StatsRequest::MAX_TIMEOUT);
         self.connection.driver.xml(&self.info, Instant::now() + timeout)
+    }
+
+    /// Returns what the NICs with a network device on the host are, as far as that is certain,
+    /// within this time. A QEMU is asked for them, whatever its command line says: NICs are plugged
+    /// in and out. libvirt says the same in [descriptions](Self::xml).
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidDomain`] if the connection was closed.
+    /// - [`ErrorKind::NoSupport`] if the driver does not tell, or the QEMU has no monitor for that,
+    ///   [`ErrorKind::NoDomain`] if the domain is gone, [`ErrorKind::Timeout`] if its monitor did not
+    ///   answer in time, [`ErrorKind::AccessDenied`] and [`ErrorKind::Internal`] if it cannot be
+    ///   asked for another reason.
+    pub fn nics(&self, timeout: Duration) -> Result<Vec<Nic>> {
+        self.check_open()?;
+        let timeout = timeout.min(StatsRequest::MAX_TIMEOUT);
+        self.connection.driver.nics(&self.info, Instant::now() + timeout)
     }
 
     /// Hands a call of libvirt's protocol about this domain on, as [`Connect::relay`] does, that may

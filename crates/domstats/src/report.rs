@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     domain::DomainInfo,
+    error::{Error, ErrorKind, ErrorOrigin},
     request::StatsGroups,
     stats::{
         Balloon, Blocks, Cpu, DirtyRate, Extra, GROUPS, Group, Interfaces, Iothreads, Memory, Perf,
@@ -218,6 +219,18 @@ pub struct Missing {
 impl Missing {
     pub(crate) fn new(reason: MissingReason, text: impl Into<String>) -> Self {
         Self { reason, text: text.into(), extra: Extra::default() }
+    }
+
+    /// Returns the error of a call for nothing but what is missing.
+    pub(crate) fn error(&self, origin: ErrorOrigin) -> Error {
+        let kind = match self.reason {
+            MissingReason::Timeout | MissingReason::Busy => ErrorKind::Timeout,
+            MissingReason::Unsupported => ErrorKind::NoSupport,
+            MissingReason::Denied => ErrorKind::AccessDenied,
+            MissingReason::Gone => ErrorKind::NoDomain,
+            _ => ErrorKind::Internal,
+        };
+        Error::new(kind, origin, self.to_string())
     }
 }
 

@@ -7,28 +7,52 @@ use clap::Parser;
 
 use crate::config::{self, Config, ConfigError, LogFormat, LogLevel};
 
+/// The end of `--help` and of the manual page.
+const AFTER_HELP: &str = "\
+Examples:
+  domstatsd                           this host: its libvirt, else its QEMUs
+  domstatsd -c qemu+qmp:///system     its QEMU processes, without libvirt
+  domstatsd --rpc-socket /run/domstatsd/sock
+                                      libvirt's protocol too, for virsh -c
+                                      'qemu+unix:///system?socket=/run/domstatsd/sock'
+  domstatsd --config d.toml --check   what is wrong with a configuration
+  curl http://127.0.0.1:9177/metrics  the metrics
+  curl 'http://127.0.0.1:9177/v1/domains/vm1?stats=cpu-total,block'
+                                      two groups of one domain, as a document
+
+Signals:
+  SIGHUP           read the configuration, certificates and tokens again
+  SIGTERM, SIGINT  end
+
+Exit status:
+  0  told to end, or nothing is wrong with the configuration
+  1  failure: the reason is on standard error
+  2  the command line is wrong";
+
 /// Statistics of all virtual machines, for every client: libvirt's protocol, metrics, documents
 ///
 /// Options win over the environment, and both over the configuration file.
 #[derive(Debug, Parser)]
-#[command(name = "domstatsd", version, args_override_self = true)]
+#[command(name = "domstatsd", version, args_override_self = true, after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// Configuration file, in TOML
     #[arg(long, value_name = "FILE", env = "DOMSTATSD_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// Hypervisor to ask, such as qemu:///system or qemu+qmp:///system; can be repeated
-    #[arg(short, long, value_name = "URI", env = "DOMSTATSD_CONNECT", value_delimiter = ' ')]
+    ///
+    /// Without it: what libvirt's tools would ask here, else the QEMU processes of this host.
+    #[arg(short, long, value_name = "URI", env = "DOMSTATSD_CONNECT", value_delimiter = ' ', value_parser = config::hypervisor)]
     connect: Vec<String>,
-    /// Longest time that an answer may take
+    /// Longest time that an answer may take [default: 1s]
     #[arg(long, value_name = "DURATION", env = "DOMSTATSD_TIMEOUT", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
-    /// Unix socket for clients of libvirt
+    /// Unix socket for clients of libvirt [default: none]
     #[arg(long, value_name = "PATH", env = "DOMSTATSD_RPC_SOCKET")]
     rpc_socket: Option<PathBuf>,
-    /// Address for clients of libvirt by TLS, such as 0.0.0.0:16514
+    /// Address for clients of libvirt by TLS, such as 0.0.0.0:16514 [default: none]
     #[arg(long, value_name = "ADDR", env = "DOMSTATSD_RPC_TLS")]
     rpc_tls: Option<SocketAddr>,
-    /// Address for HTTP
+    /// Address for HTTP [default: 127.0.0.1:9177]
     #[arg(long, value_name = "ADDR", env = "DOMSTATSD_HTTP")]
     http: Option<SocketAddr>,
     /// Exporter whose metric names are served beside the usual ones: tinkoff, vexxhost, opennebula,
@@ -38,10 +62,10 @@ pub(crate) struct Args {
     /// Collector to push metrics to by OTLP, such as http://localhost:4318
     #[arg(long, value_name = "URL", env = "DOMSTATSD_OTLP", value_parser = config::collector)]
     otlp: Option<Uri>,
-    /// Form of the log
+    /// Form of the log [default: text]
     #[arg(long, value_name = "FORM", env = "DOMSTATSD_LOG_FORMAT")]
     log_format: Option<LogFormat>,
-    /// What is logged: this, and what is worse
+    /// What is logged: this, and what is worse [default: info]
     #[arg(long, value_name = "LEVEL", env = "DOMSTATSD_LOG")]
     log: Option<LogLevel>,
     /// Check the configuration, say what is wrong with it, and end
@@ -78,5 +102,62 @@ impl Args {
 fn set<T: Clone>(setting: &mut T, given: Option<&T>) {
     if let Some(given) = given {
         setting.clone_from(given);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs};
+
+    use clap::CommandFactory;
+    use clap_mangen::{
+        Man,
+        roff::{Roff, roman},
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_committed_manual_page_is_fresh() {
+        let mut page = Vec::new();
+        let man = Man::new(Args::command()).section("8").manual("System Administration");
+        man.render_title(&mut page).unwrap();
+        man.render_name_section(&mut page).unwrap();
+        man.render_synopsis_section(&mut page).unwrap();
+        man.render_description_section(&mut page).unwrap();
+        man.render_options_section(&mut page).unwrap();
+        let mut roff = Roff::new();
+        for section in AFTER_HELP.split("\n\n") {
+            let (title, lines) = section.split_once(":\n").unwrap();
+            roff.control("SH", [title.to_uppercase().as_str()]).control("nf", []);
+            roff.text([roman(lines)]).control("fi", []);
+        }
+        roff.to_writer(&mut page).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/man/domstatsd.8");
+        if env::var_os("DOMSTATS_BLESS").is_some() {
+            fs::write(path, &page).unwrap();
+        }
+        assert!(
+            fs::read_to_string(path).is_ok_and(|committed| committed == page),
+            "docs/man/domstatsd.8 is stale: DOMSTATS_BLESS=1 cargo test -p domstatsd --lib args"
+        );
+    }
+
+    #[test]
+    fn the_defaults_that_the_help_tells_are_those_of_the_configuration() {
+        let config = Args::parse_from(["domstatsd"]).settings().unwrap_or_default();
+        let told = [
+            ("timeout", humantime::format_duration(config.timeout).to_string()),
+            ("http", config.http.listen.to_string()),
+            ("log_format", format!("{:?}", config.log.format).to_lowercase()),
+            ("log", format!("{:?}", config.log.level).to_lowercase()),
+        ];
+        let command = Args::command();
+        for (id, default) in told {
+            let argument = command.get_arguments().find(|argument| argument.get_id() == id);
+            let help = argument.unwrap().get_help().unwrap().to_string();
+            assert!(help.ends_with(&format!("[default: {default}]")), "{help}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use domstats::StatsRequest;
+use domstats::{Connect, ConnectOptions, StatsRequest, error_chain};
 use serde::{Deserialize, Deserializer, de};
 
 /// All that can be set. `docs/domstatsd.toml` has every key with its meaning.
@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, de};
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// The hypervisors, each a URI. A domain that several of them have is the first one's.
+    #[serde(deserialize_with = "hypervisors")]
     pub(crate) connect: Vec<String>,
     /// How long one answer may take, whatever the domains do.
     #[serde(deserialize_with = "duration")]
@@ -219,6 +220,21 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// A file that the configuration names and that is of no use.
+#[derive(Debug)]
+pub(crate) struct BadFile {
+    pub(crate) path: PathBuf,
+    /// What it was to be.
+    pub(crate) what: &'static str,
+    pub(crate) why: String,
+}
+
+impl fmt::Display for BadFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot read {} from {}: {}", self.what, self.path.display(), self.why)
+    }
+}
+
 impl Config {
     /// Reads a file; what it does not say is as it is without a file.
     ///
@@ -252,6 +268,43 @@ struct Wrong {
     line: usize,
     key: String,
     what: String,
+}
+
+/// Reads the URI of a hypervisor, which is not asked yet.
+///
+/// # Errors
+///
+/// The sentence that says what is wrong.
+pub(crate) fn hypervisor(uri: &str) -> Result<String, String> {
+    let checked = Connect::check(uri, &ConnectOptions::from_env());
+    checked.map(|()| uri.to_owned()).map_err(|error| error_chain(&error))
+}
+
+fn hypervisors<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Error> {
+    struct Hypervisor(String);
+
+    impl<'de> Deserialize<'de> for Hypervisor {
+        fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+            value.deserialize_str(Uri)
+        }
+    }
+
+    /// Only an error of a visitor has the line of the item; any other has that of the list.
+    struct Uri;
+
+    impl de::Visitor<'_> for Uri {
+        type Value = Hypervisor;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the URI of a hypervisor")
+        }
+
+        fn visit_str<E: de::Error>(self, uri: &str) -> Result<Hypervisor, E> {
+            hypervisor(uri).map(Hypervisor).map_err(E::custom)
+        }
+    }
+    let all = Vec::<Hypervisor>::deserialize(value)?;
+    Ok(all.into_iter().map(|Hypervisor(uri)| uri).collect())
 }
 
 /// Reads a duration as people write it.
@@ -338,8 +391,11 @@ mod tests {
         assert!(error.starts_with("2: otlp.endpoint: 'localhost:4318' is no collector"), "{error}");
         let error = wrong("[otlp]\nheaders = { \"a b\" = \"c\" }\n");
         assert!(error.starts_with("2: otlp.headers: 'a b' is no header"), "{error}");
-        let error = wrong("connect = [\n\"a\",\n7]\n");
+        let error = wrong("connect = [\n\"test:///default\",\n7]\n");
         assert!(error.starts_with("3: connect[1]: invalid type: integer"), "{error}");
+        let error = wrong("connect = [\n\"test:///default\", \"qemu+qmp:///system?hold=1\"]\n");
+        assert!(error.starts_with("2: connect[1]: connection URI 'qemu+qmp:///"), "{error}");
+        assert!(error.contains("no parameter 'hold'"), "{error}");
         // The line is that of what was not closed.
         let error = wrong("\nconnect = [\n");
         assert!(error.starts_with("2: unclosed array, expected `]`"), "{error}");

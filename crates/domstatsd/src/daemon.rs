@@ -14,7 +14,7 @@ use crate::{
     config::{self, Config},
     host::Host,
     http::{Control, Http, HttpError, Pusher},
-    listen::UnixSocket,
+    listen::{self, UnixSocket},
     log::Log,
     pass::Passes,
     rpc::{self, Server, Tls},
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Args, config: Config, log: &Log) -> Result<(), Fai
         .map_err(|error| Failure(error.to_string()))?;
     let listeners = listeners(given.http, Some(config.http.listen), "HTTP").await?;
     for listener in &listeners {
-        tracing::info!(address = ?listener.local_addr().ok(), "serving HTTP");
+        tracing::info!(address = %address_of(listener), "serving HTTP");
     }
     let control = http.control();
     let (stop, stopped) = watch::channel(false);
@@ -111,7 +111,7 @@ async fn start_tls(
     }
     let tls = Arc::new(Tls::load(&config.pki).map_err(cannot("cannot serve TLS".to_owned()))?);
     for listener in listeners {
-        tracing::info!(address = ?listener.local_addr().ok(), "serving libvirt's protocol by TLS");
+        tracing::info!(address = %address_of(&listener), "serving libvirt's protocol by TLS");
         tokio::spawn(rpc::serve_tls(listener, Arc::clone(&tls), Arc::clone(server)));
     }
     Ok(Some(tls))
@@ -139,6 +139,10 @@ async fn listeners(
     Ok(listeners)
 }
 
+fn address_of(listener: &TcpListener) -> String {
+    listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
+}
+
 /// Reads what the configuration names, as [`run`] would.
 pub(crate) fn check(config: &Config) -> Result<(), Failure> {
     let passes = Passes::new(Arc::new(Host::new(config)), config.timeout);
@@ -146,6 +150,9 @@ pub(crate) fn check(config: &Config) -> Result<(), Failure> {
     Http::new(config, vec![config.http.listen], passes, server)
         .and_then(|http| http.control().pusher(&config.otlp))
         .map_err(|error| Failure(error.to_string()))?;
+    if let Some(group) = &config.rpc.group {
+        listen::group_id(group).map_err(cannot("rpc.group".to_owned()))?;
+    }
     if config.rpc.tls.is_some() {
         Tls::load(&config.rpc.pki).map_err(cannot("cannot serve TLS".to_owned()))?;
     }

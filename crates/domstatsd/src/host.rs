@@ -14,7 +14,7 @@ use std::{
 
 use domstats::{
     Connect, ConnectOptions, Domain, DomainFilter, DomainInfo, Error, ErrorKind, ErrorOrigin,
-    MissingReason, StatsReport, StatsRequest, Uuid, default_uri::PROCESSES, driver::Relayed,
+    MissingReason, Nic, StatsReport, StatsRequest, Uuid, default_uri::PROCESSES, driver::Relayed,
 };
 use domstats_rpc::{Xdr, message, procedure::ProcedureId, xdr::Decoder};
 
@@ -132,6 +132,22 @@ impl Host {
             Ok(report)
         });
         merge(reports, start)
+    }
+
+    /// Returns what the NICs of a domain are, by the first hypervisor that tells any within this
+    /// time: one that is not told is not known.
+    pub(crate) fn nics(&self, domain: &DomainInfo, timeout: Duration) -> Vec<Nic> {
+        let deadline = Instant::now() + timeout;
+        let answer = self.ask(|source| {
+            let connect = source.connect(deadline)?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Another one may have the domain.
+            Ok(connect.domain(domain.clone()).nics(left).unwrap_or_else(|error| {
+                tracing::debug!(uri = source.uri, domain = domain.name, %error, "no NICs");
+                Vec::new()
+            }))
+        });
+        answer.of_all.into_iter().find(|nics| !nics.is_empty()).unwrap_or_default()
     }
 
     /// Hands a call of libvirt's protocol on, and returns what it came to within this time; `None`

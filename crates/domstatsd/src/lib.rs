@@ -17,8 +17,10 @@ mod listen;
 mod log;
 mod pass;
 mod rpc;
+mod shared;
 mod source;
 mod systemd;
+mod tls;
 
 /// What the fuzz targets in `fuzz/` run.
 #[doc(hidden)]

@@ -104,7 +104,11 @@ fn check_left_behind(path: &Path) -> io::Result<()> {
 }
 
 /// Returns the number of a group, by its name in `/etc/group` or as it is.
-fn group_id(group: &str) -> io::Result<u32> {
+///
+/// # Errors
+///
+/// There is no such group, or the file cannot be read.
+pub(crate) fn group_id(group: &str) -> io::Result<u32> {
     if let Ok(number) = group.parse() {
         return Ok(number);
     }

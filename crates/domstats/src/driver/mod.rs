@@ -10,7 +10,7 @@ use domstats_rpc::{message::RemoteError, procedure::ProcedureId};
 
 use crate::{
     connect_options::ConnectOptions,
-    domain::DomainInfo,
+    domain::{DomainInfo, Nic},
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
     request::{StatsGroups, StatsOptions, StatsRequest},
@@ -81,6 +81,12 @@ pub(crate) trait Driver: Send + Sync {
         Err(Error::new(ErrorKind::NoSupport, self.origin(), sentence))
     }
 
+    /// The NICs of a domain whose statistics it gives. Must return by the deadline.
+    fn nics(&self, _domain: &DomainInfo, _deadline: Instant) -> Result<Vec<Nic>> {
+        let sentence = format!("the {} driver tells NICs in descriptions only", self.name());
+        Err(Error::new(ErrorKind::NoSupport, self.origin(), sentence))
+    }
+
     /// Hands a call of libvirt's protocol on to the daemon that the driver asks; `None` if it asks
     /// none. Must return by the deadline.
     fn relay(
@@ -117,31 +123,50 @@ struct DriverEntry {
     /// An example, for the error that lists the choices.
     example: &'static str,
     open: fn(&Uri, &ConnectOptions) -> Result<Box<dyn Driver>>,
+    /// Says what `open` would say of the URI, and asks nobody.
+    check: fn(&Uri, &ConnectOptions) -> Result<()>,
 }
 
 const DRIVERS: &[DriverEntry] = &[
-    DriverEntry { serves: libvirt::serves, example: "qemu:///system", open: libvirt::open },
+    DriverEntry {
+        serves: libvirt::serves,
+        example: "qemu:///system",
+        open: libvirt::open,
+        check: libvirt::check,
+    },
     DriverEntry {
         serves: |scheme| scheme == "qemu+qmp",
         example: "qemu+qmp:///system",
         open: qemu::open,
+        check: |uri, options| qemu::open(uri, options).map(drop),
     },
-    DriverEntry { serves: |scheme| scheme == "test", example: "test:///default", open: test::open },
+    DriverEntry {
+        serves: |scheme| scheme == "test",
+        example: "test:///default",
+        open: test::open,
+        check: |uri, options| test::open(uri, options).map(drop),
+    },
 ];
 
 /// Opens the driver that serves the URI.
 pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> Result<Box<dyn Driver>> {
-    match DRIVERS.iter().find(|entry| (entry.serves)(&uri.scheme)) {
-        Some(entry) => (entry.open)(uri, options),
-        None => {
-            let examples: Vec<_> = DRIVERS.iter().map(|entry| entry.example).collect();
-            Err(Error::new(
-                ErrorKind::NoConnect,
-                ErrorOrigin::Library,
-                format!("no driver serves '{uri}': try one of {}", examples.join(", ")),
-            ))
-        }
-    }
+    (entry(uri)?.open)(uri, options)
+}
+
+/// Says what is wrong with a URI, without asking the hypervisor.
+pub(crate) fn check(uri: &Uri, options: &ConnectOptions) -> Result<()> {
+    (entry(uri)?.check)(uri, options)
+}
+
+fn entry(uri: &Uri) -> Result<&'static DriverEntry> {
+    DRIVERS.iter().find(|entry| (entry.serves)(&uri.scheme)).ok_or_else(|| {
+        let examples: Vec<_> = DRIVERS.iter().map(|entry| entry.example).collect();
+        Error::new(
+            ErrorKind::NoConnect,
+            ErrorOrigin::Library,
+            format!("no driver serves '{uri}': try one of {}", examples.join(", ")),
+        )
+    })
 }
 
 /// Returns the names of groups, and what has no name as a number.

@@ -12,19 +12,21 @@
 //! row describes is a tree of the same words, and is joined: an unknown `rd.zeroed` is written
 //! inside that wrapper, an unknown attribute of `time` on that element.
 
+mod unknown;
+
 use std::{
-    collections::BTreeSet,
     io,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Map, Value as Json};
+use unknown::Unknown;
 
 use super::Flush;
 use crate::{
     domain::DomainInfo,
     report::{DomainStats, Missing, StatsReport},
-    stats::{Cell, Extra, GROUPS, Key, List, ListRow, Place, Row, Schema, Section, Value},
+    stats::{Cell, GROUPS, Key, List, ListRow, Place, Row, Schema, Section, Value},
 };
 
 /// What XML and JSON do with each part of the document.
@@ -361,85 +363,6 @@ impl<'a> Wrappers<'a> {
         for (name, unknown) in self.open.drain(keep..).rev() {
             unknown.end(out);
             out.close(name);
-        }
-    }
-}
-
-/// What is unknown in the element at hand, and which of it is written already.
-#[derive(Default)]
-struct Unknown<'a> {
-    map: Option<&'a Map<String, Json>>,
-    text: Option<&'a Json>,
-    written: BTreeSet<&'a str>,
-}
-
-impl<'a> Unknown<'a> {
-    fn of(extra: &'a Extra) -> Self {
-        Self::within(&extra.0)
-    }
-
-    fn within(map: &'a Map<String, Json>) -> Self {
-        if map.is_empty() {
-            return Self::default();
-        }
-        Self { map: Some(map), text: map.get("#text"), written: BTreeSet::new() }
-    }
-
-    fn text(scalar: &'a Json) -> Self {
-        Self { text: Some(scalar), ..Self::default() }
-    }
-
-    /// Returns what has this name, for the caller to write.
-    #[inline]
-    fn take(&mut self, name: &str) -> Option<&'a Json> {
-        let (name, value) = self.map?.get_key_value(name)?;
-        self.written.insert(name);
-        Some(value)
-    }
-
-    /// Writes a known attribute. An unknown one of the same name was unreadable and gives way.
-    fn attribute(&mut self, name: &str, value: &Value<'_>, out: &mut impl Writer) {
-        let Some(map) = self.map else {
-            return out.attribute(name, value, false);
-        };
-        self.take(&format!("@{name}"));
-        out.attribute(name, value, map.contains_key(name));
-    }
-
-    /// Writes what has to come first: attributes, then text.
-    fn begin(&mut self, out: &mut impl Writer) {
-        for (name, value) in self.map.into_iter().flatten() {
-            if name.starts_with('@')
-                && !self.written.contains(name.as_str())
-                && out.extra_attribute(name, value)
-            {
-                self.written.insert(name);
-            }
-        }
-        if let Some(text) = self.text.take()
-            && is_scalar(text)
-            && !self.written.contains("#text")
-        {
-            self.written.insert("#text");
-            out.extra("#text", text);
-        }
-    }
-
-    /// Writes the items that could not be read, after those that could.
-    fn append(&mut self, name: &str, out: &mut impl Writer) {
-        match self.take(name) {
-            Some(Json::Array(items)) => items.iter().for_each(|item| out.extra(name, item)),
-            Some(item) => out.extra(name, item),
-            None => {}
-        }
-    }
-
-    /// Writes all the rest.
-    fn end(&self, out: &mut impl Writer) {
-        for (name, value) in self.map.into_iter().flatten() {
-            if !self.written.contains(name.as_str()) {
-                out.extra(name, value);
-            }
         }
     }
 }

@@ -4,6 +4,10 @@
 //! Only a group whose name says that it is one machine's is taken for it. That a process is alone
 //! in a group proves nothing: a session, a service or a container also counts what ended before.
 
+mod placement;
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs, io,
     os::unix::fs::MetadataExt,
@@ -11,6 +15,7 @@ use std::{
     sync::OnceLock,
 };
 
+use placement::{Hierarchy, Kind, Manager, machine_of, parse_mounts, placed_in};
 use rustix::io::Errno;
 
 use super::{
@@ -23,34 +28,6 @@ use super::{
 #[derive(Debug, Default)]
 pub(crate) struct Cgroups {
     hierarchies: OnceLock<Vec<Hierarchy>>,
-}
-
-/// A mount of cgroups.
-#[derive(Debug, PartialEq, Eq)]
-struct Hierarchy {
-    kind: Kind,
-    /// The group that is mounted, `/` unless this is a container.
-    root: String,
-    mount: PathBuf,
-}
-
-/// What a hierarchy counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Version 2, all in one.
-    Unified,
-    /// Version 1, CPU time.
-    CpuAcct,
-    /// Version 1, storage.
-    BlkIo,
-}
-
-/// Who made a machine's group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manager {
-    /// Puts the helpers of a machine (swtpm, virtiofsd) into its group, and counts them.
-    Libvirt,
-    Proxmox,
 }
 
 /// CPU times, in nanoseconds.
@@ -103,9 +80,6 @@ const PROCESSES: u64 = 4 << 10;
 
 /// More groups than libvirt makes for a machine: one for each vCPU and iothread.
 const GROUPS: usize = 2048;
-
-/// More than the mounts of cgroups that count something on any host.
-const HIERARCHIES: usize = 16;
 
 impl Accounting {
     /// Returns the groups that are the process's own.
@@ -195,14 +169,6 @@ impl Groups {
         let devices = parse_blkio(&bytes, &requests);
         // Version 1 counts from Linux 6.9 on only where somebody set a limit.
         (!devices.is_empty()).then_some(devices)
-    }
-}
-
-impl Hierarchy {
-    fn dir_of(&self, path: &str) -> Option<PathBuf> {
-        let below = path.strip_prefix(self.root.trim_end_matches('/'))?;
-        let relative = below.strip_prefix('/').or(below.is_empty().then_some(""))?;
-        Some(self.mount.join(relative))
     }
 }
 
@@ -302,122 +268,8 @@ fn value_of(text: &str, key: &str) -> Option<u64> {
     pairs.find(|(word, _)| *word == key)?.1.parse().ok()
 }
 
-impl Kind {
-    /// Returns the controller that makes a hierarchy of version 1 one of this kind.
-    fn controller(self) -> Option<&'static str> {
-        match self {
-            Self::Unified => None,
-            Self::CpuAcct => Some("cpuacct"),
-            Self::BlkIo => Some("blkio"),
-        }
-    }
-}
-
-/// Returns the group of a process in a hierarchy, by `/proc/PID/cgroup`.
-fn placed_in(kind: Kind, placement: &str) -> Option<&str> {
-    placement.lines().find_map(|line| {
-        let (number, rest) = line.split_once(':')?;
-        let (controllers, path) = rest.split_once(':')?;
-        let is_it = match kind.controller() {
-            Some(wanted) => controllers.split(',').any(|controller| controller == wanted),
-            None => number == "0" && controllers.is_empty(),
-        };
-        is_it.then_some(path)
-    })
-}
-
-/// Returns the part of a path that ends with the innermost group of a machine.
-fn machine_of(path: &str) -> Option<(&str, Manager)> {
-    let mut found = None;
-    let mut above = "";
-    let mut end = 0;
-    for name in path.split('/') {
-        end += name.len();
-        match manager_of(above, name) {
-            // Outside of what the caller may see.
-            _ if name == ".." => return None,
-            Some(manager) => found = Some((path.get(..end)?, manager)),
-            None => {}
-        }
-        above = name;
-        end += 1;
-    }
-    found
-}
-
-/// Returns who gives a group such a name, if it is a machine's.
-fn manager_of(above: &str, name: &str) -> Option<Manager> {
-    let scope = name.strip_suffix(".scope");
-    let is_number = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-    if name.ends_with(".libvirt-qemu")
-        || scope.is_some_and(|scope| scope.starts_with(r"machine-qemu\x2d"))
-    {
-        Some(Manager::Libvirt)
-    } else if above == "qemu.slice" && scope.is_some_and(is_number) {
-        Some(Manager::Proxmox)
-    } else {
-        None
-    }
-}
-
-/// Returns the mounts of cgroups that count something: one that counts two things, twice.
-fn parse_mounts(text: &str) -> Vec<Hierarchy> {
-    let hierarchies = |line: &str| {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        let mut filesystem = filesystem.split(' ');
-        let kinds: &[Kind] = match filesystem.next()? {
-            "cgroup2" => &[Kind::Unified],
-            "cgroup" => &[Kind::CpuAcct, Kind::BlkIo],
-            _ => return None,
-        };
-        let options = filesystem.nth(1).unwrap_or_default();
-        let has = |wanted: &str| options.split(',').any(|option| option == wanted);
-        let mut words = mount.split(' ').skip(3).map(unescape);
-        let (root, mount) = (words.next()?, PathBuf::from(words.next()?));
-        let hierarchy = |kind| Hierarchy { kind, root: root.clone(), mount: mount.clone() };
-        let kinds = kinds.iter().filter(|kind| kind.controller().is_none_or(has));
-        Some(kinds.copied().map(hierarchy).collect::<Vec<_>>())
-    };
-    text.lines().filter_map(hierarchies).flatten().take(HIERARCHIES).collect()
-}
-
-/// Undoes the kernel's `\040` for a space, and the like.
-fn unescape(word: &str) -> String {
-    let mut bytes = Vec::with_capacity(word.len());
-    let mut rest = word.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) if first == b'\\' => {
-                bytes.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Gives a text to every parser of this file, for [`super::fuzz`].
+/// Gives a text to every parser of cgroups, for [`super::fuzz`].
 pub(super) fn fuzz(text: &str) {
-    for kind in [Kind::Unified, Kind::CpuAcct, Kind::BlkIo] {
-        let placement = placed_in(kind, text);
-        assert!(placement.is_none_or(|path| text.contains(path)));
-        if let Some((path, (own, _))) = placement.and_then(|path| Some((path, machine_of(path)?))) {
-            assert!(path.starts_with(own), "{own}");
-        }
-    }
-    let mounts = parse_mounts(text);
-    assert!(mounts.len() <= HIERARCHIES);
-    for hierarchy in mounts {
-        let _ = hierarchy.dir_of(text);
-    }
-    assert_eq!(unescape(&text.replace('\\', "\\134")), text);
+    placement::fuzz(text);
     let _ = value_of(text, "usage_usec");
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,6 @@
 //! Memory of a domain. Bit 4, flat keys `balloon.*`.
 
-use super::{Pressure, catalogue::section};
+use super::{Pressure, section};
 
 section! {
     /// Memory: the balloon, what the guest says of its memory, what the host gave.

@@ -1,6 +1,6 @@
 //! Each disk of a domain. Bit 32, flat keys `block.*`.
 
-use super::{Pressure, catalogue::section};
+use super::{Pressure, section};
 
 section! {
     /// The disks of the domain.

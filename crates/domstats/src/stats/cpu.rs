@@ -1,6 +1,6 @@
 //! CPU time of a whole domain. Bit 2, flat keys `cpu.*`.
 
-use super::{Pressure, catalogue::section};
+use super::{Pressure, section};
 
 section! {
     /// CPU time of the domain: vCPUs, emulator and iothreads together.

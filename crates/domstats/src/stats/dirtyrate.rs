@@ -1,6 +1,6 @@
 //! The last dirty rate measurement of a domain. Bit 512, flat keys `dirtyrate.*`.
 
-use super::{catalogue::section, value::words};
+use super::{section, value::words};
 
 words! {
     /// How far a dirty rate measurement is (`virDomainDirtyRateStatus`).

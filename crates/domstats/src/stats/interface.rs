@@ -1,6 +1,6 @@
 //! Each network interface of a domain. Bit 16, flat keys `net.*`.
 
-use super::catalogue::section;
+use super::section;
 
 section! {
     /// The network interfaces of the domain.

@@ -1,6 +1,6 @@
 //! Each iothread of a domain. Bit 128, flat keys `iothread.*`.
 
-use super::catalogue::section;
+use super::section;
 
 section! {
     /// The iothreads of the domain.

@@ -1,6 +1,6 @@
 //! Memory bandwidth monitors of a domain. Bit 256, flat keys `memory.*`.
 
-use super::catalogue::section;
+use super::section;
 
 section! {
     /// Memory bandwidth that groups of vCPUs use.

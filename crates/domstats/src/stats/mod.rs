@@ -15,6 +15,7 @@ mod memory;
 pub(crate) mod params;
 mod perf;
 mod pressure;
+mod section;
 mod state;
 pub(crate) mod value;
 mod vcpu;
@@ -39,6 +40,8 @@ pub use value::{Value, ValueType};
 pub use vcpu::{Vcpu, VcpuState, Vcpus};
 pub use vm::{HypervisorHistogram, HypervisorStat, HypervisorValue, Vm};
 pub use walk::{Visitor, walk};
+
+pub(crate) use section::section;
 
 use crate::{report::DomainStats, request::StatsGroups};
 
@@ -108,7 +111,7 @@ macro_rules! groups {
             help: $help,
             flat: $flat,
             element: $element,
-            info: catalogue::section!(@option $($info)?),
+            info: section!(@option $($info)?),
             schema: $type::SCHEMA,
             get: |domain| domain.$field.as_ref().map(|group| group as _),
             slot: |domain| domain.$field.get_or_insert_default(),

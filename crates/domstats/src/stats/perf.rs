@@ -1,6 +1,6 @@
 //! Performance counters of the host for a domain. Bit 64, flat keys `perf.*`.
 
-use super::catalogue::section;
+use super::section;
 
 section! {
     /// Performance counters of the QEMU process; each only where it was opened before.

@@ -1,7 +1,7 @@
 //! Each vCPU of a domain. Bit 8, flat keys `vcpu.*`.
 
 use super::{
-    catalogue::section,
+    section,
     value::words,
     vm::{HypervisorHistogram, HypervisorStat},
 };

@@ -3,8 +3,7 @@
 use serde_json::Value as Json;
 
 use super::{
-    Value, ValueType,
-    catalogue::section,
+    Value, ValueType, section,
     value::{Leaf, Numbers},
 };
 

@@ -7,8 +7,11 @@ use std::{
 
 use tokio_rustls::TlsAcceptor;
 
-use super::{HttpError, auth::Auth, tls};
-use crate::config;
+use super::{HttpError, auth::Auth};
+use crate::{
+    config,
+    tls::{self, Clients},
+};
 
 /// Who may ask, and who we are, as it was read last.
 pub(crate) struct Access {
@@ -50,7 +53,7 @@ impl Access {
 
 impl Secrets {
     fn read(http: &config::Http, addresses: &[SocketAddr]) -> Result<Self, HttpError> {
-        let (auth, tls) = (Auth::new(http)?, tls::acceptor(http)?);
+        let (auth, tls) = (Auth::new(http)?, acceptor(http)?);
         let is_open = tls.is_none() || auth.is_open();
         let is_far = |address: &&SocketAddr| !address.ip().to_canonical().is_loopback();
         if let Some(address) = addresses.iter().find(is_far).filter(|_| is_open) {
@@ -61,4 +64,26 @@ impl Secrets {
         }
         Ok(Self { auth, tls })
     }
+}
+
+/// Returns what answers TLS; nothing without a certificate.
+fn acceptor(http: &config::Http) -> Result<Option<TlsAcceptor>, HttpError> {
+    let (certificate, key) = match (&http.certificate, &http.key) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) if http.client_ca.is_none() => return Ok(None),
+        _ => {
+            let sentence = "http.certificate and http.key belong together, and http.client_ca \
+                            needs both";
+            return Err(HttpError::Wrong(sentence.to_owned()));
+        }
+    };
+    let clients = http.client_ca.as_ref().map(|authority| Clients {
+        authority,
+        revoked: None,
+        // With a token, a client may show that instead.
+        or_others: http.token_file.is_some(),
+    });
+    let mut config = tls::server(certificate, key, clients)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }

@@ -16,7 +16,8 @@ use domstats::StatsReport;
 use super::form::Form;
 use crate::{
     host::{Answer, Host},
-    pass::{self, Of, Passes, Shared, Taken},
+    pass::{self, Of, Passes, Taken},
+    shared::Shared,
 };
 
 /// The questions that are asked at a time. Each has a few passes at most, however many ask it.

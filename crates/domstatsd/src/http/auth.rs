@@ -15,7 +15,7 @@ use axum::{
 use subtle::ConstantTimeEq;
 
 use super::{HttpError, Shared, listen::Client, refusal::Refusal};
-use crate::config;
+use crate::config::{self, BadFile};
 
 /// What a client has to show.
 pub(crate) struct Auth {
@@ -46,8 +46,8 @@ impl Auth {
 }
 
 /// Reads a token of at least so many characters.
-pub(super) fn token(path: &Path, what: &'static str, shortest: usize) -> Result<String, HttpError> {
-    let wrong = |why: String| HttpError::Unreadable { path: path.to_owned(), what, why };
+pub(super) fn token(path: &Path, what: &'static str, shortest: usize) -> Result<String, BadFile> {
+    let wrong = |why: String| BadFile { path: path.to_owned(), what, why };
     let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     match text.trim() {
         "" => Err(wrong("it is empty".to_owned())),

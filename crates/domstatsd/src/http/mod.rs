@@ -3,7 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `listen.rs` | connections, and what a client may take of time |
-//! | `access.rs`, `tls.rs`, `auth.rs` | who may ask |
+//! | `access.rs`, `auth.rs` | who may ask |
 //! | `answers.rs` | what is asked of the hypervisors, and for how many at once |
 //! | `query.rs`, `accept.rs`, `form.rs` | what a client says, and the form that it gets |
 //! | `metrics.rs`, `parts.rs`, `own.rs`, `compat/` | `/metrics` |
@@ -31,9 +31,8 @@ mod own;
 mod parts;
 pub(crate) mod query;
 mod refusal;
-mod tls;
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use axum::{
     Router,
@@ -51,7 +50,7 @@ use tokio::{
 use tower_http::compression::CompressionLayer;
 
 use crate::{
-    config::{self, Config},
+    config::{self, BadFile, Config},
     pass::{self, Passes},
     rpc,
 };
@@ -106,22 +105,26 @@ pub(crate) struct Http {
 /// What is wrong with the configuration of HTTP.
 #[derive(Debug)]
 pub(crate) enum HttpError {
-    Unreadable { path: PathBuf, what: &'static str, why: String },
+    Unreadable(BadFile),
     Wrong(String),
 }
 
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { path, what, why } => {
-                write!(f, "cannot read {what} from {}: {why}", path.display())
-            }
+            Self::Unreadable(file) => file.fmt(f),
             Self::Wrong(sentence) => f.write_str(sentence),
         }
     }
 }
 
 impl std::error::Error for HttpError {}
+
+impl From<BadFile> for HttpError {
+    fn from(file: BadFile) -> Self {
+        Self::Unreadable(file)
+    }
+}
 
 impl Http {
     /// Reads secrets and certificates, and checks that the settings go together, and with the

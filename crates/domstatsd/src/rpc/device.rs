@@ -1,20 +1,18 @@
 //! One domain, one device: the calls of clients that do not know the bulk call.
 //!
-//! Each is a pass over one domain, where libvirt is not the one to answer. These answers have no room for a reason: what was not read is
-//! -1 where libvirt says so, is left out where it can be, and refuses the call elsewhere.
+//! Each is a pass over one domain, where libvirt is not the one to answer. These answers have no room
+//! for a reason: what was not read is -1 where libvirt says so, is left out where it can be, and
+//! refuses the call elsewhere.
 
-use std::{slice, sync::Arc};
+use std::{slice, sync::Arc, time::Instant};
 
-use domstats::{
-    DomainStats, StatsGroups, StatsReport,
-    stats::{Block, Interface},
-};
+use domstats::{DomainStats, StatsGroups, StatsReport, stats::Block};
 use domstats_rpc::{
     limits,
     message::{
         self, BlockInfo, BlockParams, BlockParamsArgs, BlockStats, Device, DeviceFlags,
-        DomainFlags, DomainSummary, InterfaceStats, MemoryStat, MemoryStats, MemoryStatsArgs,
-        Opaque, ParamValue, StateArgs, StateReply, TypedParam, VcpuInfo, VcpusArgs, VcpusReply,
+        DomainFlags, DomainSummary, MemoryStat, MemoryStats, MemoryStatsArgs, Opaque, ParamValue,
+        StateArgs, StateReply, TypedParam, VcpuInfo, VcpusArgs, VcpusReply,
     },
     xdr::List,
 };
@@ -28,6 +26,8 @@ use crate::{host::Answer, pass::Question};
 
 /// What was read of one domain.
 pub(super) struct Reading {
+    /// When that began.
+    pub(super) began: Instant,
     answer: Arc<Answer<StatsReport>>,
 }
 
@@ -42,12 +42,12 @@ impl Reading {
     }
 
     /// Refuses what only a running domain has.
-    fn check_active(&self) -> Result<(), Refusal> {
+    pub(super) fn check_active(&self) -> Result<(), Refusal> {
         if self.is_active() { Ok(()) } else { Err(refuse::not_running()) }
     }
 
     /// Returns the error for a value of a group that was not read.
-    fn missing(&self, group: StatsGroups) -> Refusal {
+    pub(super) fn missing(&self, group: StatsGroups) -> Refusal {
         match self.stats().why_missing(group) {
             Some(missing) => refuse::missing(missing),
             None => refuse::unsupported("the hypervisor does not tell this value"),
@@ -90,6 +90,7 @@ pub(super) async fn read_more(
     groups: StatsGroups,
     whole: StatsGroups,
 ) -> Result<Reading, Refusal> {
+    let began = Instant::now();
     let meant = meant(client, slice::from_ref(domain)).await?;
     let question = Question { basic: groups, ..Question::new(groups | whole) };
     let answer = client.server.passes.report_of(meant, question).await;
@@ -101,7 +102,7 @@ pub(super) async fn read_more(
             (None, None) => not_there(domain),
         });
     }
-    Ok(Reading { answer })
+    Ok(Reading { began, answer })
 }
 
 pub(super) async fn state(client: &Client, args: StateArgs<'_>) -> Result<StateReply, Refusal> {
@@ -231,7 +232,7 @@ pub(super) async fn vcpus(client: &Client, args: VcpusArgs<'_>) -> Result<VcpusR
 }
 
 /// A counter as the old structures have it: -1 if unknown.
-fn counter(value: Option<u64>) -> i64 {
+pub(super) fn counter(value: Option<u64>) -> i64 {
     value.and_then(|value| i64::try_from(value).ok()).unwrap_or(-1)
 }
 
@@ -314,35 +315,6 @@ pub(super) async fn block_params(
     params.truncate(usize::try_from(args.count).unwrap_or(0));
     let count = if args.count == 0 { count } else { params.len() as i32 };
     Ok(BlockParams { params: List(params), count })
-}
-
-pub(super) async fn interface_stats(
-    client: &Client,
-    device: Device<'_>,
-) -> Result<InterfaceStats, Refusal> {
-    let reading = read(client, &device.domain, StatsGroups::INTERFACE).await?;
-    reading.check_active()?;
-    let Some(interfaces) = &reading.stats().interface else {
-        return Err(reading.missing(StatsGroups::INTERFACE));
-    };
-    let is = |interface: &&Interface| interface.name.as_deref() == Some(&device.name);
-    let interface = interfaces.interfaces.iter().find(is).ok_or_else(|| {
-        let what = format!("'{}' is not a known interface", device.name);
-        refuse::invalid_argument(what)
-    })?;
-    if interface.rx_bytes.is_none() && interface.tx_bytes.is_none() {
-        return Err(reading.missing(StatsGroups::INTERFACE));
-    }
-    Ok(InterfaceStats {
-        rx_bytes: counter(interface.rx_bytes),
-        rx_pkts: counter(interface.rx_pkts),
-        rx_errs: counter(interface.rx_errs),
-        rx_drop: counter(interface.rx_drop),
-        tx_bytes: counter(interface.tx_bytes),
-        tx_pkts: counter(interface.tx_pkts),
-        tx_errs: counter(interface.tx_errs),
-        tx_drop: counter(interface.tx_drop),
-    })
 }
 
 pub(super) async fn memory_stats(

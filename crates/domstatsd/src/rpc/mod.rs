@@ -6,6 +6,7 @@
 //!             replies out                        domains.rs  which domains there are
 //!                                                stats.rs    the bulk call
 //!                                                device.rs   one domain, one device
+//!                                                interface.rs one network interface
 //!                                                node.rs     the host
 //!                                                xml.rs      what a domain consists of
 //! ```
@@ -19,6 +20,7 @@ mod device;
 mod domains;
 mod events;
 pub(crate) mod fuzz;
+mod interface;
 mod listen;
 mod node;
 mod procedures;

@@ -11,7 +11,7 @@ use domstats_rpc::{
 
 use super::{
     connect::{self, Client},
-    device, domains, node,
+    device, domains, interface, node,
     refuse::{self, Refusal},
     stats, writes, xml,
 };
@@ -107,7 +107,7 @@ served! {
     #[host] ConnectGetHostname => node::hostname,
     #[early] ConnectSupportsFeature => connect::feature,
     #[counters] DomainBlockStats => device::block_stats,
-    #[domain] DomainInterfaceStats => device::interface_stats,
+    #[domain] DomainInterfaceStats => interface::stats,
     #[early] AuthList => connect::auth_types,
     #[host] NodeGetFreeMemory => node::free_memory,
     ConnectDomainEventRegister => connect::register,

@@ -2,18 +2,19 @@
 //! before anything else.
 
 use std::{
-    fmt, io,
-    path::{Path, PathBuf},
+    io,
+    path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
 
-use rustls::{
-    RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem::PemObject},
-    server::WebPkiClientVerifier,
-};
+use rustls::ServerConfig;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::{
+    config::BadFile,
+    tls::{self, Clients},
+};
 
 /// What a client that was let in reads first.
 const LET_IN: &[u8] = &[1];
@@ -21,18 +22,6 @@ const LET_IN: &[u8] = &[1];
 /// The daemon's certificate, and those of the authority whose clients may come.
 pub(crate) struct Tls {
     config: RwLock<Arc<ServerConfig>>,
-}
-
-/// What is wrong with a file.
-pub(crate) struct BadFile {
-    path: PathBuf,
-    what: String,
-}
-
-impl fmt::Display for BadFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.what)
-    }
 }
 
 impl Tls {
@@ -93,53 +82,17 @@ fn config(pki: &Path) -> Result<ServerConfig, BadFile> {
         true => pki.join(name),
         false => pki.join(folder).join(name),
     };
-    let authority = file("CA", "cacert.pem");
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&authority)? {
-        roots.add(certificate).map_err(bad(&authority))?;
-    }
-    let revoked = file("CA", "cacrl.pem");
-    let revocations = match revoked.exists() {
-        true => CertificateRevocationListDer::pem_file_iter(&revoked)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(bad(&revoked))?,
-        false => Vec::new(),
+    let (authority, revoked) = (file("CA", "cacert.pem"), file("CA", "cacrl.pem"));
+    let clients = Clients {
+        authority: &authority,
+        revoked: Some(revoked.as_path()).filter(|revoked| revoked.exists()),
+        or_others: false,
     };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let clients =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .with_crls(revocations)
-            // An authority without a list for its own certificate is libvirt's usual case.
-            .only_check_end_entity_revocation()
-            .allow_unknown_revocation_status()
-            .build()
-            .map_err(bad(&authority))?;
     let certificate = file("libvirt", "servercert.pem");
     let key = file("libvirt/private", "serverkey.pem");
-    let private = PrivateKeyDer::from_pem_file(&key).map_err(bad(&key))?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(bad(&certificate))?
-        .with_client_cert_verifier(clients)
-        .with_single_cert(certificates(&certificate)?, private)
-        .map_err(bad(&certificate))?;
+    let mut config = tls::server(&certificate, &key, Some(clients))?;
     // libvirt's client waits for one record after the handshake, and takes a ticket for the byte
     // that lets it in.
     config.send_tls13_tickets = 0;
     Ok(config)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BadFile> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<_, _>>)
-        .map_err(bad(path))?;
-    match found.is_empty() {
-        true => Err(BadFile { path: path.to_owned(), what: "has no certificate".to_owned() }),
-        false => Ok(found),
-    }
-}
-
-fn bad<E: fmt::Display>(path: &Path) -> impl FnOnce(E) -> BadFile {
-    let path = path.to_owned();
-    move |error| BadFile { path, what: error.to_string() }
 }

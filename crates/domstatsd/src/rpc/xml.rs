@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-use domstats::StatsGroups;
+use domstats::{Nic, StatsGroups};
 use domstats_rpc::message::DomainFlags;
 use quick_xml::escape::escape;
 
@@ -26,10 +26,16 @@ pub(super) async fn description(
     }
     let basic = StatsGroups::BALLOON | StatsGroups::VCPU;
     let whole = StatsGroups::INTERFACE | StatsGroups::BLOCK | StatsGroups::IOTHREAD;
-    Ok(document(&device::read_more(client, &args.domain, basic, whole).await?).into())
+    let reading = device::read_more(client, &args.domain, basic, whole).await?;
+    let interfaces = &reading.stats().interface;
+    let nics = match interfaces.as_ref().is_none_or(|all| all.interfaces.is_empty()) {
+        true => Vec::new(),
+        false => reading.nics(client).await,
+    };
+    Ok(document(&reading, &nics).into())
 }
 
-fn document(reading: &Reading) -> String {
+fn document(reading: &Reading, nics: &[Nic]) -> String {
     let stats = reading.stats();
     let info = &stats.domain;
     let mut xml = String::new();
@@ -75,10 +81,17 @@ fn document(reading: &Reading) -> String {
     }
     for interface in stats.interface.iter().flat_map(|interfaces| &interfaces.interfaces) {
         let Some(name) = &interface.name else { continue };
-        // A network device of which libvirt knows no more than that. The guest's address is not
-        // known: that of the device is another one.
+        // The guest's own address: that of the host's device is another one.
+        let nic = nics.iter().find(|nic| nic.device == *name);
         line(format_args!("    <interface type='ethernet'>"));
-        line(format_args!("      <target dev='{}'/>\n    </interface>", escape(name)));
+        if let Some(nic) = nic {
+            line(format_args!("      <mac address='{}'/>", escape(&nic.mac)));
+        }
+        line(format_args!("      <target dev='{}'/>", escape(name)));
+        if let Some(nic) = nic {
+            line(format_args!("      <model type='{}'/>", escape(&nic.model)));
+        }
+        line(format_args!("    </interface>"));
     }
     line(format_args!("  </devices>\n</domain>"));
     xml

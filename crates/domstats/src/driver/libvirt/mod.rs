@@ -87,6 +87,11 @@ pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> error::Result<Box<dyn
     Ok(Box::new(Libvirt { pool, peer, timeout: options.timeout }))
 }
 
+/// Says what is wrong with a URI, without looking for the daemon.
+pub(crate) fn check(uri: &Uri, options: &ConnectOptions) -> error::Result<()> {
+    Address::new(uri, options).map(drop)
+}
+
 struct Libvirt {
     pool: Pool,
     peer: Peer,

@@ -8,7 +8,7 @@ use std::{
 use super::{
     accounts::Given,
     blocks::blocks,
-    command_line::Network,
+    command_line::Backend,
     dirty_rate::dirty_rate,
     guest::{Guest, Learned},
     host_side::HostSide,
@@ -359,7 +359,8 @@ impl Sources<'_> {
         let networks = &self.guest.line.networks;
         let taps = self.host.taps.as_deref();
         stats.interface = Some(interfaces(networks, taps, self.devices));
-        let needs_taps = networks.iter().any(|network| matches!(network, Network::TapFds(_)));
+        let needs_taps =
+            networks.iter().any(|network| matches!(network.backend, Backend::TapFds(_)));
         (needs_taps && taps.is_none()).then(|| {
             Missing::new(
                 MissingReason::Denied,

@@ -23,7 +23,7 @@ pub(crate) struct CommandLine {
     pub(crate) memory_hotplug: bool,
     /// The most vCPUs that can be plugged in.
     pub(crate) maximum_vcpus: Option<u32>,
-    /// The host's side of every network interface.
+    /// The network of every network interface.
     pub(crate) networks: Vec<Network>,
     /// The balloon device: its id, or nothing for one without an id.
     pub(crate) balloon: Option<Option<String>>,
@@ -42,9 +42,17 @@ pub(crate) enum MonitorOption {
     Other,
 }
 
-/// The host's side of one network interface.
+/// What one network interface is connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Network {
+pub(crate) struct Network {
+    /// By which QEMU's devices name it.
+    pub(crate) id: Option<String>,
+    pub(crate) backend: Backend,
+}
+
+/// The host's side of a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Backend {
     /// A tap of this name.
     Tap(String),
     /// Taps that the process was handed or named itself: file descriptors, possibly none known.
@@ -139,9 +147,11 @@ impl CommandLine {
                 }
                 "smp" => line.maximum_vcpus = maximum_vcpus(&Options::parse(value, "cpus")),
                 "netdev" | "nic" => line.networks.extend(network(&Options::parse(value, "type"))),
-                // The old way: `-net nic` is the guest's side, anything else the host's.
+                // The old way: `-net nic` is the guest's side, anything else the host's. Between
+                // them is a hub, which has other ids.
                 "net" if !value.starts_with("nic") => {
-                    line.networks.extend(network(&Options::parse(value, "type")));
+                    let network = network(&Options::parse(value, "type"));
+                    line.networks.extend(network.map(|network| Network { id: None, ..network }));
                 }
                 "machine" | "M" => {
                     line.is_probe = Options::parse(value, "type").get("type") == Some("none");
@@ -239,23 +249,28 @@ fn maximum_vcpus(options: &Options) -> Option<u32> {
 }
 
 fn network(options: &Options) -> Option<Network> {
-    Some(match options.get("type")? {
+    let backend = match options.get("type")? {
         "none" => return None,
         "tap" => match options.get("ifname") {
-            Some(name) => Network::Tap(name.to_owned()),
+            Some(name) => Backend::Tap(name.to_owned()),
             None => {
                 let fds = options.get("fd").or_else(|| options.get("fds")).unwrap_or_default();
-                Network::TapFds(fds.split(':').filter_map(|fd| fd.parse().ok()).collect())
+                Backend::TapFds(fds.split(':').filter_map(|fd| fd.parse().ok()).collect())
             }
         },
-        "bridge" => Network::TapFds(Vec::new()),
-        _ => Network::Other,
-    })
+        "bridge" => Backend::TapFds(Vec::new()),
+        _ => Backend::Other,
+    };
+    Some(Network { id: options.get("id").map(str::to_owned), backend })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn network(id: Option<&str>, backend: Backend) -> Network {
+        Network { id: id.map(str::to_owned), backend }
+    }
 
     fn parse(text: &str) -> CommandLine {
         let arguments: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
@@ -268,14 +283,22 @@ mod tests {
             "qemu-system-x86_64 -daemonize -name guest=a,,b,debug-threads=on --uuid \
              11111111-2222-3333-4444-555555555501 -qmp unix:/run/a.qmp,server=on,wait=off -m 1.5G \
              -smp 2,maxcpus=8 -netdev tap,ifname=tap0,id=n0 -netdev user,id=n1 -nic none \
-             -device virtio-balloon-pci",
+             -nic bridge,br=br0 -net nic -net tap,ifname=tap1,id=n2 -device virtio-balloon-pci",
         );
         assert_eq!(line.name.as_deref(), Some("a,b"));
         assert_eq!(line.uuid, Some("11111111-2222-3333-4444-555555555501".parse().unwrap()));
         assert_eq!(line.monitor(), Some(Path::new("/run/a.qmp")));
         assert_eq!((line.memory_kib, line.memory_hotplug), (Some(1_572_864), false));
         assert_eq!(line.maximum_vcpus, Some(8));
-        assert_eq!(line.networks, [Network::Tap("tap0".into()), Network::Other]);
+        assert_eq!(
+            line.networks,
+            [
+                network(Some("n0"), Backend::Tap("tap0".into())),
+                network(Some("n1"), Backend::Other),
+                network(None, Backend::TapFds(Vec::new())),
+                network(None, Backend::Tap("tap1".into())),
+            ]
+        );
         assert_eq!(line.balloon, Some(None));
     }
 
@@ -294,7 +317,13 @@ mod tests {
         );
         assert_eq!(line.monitor(), Some(Path::new("/run/second.qmp")));
         assert_eq!((line.memory_kib, line.memory_hotplug), (Some(32_768), true));
-        assert_eq!(line.networks, [Network::TapFds(vec![31]), Network::TapFds(vec![32, 33])]);
+        assert_eq!(
+            line.networks,
+            [
+                network(Some("hostnet0"), Backend::TapFds(vec![31])),
+                network(Some("hostnet1"), Backend::TapFds(vec![32, 33])),
+            ]
+        );
         assert_eq!(line.balloon, Some(Some("balloon0".into())));
     }
 
@@ -311,7 +340,7 @@ mod tests {
         assert_eq!(line.name.as_deref(), Some("web"));
         assert_eq!(line.monitor(), Some(Path::new("/var/run/qemu-server/100.qmp")));
         assert_eq!(line.monitors[1], MonitorOption::Other, "the event socket is not a server");
-        assert_eq!(line.networks, [Network::Tap("tap100i0".into())]);
+        assert_eq!(line.networks, [network(Some("net0"), Backend::Tap("tap100i0".into()))]);
     }
 
     #[test]

@@ -244,11 +244,15 @@ impl Guest {
         self.state().stuck = None;
     }
 
+    /// Lets go of a held connection.
+    pub(crate) fn hang_up(&self) {
+        self.state().monitor = None;
+    }
+
     /// Lets go of a held connection, and stops counting.
     pub(crate) fn disconnect(&self) {
-        let mut state = self.state();
-        state.monitor = None;
-        state.counters = None;
+        self.hang_up();
+        self.state().counters = None;
     }
 }
 

@@ -56,6 +56,9 @@
 //!
 //! A domain's [`id`](crate::DomainInfo::id) is its process id.
 //!
+//! What its NICs are ([`Domain::nics`](crate::Domain::nics)) the monitor tells when that is asked for,
+//! and no pass for statistics asks it: `qom-list`, and `qom-get` of each NIC's `netdev` and `mac`.
+//!
 //! # Performance counters
 //!
 //! With `?perf=`, the first call that asks for the group `perf` opens a counter for each event and
@@ -86,6 +89,7 @@ mod iothreads;
 mod kept;
 mod monitor;
 mod named;
+mod nics;
 mod pass;
 mod processes;
 mod query;
@@ -106,7 +110,7 @@ use query::Query;
 
 use crate::{
     connect_options::ConnectOptions,
-    domain::DomainInfo,
+    domain::{DomainInfo, Nic},
     driver::Driver,
     error::{self, ErrorOrigin},
     host::{perf::Counting, procfs::Proc},
@@ -196,6 +200,10 @@ impl Driver for Qemu {
         }
         let unnamed = found.missing.into_iter().map(|missing| missing.domain);
         Ok(found.guests.iter().map(|(guest, _)| guest.info()).chain(unnamed).collect())
+    }
+
+    fn nics(&self, domain: &DomainInfo, deadline: Instant) -> error::Result<Vec<Nic>> {
+        self.nics_of(domain, deadline)
     }
 
     fn known(&self, id: u32) -> Option<DomainInfo> {
@@ -290,14 +298,18 @@ fn begin<'a>(
 ) -> Conversation<'a> {
     let queries = assemble::queries(guest, host, request);
     let mut conversation = Conversation::new(guest, queries, sight);
-    if host.stat.as_ref().is_some_and(|stat| stat.state == 'T') {
+    if let Some(missing) = stopped(host) {
         guest.excuse();
-        conversation.refuse(Missing::new(
-            MissingReason::Timeout,
-            "the QEMU process is stopped (SIGSTOP) and cannot answer",
-        ));
+        conversation.refuse(missing);
     }
     conversation
+}
+
+/// Returns why a guest cannot be asked, if its process is stopped.
+fn stopped(host: &HostSide) -> Option<Missing> {
+    let text = "the QEMU process is stopped (SIGSTOP) and cannot answer";
+    let is_stopped = host.stat.as_ref().is_some_and(|stat| stat.state == 'T');
+    is_stopped.then(|| Missing::new(MissingReason::Timeout, text))
 }
 
 /// Returns the record of a guest, `None` if it does not match the filter, or why there is none.

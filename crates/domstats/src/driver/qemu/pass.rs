@@ -204,6 +204,10 @@ impl<'a> Conversation<'a> {
 
     /// Asks where the balloon is, when that was unknown.
     fn place_of_balloon(&mut self) -> Option<Query> {
+        // Others ask for devices too.
+        if !self.queries.contains(&Query::Balloon) {
+            return None;
+        }
         let position = self.queries.iter().rposition(|query| matches!(query, Query::Devices(_)))?;
         let Query::Devices(folder) = self.queries.swap_remove(position) else {
             return None;

@@ -1,5 +1,6 @@
 //! The monitor's lines: cuts a stream into messages, within bounds.
 
+use memchr::memchr;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -22,8 +23,8 @@ pub enum Message<'a> {
         /// Nothing, or a refusal.
         answer: Result<(), String>,
     },
-    /// The answer to the oldest question that is still open.
-    Return(&'a RawValue),
+    /// The answer to the oldest question that is still open, in JSON that is not looked at yet.
+    Return(&'a str),
     /// The refusal of the oldest question that is still open.
     Error {
         /// The class, such as `CommandNotFound`.
@@ -67,7 +68,7 @@ impl Reader {
     pub fn next_message(&mut self) -> Result<Option<Message<'_>>, String> {
         loop {
             let rest = &self.buffer[self.start..];
-            let end = rest[self.searched..].iter().position(|byte| *byte == b'\n');
+            let end = memchr(b'\n', &rest[self.searched..]);
             let length = self.searched + end.unwrap_or(rest.len() - self.searched);
             if length > MAX_LINE {
                 return Err(format!("sent a line of more than {} MiB", MAX_LINE >> 20));
@@ -116,7 +117,18 @@ struct Greeting {
     capabilities: Vec<String>,
 }
 
+/// Returns the answer of a line that has nothing else, as QEMU writes it: whoever asked looks at it,
+/// and nobody twice. After an answer comes the id if there is one, no object and no list.
+fn bare_answer(line: &[u8]) -> Option<&str> {
+    let answer = line.trim_ascii_end().strip_prefix(br#"{"return": "#)?.strip_suffix(b"}")?;
+    let answer = Some(answer).filter(|answer| matches!(answer.last(), Some(b'}' | b']')))?;
+    str::from_utf8(answer).ok()
+}
+
 fn parse(line: &[u8]) -> Result<Message<'_>, String> {
+    if let Some(answer) = bare_answer(line) {
+        return Ok(Message::Return(answer));
+    }
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| {
         let start: String = String::from_utf8_lossy(line).chars().take(40).collect();
         format!("sent what is not QMP ({error}): {start:?}")
@@ -128,7 +140,7 @@ fn parse(line: &[u8]) -> Result<Message<'_>, String> {
         Line { error: Some(error), id: Some(id), .. } => {
             Ok(Message::Ready { id: id.get(), answer: Err(error.desc) })
         }
-        Line { answer: Some(answer), .. } => Ok(Message::Return(answer)),
+        Line { answer: Some(answer), .. } => Ok(Message::Return(answer.get())),
         Line { error: Some(error), .. } => {
             Ok(Message::Error { class: error.class, description: error.desc })
         }
@@ -153,6 +165,14 @@ mod tests {
         "\r\n",
         r#"{"return": [1, 2]}"#,
         "\n",
+        r#"{"id": 7, "return": {}}"#,
+        "\r\n",
+        r#"{"return": [], "id": "libvirt-7"}"#,
+        "\r\n",
+        r#"{"return":{"a": "}"}}"#,
+        "\r\n",
+        r#"{"return": "text"}"#,
+        "\r\n",
         r#"{"error": {"class": "CommandNotFound", "desc": "no"}}"#,
         "\r\n",
     );
@@ -171,8 +191,17 @@ mod tests {
         names
     }
 
-    const NAMES: [&str; 5] =
-        ["greeting true", "ready 0 Ok(())", "event STOP", "return [1, 2]", "error CommandNotFound"];
+    const NAMES: [&str; 9] = [
+        "greeting true",
+        "ready 0 Ok(())",
+        "event STOP",
+        "return [1, 2]",
+        "ready 7 Ok(())",
+        "ready \"libvirt-7\" Ok(())",
+        r#"return {"a": "}"}"#,
+        r#"return "text""#,
+        "error CommandNotFound",
+    ];
 
     #[test]
     fn wherever_the_stream_is_cut() {

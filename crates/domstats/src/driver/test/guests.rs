@@ -67,7 +67,7 @@ pub(super) enum Profile {
 pub(super) struct Guest {
     pub(super) number: u32,
     pub(super) profile: Profile,
-    seed: u64,
+    pub(super) seed: u64,
 }
 
 impl Guest {

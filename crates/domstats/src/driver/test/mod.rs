@@ -7,7 +7,7 @@
 //!
 //! | domain | state | what it has |
 //! |---|---|---|
-//! | `vm1` | running | what an ordinary QEMU has: state, cpu, balloon with guest statistics, vCPUs, one tap, two disks, one iothread; `perf`, `memory` and `vm` are missing as `unsupported` |
+//! | `vm1` | running | what an ordinary QEMU has: state, cpu, balloon with guest statistics, vCPUs, one virtio NIC with a tap, two disks, one iothread; `perf`, `memory` and `vm` are missing as `unsupported` |
 //! | `vm2` | paused | the same; its counters stand still; transient |
 //! | `vm3` | running | every group and every field of the catalogue; vCPUs 0, 2 and 3 of 4: number 1 was unplugged; a second interface without a device on the host, counted and not listed |
 //! | `vm4` | shut off | what a configuration tells: state, balloon, number of vCPUs, disks; other groups are missing as `inactive` |
@@ -85,6 +85,7 @@ mod replay;
 mod values;
 
 use std::{
+    slice,
     str::FromStr,
     time::{Duration, Instant, SystemTime},
 };
@@ -94,7 +95,7 @@ use guests::{Guest, Guests};
 
 use crate::{
     connect_options::ConnectOptions,
-    domain::DomainInfo,
+    domain::{DomainInfo, Nic},
     driver::Driver,
     error::{ErrorOrigin, Result},
     report::{Missing, MissingDomain, MissingReason, StatsReport},
@@ -207,6 +208,21 @@ impl Driver for TestDriver {
 
     fn domains(&self) -> Result<Vec<DomainInfo>> {
         Ok(self.guests.iter().map(|guest| guest.info()).collect())
+    }
+
+    fn nics(&self, domain: &DomainInfo, deadline: Instant) -> Result<Vec<Nic>> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // The monitor tells them, as it tells the state.
+        let request = StatsRequest::new().groups(StatsGroups::STATE).timeout(left);
+        let guest = self.guests.find_all(slice::from_ref(domain)).find_map(|(_, guest)| guest);
+        let answer = guest.map_or(Answer::Gone, |guest| self.faults.answer(&guest, &request));
+        let (wait, nics) = match (answer, guest) {
+            (Answer::After(wait), Some(guest)) => (wait, Ok(guest.nics())),
+            (Answer::Lost(wait, missing), _) => (wait, Err(missing)),
+            _ => (Duration::ZERO, Err(gone(domain.clone()).missing)),
+        };
+        std::thread::sleep(wait);
+        nics.map_err(|missing| missing.error(ErrorOrigin::Test))
     }
 
     fn domain_list_stats(

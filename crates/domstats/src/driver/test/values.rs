@@ -1,14 +1,19 @@
 //! What the made-up domains measure, group by group.
 
+use std::time::Duration;
+
 use super::{
     guests::{Guest, Profile},
     numbers::Numbers,
 };
-use crate::stats::{
-    Balloon, BandwidthMonitor, BandwidthNode, CacheBank, CacheMonitor, Cpu, DirtyRate,
-    DirtyRateStatus, EnergyMonitor, EnergyPackage, HypervisorHistogram, HypervisorStat,
-    HypervisorValue, Interface, Interfaces, Iothread, Iothreads, Memory, Perf, Pressure, Vcpu,
-    VcpuDirtyRate, VcpuState, Vcpus, Vm,
+use crate::{
+    domain::Nic,
+    stats::{
+        Balloon, BandwidthMonitor, BandwidthNode, CacheBank, CacheMonitor, Cpu, DirtyRate,
+        DirtyRateStatus, EnergyMonitor, EnergyPackage, HypervisorHistogram, HypervisorStat,
+        HypervisorValue, Interface, Interfaces, Iothread, Iothreads, Memory, Perf, Pressure, Vcpu,
+        VcpuDirtyRate, VcpuState, Vcpus, Vm,
+    },
 };
 
 const GIB_IN_KIB: u64 = 1 << 20;
@@ -149,7 +154,7 @@ impl Guest {
         let seldom = |field| Some(part.rare(field, 0..=50));
         let tap = Interface {
             index: 0,
-            name: Some(format!("vnet{}", self.number - 1)),
+            name: Some(self.tap()),
             rx_bytes: Some(rx_pkts * part.setting("rx.size", 64..=1_500)),
             rx_pkts: Some(rx_pkts),
             rx_errs: seldom("rx.errs"),
@@ -165,6 +170,20 @@ impl Guest {
             interfaces: vec![tap],
             ..Interfaces::default()
         }
+    }
+
+    fn tap(&self) -> String {
+        format!("vnet{}", self.number - 1)
+    }
+
+    pub(super) fn nics(&self) -> Vec<Nic> {
+        if !self.is_active() {
+            return Vec::new();
+        }
+        let own = Numbers::new(self.seed, Duration::ZERO).setting("mac", 0..=0xff_ffff);
+        let [.., a, b, c] = own.to_be_bytes();
+        let mac = format!("52:54:00:{a:02x}:{b:02x}:{c:02x}");
+        vec![Nic { device: self.tap(), mac, model: "virtio".to_owned() }]
     }
 
     pub(super) fn perf(&self, numbers: Numbers) -> Perf {

@@ -1,6 +1,6 @@
 //! What tells domains of one name apart in labels.
 
-use std::collections::{HashMap, HashSet, hash_map::Entry};
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -21,19 +21,19 @@ pub(super) struct Names<'a> {
 impl<'a> Names<'a> {
     pub(super) fn new(report: &'a StatsReport) -> Self {
         let domains = report.domains.iter().map(|stats| &stats.domain);
-        let domains = domains.chain(report.missing.iter().map(|missing| &missing.domain));
-        let mut first: HashMap<&str, Identity> = HashMap::with_capacity(report.domains.len());
-        let mut repeated = HashMap::new();
-        for domain in domains {
-            let identity = (domain.uuid, domain.id);
-            match first.entry(&domain.name) {
-                Entry::Vacant(place) => drop(place.insert(identity)),
-                Entry::Occupied(first) => {
-                    *repeated.entry(*first.key()).or_default() |= *first.get() != identity;
-                }
+        let missing = report.missing.iter().map(|missing| &missing.domain);
+        let mut all: Vec<&DomainInfo> = domains.chain(missing).collect();
+        // They come sorted, or nearly so.
+        all.sort_by_key(|domain| &domain.name);
+        let namesakes = all.chunk_by(|one, next| one.name == next.name);
+        let repeated = namesakes.filter_map(|domains| match domains {
+            [] | [_] => None,
+            [first, others @ ..] => {
+                let differ = others.iter().any(|other| identity(other) != identity(first));
+                Some((first.name.as_str(), differ))
             }
-        }
-        Self { repeated, written: HashSet::new() }
+        });
+        Self { repeated: repeated.collect(), written: HashSet::new() }
     }
 
     /// Makes the labels of a domain; false if it has its series already.
@@ -44,8 +44,12 @@ impl<'a> Names<'a> {
         if *is_shared {
             push_identity(labels, domain);
         }
-        self.written.insert((&domain.name, (domain.uuid, domain.id)))
+        self.written.insert((&domain.name, identity(domain)))
     }
+}
+
+fn identity(domain: &DomainInfo) -> Identity {
+    (domain.uuid, domain.id)
 }
 
 pub(super) fn push_identity(labels: &mut String, domain: &DomainInfo) {

@@ -26,10 +26,13 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    super::{HttpError, auth, tls},
+    super::{HttpError, auth},
     encode::Export,
 };
-use crate::config;
+use crate::{
+    config::{self, BadFile},
+    tls,
+};
 
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 64 * 1024;
@@ -216,7 +219,7 @@ fn headers(endpoint: &Uri, config: &config::Otlp) -> Result<HeaderMap, HttpError
         let token = auth::token(path, WHAT, 1)?;
         let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
             let why = "it has characters that no header can".to_owned();
-            HttpError::Unreadable { path: path.clone(), what: WHAT, why }
+            BadFile { path: path.clone(), what: WHAT, why }
         })?;
         value.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, value);

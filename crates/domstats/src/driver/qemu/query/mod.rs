@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 mod replies;
 
@@ -65,7 +64,7 @@ macro_rules! queries {
 
         impl Replies {
             /// Notes what came of a question.
-            pub(crate) fn note(&mut self, query: &Query, reply: Result<&RawValue, Missing>) {
+            pub(crate) fn note(&mut self, query: &Query, reply: Result<&str, Missing>) {
                 match query {
                     $(queries!(@pattern $query $($argument)?) => self.$field = answer($command, reply),)*
                 }
@@ -90,8 +89,12 @@ queries! {
     Balloon = "query-balloon", balloon: BalloonSize;
     /// What the guest says of its memory; the balloon device's path.
     GuestStats(ObjectPath) = "qom-get", guest_stats: GuestStats;
-    /// The devices below a path: where the balloon is.
+    /// The devices below a path: where the balloon is, and the NICs.
     Devices(ObjectPath) = "qom-list", devices: Vec<Device>;
+    /// The network that a NIC is connected to.
+    NicNetwork(ObjectPath) = "qom-get", nic_network: String;
+    /// The MAC address of a NIC.
+    NicAddress(ObjectPath) = "qom-get", nic_address: String;
     /// The memory, plugged in later included.
     MemorySize = "query-memory-size-summary", memory_size: MemorySize;
     /// The vCPUs and their threads.
@@ -119,11 +122,9 @@ impl Query {
         out.extend_from_slice(self.command().as_bytes());
         out.push(b'"');
         match self {
-            Self::GuestStats(path) => {
-                out.extend_from_slice(b",\"arguments\":{\"property\":\"guest-stats\",\"path\":");
-                write_string(path, out);
-                out.push(b'}');
-            }
+            Self::GuestStats(path) => write_property("guest-stats", path, out),
+            Self::NicNetwork(path) => write_property("netdev", path, out),
+            Self::NicAddress(path) => write_property("mac", path, out),
             Self::Devices(path) => {
                 out.extend_from_slice(b",\"arguments\":{\"path\":");
                 write_string(path, out);
@@ -148,16 +149,21 @@ impl Query {
     }
 }
 
+fn write_property(property: &str, path: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"arguments\":{\"property\":\"");
+    out.extend_from_slice(property.as_bytes());
+    out.extend_from_slice(b"\",\"path\":");
+    write_string(path, out);
+    out.push(b'}');
+}
+
 fn write_string(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
 }
 
-fn answer<'a, T: Deserialize<'a>>(
-    command: &str,
-    reply: Result<&'a RawValue, Missing>,
-) -> Answer<T> {
+fn answer<'a, T: Deserialize<'a>>(command: &str, reply: Result<&'a str, Missing>) -> Answer<T> {
     match reply {
-        Ok(json) => match serde_json::from_str(json.get()) {
+        Ok(json) => match serde_json::from_str(json) {
             Ok(answer) => Answer::Got(Arc::new(answer)),
             Err(error) => Answer::Missing(Missing::new(
                 MissingReason::Failed,
@@ -177,6 +183,7 @@ mod tests {
         Query::Status.write(&mut out);
         Query::BlockNodes.write(&mut out);
         Query::GuestStats("/machine/a\"b".into()).write(&mut out);
+        Query::NicAddress("/machine/a".into()).write(&mut out);
         Query::VmStats.write(&mut out);
         Query::VcpuStats(&[]).write(&mut out);
         Query::VcpuStats(&["a", "b"]).write(&mut out);
@@ -186,6 +193,7 @@ mod tests {
                 r#"{"execute":"query-status"}"#,
                 r#"{"execute":"query-named-block-nodes","arguments":{"flat":true}}"#,
                 r#"{"execute":"qom-get","arguments":{"property":"guest-stats","path":"/machine/a\"b"}}"#,
+                r#"{"execute":"qom-get","arguments":{"property":"mac","path":"/machine/a"}}"#,
                 r#"{"execute":"query-stats","arguments":{"target":"vm"}}"#,
                 r#"{"execute":"query-stats","arguments":{"target":"vcpu"}}"#,
                 r#"{"execute":"query-stats","arguments":{"target":"vcpu","providers":[{"provider":"kvm","names":["a","b"]}]}}"#,
@@ -196,8 +204,9 @@ mod tests {
     #[test]
     fn an_answer_of_another_shape_is_a_failure_of_that_question_alone() {
         let mut replies = Replies::default();
-        let json: Box<RawValue> = serde_json::from_str(r#"{"status":7}"#).unwrap();
-        replies.note(&Query::Status, Ok(&json));
+        replies.note(&Query::Status, Ok(r#"{"status":7}"#));
+        assert_eq!(replies.status.missing().unwrap().reason, MissingReason::Failed);
+        replies.note(&Query::Status, Ok("{]"));
         assert_eq!(replies.status.missing().unwrap().reason, MissingReason::Failed);
     }
 }

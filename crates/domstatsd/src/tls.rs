@@ -1,0 +1,102 @@
+//! TLS from files: who we are, and whose clients we trust.
+
+use std::{fmt, path::Path, sync::Arc};
+
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{
+        CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+    server::WebPkiClientVerifier,
+};
+
+use crate::config::BadFile;
+
+const CERTIFICATE: &str = "our certificate";
+const AUTHORITY: &str = "the authority of clients";
+const REVOKED: &str = "what the authority of clients took back";
+
+/// Whose clients may come.
+#[derive(Debug)]
+pub(crate) struct Clients<'a> {
+    pub(crate) authority: &'a Path,
+    /// What it took back.
+    pub(crate) revoked: Option<&'a Path>,
+    /// Whether others may come too, that show no certificate.
+    pub(crate) or_others: bool,
+}
+
+/// Returns what a server needs: its certificate and key, and the authority of its clients, if they
+/// need one.
+///
+/// # Errors
+///
+/// The file that is missing or makes no sense, and why.
+pub(crate) fn server(
+    certificate: &Path,
+    key: &Path,
+    clients: Option<Clients<'_>>,
+) -> Result<ServerConfig, BadFile> {
+    let chain = certificates(certificate, CERTIFICATE)?;
+    let secret = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| unreadable(key, "our private key", &error))?;
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(unusable(certificate, CERTIFICATE))?;
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => {
+            let mut roots = RootCertStore::empty();
+            for authority in certificates(clients.authority, AUTHORITY)? {
+                roots.add(authority).map_err(unusable(clients.authority, AUTHORITY))?;
+            }
+            let revoked = clients.revoked.map(|path| items(path, REVOKED)).transpose()?;
+            let revoked: Vec<CertificateRevocationListDer<'_>> = revoked.unwrap_or_default();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .with_crls(revoked)
+                // An authority without a list for its own certificate is libvirt's usual case.
+                .only_check_end_entity_revocation()
+                .allow_unknown_revocation_status();
+            let verifier =
+                if clients.or_others { verifier.allow_unauthenticated() } else { verifier };
+            let verifier = verifier.build().map_err(unusable(clients.authority, AUTHORITY))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    builder.with_single_cert(chain, secret).map_err(unusable(certificate, CERTIFICATE))
+}
+
+/// Reads certificates in PEM, at least one. `what` they are, an error says.
+///
+/// # Errors
+///
+/// Why the file is of no use.
+pub(crate) fn certificates(
+    path: &Path,
+    what: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, BadFile> {
+    let all = items(path, what)?;
+    if all.is_empty() { Err(unreadable(path, what, &pem::Error::NoItemsFound)) } else { Ok(all) }
+}
+
+fn items<T: PemObject>(path: &Path, what: &'static str) -> Result<Vec<T>, BadFile> {
+    T::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| unreadable(path, what, &error))
+}
+
+fn unreadable(path: &Path, what: &'static str, error: &pem::Error) -> BadFile {
+    let why = match error {
+        pem::Error::Io(error) => error.to_string(),
+        pem::Error::NoItemsFound => "it has none".to_owned(),
+        other => format!("it is damaged: {other}"),
+    };
+    BadFile { path: path.to_owned(), what, why }
+}
+
+fn unusable<E: fmt::Display>(path: &Path, what: &'static str) -> impl FnOnce(E) -> BadFile {
+    move |error| BadFile { path: path.to_owned(), what, why: error.to_string() }
+}
