@@ -33,8 +33,18 @@ pub(crate) fn in_own_namespace(test: &str) -> bool {
 pub(crate) struct Sleeper(Child);
 
 impl Sleeper {
+    /// Starts a process, and waits until it is what it will be: a parent may go on before its child
+    /// has its name and its command line.
     pub(crate) fn start(program: impl AsRef<std::ffi::OsStr>) -> Self {
-        Self(Command::new(program).arg("1000").spawn().unwrap())
+        let program = program.as_ref();
+        let sleeper = Self(Command::new(program).arg("1000").spawn().unwrap());
+        let line = format!("/proc/{}/cmdline", sleeper.pid());
+        let is_there = (0..5000).any(|_| {
+            thread::sleep(std::time::Duration::from_millis(1));
+            fs::read(&line).is_ok_and(|line| line.starts_with(program.as_encoded_bytes()))
+        });
+        assert!(is_there, "{line}");
+        sleeper
     }
 
     /// Starts a process with the number of one that has ended.
