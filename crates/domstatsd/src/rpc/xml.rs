@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-use domstats::{Nic, StatsGroups};
+use domstats::{Nic, StatsGroups, stats::Vcpus};
 use domstats_rpc::message::DomainFlags;
 use quick_xml::escape::escape;
 
@@ -55,13 +55,8 @@ fn document(reading: &Reading, nics: &[Nic]) -> String {
     if let Some(current) = stats.balloon.as_ref().and_then(|balloon| balloon.current) {
         line(format_args!("  <currentMemory unit='KiB'>{current}</currentMemory>"));
     }
-    if let Some(vcpu) = &stats.vcpu
-        && let Some(maximum) = vcpu.maximum
-    {
-        match vcpu.current.filter(|current| *current != maximum) {
-            Some(current) => line(format_args!("  <vcpu current='{current}'>{maximum}</vcpu>")),
-            None => line(format_args!("  <vcpu>{maximum}</vcpu>")),
-        }
+    if let Some(vcpu) = stats.vcpu.as_ref().and_then(vcpus) {
+        line(format_args!("  {vcpu}"));
     }
     if let Some(count) = stats.iothread.as_ref().and_then(|iothread| iothread.count)
         && count > 0
@@ -135,9 +130,34 @@ fn is_device(path: &str) -> bool {
     path.starts_with("/dev/") && !kind(path).is_ok_and(|kind| kind.is_file())
 }
 
+/// Describes how many vCPUs there are, and can be. If nobody says how many can be, they are those
+/// that there are: a QEMU without `-smp` takes no more.
+fn vcpus(vcpus: &Vcpus) -> Option<String> {
+    Some(match (vcpus.current, vcpus.maximum.or(vcpus.current)?) {
+        (Some(current), maximum) if current != maximum => {
+            format!("<vcpu current='{current}'>{maximum}</vcpu>")
+        }
+        (_, maximum) => format!("<vcpu>{maximum}</vcpu>"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn vcpus_are_as_many_as_is_known() {
+        for (current, maximum, expected) in [
+            (Some(2), Some(4), Some("<vcpu current='2'>4</vcpu>")),
+            (Some(4), Some(4), Some("<vcpu>4</vcpu>")),
+            (None, Some(4), Some("<vcpu>4</vcpu>")),
+            (Some(1), None, Some("<vcpu>1</vcpu>")),
+            (None, None, None),
+        ] {
+            let all = Vcpus { current, maximum, ..Vcpus::default() };
+            assert_eq!(vcpus(&all).as_deref(), expected, "{all:?}");
+        }
+    }
 
     #[test]
     fn a_disk_is_where_its_name_says() {
