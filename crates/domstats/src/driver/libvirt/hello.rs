@@ -177,7 +177,7 @@ mod tests {
         let result = converse(&mut sasl, |said| {
             let said = String::from_utf8(said.unwrap()).unwrap();
             let nonce = nonce.get_or_insert_with(|| {
-                said.rsplit_once("r=").map(|(_, nonce)| nonce.to_owned()).unwrap_or_default()
+                said.split_once(",r=").map(|(_, nonce)| nonce.to_owned()).unwrap_or_default()
             });
             let (complete, data) = *says.next().unwrap();
             let text = data.unwrap_or_default().replace("NONCE", nonce);
