@@ -17,7 +17,14 @@ use super::{
 pub(crate) struct Queues<'a> {
     proc: &'a Proc,
     /// The sockets with a queue, by namespace; by process, if its namespace may not be known.
-    namespaces: HashMap<Result<u64, Process>, HashSet<String>>,
+    namespaces: HashMap<Option<Result<u64, Process>>, Lists>,
+}
+
+/// The sockets of a network namespace, by path.
+#[derive(Debug, Default)]
+struct Lists {
+    serving: HashSet<String>,
+    waiting: HashSet<String>,
 }
 
 impl<'a> Queues<'a> {
@@ -29,31 +36,69 @@ impl<'a> Queues<'a> {
     /// while another one waits in the queue: asked by one who waits for the first word, it tells
     /// whether somebody else has the listener. The listener's side of a connection bears its path.
     pub(crate) fn keeps_waiting(&mut self, process: Process, socket: &Path) -> bool {
-        let list = || fs::read_to_string(self.proc.of(process.pid, "net/unix")).unwrap_or_default();
-        self.namespaces
-            .entry(Folder::new(self.proc, process).net_namespace().ok_or(process))
-            .or_insert_with(|| with_queue(&list()))
-            .contains(&*socket.to_string_lossy())
+        let path = &*socket.to_string_lossy();
+        let lists = self.lists(Some(process));
+        lists.serving.contains(path) && lists.waiting.contains(path)
     }
+
+    /// Returns whether a connection to the socket at this path waits to be accepted. It stays in the
+    /// queue when its client is gone. An unknown process is in the caller's namespace.
+    pub(crate) fn is_awaited(&mut self, process: Option<Process>, socket: &Path) -> bool {
+        self.lists(process).waiting.contains(&*socket.to_string_lossy())
+    }
+
+    fn lists(&mut self, process: Option<Process>) -> &Lists {
+        let pid = process.map_or_else(std::process::id, |process| process.pid);
+        let proc = self.proc;
+        let list = || fs::read(proc.of(pid, "net/unix")).unwrap_or_default();
+        let namespace = process.map(|it| Folder::new(proc, it).net_namespace().ok_or(it));
+        self.namespaces
+            .entry(namespace)
+            .or_insert_with(|| Lists::new(&String::from_utf8_lossy(&list())))
+    }
+}
+
+/// Returns the inodes of the sockets of the caller's namespace that listen at a path, or at a
+/// relative one that it ends with.
+pub(crate) fn listeners(proc: &Proc, path: &Path) -> Vec<String> {
+    let text = fs::read(proc.of(std::process::id(), "net/unix")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines = text.lines().filter_map(fields);
+    lines
+        .filter(|(fields, bound)| {
+            let is_here = *bound == path.to_string_lossy()
+                || (!bound.starts_with(['/', '@']) && path.ends_with(bound));
+            fields[5] == "01" && is_here
+        })
+        .map(|(fields, _)| fields[6].to_owned())
+        .collect()
 }
 
 /// Looks for accepted connections. One that waits to be accepted has no inode yet; the listener
 /// itself has state 01.
-pub(super) fn with_queue(text: &str) -> HashSet<String> {
-    let (mut served, mut waiting) = (HashSet::new(), HashSet::new());
-    for (references, state, path) in text.lines().filter_map(socket) {
-        match state {
-            // The client's end holds a reference, until it is closed.
-            "03" if references != "00000002" => _ = served.insert(path),
-            "02" => _ = waiting.insert(path),
-            _ => {}
+impl Lists {
+    fn new(text: &str) -> Self {
+        let mut lists = Self::default();
+        for (fields, path) in text.lines().filter_map(fields) {
+            match fields[5] {
+                // The client's end holds a reference, until it is closed.
+                "03" if fields[1] != "00000002" => _ = lists.serving.insert(path.to_owned()),
+                "02" => _ = lists.waiting.insert(path.to_owned()),
+                _ => {}
+            }
         }
+        lists
     }
-    served.intersection(&waiting).map(|path| (*path).to_owned()).collect()
 }
 
-/// Returns the references, the state and the path of a socket that has one.
-fn socket(line: &str) -> Option<(&str, &str, &str)> {
+/// Returns the sockets that serve a client while another one waits.
+pub(super) fn with_queue(text: &str) -> HashSet<String> {
+    let lists = Lists::new(text);
+    lists.serving.intersection(&lists.waiting).cloned().collect()
+}
+
+/// Returns the fields and the path of a socket that has one.
+fn fields(line: &str) -> Option<([&str; 7], &str)> {
     // Num RefCount Protocol Flags Type St Inode Path; the inode is padded, a path may have spaces.
     let mut rest = line;
     let mut field = || {
@@ -62,7 +107,7 @@ fn socket(line: &str) -> Option<(&str, &str, &str)> {
         Some(field)
     };
     let fields = [field()?, field()?, field()?, field()?, field()?, field()?, field()?];
-    Some((fields[1], fields[5], rest))
+    Some((fields, rest))
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub(crate) struct CommandLine {
     pub(crate) networks: Vec<Network>,
     /// The balloon device: its id, or nothing for one without an id.
     pub(crate) balloon: Option<Option<String>>,
+    /// The threads that QEMU starts for objects, before it opens its monitors.
+    pub(crate) early_threads: u64,
     /// Whether it has no machine: libvirtd starts such a QEMU to ask what it can do.
     pub(crate) is_probe: bool,
 }
@@ -35,7 +37,11 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MonitorOption {
     /// A Unix socket that anybody may connect to.
-    Socket(PathBuf),
+    Socket {
+        path: PathBuf,
+        /// Whether QEMU goes no further before its first client has come.
+        waits: bool,
+    },
     /// libvirtd's own: it holds the one connection that the socket serves.
     Libvirt,
     /// A monitor that is not a listening Unix socket.
@@ -98,8 +104,26 @@ impl Options {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
-    fn is_on(&self, key: &str) -> bool {
-        matches!(self.get(key), Some("on" | "yes" | "true"))
+    /// Returns a boolean, of which QEMU takes the last one: `key`, `key=on`, or the old `nokey`.
+    fn boolean(&self, key: &str) -> Option<bool> {
+        self.0.iter().rev().find_map(|(name, value)| match name.strip_prefix("no") {
+            Some(name) if name == key => Some(false),
+            _ if name != key => None,
+            _ => Some(matches!(value.as_str(), "on" | "yes" | "true" | "y")),
+        })
+    }
+
+    /// Returns the listening socket that the options describe. QEMU waits for its first client
+    /// unless it is told not to.
+    fn listener(&self) -> MonitorOption {
+        match self.get("path") {
+            Some(path) if is_libvirt_monitor(Path::new(path)) => MonitorOption::Libvirt,
+            Some(path) if self.boolean("server") == Some(true) => MonitorOption::Socket {
+                path: path.into(),
+                waits: self.boolean("wait").unwrap_or(true),
+            },
+            _ => MonitorOption::Other,
+        }
     }
 }
 
@@ -140,6 +164,16 @@ impl CommandLine {
                         monitors.push(id.to_owned());
                     }
                 }
+                "object" => {
+                    let options = Options::parse(value, "qom-type");
+                    match options.get("qom-type") {
+                        Some("monitor-qmp") => {
+                            monitors.extend(options.get("chardev").map(str::to_owned));
+                        }
+                        Some("iothread" | "thread-context") => line.early_threads += 1,
+                        _ => {}
+                    }
+                }
                 "m" => {
                     let options = Options::parse(value, "size");
                     line.memory_kib = options.get("size").and_then(memory_kib);
@@ -175,9 +209,15 @@ impl CommandLine {
     /// Returns the monitor that the driver may use: the first socket that is nobody's.
     pub(crate) fn monitor(&self) -> Option<&Path> {
         self.monitors.iter().find_map(|monitor| match monitor {
-            MonitorOption::Socket(path) => Some(path.as_path()),
+            MonitorOption::Socket { path, .. } => Some(path.as_path()),
             _ => None,
         })
+    }
+
+    /// Returns whether one of the monitors waits for its first client.
+    pub(crate) fn has_waiting_monitor(&self) -> bool {
+        let waits = |monitor: &_| matches!(monitor, MonitorOption::Socket { waits: true, .. });
+        self.monitors.iter().any(waits)
     }
 }
 
@@ -200,23 +240,14 @@ fn chardev(id: &str, options: &Options) -> MonitorOption {
     // libvirt hands QEMU a listening socket; the descriptor says nothing, the id does.
     match options.get("path") {
         None if id == "charmonitor" => MonitorOption::Libvirt,
-        Some(path) if is_libvirt_monitor(Path::new(path)) => MonitorOption::Libvirt,
-        Some(path) if options.is_on("server") => MonitorOption::Socket(path.into()),
-        _ => MonitorOption::Other,
+        _ => options.listener(),
     }
 }
 
 /// `-qmp unix:/path,server=on,wait=off`
 fn legacy_socket(value: &str) -> MonitorOption {
     match value.strip_prefix("unix:") {
-        Some(rest) => {
-            let options = Options::parse(rest, "path");
-            match options.get("path") {
-                Some(path) if is_libvirt_monitor(Path::new(path)) => MonitorOption::Libvirt,
-                Some(path) if options.is_on("server") => MonitorOption::Socket(path.into()),
-                _ => MonitorOption::Other,
-            }
-        }
+        Some(rest) => Options::parse(rest, "path").listener(),
         None => MonitorOption::Other,
     }
 }
@@ -313,7 +344,10 @@ mod tests {
         );
         assert_eq!(
             line.monitors,
-            [MonitorOption::Socket("/run/second.qmp".into()), MonitorOption::Libvirt]
+            [
+                MonitorOption::Socket { path: "/run/second.qmp".into(), waits: false },
+                MonitorOption::Libvirt
+            ]
         );
         assert_eq!(line.monitor(), Some(Path::new("/run/second.qmp")));
         assert_eq!((line.memory_kib, line.memory_hotplug), (Some(32_768), true));
@@ -356,6 +390,52 @@ mod tests {
             assert_eq!(line.monitors, [MonitorOption::Libvirt]);
         }
         assert!(!is_libvirt_monitor(Path::new("/run/vms/monitor.sock")));
+    }
+
+    #[test]
+    fn whether_a_monitor_waits_for_its_first_client() {
+        for (options, waits) in [
+            ("server", true),
+            ("server=on", true),
+            ("server=y,wait", true),
+            ("server=yes,wait=true", true),
+            ("server=true,wait=y", true),
+            ("server,wait=off,wait=on", true),
+            ("server,nowait", false),
+            ("server=on,wait=off", false),
+            ("server,wait=n", false),
+            ("server,wait=no", false),
+            ("wait=false,server", false),
+            ("server,wait=on,nowait", false),
+        ] {
+            for text in [
+                format!("kvm -qmp unix:/q,{options}"),
+                format!("kvm -qmp-pretty unix:/q,{options}"),
+                format!("kvm -chardev socket,id=c,path=/q,{options} -mon c,mode=control"),
+                format!("kvm -mon chardev=c,mode=control -chardev socket,id=c,path=/q,{options}"),
+                format!(
+                    "kvm -object monitor-qmp,id=m,chardev=c -chardev socket,id=c,path=/q,{options}"
+                ),
+                format!(
+                    r#"kvm -chardev socket,id=c,path=/q,{options}
+                       -object {{"qom-type":"monitor-qmp","id":"m","chardev":"c"}}"#
+                ),
+            ] {
+                let line = parse(&text);
+                assert_eq!(
+                    line.monitors,
+                    [MonitorOption::Socket { path: "/q".into(), waits }],
+                    "{text}"
+                );
+                assert_eq!(line.has_waiting_monitor(), waits);
+            }
+        }
+        assert_eq!(parse("kvm -qmp unix:/q,noserver").monitors, [MonitorOption::Other]);
+        let libvirt = parse(
+            r#"kvm -chardev socket,id=charmonitor,fd=28,server=on,wait=off
+               -object {"qom-type":"monitor-qmp","id":"monitor","chardev":"charmonitor"}"#,
+        );
+        assert_eq!(libvirt.monitors, [MonitorOption::Libvirt]);
     }
 
     #[test]

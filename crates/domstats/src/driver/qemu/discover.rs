@@ -71,7 +71,7 @@ impl Discovery {
         let mut found = Found::default();
         let mut processes = self.processes.list(&self.proc)?;
         let mut named: HashMap<Option<Process>, Vec<NamedMonitor>> = HashMap::new();
-        for monitor in self.named.list(&self.proc, &mut found.missing) {
+        for monitor in self.named.list(&self.proc, &processes, &mut found.missing) {
             named.entry(monitor.process).or_default().push(monitor);
         }
         // A named monitor may belong to a process that does not look like a QEMU.

@@ -23,6 +23,7 @@ use crate::{
         cgroup::{Accounting, Cgroups, Groups},
         perf::{Count, Counters, Counting},
         process::{Folder, Process},
+        procfs::Proc,
     },
     report::{Missing, MissingReason},
 };
@@ -51,6 +52,8 @@ pub(crate) struct MonitorSocket {
 #[derive(Debug, Default)]
 struct State {
     leased: bool,
+    /// Whether it was seen beyond the wait for the first client of a monitor.
+    has_begun: bool,
     stuck: Option<Duration>,
     monitor: Option<Monitor>,
     learned: Learned,
@@ -226,6 +229,19 @@ impl Guest {
 
     pub(crate) fn learn_balloon(&self, path: Option<ObjectPath>) {
         self.state().learned.balloon = Some(path);
+    }
+
+    /// Returns whether QEMU may wait for the first client of a monitor before it makes the machine:
+    /// whoever connects then starts the guest. It has no more threads then than its first one, RCU's
+    /// and those of early objects; later at least those of a vCPU and of the monitors.
+    pub(crate) fn awaits_first_client(&self, proc: &Proc) -> bool {
+        let Some(process) = self.process.filter(|_| self.line.has_waiting_monitor()) else {
+            return false;
+        };
+        let mut state = self.state();
+        state.has_begun = state.has_begun
+            || proc.stat(process.pid).is_ok_and(|stat| stat.threads > 2 + self.line.early_threads);
+        !state.has_begun
     }
 
     /// Takes the guest's monitor for one conversation; `None` while another call has it.

@@ -121,6 +121,13 @@ use crate::{
 
 pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Driver>> {
     let refuse = |what: String| uri.refuse(ErrorOrigin::Qemu, what);
+    if !uri.host.is_empty() {
+        let host = &uri.host;
+        return Err(refuse(format!(
+            "this driver reads the QEMUs of its own host only: for those of {host} use \
+             qemu+ssh://{host}/system, or run domstatsd there"
+        )));
+    }
     let user = match uri.path.as_str() {
         "/system" => None,
         "/session" => Some(rustix::process::geteuid().as_raw()),

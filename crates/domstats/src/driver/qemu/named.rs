@@ -11,7 +11,11 @@ use std::{
 use super::{command_line::is_libvirt_monitor, guest::MonitorSocket, monitor::Monitor};
 use crate::{
     domain::DomainInfo,
-    host::{process::Process, procfs::Proc},
+    host::{
+        process::Process,
+        procfs::{Proc, Stat},
+        queues::{Queues, listeners},
+    },
     report::{Missing, MissingDomain, MissingReason},
 };
 
@@ -48,14 +52,20 @@ impl NamedMonitors {
 
     /// Returns the sockets that match and have a listener; those that must not or cannot be used
     /// go to `missing`.
-    pub(crate) fn list(&self, proc: &Proc, missing: &mut Vec<MissingDomain>) -> Vec<NamedMonitor> {
+    pub(crate) fn list(
+        &self,
+        proc: &Proc,
+        processes: &[(Process, Stat)],
+        missing: &mut Vec<MissingDomain>,
+    ) -> Vec<NamedMonitor> {
+        let mut queues = Queues::new(proc);
         let mut known = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = HashMap::new();
         let mut monitors = Vec::new();
         for (path, metadata) in self.sockets() {
             let inode = (metadata.dev(), metadata.ino());
             let known = known.remove(&inode).filter(|listener| is_alive(proc, *listener));
-            match known.map_or_else(|| listener(proc, &path), Ok) {
+            match known.map_or_else(|| listener(proc, processes, &mut queues, &path), Ok) {
                 Ok(process) => {
                     seen.insert(inode, process);
                     monitors.push(NamedMonitor { path, process });
@@ -83,11 +93,35 @@ impl NamedMonitors {
     }
 }
 
-/// Returns who listens on a socket. Only a connection tells; it is let go at once, since the
-/// monitor may not be ours to keep.
-fn listener(proc: &Proc, path: &Path) -> Result<Option<Process>, Missing> {
+/// Returns who listens on a socket: a QEMU that holds it, as the kernel tells, which disturbs nobody.
+/// Of others only a connection tells; it is let go at once, since the monitor may not be ours to keep.
+fn listener(
+    proc: &Proc,
+    processes: &[(Process, Stat)],
+    queues: &mut Queues<'_>,
+    path: &Path,
+) -> Result<Option<Process>, Missing> {
     if is_libvirt_monitor(path) {
         return Err(belongs_to_libvirt());
+    }
+    let sockets: Vec<String> =
+        listeners(proc, path).into_iter().map(|inode| format!("socket:[{inode}]")).collect();
+    let holds = |(process, _): &&(Process, Stat)| {
+        let links = std::fs::read_dir(proc.of(process.pid, "fd")).into_iter().flatten().flatten();
+        links
+            .filter_map(|link| std::fs::read_link(link.path()).ok())
+            .any(|target| sockets.iter().any(|socket| target == Path::new(socket)))
+    };
+    if !sockets.is_empty()
+        && let Some((process, _)) = processes.iter().find(holds)
+    {
+        return Ok(Some(*process));
+    }
+    if queues.is_awaited(None, path) {
+        return Err(Missing::new(
+            MissingReason::Timeout,
+            format!("a connection waits for the monitor {} already", path.display()),
+        ));
     }
     let Some(pid) = Monitor::connect(path)?.peer() else { return Ok(None) };
     Ok(proc.stat(pid).ok().map(|stat| Process { pid, start_time: stat.start_time }))

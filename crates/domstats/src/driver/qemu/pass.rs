@@ -43,6 +43,9 @@ const STUCK_GRACE: Duration = Duration::from_millis(20);
 /// How often a pass looks whether another call has released a monitor.
 const LEASE_CHECK: Duration = Duration::from_millis(2);
 
+/// How often a pass looks whether a queue has a place.
+const QUEUE_CHECK: Duration = Duration::from_millis(10);
+
 /// The folder of the devices without an id, where a balloon is looked for last.
 const ANONYMOUS_DEVICES: &str = "/machine/peripheral-anon";
 
@@ -111,9 +114,20 @@ impl<'a> Conversation<'a> {
     }
 
     /// Tries to get the monitor and to ask.
-    fn begin(&mut self, rules: &Rules) {
-        if let Err(missing) = &self.guest.monitor {
-            return self.refuse(missing.clone());
+    fn begin(&mut self, rules: &Rules, proc: &Proc, queues: &mut Queues<'_>) {
+        let socket = match &self.guest.monitor {
+            Ok(socket) => socket,
+            Err(missing) => return self.refuse(missing.clone()),
+        };
+        if self.guest.awaits_first_client(proc) {
+            return self.refuse(Missing::new(
+                MissingReason::Busy,
+                format!(
+                    "QEMU waits for the first client of a monitor before it starts the guest: to \
+                     connect to {} would start it",
+                    socket.path.display()
+                ),
+            ));
         }
         match self.guest.lease() {
             Some(lease) => self.lease = Some(lease),
@@ -125,15 +139,20 @@ impl<'a> Conversation<'a> {
             }
             None => return,
         }
-        self.connect(rules);
+        self.connect(rules, queues);
     }
 
-    fn connect(&mut self, rules: &Rules) {
+    /// Connects, unless a connection waits there already: a queue has two places, and the second
+    /// one is for the VM's manager. Then a later round tries again.
+    fn connect(&mut self, rules: &Rules, queues: &mut Queues<'_>) {
         let Ok(socket) = &self.guest.monitor else {
             return;
         };
         let Some(lease) = &mut self.lease else { return };
         if lease.monitor.is_none() {
+            if queues.is_awaited(self.guest.process, &socket.bound) {
+                return;
+            }
             match Monitor::connect(&socket.path) {
                 Ok(monitor) => match stranger(self.guest, &monitor) {
                     Some(missing) => return self.end(Some(missing), rules),
@@ -183,7 +202,7 @@ impl<'a> Conversation<'a> {
                         self.retried = true;
                         self.asked = false;
                         self.replies = Replies::default();
-                        return self.connect(rules);
+                        return;
                     }
                     return self.end(Some(missing), rules);
                 }
@@ -258,7 +277,7 @@ impl<'a> Conversation<'a> {
         let (Ok(socket), Some(process)) = (&self.guest.monitor, self.guest.process) else {
             return;
         };
-        let is_mute = self.monitor().is_some_and(|monitor| !monitor.is_greeted());
+        let is_mute = self.monitor().is_none_or(|monitor| !monitor.is_greeted());
         if is_mute && queues.keeps_waiting(process, &socket.bound) {
             let missing = Missing::new(
                 MissingReason::Busy,
@@ -303,9 +322,16 @@ pub(crate) fn converse(
     let mut greeting = Some(start + if rules.nowait { GREETING_NOWAIT } else { GREETING });
     loop {
         let mut waiting = false;
-        for conversation in conversations.iter_mut().filter(|it| !it.over && it.lease.is_none()) {
-            conversation.begin(rules);
-            waiting |= !conversation.over && conversation.lease.is_none();
+        let mut queued = false;
+        let mut queues = Queues::new(proc);
+        for conversation in conversations.iter_mut().filter(|it| !it.over) {
+            if conversation.lease.is_none() {
+                conversation.begin(rules, proc, &mut queues);
+                waiting |= !conversation.over && conversation.lease.is_none();
+            } else if conversation.monitor().is_none() {
+                conversation.connect(rules, &mut queues);
+            }
+            queued |= conversation.lease.as_ref().is_some_and(|lease| lease.monitor.is_none());
         }
         if let Some(meanwhile) = meanwhile.take() {
             meanwhile();
@@ -323,6 +349,9 @@ pub(crate) fn converse(
             break;
         }
         let mut until = greeting.map_or(rules.deadline, |at| at.min(rules.deadline));
+        if queued {
+            until = until.min(now + QUEUE_CHECK);
+        }
         if waiting {
             until = until.min(now + LEASE_CHECK);
         } else if open.iter().all(|conversation| conversation.is_stuck(patience)) {
@@ -339,7 +368,12 @@ pub(crate) fn converse(
         if conversation.over {
             continue;
         }
-        let text = if conversation.is_stuck(patience) {
+        let is_queued = conversation.monitor().is_none() && conversation.lease.is_some();
+        let text = if is_queued {
+            "the monitor does not answer, and a connection waits in its queue already: another one \
+             would shut out the VM's manager"
+                .to_owned()
+        } else if conversation.is_stuck(patience) {
             "the monitor still does not answer".to_owned()
         } else {
             format!("the monitor did not answer within {} ms", start.elapsed().as_millis())

@@ -1,4 +1,6 @@
-//! The monitor's lines: cuts a stream into messages, within bounds.
+//! The monitor's messages: cuts a stream of JSON objects, within bounds.
+//!
+//! QEMU writes an object as one line, which is fast to find, or with `pretty=on` as many lines.
 
 use memchr::memchr;
 use serde::Deserialize;
@@ -47,6 +49,45 @@ pub struct Reader {
     start: usize,
     /// How far the bytes from `start` were searched for a line's end.
     searched: usize,
+    /// The object that goes on behind its first line.
+    object: Option<Object>,
+}
+
+/// How deep in an object the search for its end is.
+#[derive(Debug, Default, Clone, Copy)]
+struct Object {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Object {
+    /// Returns how many of the bytes still belong to the object, if it ends there.
+    ///
+    /// # Errors
+    ///
+    /// If a line ends in a string.
+    fn end(&mut self, bytes: &[u8]) -> Result<Option<usize>, String> {
+        for (position, byte) in bytes.iter().enumerate() {
+            match byte {
+                b'\n' if self.in_string => {
+                    return Err("sent what is not QMP: a line ends in a string".to_owned());
+                }
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                b'{' | b'[' if !self.in_string => self.depth += 1,
+                b'}' | b']' if !self.in_string => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 {
+                        return Ok(Some(position + 1));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl Reader {
@@ -63,11 +104,27 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// A sentence, if the monitor sends what no monitor sends or a line longer than
+    /// A sentence, if the monitor sends what no monitor sends or a message longer than
     /// [`MAX_LINE`]. The stream is of no use from then on.
     pub fn next_message(&mut self) -> Result<Option<Message<'_>>, String> {
         loop {
             let rest = &self.buffer[self.start..];
+            if let Some(object) = &mut self.object {
+                let end = object.end(&rest[self.searched..])?;
+                let length = end.map_or(rest.len(), |end| self.searched + end);
+                if length > MAX_LINE {
+                    return Err(format!("sent a message of more than {} MiB", MAX_LINE >> 20));
+                }
+                if end.is_none() {
+                    self.searched = length;
+                    return Ok(None);
+                }
+                let from = self.start;
+                self.start += length;
+                self.searched = 0;
+                self.object = None;
+                return parse(&self.buffer[from..from + length]).map(Some);
+            }
             let end = memchr(b'\n', &rest[self.searched..]);
             let length = self.searched + end.unwrap_or(rest.len() - self.searched);
             if length > MAX_LINE {
@@ -81,6 +138,12 @@ impl Reader {
                     self.start = 0;
                 }
                 return Ok(None);
+            }
+            let line = rest[..length].trim_ascii();
+            if line.starts_with(b"{") && !line.ends_with(b"}") {
+                self.object = Some(Object::default());
+                self.searched = 0;
+                continue;
             }
             let from = self.start;
             let to = from + length;
@@ -214,6 +277,40 @@ mod tests {
             }
             assert_eq!(all, NAMES, "cut every {size} bytes");
         }
+    }
+
+    #[test]
+    fn objects_of_many_lines() {
+        // As QEMU writes them with `pretty=on`.
+        let mut text = String::new();
+        for line in STREAM.lines().filter(|line| !line.is_empty()) {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            text += &serde_json::to_string_pretty(&value).unwrap().replace("\n", "\r\n");
+            text += "\r\n";
+        }
+        text += "{\r\n    \"return\": \"a } \\\" { \\\\\"\r\n}\r\n";
+        let mut whole = Reader::default();
+        whole.push(text.as_bytes());
+        let whole = names(&mut whole);
+        assert_eq!(whole.len(), NAMES.len() + 1);
+        assert_eq!(whole[..3], NAMES[..3]);
+        assert_eq!(whole[9], r#"return "a } \" { \\""#);
+        for size in 1..=text.len() {
+            let mut reader = Reader::default();
+            let mut all = Vec::new();
+            for bytes in text.as_bytes().chunks(size) {
+                reader.push(bytes);
+                all.extend(names(&mut reader));
+            }
+            assert_eq!(all, whole, "cut every {size} bytes");
+        }
+        let mut endless = Reader::default();
+        endless.push(b"{\n");
+        let refused = (0..32).any(|_| {
+            endless.push(&vec![b' '; 1 << 20]);
+            endless.next_message().is_err()
+        });
+        assert!(refused);
     }
 
     #[test]
