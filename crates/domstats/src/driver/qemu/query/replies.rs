@@ -308,3 +308,26 @@ pub(crate) enum StatValue {
     /// What a newer QEMU has.
     Other(IgnoredAny),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_the_guest_did_not_report_is_absent_alone() {
+        let json = r#"{"last-update": 7, "stats": {"stat-swap-in": -1,
+            "stat-swap-out": 18446744073709551615, "stat-free-memory": 4096, "stat-major-faults": null}}"#;
+        let told: GuestStats = serde_json::from_str(json).unwrap();
+        assert_eq!(told.last_update.0, Some(7));
+        assert_eq!(told.stats.stat_free_memory.0, Some(4096));
+        let stats = &told.stats;
+        for absent in [
+            stats.stat_swap_in,
+            stats.stat_swap_out,
+            stats.stat_major_faults,
+            stats.stat_total_memory,
+        ] {
+            assert_eq!(absent.0, None);
+        }
+    }
+}
