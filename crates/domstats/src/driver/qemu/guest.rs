@@ -170,10 +170,14 @@ impl Guest {
             let name = reply.name.as_deref().map(printable_name);
             learned.name = name.or(learned.name.take());
         }
-        if let Some(reply) = replies.uuid.got() {
-            // QEMU answers with zeros when it was given none.
-            let uuid = reply.uuid.parse().ok();
-            learned.uuid = Some(uuid.filter(|uuid: &uuid::Uuid| !uuid.is_nil()));
+        match &replies.uuid {
+            Answer::Got(reply) => {
+                // QEMU answers with zeros when it was given none.
+                let uuid = reply.uuid.parse().ok();
+                learned.uuid = Some(uuid.filter(|uuid: &uuid::Uuid| !uuid.is_nil()));
+            }
+            Answer::Missing(_) => learned.uuid = Some(None),
+            Answer::NotAsked => {}
         }
     }
 

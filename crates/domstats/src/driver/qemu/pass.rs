@@ -248,15 +248,33 @@ impl<'a> Conversation<'a> {
                 self.guest.learn_balloon(Some(path.clone()));
                 return Some(Query::GuestStats(path));
             }
+            if self.search.left.is_empty() {
+                self.keep_unplaced_balloon();
+            }
         } else if self.replies.guest_stats.missing().is_some() && self.search.knew {
             self.search = Search { wants: true, knew: false, left: &FOLDERS, asked: None };
             self.replies.guest_stats = Answer::NotAsked;
             self.guest.learn_balloon(None);
+        } else if self.is_balloon_unplaced() {
+            self.search.left = &[];
         }
         let (folder, left) = self.search.left.split_first()?;
         self.search.left = left;
         self.search.asked = Some(folder);
         Some(Query::Devices((*folder).to_owned()))
+    }
+
+    /// Returns whether a call has just looked for the balloon in vain.
+    fn is_balloon_unplaced(&self) -> bool {
+        let (Some(lease), Some(sight)) = (&self.lease, &self.sight) else { return false };
+        lease.monitor.as_ref().is_some_and(|monitor| monitor.kept().is_balloon_unplaced(sight))
+    }
+
+    fn keep_unplaced_balloon(&mut self) {
+        let (Some(lease), Some(sight)) = (&mut self.lease, &self.sight) else { return };
+        if let Some(monitor) = &mut lease.monitor {
+            monitor.kept_mut().keep_unplaced_balloon(sight);
+        }
     }
 
     fn end(&mut self, missing: Option<Missing>, rules: &Rules) {
