@@ -223,10 +223,13 @@ fn a_balloon_is_followed_although_qemu_tells_of_it_once_a_second() {
     }
 }
 
-/// The questions of the first call to a fake, which has no disks and does not name its threads.
-const ALL: [&str; 9] = [
+/// The questions of the first call to a fake, which has no disks, names neither its UUID nor its
+/// threads, and has a balloon that is no device.
+const ALL: [&str; 11] = [
+    "query-uuid",
     "query-status",
     "query-balloon",
+    "qom-list",
     "query-cpus-fast",
     "query-blockstats",
     "query-named-block-nodes",
@@ -240,8 +243,8 @@ const ALL: [&str; 9] = [
 const ALWAYS: [&str; 2] = ["query-blockstats", "query-cpus-fast"];
 
 /// What gives a sign of most changes.
-const ONCE_A_SECOND: [&str; 4] =
-    ["query-balloon", "query-dirty-rate", "query-named-block-nodes", "query-status"];
+const ONCE_A_SECOND: [&str; 5] =
+    ["qom-list", "query-balloon", "query-dirty-rate", "query-named-block-nodes", "query-status"];
 
 #[test]
 fn what_cannot_have_changed_is_not_asked() {
