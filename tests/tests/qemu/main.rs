@@ -15,4 +15,5 @@ mod nics;
 mod perf;
 mod soak;
 mod users;
+mod values;
 mod versions;

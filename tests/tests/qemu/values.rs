@@ -1,12 +1,12 @@
 //! Who a QEMU is and what its values are, started the way people start it.
-#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;
 
 use domstats::{Connect, DomainStats, StatsGroups, StatsRequest};
 use domstats_live::{
+    alone,
     guest::{Guest, Spec},
-    lab::{alone, lab},
+    lab::lab,
     patience::wait_until,
 };
 use serde_json::json;
@@ -25,7 +25,7 @@ fn names(record: &DomainStats) -> Vec<String> {
 
 #[test]
 fn a_uuid_comes_from_qemu_where_the_command_line_has_none() {
-    let _alone = alone();
+    alone!();
     let uuid = "6f0e9e3c-0d3b-4b5e-8a55-0123456789ab";
     let smbios = Spec::new("smbios")
         .without_uuid()
@@ -48,7 +48,7 @@ fn a_uuid_comes_from_qemu_where_the_command_line_has_none() {
 
 #[test]
 fn a_balloon_that_was_plugged_in_later_is_read() {
-    let _alone = alone();
+    alone!();
     for policy in POLICIES {
         let guest = Spec::new("balloon")
             .machine("q35")
@@ -83,7 +83,7 @@ fn a_balloon_that_was_plugged_in_later_is_read() {
 
 #[test]
 fn the_most_vcpus_are_told_where_the_command_line_does_not() {
-    let _alone = alone();
+    alone!();
     let dir = lab().path(lab().name("smp"));
     std::fs::create_dir_all(&dir).unwrap();
     let socket = dir.join("qmp");
@@ -109,7 +109,7 @@ fn the_most_vcpus_are_told_where_the_command_line_does_not() {
 
 #[test]
 fn disks_have_qemus_ids_and_flash_is_none() {
-    let _alone = alone();
+    alone!();
     let null =
         |id: &str| ["-drive".to_owned(), format!("file=null-co://,format=raw,if=none,id={id}")];
     let dir = lab().path(lab().name("flash"));
@@ -139,7 +139,7 @@ fn disks_have_qemus_ids_and_flash_is_none() {
 
 #[test]
 fn a_sparse_image_with_a_relative_name_has_its_path_and_size() {
-    let _alone = alone();
+    alone!();
     let path = lab().path(lab().name("sparse"));
     std::fs::File::create(&path).unwrap().set_len(8 << 20).unwrap();
     // However deep the folder of the tests is, this leads to the root.
