@@ -14,7 +14,7 @@ use std::{
 use domstats::{Connect, StatsGroups};
 use domstats_live::{
     floor::{FIRST, Floor, STEADY},
-    lab::alone,
+    lab::benchmark,
     libvirt::{Libvirt, LibvirtGuest},
 };
 
@@ -27,7 +27,7 @@ use crate::{
 
 pub(crate) fn calls() {
     let (guests, rounds) = (number("--guests", 100), number("--rounds", 15));
-    let _alone = alone();
+    let _benchmark = benchmark();
     let start = Instant::now();
     eprintln!("starting libvirtd and {guests} guests ...");
     let libvirt = Libvirt::start();

@@ -9,7 +9,7 @@ use std::{
 use domstats::{Connect, StatsGroups, StatsRequest};
 use domstats_live::{
     guest::{Spec, boot_all},
-    lab::alone,
+    lab::benchmark,
 };
 
 use crate::{
@@ -24,7 +24,7 @@ const PASSES: u32 = 10;
 /// Measures passes over paused guests with 8 threads and 1 tap each, whose monitors are held.
 pub(crate) fn cost() {
     let (count, rounds) = (number("--guests", 100), number("--rounds", 15));
-    let _alone = alone();
+    let _benchmark = benchmark();
     eprintln!("starting {count} guests ...");
     let spec = |_| Spec::new("cost").vcpus(4, 4).iothreads(2).taps(1).balloon();
     let guests = boot_all((0..count).map(spec));

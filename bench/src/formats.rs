@@ -6,7 +6,7 @@ use std::{
 };
 
 use domstats::{Connect, Format, StatsReport, StatsRequest};
-use domstats_live::lab::alone;
+use domstats_live::lab::benchmark;
 
 use crate::{
     arguments::number,
@@ -26,7 +26,7 @@ pub(crate) fn formats() {
 
 /// Returns the report of one guest of the shape that the other benchmarks ask.
 fn real() -> StatsReport {
-    let _alone = alone();
+    let _benchmark = benchmark();
     let guest = guest("written").boot();
     ask(&format!("qemu+qmp:///system?monitor={}", guest.monitor.display()))
 }

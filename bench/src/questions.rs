@@ -10,7 +10,7 @@ use std::{fs, time::Duration};
 use domstats_live::{
     floor::{FIRST, Floor},
     guest::{Guest, Spec, boot_all},
-    lab::alone,
+    lab::benchmark,
     procfs,
 };
 
@@ -28,7 +28,7 @@ const CALLS: [(&str, &[&str]); 6] = [
 ];
 
 pub(crate) fn questions() {
-    let _alone = alone();
+    let _benchmark = benchmark();
     let paused = boot_all((0..GUESTS).map(|_| Spec::full("paused")));
     let running = boot_all((0..GUESTS).map(|_| Spec::full("running").running()));
     let each = FIRST.replace("}{", "}\n{");

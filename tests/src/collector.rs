@@ -2,7 +2,6 @@
 //! the OpenTelemetry project publishes for Python.
 
 use std::{
-    env,
     io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
@@ -14,7 +13,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::lab::lab;
+use crate::{alone::is_inside, command::built, lab::lab};
 
 /// Answers each request with the next of its answers, and every other with success: a status,
 /// perhaps with `:` and what `Retry-After` says; `partial:N` for success without N points; `hang` for
@@ -158,19 +157,19 @@ impl Drop for Collector {
     }
 }
 
-/// Returns a Python that has OpenTelemetry's definitions. It lives beside what cargo built.
-fn python() -> &'static Path {
+/// Returns a Python that has OpenTelemetry's definitions. It lives beside what cargo built, and is made
+/// once: before [`alone!`](crate::alone!), for that takes the network.
+#[must_use]
+pub fn python() -> &'static Path {
     static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {
-        let tests = env::current_exe().unwrap();
-        // target/debug/deps/daemon_otlp-...
-        let environment = tests.ancestors().nth(3).unwrap().join("opentelemetry");
+        let environment = built().parent().unwrap().join("opentelemetry");
         let python = environment.join("bin/python");
         let has_it = |python: &Path| {
             let mut command = lab().command_at(python);
             command.args(["-c", "import opentelemetry.proto"]).stderr(Stdio::null());
             python.exists() && command.status().unwrap().success()
         };
-        if !has_it(&python) {
+        if !is_inside() && !has_it(&python) {
             lab().run(lab().command("python3").args(["-m", "venv", "--clear"]).arg(&environment));
             let mut pip = lab().command_at(&python);
             pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);

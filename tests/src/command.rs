@@ -7,7 +7,7 @@ use std::{
     sync::LazyLock,
 };
 
-use crate::lab::lab;
+use crate::{alone::is_prepared, lab::lab};
 
 /// Returns the path of the program.
 #[must_use]
@@ -23,17 +23,25 @@ pub fn domstats() -> &'static Path {
 /// Builds a package of this tree as the running program was built, for a benchmark optimized, and
 /// returns the directory with what was built.
 pub(crate) fn build(package: &str) -> PathBuf {
-    let running = env::current_exe().unwrap();
-    // target/debug/deps/users-... or target/release/domstats-bench
-    let mut folders = running.ancestors().skip(1);
-    let built = folders.find(|folder| !folder.ends_with("deps")).unwrap();
+    let built = built();
+    if is_prepared() {
+        return built;
+    }
     let profile = built.file_name().unwrap().to_str().unwrap();
     let profile = if profile == "debug" { "dev" } else { profile };
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.args(["build", "--quiet", "--profile", profile, "--package", package]);
     forget_package(&mut cargo);
     lab().run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")));
-    built.to_owned()
+    built
+}
+
+/// Returns the directory where cargo built the running program: `target/debug`, `target/release`.
+pub(crate) fn built() -> PathBuf {
+    let running = env::current_exe().unwrap();
+    // target/debug/deps/users-... or target/release/domstats-bench
+    let mut folders = running.ancestors().skip(1);
+    folders.find(|folder| !folder.ends_with("deps")).unwrap().to_owned()
 }
 
 /// Keeps from a command what cargo tells a test of its package: it makes build scripts run again,

@@ -14,25 +14,23 @@ use std::{
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
     sync::{
-        LazyLock, Mutex, MutexGuard, PoisonError,
+        LazyLock,
         atomic::{AtomicU32, Ordering},
     },
 };
 
-use crate::tools::tool;
+use crate::{alone::PLACE, tools::tool};
 
 /// A user without rights, and its group.
 pub const NOBODY: u32 = 65534;
 
-/// Waits, then cleans up from a session of its own, for it kills its first one. Guests of libvirt
-/// leave the group, hence the files with their process ids.
+/// Waits, then cleans up from a session of its own, for it kills its first one. What leaves the group,
+/// as guests of libvirt do, dies with the namespaces of its test.
 const JANITOR: &str = r#"
 cat >/dev/null
 exec setsid sh -c '
     kill -KILL "-$1"
-    find "$2" -name "*.pid" | while read -r file; do kill -KILL "$(cat "$file")"; done
-    while read -r tap; do ip link delete "$tap"; done <"$2/taps"
-    tac "$2/cgroups" | while read -r group; do
+    find "$2" -maxdepth 2 -name cgroups -exec tac {} + | while read -r group; do
         # A process that was killed takes a moment to leave.
         for try in 1 2 3 4 5; do
             [ -d "$group" ] && ! find "$group" -depth -type d -exec rmdir {} + && sleep 0.1
@@ -42,14 +40,30 @@ exec setsid sh -c '
 ' cleanup $$ "$1" 2>/dev/null
 "#;
 
-/// Opens taps as a guest's QEMU does (`TUNSETIFF`, `IFF_TAP | IFF_NO_PI`) and writes three frames.
+/// Opens taps as a guest's QEMU does (`TUNSETIFF`, `IFF_TAP | IFF_NO_PI`), writes three frames and reads
+/// one that the host sent.
 const SEND_FRAMES: &str = r#"
-import fcntl, os, struct, sys
+import fcntl, os, socket, struct, sys, time
 for name in sys.argv[1:]:
     tap = os.open("/dev/net/tun", os.O_RDWR)
     fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH", name.encode(), 0x1002))
     for _ in range(3):
         os.write(tap, b"\xff" * 12 + b"\x88\xb5" + bytes(46))
+    frame = b"\xff" * 12 + b"\x88\xb6" + bytes(100)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as host:
+        host.bind((name, 0))
+        os.set_blocking(tap, False)
+        # A device that was just opened takes a moment to take frames.
+        for _ in range(500):
+            host.send(frame)
+            time.sleep(0.01)
+            try:
+                if os.read(tap, 2000) == frame:
+                    break
+            except BlockingIOError:
+                pass
+        else:
+            sys.exit("the host's frames do not come through " + name)
     os.close(tap)
 "#;
 
@@ -60,23 +74,30 @@ pub fn lab() -> &'static Lab {
     &LAB
 }
 
-/// Lets one test run at a time on this host, for as long as the guard lives: a call asks every QEMU
-/// of the host, and a guest that one test torments is not to disturb another. Other test programs
-/// wait for the end of this one.
-pub fn alone() -> MutexGuard<'static, fs::File> {
-    static ALONE: LazyLock<Mutex<fs::File>> = LazyLock::new(|| {
-        let file = fs::File::create(env::temp_dir().join("domstats-live.lock")).unwrap();
-        file.lock().unwrap();
-        Mutex::new(file)
-    });
-    // A test that failed leaves nothing behind.
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// Lets one benchmark run at a time on this host, for as long as the guard lives.
+pub fn benchmark() -> fs::File {
+    let file = fs::File::create(env::temp_dir().join("domstats-bench.lock")).unwrap();
+    file.lock().unwrap();
+    file
+}
+
+/// Returns what names of a lab have in common: `1234x5` in `/tmp/domstats-1234/5`, `1234` outside of
+/// namespaces, in many of which processes have the same numbers.
+fn token(dir: &Path) -> String {
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    let own = |name: String| name.strip_prefix("domstats-").map(str::to_owned);
+    own(name(dir)).unwrap_or_else(|| {
+        let outer = own(name(dir.parent().unwrap())).unwrap();
+        format!("{outer}x{}", name(dir))
+    })
 }
 
 /// A directory, a process group, and names that no other test program uses.
 #[derive(Debug)]
 pub struct Lab {
     dir: PathBuf,
+    /// Part of names that no other test of this host uses.
+    token: String,
     /// Held for its standard input: the janitor starts when that closes.
     janitor: Child,
     counter: AtomicU32,
@@ -84,12 +105,19 @@ pub struct Lab {
 
 impl Lab {
     fn open() -> Self {
-        let dir = env::temp_dir().join(format!("domstats-{}", process::id()));
-        // A process of this number that died long ago may have left one.
-        let _ = fs::remove_dir_all(&dir);
+        // A test in namespaces has a part of the lab outside, which is its own.
+        let dir = env::var_os(PLACE).map_or_else(
+            || {
+                let dir = env::temp_dir().join(format!("domstats-{}", process::id()));
+                // A process of this number that died long ago may have left one.
+                let _ = fs::remove_dir_all(&dir);
+                dir
+            },
+            PathBuf::from,
+        );
+        let token = token(&dir);
         fs::create_dir_all(&dir).expect("the directory for temporary files must be writable");
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(dir.join("taps"), "").unwrap();
         fs::write(dir.join("cgroups"), "").unwrap();
         let janitor = Command::new(tool("sh"))
             .args(["-c", JANITOR, "janitor"])
@@ -100,7 +128,7 @@ impl Lab {
             .process_group(0)
             .spawn()
             .unwrap();
-        Self { dir, janitor, counter: AtomicU32::new(0) }
+        Self { dir, token, janitor, counter: AtomicU32::new(0) }
     }
 
     /// Returns the path of a file in the lab.
@@ -124,10 +152,16 @@ impl Lab {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Returns a domain's name that no other test uses. All names of a label sort together.
+    /// Returns a domain's name that nothing else in this lab has. All names of a label sort together.
     #[must_use]
     pub fn name(&self, label: &str) -> String {
-        format!("{label}-{}-{:03}", process::id(), self.number())
+        format!("{label}-{:03}", self.number())
+    }
+
+    /// Returns a name that nothing else on this host has, for what belongs to no namespace.
+    #[must_use]
+    pub fn name_on_host(&self, label: &str) -> String {
+        self.name(&format!("{label}-{}", self.token))
     }
 
     /// Returns the name of a network device that no other test uses.
@@ -136,16 +170,13 @@ impl Lab {
         format!("d{:x}t{}", process::id(), self.number())
     }
 
-    /// Makes taps that the user `nobody` may open, and sends frames from their guests' side: what
-    /// was sent and what was received are different numbers. The janitor removes them.
+    /// Makes taps that the user `nobody` may open, and sends frames from both sides: what
+    /// was sent and what was received are different numbers.
     #[must_use]
     pub fn taps_of_nobody(&self, count: usize) -> Vec<String> {
-        use std::io::Write;
         let names: Vec<_> = (0..count).map(|_| self.tap_name()).collect();
-        let mut list = fs::File::options().append(true).open(self.path("taps")).unwrap();
         let owner = NOBODY.to_string();
         for name in &names {
-            writeln!(list, "{name}").unwrap();
             self.run(
                 self.command("ip")
                     .args(["tuntap", "add", "dev", name, "mode", "tap", "user", &owner]),

@@ -2,6 +2,7 @@
 //!
 //! | module | what it gives |
 //! |---|---|
+//! | [`alone`](mod@alone) | namespaces of its own for each live test |
 //! | [`lab`] | a directory and a process group that vanish with the test program, however it ends |
 //! | [`guest`] | QEMU guests: paused ones, and ones that run a boot sector which works its disk |
 //! | [`cgroup`] | cgroups for guests, of both versions |
@@ -37,6 +38,7 @@
 //! be set up fails the test with a sentence; no test is skipped.
 #![allow(clippy::unwrap_used, reason = "what fails in the kit is to fail the test")]
 
+pub mod alone;
 pub mod boot;
 pub mod c_library;
 pub mod cgroup;

@@ -1,16 +1,20 @@
 //! A Python that has the module `domstats`, installed the way its users install it.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::Command,
     sync::LazyLock,
 };
 
-use crate::{command::forget_package, lab::lab, tools::python_with_libvirt};
+use crate::{
+    alone::{is_inside, is_prepared},
+    command::{built, forget_package},
+    lab::lab,
+    tools::python_with_libvirt,
+};
 
 /// Returns the interpreter, which sees libvirt-python too. It lives beside what cargo built, and is
-/// made once.
+/// made once: before [`alone!`](crate::alone!), for that takes the network.
 #[must_use]
 pub fn python() -> &'static Path {
     static PYTHON: LazyLock<PathBuf> = LazyLock::new(install);
@@ -28,11 +32,13 @@ pub fn script(text: &str) -> Command {
 }
 
 fn install() -> PathBuf {
-    let tests = env::current_exe().unwrap();
-    // target/debug/deps/python-...
-    let target = tests.ancestors().nth(3).unwrap();
+    let built = built();
+    let target = built.parent().unwrap();
     let environment = target.join("python");
     let python = environment.join("bin/python");
+    if is_prepared() || is_inside() {
+        return python;
+    }
     if !environment.join("bin/pip").exists() {
         let mut venv = lab().command_at(python_with_libvirt());
         lab().run(venv.args(["-m", "venv", "--system-site-packages"]).arg(&environment));

@@ -79,7 +79,7 @@ impl Systemd {
         let mut mounts = cgroup::mounts_of("cpuacct").into_iter();
         let root =
             mounts.find(|(version, _)| *version == Version::V2).expect("cgroups of version 2");
-        let group = Group::make(Version::V2, root.1.join(&name));
+        let group = Group::make(Version::V2, root.1.join(lab().name_on_host("systemd")));
         let errors = fs::File::create(dir.join("errors")).unwrap();
         let mut command = lab().command("sh");
         command.args(["-euc", START, "sh"]).arg(group.path()).arg(&dir).arg(lab().path(""));

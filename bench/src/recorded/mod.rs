@@ -15,7 +15,7 @@ use std::{
 
 use domstats_live::{
     guest::Spec,
-    lab::{alone, lab},
+    lab::{benchmark, lab},
 };
 
 use crate::measured::Measured;
@@ -86,7 +86,7 @@ pub(crate) fn guest(label: &str) -> Spec {
 
 /// Asks a real guest everything that a call may ask, and keeps its answers in the repository.
 pub(crate) fn record() {
-    let _alone = alone();
+    let _benchmark = benchmark();
     let guest = guest("recorded").boot();
     let source = ["--source".to_owned(), guest.dir.join("side").display().to_string()];
     let monitors = Recorded::start_with(1, &source);

@@ -2,10 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::Write,
+    env, fs,
+    io::{self, Write},
     os::unix::fs::chown,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Stdio},
 };
 
@@ -137,6 +137,17 @@ pub(super) fn credentials(password: &str) -> String {
     format!("[credentials-tests]\nauthname={USER}\npassword={password}\n{servers}")
 }
 
+/// Returns where daemons keep what QEMU can do: finding out takes seconds, so all tests share it. What
+/// they find there they check against the QEMU that is installed.
+fn cache() -> PathBuf {
+    let dir = env::temp_dir().join("domstats-libvirt-cache");
+    match fs::create_dir(&dir) {
+        Ok(()) => chown(&dir, Some(NOBODY), Some(NOBODY)).expect("these tests must run as root"),
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}"),
+    }
+    dir
+}
+
 /// Starts the daemon of a directory.
 pub(super) fn spawn(dir: &Path, spec: &LibvirtSpec) -> Child {
     let listens = ["listen_tcp", "listen_tls"].iter().any(|key| spec.settings[key] == 1);
@@ -147,8 +158,7 @@ pub(super) fn spawn(dir: &Path, spec: &LibvirtSpec) -> Child {
         .arg(dir.join("libvirtd.pid"))
         .env("HOME", dir)
         .env("XDG_RUNTIME_DIR", dir.join("run"))
-        // What QEMU can do takes seconds to find out; all daemons of a test program share that.
-        .env("XDG_CACHE_HOME", lab().directory_of_nobody("cache"))
+        .env("XDG_CACHE_HOME", cache())
         .env("XDG_CONFIG_HOME", dir.join("config"))
         .env("SASL_CONF_PATH", dir.join("sasl2"))
         .stdout(fs::File::create(dir.join("out")).unwrap())

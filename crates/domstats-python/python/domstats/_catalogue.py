@@ -694,6 +694,12 @@ class Block(Section):
     fl_failed: Flushes that failed.
     fl_invalid: Flushes that were invalid.
     errors: Errors; Xen only.
+    timed_group_count: Number of measuring intervals.
+    timed_groups: Latencies over measuring intervals, where the disk was told to measure.
+    read_histogram: How long read requests took, as a histogram.
+    write_histogram: How long write requests took, as a histogram.
+    zone_append_histogram: How long zone append requests took, as a histogram.
+    flush_histogram: How long flush requests took, as a histogram.
     allocation (B): Highest offset written, in bytes.
     capacity (B): Size that the guest sees.
     physical (B): Space that the image takes on the host.
@@ -710,12 +716,6 @@ class Block(Section):
     limits_iov_hw_max: Most scatter-gather elements of the hardware.
     limits_memory_alignment_minimal (B): Least alignment of buffers in memory.
     limits_memory_alignment_optimal (B): Best alignment of buffers in memory.
-    timed_group_count: Number of measuring intervals.
-    timed_groups: Latencies over measuring intervals, where the disk was told to measure.
-    read_histogram: How long read requests took, as a histogram.
-    write_histogram: How long write requests took, as a histogram.
-    zone_append_histogram: How long zone append requests took, as a histogram.
-    flush_histogram: How long flush requests took, as a histogram.
     unmap_reqs: Unmaps completed.
     unmap_bytes (B): Bytes unmapped.
     unmap_times (ns): Time spent in unmaps.
@@ -833,6 +833,36 @@ class Block(Section):
 
     A counter. libvirt `block.<n>.errors`, which no driver of libvirt fills.
     """
+    timed_group_count: int | None = None
+    """Number of measuring intervals.
+
+    A gauge. QMP `query-blockstats` `stats.timed_stats`; libvirt `block.<n>.timed_group.count`.
+    """
+    timed_groups: tuple[TimedGroup, ...] = ()
+    """Latencies over measuring intervals, where the disk was told to measure.
+
+    QMP `query-blockstats` `stats.timed_stats`; libvirt `block.<n>.timed_group.<g>`.
+    """
+    read_histogram: LatencyHistogram | None = None
+    """How long read requests took, as a histogram.
+
+    QMP `query-blockstats` `stats.rd_latency_histogram`; libvirt `block.<n>.latency_histogram.read`.
+    """
+    write_histogram: LatencyHistogram | None = None
+    """How long write requests took, as a histogram.
+
+    QMP `query-blockstats` `stats.wr_latency_histogram`; libvirt `block.<n>.latency_histogram.write`.
+    """
+    zone_append_histogram: LatencyHistogram | None = None
+    """How long zone append requests took, as a histogram.
+
+    QMP `query-blockstats` `stats.zone_append_latency_histogram`; libvirt `block.<n>.latency_histogram.zone_append`.
+    """
+    flush_histogram: LatencyHistogram | None = None
+    """How long flush requests took, as a histogram.
+
+    QMP `query-blockstats` `stats.flush_latency_histogram`; libvirt `block.<n>.latency_histogram.flush`.
+    """
     allocation: int | None = None
     """Highest offset written, in bytes.
 
@@ -912,36 +942,6 @@ class Block(Section):
     """Best alignment of buffers in memory.
 
     A gauge, in B. QMP `query-named-block-nodes` `image.limits.opt-mem-alignment`; libvirt `block.<n>.limits.memory_alignment_optimal`.
-    """
-    timed_group_count: int | None = None
-    """Number of measuring intervals.
-
-    A gauge. QMP `query-blockstats` `stats.timed_stats`; libvirt `block.<n>.timed_group.count`.
-    """
-    timed_groups: tuple[TimedGroup, ...] = ()
-    """Latencies over measuring intervals, where the disk was told to measure.
-
-    QMP `query-blockstats` `stats.timed_stats`; libvirt `block.<n>.timed_group.<g>`.
-    """
-    read_histogram: LatencyHistogram | None = None
-    """How long read requests took, as a histogram.
-
-    QMP `query-blockstats` `stats.rd_latency_histogram`; libvirt `block.<n>.latency_histogram.read`.
-    """
-    write_histogram: LatencyHistogram | None = None
-    """How long write requests took, as a histogram.
-
-    QMP `query-blockstats` `stats.wr_latency_histogram`; libvirt `block.<n>.latency_histogram.write`.
-    """
-    zone_append_histogram: LatencyHistogram | None = None
-    """How long zone append requests took, as a histogram.
-
-    QMP `query-blockstats` `stats.zone_append_latency_histogram`; libvirt `block.<n>.latency_histogram.zone_append`.
-    """
-    flush_histogram: LatencyHistogram | None = None
-    """How long flush requests took, as a histogram.
-
-    QMP `query-blockstats` `stats.flush_latency_histogram`; libvirt `block.<n>.latency_histogram.flush`.
     """
     unmap_reqs: int | None = None
     """Unmaps completed.

@@ -113,6 +113,24 @@ section! {
         /// Errors; Xen only.
         /// libvirt `block.<n>.errors`, which no driver of libvirt fills.
         errors: u64 = ("errors", Counter, Count, metric "block_stats_errors");
+        /// Number of measuring intervals.
+        /// QMP `query-blockstats` `stats.timed_stats`; libvirt `block.<n>.timed_group.count`.
+        timed_group_count: u64 = ("timed_group.count", Gauge, Count, metric "block_stats_timed_groups", doc "timed_group_count");
+        /// Latencies over measuring intervals, where the disk was told to measure.
+        /// QMP `query-blockstats` `stats.timed_stats`; libvirt `block.<n>.timed_group.<g>`.
+        timed_groups: [TimedGroup] = ("timed_group", "timed_group", label "group");
+        /// How long read requests took, as a histogram.
+        /// QMP `query-blockstats` `stats.rd_latency_histogram`; libvirt `block.<n>.latency_histogram.read`.
+        read_histogram: {LatencyHistogram} = ("latency_histogram.read", label "operation" "read");
+        /// How long write requests took, as a histogram.
+        /// QMP `query-blockstats` `stats.wr_latency_histogram`; libvirt `block.<n>.latency_histogram.write`.
+        write_histogram: {LatencyHistogram} = ("latency_histogram.write", label "operation" "write");
+        /// How long zone append requests took, as a histogram.
+        /// QMP `query-blockstats` `stats.zone_append_latency_histogram`; libvirt `block.<n>.latency_histogram.zone_append`.
+        zone_append_histogram: {LatencyHistogram} = ("latency_histogram.zone_append", label "operation" "zone_append");
+        /// How long flush requests took, as a histogram.
+        /// QMP `query-blockstats` `stats.flush_latency_histogram`; libvirt `block.<n>.latency_histogram.flush`.
+        flush_histogram: {LatencyHistogram} = ("latency_histogram.flush", label "operation" "flush");
         /// Highest offset written, in bytes.
         /// QMP `query-blockstats` `parent.stats.wr_highest_offset`; libvirt `block.<n>.allocation`.
         allocation: u64 = ("allocation", Gauge, Bytes, metric "block_stats_allocation_bytes");
@@ -161,24 +179,6 @@ section! {
         /// Best alignment of buffers in memory.
         /// QMP `query-named-block-nodes` `image.limits.opt-mem-alignment`; libvirt `block.<n>.limits.memory_alignment_optimal`.
         limits_memory_alignment_optimal: u64 = ("limits.memory_alignment_optimal", Gauge, Bytes, metric "block_stats_limits_memory_alignment_optimal_bytes");
-        /// Number of measuring intervals.
-        /// QMP `query-blockstats` `stats.timed_stats`; libvirt `block.<n>.timed_group.count`.
-        timed_group_count: u64 = ("timed_group.count", Gauge, Count, metric "block_stats_timed_groups", doc "timed_group_count");
-        /// Latencies over measuring intervals, where the disk was told to measure.
-        /// QMP `query-blockstats` `stats.timed_stats`; libvirt `block.<n>.timed_group.<g>`.
-        timed_groups: [TimedGroup] = ("timed_group", "timed_group", label "group");
-        /// How long read requests took, as a histogram.
-        /// QMP `query-blockstats` `stats.rd_latency_histogram`; libvirt `block.<n>.latency_histogram.read`.
-        read_histogram: {LatencyHistogram} = ("latency_histogram.read", label "operation" "read");
-        /// How long write requests took, as a histogram.
-        /// QMP `query-blockstats` `stats.wr_latency_histogram`; libvirt `block.<n>.latency_histogram.write`.
-        write_histogram: {LatencyHistogram} = ("latency_histogram.write", label "operation" "write");
-        /// How long zone append requests took, as a histogram.
-        /// QMP `query-blockstats` `stats.zone_append_latency_histogram`; libvirt `block.<n>.latency_histogram.zone_append`.
-        zone_append_histogram: {LatencyHistogram} = ("latency_histogram.zone_append", label "operation" "zone_append");
-        /// How long flush requests took, as a histogram.
-        /// QMP `query-blockstats` `stats.flush_latency_histogram`; libvirt `block.<n>.latency_histogram.flush`.
-        flush_histogram: {LatencyHistogram} = ("latency_histogram.flush", label "operation" "flush");
         /// Unmaps completed.
         /// QMP `query-blockstats` `stats.unmap_operations`; libvirt throws it away.
         unmap_reqs: u64 = ("unmap.reqs", Counter, Count, metric "block_stats_unmap_requests");

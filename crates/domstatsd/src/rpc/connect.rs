@@ -24,7 +24,7 @@ const KEEPALIVE: i32 = 10;
 /// of a connection.
 const FEATURES: [i32; 4] = [9, KEEPALIVE, 14, 15];
 
-/// The libvirt whose procedures these are: 9.0.0.
+/// The libvirt whose procedures these are, 9.0.0: the answer where no libvirt is asked.
 const LIB_VERSION: u64 = 9_000_000;
 
 /// A client.

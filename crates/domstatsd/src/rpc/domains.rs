@@ -1,11 +1,6 @@
 //! Which domains there are.
 
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    time::Duration,
-};
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use domstats::{Domain, DomainFilter, DomainInfo, Uuid};
 use domstats_rpc::{
@@ -71,16 +66,22 @@ pub(super) fn not_there(domain: &message::Domain<'_>) -> Refusal {
 }
 
 /// Returns the UUID by which clients know a domain. A QEMU that was started by hand may have none:
-/// it gets one that is the same as long as it runs.
+/// it gets one that is the same as long as it runs, whoever asks and however often this daemon starts.
+/// It is the FNV-1a hash of the name, a zero byte and the process's number in decimal, as a UUID of
+/// version 8. No manager gives such UUIDs: the version is the mark of one that is made up.
 pub(super) fn uuid_of(info: &DomainInfo) -> Uuid {
     info.uuid.unwrap_or_else(|| {
-        let half = |salt: u8| {
-            let mut hasher = DefaultHasher::new();
-            (salt, &info.name, info.id).hash(&mut hasher);
-            u128::from(hasher.finish())
-        };
-        uuid::Builder::from_custom_bytes((half(0) << 64 | half(1)).to_be_bytes()).into_uuid()
+        let id = info.id.map(|id| id.to_string()).unwrap_or_default();
+        let hash = fnv(info.name.bytes().chain([0]).chain(id.bytes()));
+        uuid::Builder::from_custom_bytes(hash.to_be_bytes()).into_uuid()
     })
+}
+
+/// Returns the FNV-1a hash of 128 bits.
+fn fnv(bytes: impl Iterator<Item = u8>) -> u128 {
+    const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    bytes.fold(BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
 }
 
 /// Returns whether [`uuid_of`] can have made up a UUID.
@@ -251,4 +252,14 @@ pub(super) async fn has_managed_save(
 ) -> Result<bool, Refusal> {
     listed(client, &args.domain).await?;
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_the_published_one() {
+        assert_eq!(fnv(b"a".iter().copied()), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
+    }
 }

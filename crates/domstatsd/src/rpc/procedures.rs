@@ -118,7 +118,7 @@ served! {
     ConnectIsSecure => connect::is_secure,
     #[domain] DomainIsActive => domains::is_active,
     #[domain] DomainIsPersistent => domains::is_persistent,
-    ConnectGetLibVersion => connect::lib_version,
+    #[host] ConnectGetLibVersion => connect::lib_version,
     #[counters] DomainMemoryStats => device::memory_stats,
     #[monitor] DomainGetJobInfo,
     ConnectDomainEventRegisterAny => connect::register_any,

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     accounts::Given,
-    blocks::blocks,
+    blocks::{blocks, needs_files},
     command_line::Backend,
     dirty_rate::dirty_rate,
     guest::{Guest, Learned},
@@ -15,7 +15,8 @@ use super::{
     hypervisor::{self, Counted, Counts},
     interfaces::interfaces,
     iothreads::iothreads,
-    query::{self, Answer, Query, Replies},
+    open_files::OpenFiles,
+    query::{self, Answer, Query, Replies, Reported},
     threads::VcpuThread,
 };
 use crate::{
@@ -37,9 +38,7 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
     let mut queries = Vec::new();
     let wants = |group| request.groups.contains(group);
     let wants_whole = |group| wants(group) && !request.basic.contains(group);
-    if guest.is_nameless() {
-        queries.extend([Query::Name, Query::Uuid]);
-    }
+    queries.extend(guest.identity());
     if wants(StatsGroups::STATE) || request.filter.needs_state() {
         queries.push(Query::Status);
     }
@@ -47,8 +46,7 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
         queries.push(Query::Balloon);
         if wants_whole(StatsGroups::BALLOON) {
             match guest.learned(|learned| learned.balloon.clone()) {
-                Some(Some(path)) => queries.push(Query::GuestStats(path)),
-                Some(None) => {}
+                Some(path) => queries.push(Query::GuestStats(path)),
                 None => queries.push(Query::Devices("/machine/peripheral".to_owned())),
             }
         }
@@ -58,6 +56,12 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
     }
     if wants(StatsGroups::VCPU) && host.vcpu_threads.is_none() {
         queries.push(Query::Cpus);
+    }
+    if wants_whole(StatsGroups::VCPU)
+        && guest.line.maximum_vcpus.is_none()
+        && guest.learned(|learned| learned.maximum_vcpus.is_none())
+    {
+        queries.push(Query::PossibleCpus);
     }
     if wants(StatsGroups::BLOCK) {
         queries.push(Query::BlockStats);
@@ -258,9 +262,8 @@ impl Sources<'_> {
             ..Balloon::default()
         };
         if let Some(guest) = replies.guest_stats.got() {
-            // All ones: the guest did not report it.
-            let count = |value: Option<u64>| value.filter(|value| *value != u64::MAX);
-            let kib = |value: Option<u64>| count(value).map(|bytes| bytes / 1024);
+            let count = |Reported(value)| value;
+            let kib = |Reported(bytes)| bytes.map(|bytes| bytes / 1024);
             let memory = &guest.stats;
             balloon.swap_in = kib(memory.stat_swap_in);
             balloon.swap_out = kib(memory.stat_swap_out);
@@ -269,7 +272,7 @@ impl Sources<'_> {
             balloon.unused = kib(memory.stat_free_memory);
             balloon.available = kib(memory.stat_total_memory);
             balloon.usable = kib(memory.stat_available_memory);
-            balloon.last_update = guest.last_update;
+            balloon.last_update = count(guest.last_update);
             balloon.disk_caches = kib(memory.stat_disk_caches);
             balloon.hugetlb_pgalloc = count(memory.stat_htlb_pgalloc);
             balloon.hugetlb_pgfail = count(memory.stat_htlb_pgfail);
@@ -284,7 +287,10 @@ impl Sources<'_> {
         // A guest without a balloon device lacks nothing.
         let lacks = if no_balloon { None } else { self.lacks(&replies.balloon) };
         lacks
-            .or_else(|| replies.guest_stats.missing().filter(|it| !has_none(Some(it))).cloned())
+            .or_else(|| {
+                let missing = replies.guest_stats.missing();
+                missing.filter(|it| !no_balloon && !has_none(Some(it))).cloned()
+            })
             .or_else(|| replies.memory_size.missing().cloned())
     }
 
@@ -323,6 +329,10 @@ impl Sources<'_> {
         let mut counts = self.vcpu_counts();
         let current =
             (!threads.is_empty()).then(|| u32::try_from(threads.len()).unwrap_or(u32::MAX));
+        // A machine to which none can be plugged in says so, and has them all.
+        let told = self.guest.learned(|learned| learned.maximum_vcpus);
+        let told = told.and_then(|told| told.or(current.filter(|_| lacks.is_none())));
+        let maximum = self.guest.line.maximum_vcpus.or(told);
         // One thread for several vCPUs: its time is nobody's.
         let distinct: HashSet<u32> = threads.iter().map(|(_, tid)| *tid).collect();
         let shared = distinct.len() < threads.len();
@@ -342,12 +352,7 @@ impl Sources<'_> {
                 ..Vcpu::default()
             }
         });
-        let vcpus = Vcpus {
-            current,
-            maximum: self.guest.line.maximum_vcpus,
-            cpus: cpus.collect(),
-            ..Vcpus::default()
-        };
+        let vcpus = Vcpus { current, maximum, cpus: cpus.collect(), ..Vcpus::default() };
         stats.vcpu = (vcpus != Vcpus::default()).then_some(vcpus);
         lacks.or_else(|| self.lacks_vcpu_stats())
     }
@@ -377,7 +382,11 @@ impl Sources<'_> {
             let nodes = self.replies.block_nodes.got().filter(|_| is_whole);
             let nodes = nodes.map_or(&[][..], Vec::as_slice);
             let chain = request.options.contains(StatsOptions::BACKING);
-            let Blocks { count, blocks, .. } = blocks(counters, nodes, chain);
+            let files = match nodes.is_empty() || !nodes.iter().any(needs_files) {
+                true => None,
+                false => self.guest.pid().and_then(|pid| OpenFiles::of(self.proc, pid)),
+            };
+            let Blocks { count, blocks, .. } = blocks(counters, nodes, files.as_ref(), chain);
             stats.block = Some(Blocks { count, blocks, ..storage.unwrap_or_default() });
         } else {
             stats.block = storage;

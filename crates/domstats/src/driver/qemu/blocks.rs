@@ -5,28 +5,34 @@
 
 use std::collections::HashMap;
 
-use super::query::{BlockNode, BlockStats, Histogram, ImageLimits, TimedStats};
+use super::{
+    open_files::OpenFiles,
+    query::{BlockNode, BlockStats, Histogram, ImageLimits, TimedStats},
+};
 use crate::stats::{Block, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
 
-/// Returns the disks, and with `chain` every image below them.
-pub(crate) fn blocks(counters: &[BlockStats], nodes: &[BlockNode], chain: bool) -> Blocks {
+/// Returns the disks, and with `chain` every image below them. `files` are those that the guest has
+/// open.
+pub(crate) fn blocks(
+    counters: &[BlockStats],
+    nodes: &[BlockNode],
+    files: Option<&OpenFiles>,
+    chain: bool,
+) -> Blocks {
     let nodes: HashMap<&str, &BlockNode> =
         nodes.iter().filter_map(|node| Some((node.node_name.as_deref()?, node))).collect();
     // A drive that no device of the guest uses is no disk, nor is the firmware's flash.
     let disks: Vec<&BlockStats> = counters
         .iter()
-        .filter(|disk| {
-            disk.qdev
-                .as_deref()
-                .is_some_and(|qdev| !qdev.is_empty() && !qdev.starts_with("/machine/system.flash"))
-        })
+        .filter(|disk| disk.qdev.as_deref().is_some_and(|qdev| !qdev.is_empty()))
+        .filter(|disk| !is_flash(disk))
         .collect();
     let mut blocks = Blocks::default();
     for (disk, name) in disks.iter().zip(names(&disks)) {
         let mut image = Some(*disk);
         let mut depth = 0;
         while let Some(stats) = image.map(below_filters) {
-            let mut block = image_of(stats, &nodes, depth);
+            let mut block = image_of(stats, &nodes, files, depth);
             block.index = u32::try_from(blocks.blocks.len()).unwrap_or(u32::MAX);
             block.name = Some(name.clone());
             if depth == 0 {
@@ -54,18 +60,33 @@ fn below_filters(mut node: &BlockStats) -> &BlockStats {
     node
 }
 
-/// Returns the names of the disks: what the guest calls them where libvirt's ids tell, else what
-/// QEMU calls them.
+/// Returns whether a disk is the firmware's flash: the machine has it as `system.flash0` (x86),
+/// `virt.flash1` (Arm, RISC-V, LoongArch) and the like, and `if=pflash` names its drive.
+fn is_flash(disk: &BlockStats) -> bool {
+    let is_numbered = |text: &str, word: &str| {
+        let number = text.strip_prefix(word);
+        number.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let part = disk.qdev.as_deref().and_then(|qdev| qdev.strip_prefix("/machine/"));
+    let part = part.filter(|part| !part.contains('/')).and_then(|part| part.split_once('.'));
+    let is_part = part.is_some_and(|(_, name)| is_numbered(name, "flash"));
+    let is_drive = disk.device.as_deref().is_some_and(|drive| is_numbered(drive, "pflash"));
+    is_part || (is_drive && device_id(disk).is_none())
+}
+
+/// Returns the names of the disks: libvirt's where its ids tell, else what QEMU calls them. A name
+/// that is guessed from an address gives way to one that the id holds.
 fn names(disks: &[&BlockStats]) -> Vec<String> {
-    let guest_names: Vec<Option<String>> = disks.iter().map(|disk| guest_name(disk)).collect();
+    let targets: Vec<Option<Target>> = disks.iter().map(|disk| target(disk)).collect();
     let mut times: HashMap<&str, usize> = HashMap::new();
-    guest_names.iter().flatten().for_each(|name| *times.entry(name).or_default() += 1);
-    let unique = |name: &str| times.get(name) == Some(&1);
+    targets.iter().flatten().for_each(|target| *times.entry(&target.name).or_default() += 1);
     disks
         .iter()
-        .zip(&guest_names)
-        .map(|(disk, name)| match name {
-            Some(name) if unique(name) => name.clone(),
+        .zip(&targets)
+        .map(|(disk, target)| match target {
+            Some(target) if target.is_certain || times.get(&*target.name) == Some(&1) => {
+                target.name.clone()
+            }
             _ => qemu_name(disk),
         })
         .collect()
@@ -81,31 +102,41 @@ fn device_id(disk: &BlockStats) -> Option<&str> {
     }
 }
 
-/// Returns the guest's name of a disk whose id libvirt chose.
-fn guest_name(disk: &BlockStats) -> Option<String> {
+/// libvirt's name of a disk.
+struct Target {
+    name: String,
+    /// Whether the id holds the name's number, and not only an address.
+    is_certain: bool,
+}
+
+/// Returns the target of a disk whose id libvirt chose: `virtio-disk0`, `usb-disk0` and `sd-disk0` by
+/// the target's number, others by the address: `ide0-1-0`, `scsi0-0-0-2`. The ids of others look
+/// alike (`scsi1`, `sata0`, `ide2`) and are names of their own.
+fn target(disk: &BlockStats) -> Option<Target> {
     let id = device_id(disk)?;
-    let (bus, numbers) = match id.strip_prefix("virtio-disk") {
-        Some(number) => ("vd", number),
-        None => {
-            let digits = id.find(|c: char| c.is_ascii_digit())?;
-            let (kind, numbers) = id.split_at(digits);
-            match kind {
-                "ide" => ("hd", numbers),
-                "sata" | "scsi" | "usb-disk" => ("sd", numbers),
-                "fdc" => ("fd", numbers),
-                _ => return None,
-            }
-        }
+    let target = |bus: &str, number, is_certain| {
+        Some(Target { name: format!("{bus}{}", letters(number)), is_certain })
     };
+    if let Some((bus, number)) = id.split_once("-disk") {
+        let bus = match bus {
+            "virtio" => "vd",
+            "usb" | "sd" => "sd",
+            "xen" => "xvd",
+            _ => return None,
+        };
+        return target(bus, number.parse().ok()?, true);
+    }
+    let (kind, numbers) = id.split_at(id.find(|c: char| c.is_ascii_digit())?);
     let numbers: Vec<u32> = numbers.split('-').map(str::parse).collect::<Result<_, _>>().ok()?;
-    let number = match (bus, numbers.as_slice()) {
-        ("vd", [number]) | ("sd", [number]) => *number,
+    match (kind, numbers.as_slice()) {
         // Controller, bus, unit: two units a bus.
-        ("hd", [_, bus, unit]) => bus.checked_mul(2)?.checked_add(*unit)?,
-        ("sd", [0, .., unit]) | ("fd", [0, .., unit]) => *unit,
-        _ => return None,
-    };
-    Some(format!("{bus}{}", letters(number)))
+        ("ide", [_, bus, unit]) => target("hd", bus.checked_mul(2)?.checked_add(*unit)?, false),
+        ("sata", [0, 0, unit]) | ("scsi", [0, _, unit] | [0, _, _, unit]) => {
+            target("sd", *unit, false)
+        }
+        ("fdc", [0, _, unit]) => target("fd", *unit, false),
+        _ => None,
+    }
 }
 
 /// Returns 0 as `a`, 25 as `z`, 26 as `aa`.
@@ -131,7 +162,12 @@ fn qemu_name(disk: &BlockStats) -> String {
 }
 
 /// Returns where an image is and how large.
-fn image_of(stats: &BlockStats, nodes: &HashMap<&str, &BlockNode>, depth: u32) -> Block {
+fn image_of(
+    stats: &BlockStats,
+    nodes: &HashMap<&str, &BlockNode>,
+    files: Option<&OpenFiles>,
+    depth: u32,
+) -> Block {
     let node_of = |stats: &BlockStats| nodes.get(stats.node_name.as_deref()?).copied();
     let node = node_of(stats);
     let image = node.map(|node| &node.image);
@@ -140,8 +176,23 @@ fn image_of(stats: &BlockStats, nodes: &HashMap<&str, &BlockNode>, depth: u32) -
     let file_node = node_of(file);
     let paths = [node, file_node].into_iter().flatten();
     let mut paths = paths.filter_map(|node| node.image.filename.as_deref());
+    let path = paths.find(|path| is_path(path));
+    let open = path.zip(files).and_then(|(path, files)| files.find(path));
+    // A relative name means nothing outside of the guest's folder.
+    let is_relative = path.is_some_and(|path| !path.starts_with('/'));
+    let path = match open.filter(|_| is_relative).and_then(|open| open.path.to_str()) {
+        Some(whole) => Some(whole.to_owned()),
+        None => path.map(str::to_owned),
+    };
+    // QEMU counts the blocks that a file has, of which a device and a wholly sparse file have
+    // none: then libvirt gives the size.
+    let actual = image.and_then(|image| image.actual_size);
+    let physical = match actual {
+        Some(0) => open.and_then(|open| open.size()),
+        actual => actual,
+    };
     let mut block = Block {
-        path: paths.find(|path| is_path(path)).map(str::to_owned),
+        path,
         backing_index: stats
             .node_name
             .as_deref()
@@ -149,14 +200,21 @@ fn image_of(stats: &BlockStats, nodes: &HashMap<&str, &BlockNode>, depth: u32) -
             .or((depth > 0).then_some(depth)),
         allocation: file_node.and(file.stats.wr_highest_offset),
         capacity: image.and_then(|image| image.virtual_size).filter(|size| *size > 0),
-        physical: image.and_then(|image| image.actual_size),
-        threshold: file_node.map(|node| node.write_threshold).filter(|offset| *offset > 0),
+        physical,
+        threshold: file_node.and_then(|node| node.write_threshold).filter(|offset| *offset > 0),
         ..Block::default()
     };
-    if let Some(limits) = image.and_then(|image| image.limits.as_ref()) {
+    // Those of what stores the data, as libvirt gives them: a format above it knows less.
+    if let Some(limits) = file_node.or(node).and_then(|node| node.image.limits.as_ref()) {
         limit(&mut block, limits);
     }
     block
+}
+
+/// Returns whether the files that the guest has open tell more of an image than QEMU does.
+pub(crate) fn needs_files(node: &BlockNode) -> bool {
+    let name = node.image.filename.as_deref().filter(|name| is_path(name));
+    name.is_some_and(|name| !name.starts_with('/') || node.image.actual_size == Some(0))
 }
 
 /// Returns whether an image's name is that of a file or device: those of the network and of nested
@@ -283,6 +341,12 @@ mod tests {
         assert_eq!(name("ide0-1-0"), "hdc");
         assert_eq!(name("sata0-0-1"), "sdb");
         assert_eq!(name("scsi0-0-0-2"), "sdc");
+        assert_eq!(name("scsi0-0-2"), "sdc", "an LSI controller has no targets");
+        assert_eq!(name("fdc0-0-1"), "fdb");
+        assert_eq!(name("usb-disk1"), "sdb");
+        for own in ["scsi1", "sata0", "ide2", "virtio0", "efidisk0", "ua-data", "fdc0"] {
+            assert_eq!(name(own), own);
+        }
         assert_eq!(name("scsi1-0-0-2"), "scsi1-0-0-2", "a second controller says nothing");
         assert_eq!(name("my-disk"), "my-disk");
         let anonymous = disk("/machine/peripheral-anon/device[1]/virtio-backend", "virtio0");
@@ -292,7 +356,28 @@ mod tests {
     #[test]
     fn no_two_disks_share_a_guessed_name() {
         let (sata, usb) = (disk("/machine/peripheral/sata0-0-0", ""), disk("usb-disk0", ""));
-        assert_eq!(names(&[&sata, &usb]), ["sata0-0-0", "usb-disk0"]);
+        assert_eq!(names(&[&sata, &usb]), ["sata0-0-0", "sda"], "libvirt's number is certain");
+        let scsi = disk("scsi0-0-0-0", "");
+        assert_eq!(names(&[&sata, &scsi]), ["sata0-0-0", "scsi0-0-0-0"]);
+    }
+
+    #[test]
+    fn flash_of_any_machine_is_no_disk() {
+        for (qdev, drive) in [
+            ("/machine/system.flash0", ""),
+            ("/machine/virt.flash1", ""),
+            ("/machine/sbsa.flash0", ""),
+            ("/machine/unattached/device[3]", "pflash0"),
+        ] {
+            assert!(is_flash(&disk(qdev, drive)), "{qdev} {drive}");
+        }
+        for (qdev, drive) in [
+            ("/machine/peripheral/flash0/virtio-backend", ""),
+            ("/machine/peripheral/my.flash0/virtio-backend", "pflash0"),
+            ("/machine/unattached/device[3]", "sd0"),
+        ] {
+            assert!(!is_flash(&disk(qdev, drive)), "{qdev} {drive}");
+        }
     }
 
     #[test]

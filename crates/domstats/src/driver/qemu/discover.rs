@@ -138,7 +138,7 @@ impl Discovery {
         }
         let guest = self.guests().values().find(|guest| guest.pid() == Some(pid)).cloned()?;
         self.processes.again(&self.proc, guest.process?)?;
-        (!guest.is_nameless()).then(|| guest.info())
+        guest.identity().is_empty().then(|| guest.info())
     }
 
     /// Lets go of every held monitor.

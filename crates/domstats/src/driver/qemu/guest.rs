@@ -13,7 +13,7 @@ use super::{
     monitor::Monitor,
     named::name_of,
     processes::runs_qemu,
-    query::{Answer, Cpu, ObjectPath, Replies},
+    query::{Answer, Cpu, ObjectPath, PossibleCpu, Query, Replies},
     taps::{Tap, Taps},
     threads::{ThreadTime, Threads, VcpuThread},
 };
@@ -69,13 +69,16 @@ struct State {
 #[derive(Debug, Default)]
 pub(crate) struct Learned {
     pub(crate) name: Option<String>,
-    pub(crate) uuid: Option<uuid::Uuid>,
+    /// `Some(None)` if QEMU said that it was given none.
+    pub(crate) uuid: Option<Option<uuid::Uuid>>,
     /// The vCPUs, their threads and paths.
     pub(crate) cpus: Vec<Cpu>,
+    /// The most vCPUs; `Some(None)` if the machine cannot have more than it has.
+    pub(crate) maximum_vcpus: Option<Option<u32>>,
     /// What the hypervisor counts; nothing, perhaps.
     pub(crate) counted: Option<Arc<Counted>>,
-    /// Where the balloon device is; `Some(None)` if there is none.
-    pub(crate) balloon: Option<Option<ObjectPath>>,
+    /// Where the balloon device is, if that is known.
+    pub(crate) balloon: Option<ObjectPath>,
 }
 
 impl Guest {
@@ -85,15 +88,8 @@ impl Guest {
         monitor: Result<MonitorSocket, Missing>,
     ) -> Self {
         let learned = Learned {
-            balloon: match &line.balloon {
-                Some(Some(id)) => Some(Some(format!("/machine/peripheral/{id}"))),
-                // Without an id its place has to be asked for.
-                Some(None) => None,
-                // A known command line without a balloon; one can still be plugged in later, and
-                // then the monitor knows its size but not its guest's statistics.
-                None if *line != CommandLine::default() => Some(None),
-                None => None,
-            },
+            // With an id its place is known.
+            balloon: line.balloon.clone().flatten().map(|id| format!("/machine/peripheral/{id}")),
             ..Learned::default()
         };
         let state = State { learned, ..State::default() };
@@ -109,9 +105,23 @@ impl Guest {
         self.process.map(|process| process.pid)
     }
 
-    /// Returns whether only the monitor can tell the guest's name, and has not yet.
-    pub(crate) fn is_nameless(&self) -> bool {
-        self.monitor.is_ok() && self.line.name.is_none() && self.state().learned.name.is_none()
+    /// Returns what only the monitor can tell of who the guest is, and has not yet. A UUID may also
+    /// come from `-smbios type=1,uuid=`, as on every Proxmox VE: QEMU knows which one counts.
+    pub(crate) fn identity(&self) -> Vec<Query> {
+        let learned = &self.state().learned;
+        let mut queries = Vec::new();
+        if self.monitor.is_err() {
+            return queries;
+        }
+        // A QEMU without a name says so every time; it is asked as long as it has no UUID either.
+        let is_told = learned.uuid.is_some();
+        if self.line.name.is_none() && learned.name.is_none() && !is_told {
+            queries.push(Query::Name);
+        }
+        if self.line.uuid.is_none() && !is_told {
+            queries.push(Query::Uuid);
+        }
+        queries
     }
 
     pub(crate) fn info(&self) -> DomainInfo {
@@ -123,7 +133,12 @@ impl Guest {
                 (Err(_), None) => "qemu".to_owned(),
             }
         });
-        DomainInfo { name, uuid: self.line.uuid.or(uuid), id: self.pid(), persistent: false }
+        DomainInfo {
+            name,
+            uuid: self.line.uuid.or(uuid.flatten()),
+            id: self.pid(),
+            persistent: false,
+        }
     }
 
     /// Reads something of what earlier calls told.
@@ -138,6 +153,14 @@ impl Guest {
         if let Some(cpus) = replies.cpus.got() {
             learned.cpus.clone_from(cpus);
         }
+        match &replies.possible_cpus {
+            Answer::Got(cpus) => {
+                let count = |sum: u32, cpu: &PossibleCpu| sum.checked_add(cpu.vcpus_count);
+                learned.maximum_vcpus = cpus.iter().try_fold(0, count).map(Some);
+            }
+            Answer::Missing(_) => learned.maximum_vcpus = Some(None),
+            Answer::NotAsked => {}
+        }
         match &replies.stats_schemas {
             Answer::Got(schemas) => learned.counted = Some(Arc::new(Counted::new(schemas))),
             // QEMU before 7.1.
@@ -150,9 +173,14 @@ impl Guest {
             let name = reply.name.as_deref().map(printable_name);
             learned.name = name.or(learned.name.take());
         }
-        if let Some(reply) = replies.uuid.got() {
-            // QEMU answers with zeros when it was given none.
-            learned.uuid = reply.uuid.parse().ok().filter(|uuid: &uuid::Uuid| !uuid.is_nil());
+        match &replies.uuid {
+            Answer::Got(reply) => {
+                // QEMU answers with zeros when it was given none.
+                let uuid = reply.uuid.parse().ok();
+                learned.uuid = Some(uuid.filter(|uuid: &uuid::Uuid| !uuid.is_nil()));
+            }
+            Answer::Missing(_) => learned.uuid = Some(None),
+            Answer::NotAsked => {}
         }
     }
 
@@ -228,7 +256,7 @@ impl Guest {
     }
 
     pub(crate) fn learn_balloon(&self, path: Option<ObjectPath>) {
-        self.state().learned.balloon = Some(path);
+        self.state().learned.balloon = path;
     }
 
     /// Returns whether QEMU may wait for the first client of a monitor before it makes the machine:

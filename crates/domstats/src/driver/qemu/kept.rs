@@ -10,6 +10,7 @@
 //! | `query-balloon` | if the guest runs | an event; QEMU may hold the next one back for a second |
 //! | | if it is paused: its memory can be loaded | an event, 1 s |
 //! | `guest-stats` | if the guest is paused | an event, 1 s |
+//! | no balloon among the devices | always: it is somewhere else | an event, 1 s |
 //! | `query-iothreads` | always: to set an iothread wakes it | an event, a new thread, an iothread that ran |
 //! | `query-named-block-nodes` | if all images are plain files | an event, other images in `query-blockstats`, a file that changed, 1 s: thresholds give no sign |
 //! | `query-dirty-rate` | if it does not measure: that takes a thread | an event, a new thread, 1 s |
@@ -119,6 +120,8 @@ pub(crate) struct Kept {
     status: Option<Told<Status>>,
     balloon: Option<Told<BalloonSize>>,
     guest_stats: Option<Told<GuestStats>>,
+    /// What the host showed when the balloon was looked for in vain.
+    unplaced_balloon: Option<Signs>,
     iothreads: Option<Told<Vec<Iothread>>>,
     layout: Option<Layout>,
     dirty_rate: Option<Told<DirtyRate>>,
@@ -133,6 +136,7 @@ impl Kept {
             status: None,
             balloon: None,
             guest_stats: None,
+            unplaced_balloon: None,
             iothreads: None,
             layout: None,
             dirty_rate: None,
@@ -182,6 +186,16 @@ impl Kept {
             }),
             _ => false,
         }
+    }
+
+    /// Returns whether it would be in vain to look for the balloon among the devices.
+    pub(crate) fn is_balloon_unplaced(&self, sight: &Sight<'_>) -> bool {
+        self.unplaced_balloon.as_ref().is_some_and(|then| sight.signs.is_soon_after(then))
+    }
+
+    /// Keeps that the balloon was looked for in vain.
+    pub(crate) fn keep_unplaced_balloon(&mut self, sight: &Sight<'_>) {
+        self.unplaced_balloon = Some(sight.signs.clone());
     }
 
     fn runs(&self) -> bool {

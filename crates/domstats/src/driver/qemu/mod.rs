@@ -90,6 +90,7 @@ mod kept;
 mod monitor;
 mod named;
 mod nics;
+mod open_files;
 mod pass;
 mod processes;
 mod query;
@@ -106,7 +107,6 @@ use guest::Guest;
 use host_side::{Host, HostSide, Networks};
 use kept::Sight;
 use pass::{Conversation, Rules};
-use query::Query;
 
 use crate::{
     connect_options::ConnectOptions,
@@ -196,9 +196,12 @@ impl Driver for Qemu {
     fn domains(&self) -> error::Result<Vec<DomainInfo>> {
         let deadline = Instant::now() + StatsRequest::DEFAULT_TIMEOUT;
         let found = self.discovery.find(deadline)?;
-        let nameless = found.guests.iter().filter(|(guest, _)| guest.is_nameless());
-        let mut conversations: Vec<Conversation<'_>> = nameless
-            .map(|(guest, _)| Conversation::new(guest, vec![Query::Name, Query::Uuid], None))
+        let mut conversations: Vec<Conversation<'_>> = found
+            .guests
+            .iter()
+            .map(|(guest, _)| (guest, guest.identity()))
+            .filter(|(_, queries)| !queries.is_empty())
+            .map(|(guest, queries)| Conversation::new(guest, queries, None))
             .collect();
         let rules = Rules { deadline, nowait: false, hold: self.hold };
         pass::converse(&mut conversations, &rules, &self.discovery.proc, || {});

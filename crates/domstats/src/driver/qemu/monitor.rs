@@ -160,6 +160,16 @@ impl Monitor {
         Ok(self.progress())
     }
 
+    /// Returns what is kept of this connection's answers.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// As [`Monitor::kept`], to keep more.
+    pub(crate) fn kept_mut(&mut self) -> &mut Kept {
+        &mut self.kept
+    }
+
     /// Puts questions, all in one write, as soon as the monitor has greeted.
     pub(crate) fn ask(&mut self, queries: &[Query]) {
         if self.greeted {

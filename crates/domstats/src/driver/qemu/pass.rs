@@ -46,8 +46,8 @@ const LEASE_CHECK: Duration = Duration::from_millis(2);
 /// How often a pass looks whether a queue has a place.
 const QUEUE_CHECK: Duration = Duration::from_millis(10);
 
-/// The folder of the devices without an id, where a balloon is looked for last.
-const ANONYMOUS_DEVICES: &str = "/machine/peripheral-anon";
+/// Where a balloon is looked for: among the devices with an id, then among those without.
+const FOLDERS: [&str; 2] = ["/machine/peripheral", "/machine/peripheral-anon"];
 
 /// How a pass treats monitors.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +67,7 @@ pub(crate) struct Conversation<'a> {
     /// What the host shows of the guest, if answers shall be kept.
     sight: Option<Sight<'a>>,
     lease: Option<Lease<'a>>,
+    search: Search,
     asked: bool,
     retried: bool,
     over: bool,
@@ -75,14 +76,48 @@ pub(crate) struct Conversation<'a> {
     pub(crate) missing: Option<Missing>,
 }
 
+/// The search for the balloon's place.
+#[derive(Debug)]
+struct Search {
+    /// Whether the guest's statistics are asked for at all.
+    wants: bool,
+    /// Whether a place was known, which may be an old one.
+    knew: bool,
+    /// The folders that were not looked at.
+    left: &'static [&'static str],
+    /// The folder whose devices were asked for.
+    asked: Option<&'static str>,
+}
+
+impl Search {
+    /// Takes the question for the balloon's place out of the questions: it is only worth asking
+    /// when there is a balloon.
+    fn of(queries: &mut Vec<Query>) -> Self {
+        let wants = queries.contains(&Query::Balloon);
+        let before = queries.len();
+        queries.retain(|query| !(wants && matches!(query, Query::Devices(_))));
+        let left: &[_] = if queries.len() < before { &FOLDERS } else { &[] };
+        let knew = queries.iter().any(|query| matches!(query, Query::GuestStats(_)));
+        Self { wants: knew || !left.is_empty(), knew, left, asked: None }
+    }
+
+    /// Begins again on another connection.
+    fn restart(&mut self) {
+        self.asked = None;
+        self.left = if self.wants && !self.knew { &FOLDERS } else { &[] };
+    }
+}
+
 impl<'a> Conversation<'a> {
-    pub(crate) fn new(guest: &'a Guest, queries: Vec<Query>, sight: Option<Sight<'a>>) -> Self {
+    pub(crate) fn new(guest: &'a Guest, mut queries: Vec<Query>, sight: Option<Sight<'a>>) -> Self {
+        let search = Search::of(&mut queries);
         let over = queries.is_empty();
         Self {
             guest,
             queries,
             sight,
             lease: None,
+            search,
             asked: false,
             retried: false,
             over,
@@ -202,6 +237,7 @@ impl<'a> Conversation<'a> {
                         self.retried = true;
                         self.asked = false;
                         self.replies = Replies::default();
+                        self.search.restart();
                         return;
                     }
                     return self.end(Some(missing), rules);
@@ -221,29 +257,43 @@ impl<'a> Conversation<'a> {
         (is_open && self.queries.contains(&Query::BlockNodes)).then_some(Query::BlockNodes)
     }
 
-    /// Asks where the balloon is, when that was unknown.
+    /// Asks where the balloon is, if there is one and its place is not known or no longer right: it
+    /// may have been plugged in since.
     fn place_of_balloon(&mut self) -> Option<Query> {
-        // Others ask for devices too.
-        if !self.queries.contains(&Query::Balloon) {
-            return None;
-        }
-        let position = self.queries.iter().rposition(|query| matches!(query, Query::Devices(_)))?;
-        let Query::Devices(folder) = self.queries.swap_remove(position) else {
-            return None;
-        };
-        let next = match find_balloon(&self.replies, &folder) {
-            Some(path) => {
+        self.replies.balloon.got()?;
+        if let Some(folder) = self.search.asked.take() {
+            if let Some(path) = find_balloon(&self.replies, folder) {
+                self.search.left = &[];
                 self.guest.learn_balloon(Some(path.clone()));
-                Query::GuestStats(path)
+                return Some(Query::GuestStats(path));
             }
-            None if folder == ANONYMOUS_DEVICES => {
-                self.guest.learn_balloon(None);
-                return None;
+            if self.search.left.is_empty() {
+                self.keep_unplaced_balloon();
             }
-            None => Query::Devices(ANONYMOUS_DEVICES.to_owned()),
-        };
-        self.queries.push(next.clone());
-        Some(next)
+        } else if self.replies.guest_stats.missing().is_some() && self.search.knew {
+            self.search = Search { wants: true, knew: false, left: &FOLDERS, asked: None };
+            self.replies.guest_stats = Answer::NotAsked;
+            self.guest.learn_balloon(None);
+        } else if self.is_balloon_unplaced() {
+            self.search.left = &[];
+        }
+        let (folder, left) = self.search.left.split_first()?;
+        self.search.left = left;
+        self.search.asked = Some(folder);
+        Some(Query::Devices((*folder).to_owned()))
+    }
+
+    /// Returns whether a call has just looked for the balloon in vain.
+    fn is_balloon_unplaced(&self) -> bool {
+        let (Some(lease), Some(sight)) = (&self.lease, &self.sight) else { return false };
+        lease.monitor.as_ref().is_some_and(|monitor| monitor.kept().is_balloon_unplaced(sight))
+    }
+
+    fn keep_unplaced_balloon(&mut self) {
+        let (Some(lease), Some(sight)) = (&mut self.lease, &self.sight) else { return };
+        if let Some(monitor) = &mut lease.monitor {
+            monitor.kept_mut().keep_unplaced_balloon(sight);
+        }
     }
 
     fn end(&mut self, missing: Option<Missing>, rules: &Rules) {

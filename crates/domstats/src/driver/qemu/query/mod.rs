@@ -99,6 +99,8 @@ queries! {
     MemorySize = "query-memory-size-summary", memory_size: MemorySize;
     /// The vCPUs and their threads.
     Cpus = "query-cpus-fast", cpus: Vec<Cpu>;
+    /// The vCPUs that can be, as the machine has them: those that run and those to be plugged in.
+    PossibleCpus = "query-hotpluggable-cpus", possible_cpus: Vec<PossibleCpu>;
     /// The counters of every disk and its images.
     BlockStats = "query-blockstats", block_stats: Vec<BlockStats>;
     /// The sizes of every image.

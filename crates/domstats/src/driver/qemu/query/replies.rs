@@ -31,30 +31,43 @@ pub(crate) struct BalloonSize {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct GuestStats {
-    pub(crate) last_update: Option<u64>,
+    pub(crate) last_update: Reported,
     pub(crate) stats: GuestMemory,
 }
 
-/// What the guest reported, in bytes and events; all ones for what it did not.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+/// What the guest reported, in bytes and events.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
 pub(crate) struct GuestMemory {
-    pub(crate) stat_swap_in: Option<u64>,
-    pub(crate) stat_swap_out: Option<u64>,
-    pub(crate) stat_major_faults: Option<u64>,
-    pub(crate) stat_minor_faults: Option<u64>,
-    pub(crate) stat_free_memory: Option<u64>,
-    pub(crate) stat_total_memory: Option<u64>,
-    pub(crate) stat_available_memory: Option<u64>,
-    pub(crate) stat_disk_caches: Option<u64>,
-    pub(crate) stat_htlb_pgalloc: Option<u64>,
-    pub(crate) stat_htlb_pgfail: Option<u64>,
-    pub(crate) stat_oom_kills: Option<u64>,
-    pub(crate) stat_alloc_stalls: Option<u64>,
-    pub(crate) stat_async_scans: Option<u64>,
-    pub(crate) stat_direct_scans: Option<u64>,
-    pub(crate) stat_async_reclaims: Option<u64>,
-    pub(crate) stat_direct_reclaims: Option<u64>,
+    pub(crate) stat_swap_in: Reported,
+    pub(crate) stat_swap_out: Reported,
+    pub(crate) stat_major_faults: Reported,
+    pub(crate) stat_minor_faults: Reported,
+    pub(crate) stat_free_memory: Reported,
+    pub(crate) stat_total_memory: Reported,
+    pub(crate) stat_available_memory: Reported,
+    pub(crate) stat_disk_caches: Reported,
+    pub(crate) stat_htlb_pgalloc: Reported,
+    pub(crate) stat_htlb_pgfail: Reported,
+    pub(crate) stat_oom_kills: Reported,
+    pub(crate) stat_alloc_stalls: Reported,
+    pub(crate) stat_async_scans: Reported,
+    pub(crate) stat_direct_scans: Reported,
+    pub(crate) stat_async_reclaims: Reported,
+    pub(crate) stat_direct_reclaims: Reported,
+}
+
+/// A number that a guest reported. All ones stand for one that it did not, which some versions of
+/// QEMU write as -1.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(from = "Option<serde_json::Number>")]
+pub(crate) struct Reported(pub(crate) Option<u64>);
+
+impl From<Option<serde_json::Number>> for Reported {
+    fn from(number: Option<serde_json::Number>) -> Self {
+        let number = number.and_then(|number| number.as_u64());
+        Self(number.filter(|number| *number != u64::MAX))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,6 +81,7 @@ pub(crate) struct Device {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct MemorySize {
     pub(crate) base_memory: u64,
+    /// Absent from a QEMU that was built without a way to plug memory in.
     #[serde(default)]
     pub(crate) plugged_memory: u64,
 }
@@ -84,6 +98,13 @@ impl Cpu {
     pub(crate) fn thread(&self) -> VcpuThread {
         (self.cpu_index, self.thread_id)
     }
+}
+
+/// What is plugged in as one: a thread, a core or a socket.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct PossibleCpu {
+    pub(crate) vcpus_count: u32,
 }
 
 /// A disk, an image of it or the file below an image.
@@ -170,8 +191,8 @@ pub(crate) struct BlockNode {
     pub(crate) node_name: Option<String>,
     #[serde(default)]
     pub(crate) drv: String,
-    #[serde(rename = "write_threshold", default)]
-    pub(crate) write_threshold: u64,
+    #[serde(rename = "write_threshold")]
+    pub(crate) write_threshold: Option<u64>,
     pub(crate) image: Image,
 }
 
@@ -286,4 +307,27 @@ pub(crate) enum StatValue {
     Numbers(Vec<u64>),
     /// What a newer QEMU has.
     Other(IgnoredAny),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_the_guest_did_not_report_is_absent_alone() {
+        let json = r#"{"last-update": 7, "stats": {"stat-swap-in": -1,
+            "stat-swap-out": 18446744073709551615, "stat-free-memory": 4096, "stat-major-faults": null}}"#;
+        let told: GuestStats = serde_json::from_str(json).unwrap();
+        assert_eq!(told.last_update.0, Some(7));
+        assert_eq!(told.stats.stat_free_memory.0, Some(4096));
+        let stats = &told.stats;
+        for absent in [
+            stats.stat_swap_in,
+            stats.stat_swap_out,
+            stats.stat_major_faults,
+            stats.stat_total_memory,
+        ] {
+            assert_eq!(absent.0, None);
+        }
+    }
 }

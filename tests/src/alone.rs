@@ -1,0 +1,199 @@
+//! Namespaces of its own for each live test: it sees its own processes, network devices, sockets and
+//! ports, and nothing of the host, of a second run or of a stranger.
+//!
+//! A test that begins with [`alone!`](crate::alone!) starts its program again, for this test only,
+//! in new pid, mount, network and IPC namespaces, and passes if that passes. When the test ends,
+//! however it ends, the kernel kills all that it started and removes its devices.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{lab::lab, tools::tool};
+
+/// Tells the inner program where its part of the lab is.
+pub const PLACE: &str = "DOMSTATS_ALONE";
+
+/// Tells a test program that everything is built and installed that tests use, by `scripts/test`.
+const PREPARED: &str = "DOMSTATS_PREPARED";
+
+/// Returns whether programs and the Python module were built before the tests.
+#[must_use]
+pub fn is_prepared() -> bool {
+    env::var_os(PREPARED).is_some()
+}
+
+/// Returns whether this program runs in namespaces, without a network.
+#[must_use]
+pub fn is_inside() -> bool {
+    env::var_os(PLACE).is_some()
+}
+
+/// A test that takes longer than this hangs, in seconds.
+const LIMIT: &str = "900";
+
+/// Runs the rest of the test in namespaces of its own. With `kvm` the test sees `/dev/kvm`.
+///
+/// What needs the network of the host, or is built for many tests, comes before this line.
+#[macro_export]
+macro_rules! alone {
+    () => {
+        $crate::alone!(@ false)
+    };
+    (kvm) => {
+        $crate::alone!(@ true)
+    };
+    (@ $kvm:literal) => {
+        fn here() {}
+        if $crate::alone::ran_elsewhere($crate::alone::test_around(&here), $kvm) {
+            return;
+        }
+    };
+}
+
+/// Prepares the namespaces, then runs the test below a first process that buries orphans.
+///
+/// `$1` is the test's place, `$2` says whether it sees KVM, the rest is the command.
+const PRELUDE: &str = r#"
+place=$1 kvm=$2
+shift 2
+# The host's daemons listen below /run.
+mount -t tmpfs tmpfs /run
+mkdir /run/lock /run/sshd
+# /sys shows the network devices of the namespace in which it was mounted.
+mkdir "$place/sys"
+mount -t sysfs sysfs "$place/sys"
+mount --rbind /sys/fs "$place/sys/fs"
+umount --recursive --lazy /sys
+mount --move "$place/sys" /sys
+# A KVM that exists and does not work costs libvirtd 40 seconds at each start of a guest.
+if [ "$kvm" = false ] && [ -e /dev/kvm ]; then
+    : >"$place/kvm"
+    chmod 000 "$place/kvm"
+    mount --bind "$place/kvm" /dev/kvm
+fi
+ip link set lo up
+# Clients that ask for names of "configured" families see none where only loopback has an address.
+ip address add 192.0.2.1/32 dev lo
+ip -6 address add 2001:db8::1/128 dev lo nodad 2>/dev/null || :
+set +e
+"$@"
+exit $?
+"#;
+
+/// Returns the path of the test in which a function is declared, as the test program lists it.
+#[must_use]
+pub fn test_around<F>(_here: &F) -> &'static str {
+    let path = std::any::type_name::<F>();
+    let (path, _) = path.rsplit_once("::").unwrap();
+    path.split_once("::").unwrap().1
+}
+
+/// Runs a test of this program in namespaces, unless it runs there already. Returns whether it did,
+/// and fails if the test failed.
+#[must_use]
+pub fn ran_elsewhere(test: &str, kvm: bool) -> bool {
+    if is_inside() {
+        return false;
+    }
+    let place = Place::make();
+    let mut command = place.command(kvm);
+    let output = command.args([test, "--exact", "--include-ignored", "--nocapture"]).output();
+    let output = output.unwrap();
+    let text = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
+    print!("{text}");
+    if output.status.success() && text.contains("1 passed") {
+        return true;
+    }
+    fs::write(place.0.join("output"), text).unwrap();
+    panic!(
+        "failed in namespaces of its own ({}); its files, logs among them, are in {}; the machine: {}",
+        output.status,
+        place.keep(test).display(),
+        machine()
+    );
+}
+
+/// Runs this program, a benchmark, in namespaces, unless it runs there already. Returns its exit code
+/// if it did.
+#[must_use]
+pub fn program_ran_elsewhere() -> Option<i32> {
+    if is_inside() {
+        return None;
+    }
+    let place = Place::make();
+    let mut command = place.command(false);
+    let status = command.args(env::args_os().skip(1)).status().unwrap();
+    Some(status.code().unwrap_or(1))
+}
+
+/// The part of the lab that belongs to one test. Removed when dropped.
+struct Place(PathBuf);
+
+impl Place {
+    fn make() -> Self {
+        let place = lab().path(lab().number().to_string());
+        fs::create_dir(&place).unwrap();
+        Self(place)
+    }
+
+    /// Returns a command that runs this program in new namespaces.
+    fn command(&self, kvm: bool) -> Command {
+        let mut command = lab().command("timeout");
+        // In the foreground it stays in the group of processes that the janitor kills.
+        command.args(["--foreground", "--signal=KILL", LIMIT]);
+        command.arg(tool("unshare")).args(["--mount", "--net", "--ipc", "--pid"]);
+        command.args(["--fork", "--kill-child", "--mount-proc"]);
+        command.arg(tool("sh")).args(["-euc", PRELUDE, "alone"]).arg(&self.0);
+        command.arg(kvm.to_string()).arg(env::current_exe().unwrap());
+        command.env(PLACE, &self.0).current_dir(env::current_dir().unwrap());
+        command
+    }
+
+    /// Moves the files of a failed test to where they stay until it fails again.
+    fn keep(&self, test: &str) -> PathBuf {
+        let folder = env::temp_dir().join("domstats-failed");
+        fs::create_dir_all(&folder).unwrap();
+        let kept = folder.join(test.replace("::", "."));
+        let _ = fs::remove_dir_all(&kept);
+        remove_cgroups(&self.0);
+        fs::rename(&self.0, &kept).unwrap();
+        kept
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        remove_cgroups(&self.0);
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Removes the cgroups that a test left: they belong to no namespace.
+fn remove_cgroups(place: &Path) {
+    let list = fs::read_to_string(place.join("cgroups")).unwrap_or_default();
+    for group in list.lines().rev().filter(|group| Path::new(group).exists()) {
+        // systemd makes groups below its own.
+        let mut command = lab().command("find");
+        let _ = command.args([group, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]).status();
+    }
+}
+
+/// Says how busy the machine is: a test that fails on a busy one may be right about the product.
+#[must_use]
+pub fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let load = read("/proc/loadavg");
+    let memory = read("/proc/meminfo");
+    let free = memory.lines().find(|line| line.starts_with("MemAvailable")).unwrap_or_default();
+    let qemus = Command::new("pgrep").args(["-c", "qemu"]).output();
+    let qemus = qemus.map_or_else(|_| "?".into(), |output| output.stdout);
+    format!(
+        "load {}, memory available {}, {} QEMU processes",
+        load.split(' ').take(3).collect::<Vec<_>>().join(" "),
+        free.split_whitespace().skip(1).collect::<Vec<_>>().join(" "),
+        String::from_utf8_lossy(&qemus).trim()
+    )
+}

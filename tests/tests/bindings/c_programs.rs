@@ -1,0 +1,82 @@
+//! The C and C++ programs of `docs/c.md` read real QEMU guests, and those of a real libvirtd.
+
+use std::{
+    path::PathBuf,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use domstats::{DomainState, StatsReport};
+use domstats_live::{
+    alone,
+    c_library::{programs, under_valgrind, with_library},
+    guest::Spec,
+    libvirt::Libvirt,
+};
+
+/// Runs a program of the page until it prints what is `expected`, for the machine may be too busy to
+/// answer in the second that a call has. Under valgrind it may always be, and has to do nothing
+/// wrong.
+fn run(name: &str, arguments: &[&str], expected: impl Fn(&str) -> bool) {
+    static PROGRAMS: LazyLock<Vec<(String, PathBuf)>> = LazyLock::new(|| programs(false));
+    let (_, program) = PROGRAMS.iter().find(|(file, _)| file == name).unwrap();
+    let checked = under_valgrind(program).args(arguments).output().unwrap();
+    let errors = String::from_utf8_lossy(&checked.stderr);
+    assert!(matches!(checked.status.code(), Some(0 | 1)), "{name} {}: {errors}", checked.status);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let output = with_library(program).args(arguments).output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        if output.status.success() && expected(&printed) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{name} {arguments:?}: {printed}{:?}", output.stderr);
+    }
+}
+
+/// Reads a guest by each of the programs.
+fn read(uri: &str, guest: &str, state: DomainState) {
+    let right = |report: domstats::Result<StatsReport>| {
+        report.unwrap().domain(guest).is_some_and(|stats| {
+            stats.state.as_ref().and_then(|group| group.state) == Some(state)
+                && stats.cpu.as_ref().and_then(|cpu| cpu.time) > Some(0)
+        })
+    };
+    run("all.c", &[uri], |printed| right(StatsReport::from_xml(printed)));
+    run("all.c", &[uri, "json"], |printed| right(StatsReport::from_json(printed)));
+    run("running.c", &[uri], |printed| {
+        let is_there = [format!("{guest}: number "), format!("<domain name='{guest}'")]
+            .map(|text| printed.contains(&text));
+        is_there == [state == DomainState::Running; 2]
+    });
+    run("visit.c", &[uri], |printed| {
+        printed.contains(&format!("{guest}: vcpu.0.delay: ")) && printed.contains(" ns\nall: ")
+    });
+    run("tour.cc", &[uri, guest], |printed| {
+        let document = printed.strip_prefix(&format!("QEMU, {guest}:\n")).unwrap();
+        let report = StatsReport::from_xml(document).unwrap();
+        report.domains.len() == 1
+            && report.domains[0].cpu.is_some()
+            && report.domains[0].vcpu.is_some()
+    });
+}
+
+#[test]
+fn they_read_qemu() {
+    alone!();
+    let uri = "qemu+qmp:///system";
+    let running = Spec::full("c-running").without_uuid().running().boot();
+    read(uri, running.name(), DomainState::Running);
+    let line = format!("{}: number {}, UUID none\n", running.name(), running.pid);
+    run("running.c", &[uri], |printed| printed.contains(&line));
+    let paused = Spec::full("c-paused").boot();
+    read(uri, paused.name(), DomainState::Paused);
+}
+
+#[test]
+fn they_read_a_libvirtd() {
+    alone!();
+    let libvirt = Libvirt::start();
+    let guest = libvirt.create("c", false);
+    read(&libvirt.uri(), &guest.name, DomainState::Paused);
+}

@@ -1,0 +1,114 @@
+//! What management layers write into a domain's description, as the daemon's metrics have it.
+
+use std::{
+    thread,
+    time::{Duration, Instant, UNIX_EPOCH},
+};
+
+use domstats::{Connect, DomainFilter, ErrorKind};
+use domstats_live::{alone, domstatsd::Domstatsd, lab::lab, libvirt::Libvirt};
+
+const NOVA: &str = "<instance><package version='27.1.0'/><name>web 1</name>\
+    <creationTime>2024-02-29 12:00:00</creationTime><flavor name='m1.small'><memory>512</memory></flavor>\
+    <owner><user uuid='2f1c'>ada</user><project uuid='77aa'>shop</project></owner>\
+    <root type='image' uuid='9b0e'/></instance>";
+
+#[test]
+fn nova_metadata_is_an_info_metric_and_never_in_the_way() {
+    alone!();
+    let libvirt = Libvirt::start();
+    let guests = libvirt.create_many("nova", 2, false);
+    let (marked, plain) = (&guests[0].name, &guests[1].name);
+    let uri = "http://openstack.org/xmlns/libvirt/nova/1.1";
+    let set = ["metadata", marked, uri, "--live", "--key", "nova", "--set", NOVA];
+    lab().run(&mut libvirt.virsh(&set));
+
+    let connect = Connect::open(&libvirt.uri()).unwrap();
+    let domains = connect.domains(DomainFilter::ACTIVE).unwrap();
+    let domain = domains.iter().find(|domain| domain.name() == marked).unwrap();
+    let second = Duration::from_secs(1);
+    let xml = domain.xml(second).unwrap();
+    assert!(xml.contains("<mac address=") && xml.contains("<nova:flavor name=\"m1.small\">"));
+
+    // When it is asked for all groups for the first time, libvirtd keeps others waiting for longer
+    // than the daemon does.
+    lab().run(&mut libvirt.virsh(&["domstats"]));
+    let daemon = Domstatsd::start(&["-c", &libvirt.uri()]);
+    let scrape = || daemon.http().get("/metrics?format=prometheus&stats=state").text();
+    let infos = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| line.starts_with("libvirt_domain_openstack_info{"));
+        lines.map(str::to_owned).collect()
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let found = loop {
+        let found = infos(&scrape());
+        if !found.is_empty() || Instant::now() > deadline {
+            break found;
+        }
+        thread::sleep(Duration::from_millis(100));
+    };
+    let expected = format!(
+        "libvirt_domain_openstack_info{{domain=\"{marked}\",instance_id=\"{}\",\
+         instance_name=\"web 1\",flavor_name=\"m1.small\",user_id=\"2f1c\",user_name=\"ada\",\
+         project_id=\"77aa\",project_name=\"shop\",root_type=\"image\",root_id=\"9b0e\"}} 1",
+        domain.uuid().unwrap()
+    );
+    assert_eq!(found, [expected]);
+    assert!(scrape().contains(&format!("libvirt_domain_info{{domain=\"{plain}\"")));
+
+    // The same under the names of other exporters.
+    let uuid = domain.uuid().unwrap();
+    let unmarked = domains.iter().find(|domain| domain.name() == plain).unwrap();
+    let compat = |name: &str| daemon.http().get(&format!("/metrics/compat/{name}")).text();
+    let line = format!(
+        "libvirt_domain_info_meta{{domain=\"{marked}\",uuid=\"{uuid}\",instance_name=\"web 1\",\
+         flavor=\"m1.small\",user_name=\"ada\",user_uuid=\"2f1c\",project_name=\"shop\",\
+         project_uuid=\"77aa\",root_type=\"image\",root_uuid=\"9b0e\"}} 1\n"
+    );
+    let text = compat("tinkoff");
+    assert!(text.contains(&line), "{line} in {text}");
+    let text = compat("kumina");
+    for line in [
+        format!(
+            "libvirt_domain_info_virtual_cpus{{domain=\"{marked}\",uuid=\"{uuid}\",name=\"web 1\",\
+             flavor=\"m1.small\",project_name=\"shop\"}} "
+        ),
+        format!(
+            "libvirt_domain_info_virtual_cpus{{domain=\"{plain}\",uuid=\"{}\"}} ",
+            unmarked.uuid().unwrap()
+        ),
+        "libvirt_up 1\n".to_owned(),
+        "libvirt_domains_number 2\n".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line} in {text}");
+    }
+    let text = compat("vexxhost");
+    let series = format!(
+        "libvirtd_domain_seconds{{uuid=\"{uuid}\",instance_type=\"m1.small\",user_id=\"2f1c\",\
+         project_id=\"77aa\"}} "
+    );
+    let line = text.lines().find_map(|line| line.strip_prefix(&series));
+    let age: f64 = line.unwrap_or_else(|| panic!("{series} in {text}")).parse().unwrap();
+    let created = Duration::from_secs(1_709_208_000);
+    let expected = (UNIX_EPOCH + created).elapsed().unwrap().as_secs_f64();
+    assert!((age - expected).abs() < 60.0, "{age}, not {expected}");
+
+    // A stuck daemon of libvirt delays what it has to say, and no scrape.
+    libvirt.freeze();
+    let start = Instant::now();
+    let error = domain.xml(second).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(start.elapsed() < second + second / 2, "{:?}", start.elapsed());
+    libvirt.thaw();
+
+    // It is known until the domain ends, and no longer.
+    drop(guests);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !infos(&scrape()).is_empty() {
+        assert!(Instant::now() < deadline);
+        thread::sleep(Duration::from_millis(100));
+    }
+    let made_up = Connect::open("test:///default").unwrap();
+    let error = made_up.domains(DomainFilter::empty()).unwrap()[0].xml(second).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoSupport);
+}

@@ -1,0 +1,164 @@
+//! What the daemon hands on to libvirt: every getter of libvirt-python says what libvirtd says, the
+//! host is that of the domains, and a stuck monitor is nobody else's trouble.
+
+use std::{
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use domstats_live::{
+    alone,
+    domstatsd::Domstatsd,
+    lab::lab,
+    libvirt::{Libvirt, LibvirtGuest, virsh},
+    relay::Relay,
+    tools::python_with_libvirt,
+};
+
+/// A libvirtd with a paused guest that is known to it no longer than it runs, one that it knows, and
+/// one that is off.
+struct Host {
+    transient: LibvirtGuest,
+    persistent: LibvirtGuest,
+    libvirt: Libvirt,
+}
+
+fn host() -> MutexGuard<'static, Host> {
+    static HOST: LazyLock<Mutex<Host>> = LazyLock::new(|| {
+        let libvirt = Libvirt::start();
+        let transient = libvirt.create("getters", false);
+        let persistent = libvirt.define("getters-known");
+        let persistent = libvirt.boot(&persistent);
+        let _ = libvirt.define("getters-off");
+        Mutex::new(Host { transient, persistent, libvirt })
+    });
+    HOST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const GETTERS: &str = include_str!("rpc_getters.py");
+
+/// What libvirt-python's getters say of the domains of a URI, with these disks.
+fn getters(uri: &str, disks: &[&str]) -> Vec<String> {
+    let mut command = lab().command_at(python_with_libvirt());
+    let said = lab().run(command.args(["-c", GETTERS, uri]).args(disks));
+    said.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn every_getter_says_the_same() {
+    alone!();
+    let host = host();
+    let daemon = Domstatsd::start(&["-c", &host.libvirt.uri(), "--timeout", "5s"]);
+    let disks = ["vda", "vdb", "vdz"];
+    let (real, ours) = (getters(&host.libvirt.uri(), &disks), getters(&daemon.uri(), &disks));
+    assert_eq!(real, ours);
+    assert!(ours.iter().any(|line| line.starts_with("vdb info [")), "{ours:?}");
+}
+
+#[test]
+fn the_host_is_that_of_the_domains() {
+    alone!();
+    let host = host();
+    // libvirt's own test driver: a host of 16 processors that there is not, in the same daemon.
+    let uri = format!("test+unix:///default?socket={}", host.libvirt.socket().display());
+    let daemon = Domstatsd::start(&["-c", &uri, "--timeout", "5s"]);
+    let [real, ours] = [uri, daemon.uri()].map(|uri| {
+        let lines = getters(&uri, &["vda"]).into_iter();
+        lines.take_while(|line| !line.starts_with("==")).collect::<Vec<_>>()
+    });
+    assert_eq!(real, ours);
+    assert!(ours[0].starts_with("info ['i686', "), "{ours:?}");
+}
+
+#[test]
+fn without_libvirt_this_host_is_what_libvirt_says_of_it() {
+    alone!();
+    let host = host();
+    let daemon = Domstatsd::start(&["-c", "qemu+qmp:///system", "--timeout", "5s"]);
+    let of_node = |line: &String| {
+        let words = ["info", "hostname", "map", "free", "cpu", "memory"];
+        words.iter().any(|word| line.starts_with(word))
+    };
+    let [real, ours] = [host.libvirt.uri(), daemon.uri()].map(|uri| {
+        let lines = getters(&uri, &[]).into_iter();
+        let lines = lines.take_while(|line| !line.starts_with("=="));
+        lines.filter(of_node).collect::<Vec<_>>()
+    });
+    assert_eq!(real, ours);
+    assert_eq!(ours.len(), 14, "{ours:?}");
+}
+
+#[test]
+fn a_stuck_monitor_is_waited_for_once() {
+    alone!();
+    let host = host();
+    let daemon = Domstatsd::start(&["-c", &host.libvirt.uri(), "--timeout", "3s"]);
+    let ask = |arguments: &[&str]| {
+        let start = Instant::now();
+        let output = virsh(&daemon.uri(), arguments).output().unwrap();
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.success(), text.concat(), start.elapsed())
+    };
+    let [stuck, other] = [&host.transient.name, &host.persistent.name];
+    // For the first question about its host, libvirtd looks at all QEMUs.
+    lab().run(&mut host.libvirt.virsh(&["dominfo", other]));
+    host.transient.freeze();
+    let first = ask(&["domblkinfo", stuck, "vda"]);
+    let refused = [ask(&["domblkinfo", stuck, "vda"]), ask(&["domjobinfo", stuck])];
+    let answered = [
+        ask(&["domblkinfo", other, "vda"]),
+        ask(&["dominfo", stuck]),
+        ask(&["dumpxml", stuck]),
+        ask(&["vcpuinfo", stuck]),
+    ];
+    host.transient.thaw();
+    let soon = |took: &Duration| *took < Duration::from_millis(2500);
+    assert!(!first.0 && first.1.contains("did not answer in time"), "{first:?}");
+    for (ok, text, took) in &refused {
+        let why = "still waits for the domain's monitor";
+        assert!(!ok && text.contains(why) && soon(took), "{refused:?}");
+    }
+    assert!(answered.iter().all(|(ok, _, took)| *ok && soon(took)), "{answered:?}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !ask(&["domblkinfo", stuck, "vda"]).0 {
+        assert!(Instant::now() < deadline, "it is still not trusted");
+    }
+}
+
+#[test]
+fn a_question_about_a_domain_is_one_call_and_statistics_list_once() {
+    alone!();
+    let host = host();
+    let relay = Relay::start(&host.libvirt.socket());
+    let uri = format!("qemu+tcp://localhost:{}/session", relay.port);
+    let daemon = Domstatsd::start(&["-c", &uri, "--timeout", "5s"]);
+    let name = host.transient.name.as_str();
+    let ask = |arguments: &[&str]| {
+        let _ = relay.take_calls();
+        let _ = virsh(&daemon.uri(), arguments).output().unwrap();
+        relay.take_calls()
+    };
+    // Opens the connections.
+    let _ = ask(&["domstats", name]);
+    let _ = ask(&["domblkstat", name, "vda"]);
+    let lookup = 23;
+    for (arguments, expected) in [
+        (&["domid", name][..], &[lookup][..]),
+        // How many there are, and then so many; whether it runs, and then its memory.
+        (&["domblkstat", name, "vda"], &[lookup, 243, 243]),
+        (&["domifstat", name, "none"], &[lookup, 65]),
+        (&["dommemstat", name], &[lookup, 150, 159]),
+        (&["domstate", name], &[lookup, 212]),
+        (&["list", "--all", "--name"], &[273]),
+    ] {
+        assert_eq!(ask(arguments), expected, "{arguments:?}");
+    }
+    let calls = ask(&["dominfo", name]);
+    assert!(calls.contains(&16) && !calls.contains(&273), "{calls:?}");
+    // A listing is two calls: of all domains, and of those that stay defined.
+    for arguments in [&["domstats", name][..], &["domstats", name, &host.persistent.name]] {
+        let calls = ask(arguments);
+        let listed = calls.iter().filter(|call| **call == 273).count();
+        assert_eq!(listed, 2, "{arguments:?}: {calls:?}");
+    }
+}

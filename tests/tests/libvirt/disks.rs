@@ -1,0 +1,174 @@
+//! Disks of a real libvirtd's guest, with chains, filters and running jobs: the same as in
+//! `virsh domstats --block`, and its images as in `--backing`.
+
+use std::{
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use domstats::{Connect, StatsGroups, StatsOptions, StatsRequest};
+use domstats_live::{
+    alone,
+    compare::params,
+    image,
+    lab::{NOBODY, lab},
+    libvirt::{Libvirt, LibvirtGuest},
+    oracle::Params,
+};
+use serde_json::Value;
+
+/// Makes an image of the user `nobody`: the guests' one.
+fn owned(path: PathBuf) -> PathBuf {
+    chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+    path
+}
+
+/// A chain of three images, each with data that the one above it has not.
+fn chain(dir: &Path) -> PathBuf {
+    let base = owned(image::raw(dir, "chain-base"));
+    let middle = owned(image::qcow2_above(&base, "raw", dir, "chain-middle"));
+    let top = owned(image::qcow2_above(&middle, "qcow2", dir, "chain-top"));
+    for (path, write) in [(&middle, "write 0 4M"), (&top, "write 0 2M")] {
+        let mut command = lab().command("qemu-io");
+        lab().run(command.args(["-f", "qcow2", "-c", write]).arg(path));
+    }
+    top
+}
+
+/// A guest with a disk on every bus that libvirt takes without USB; `vdc` has the chain.
+fn guest(libvirt: &Libvirt) -> LibvirtGuest {
+    let disk = |device: &str, bus: &str, target: &str, format: &str, path: &Path, more: &str| {
+        format!(
+            "<disk type='file' device='{device}'>
+               <driver name='qemu' type='{format}' {more}/>
+               <source file='{}'/>
+               <target dev='{target}' bus='{bus}'/>
+               <iotune><total_iops_sec>1000</total_iops_sec></iotune>
+             </disk>",
+            path.display()
+        )
+    };
+    let raw = |name: &str| owned(image::raw(&libvirt.dir, name));
+    let devices = [
+        disk("disk", "virtio", "vdc", "qcow2", &chain(&libvirt.dir), "copy_on_read='on'"),
+        disk("disk", "ide", "hdc", "raw", &raw("ide"), ""),
+        disk("disk", "scsi", "sdb", "raw", &raw("scsi"), ""),
+        disk("floppy", "fdc", "fda", "raw", &raw("floppy"), ""),
+        "<controller type='scsi' model='virtio-scsi'/>".to_owned(),
+        "<disk type='file' device='cdrom'>
+           <target dev='sda' bus='sata'/>
+           <readonly/>
+         </disk>"
+            .to_owned(),
+    ];
+    libvirt.create_with("disks", &devices.concat())
+}
+
+/// The entries of the block group, each by its fields.
+fn entries(params: &Params) -> Vec<Params> {
+    let count = params["block.count"].as_u64().unwrap();
+    let entry = |number| {
+        let prefix = format!("block.{number}.");
+        let fields = params.iter();
+        let fields =
+            fields.filter_map(|(key, value)| Some((key.strip_prefix(&prefix)?, value.clone())));
+        fields.map(|(key, value)| (key.to_owned(), value)).collect()
+    };
+    (0..count).map(entry).collect()
+}
+
+/// Checks that every field of libvirt's entries, but those of some paths, is also ours, and that
+/// the entries are the same ones in the same order. `moving` are fields that a job changes.
+fn compare(
+    libvirt: &Libvirt,
+    guest: &LibvirtGuest,
+    backing: bool,
+    without: &[&Path],
+    moving: &[&str],
+) {
+    let options: &[&str] = if backing { &["--block", "--backing"] } else { &["--block"] };
+    let theirs = entries(&libvirt.domstats(guest, options));
+    let flag = if backing { StatsOptions::BACKING } else { StatsOptions::empty() };
+    let request = StatsRequest::new()
+        .groups(StatsGroups::BLOCK)
+        .options(flag)
+        .timeout(Duration::from_secs(3));
+    let report = Connect::open("qemu+qmp:///system").unwrap().all_domain_stats(&request).unwrap();
+    let record = report.domain(&guest.name).unwrap();
+    assert_eq!(record.missing, []);
+    let ours = entries(&params(record));
+    let is_without = |entry: &Params| {
+        let path = entry.get("path").and_then(Value::as_str);
+        without.iter().any(|without| path == without.to_str())
+    };
+    let (left_out, theirs): (Vec<_>, Vec<_>) = theirs.into_iter().partition(is_without);
+    assert_eq!(left_out.len(), if backing { without.len() } else { 0 });
+    let places = |entries: &[Params]| {
+        let place =
+            |entry: &Params| ["name", "path", "backingIndex"].map(|key| entry.get(key).cloned());
+        entries.iter().map(place).collect::<Vec<_>>()
+    };
+    assert_eq!(places(&ours), places(&theirs), "{backing}");
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        for (key, value) in theirs {
+            let is_moving = moving.contains(&key.as_str());
+            assert!(is_moving || ours.get(key) == Some(value), "{key}: {theirs:?} {ours:?}");
+        }
+    }
+}
+
+fn virsh(libvirt: &Libvirt, command: &str) {
+    lab().run(&mut libvirt.virsh(&command.split(' ').collect::<Vec<_>>()));
+}
+
+#[test]
+fn disks_chains_and_running_jobs_are_those_of_virsh() {
+    alone!();
+    let libvirt = Libvirt::start();
+    let guest = guest(&libvirt);
+    let name = &guest.name;
+    virsh(&libvirt, &format!("domblkthreshold {name} vdc 3145728"));
+    for backing in [false, true] {
+        compare(&libvirt, &guest, backing, &[], &[]);
+    }
+
+    let [copy, scratch] = ["copy", "scratch"].map(|name| libvirt.dir.join(name));
+    let slowly = "--bandwidth 65536 --bytes";
+    let moving = ["allocation", "physical"];
+
+    virsh(
+        &libvirt,
+        &format!("blockcopy {name} vdc --format qcow2 {slowly} --dest {}", copy.display()),
+    );
+    compare(&libvirt, &guest, false, &[], &moving);
+    // QEMU does not tell which disk is copied there.
+    compare(&libvirt, &guest, true, &[&copy], &moving);
+    virsh(&libvirt, &format!("blockjob {name} vdc --abort"));
+
+    virsh(&libvirt, &format!("blockcommit {name} vdc --active {slowly}"));
+    for backing in [false, true] {
+        compare(&libvirt, &guest, backing, &[], &moving);
+    }
+    virsh(&libvirt, &format!("blockjob {name} vdc --abort"));
+
+    let backup = format!(
+        "<domainbackup mode='pull'>
+           <server transport='unix' socket='{}'/>
+           <disks><disk name='vdc' backup='yes' type='file'><scratch file='{}'/></disk></disks>
+         </domainbackup>",
+        libvirt.dir.join("nbd").display(),
+        scratch.display()
+    );
+    let file = libvirt.dir.join("backup.xml");
+    std::fs::write(&file, backup).unwrap();
+    virsh(&libvirt, &format!("backup-begin {name} {}", file.display()));
+    compare(&libvirt, &guest, false, &[], &[]);
+    compare(&libvirt, &guest, true, &[&scratch], &[]);
+    virsh(&libvirt, &format!("domjobabort {name}"));
+    compare(&libvirt, &guest, true, &[], &[]);
+
+    // Into one image.
+    virsh(&libvirt, &format!("blockpull {name} vdc --wait"));
+    compare(&libvirt, &guest, true, &[], &[]);
+}

@@ -1,0 +1,190 @@
+//! The fake daemon, seen by libvirt's own client: it speaks its language, and has the faults that
+//! it is to have.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    process::{Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use domstats_live::{
+    alone,
+    fake_daemon::{FakeDaemon, FakeSpec, Fault, procedure},
+    lab::lab,
+    libvirt::virsh,
+};
+
+fn run(daemon: &FakeDaemon, arguments: &[&str]) -> String {
+    lab().run(&mut virsh(&daemon.uri(), arguments))
+}
+
+/// Runs `virsh domstats` against a daemon with three domains and a fault; none if it waits.
+fn domstats(procedure: u32, fault: Fault) -> Option<Output> {
+    let daemon = FakeSpec::new(3).fault(procedure, fault).start();
+    let mut command = virsh(&daemon.uri(), &["domstats"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_millis(700);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Some(child.wait_with_output().unwrap())
+}
+
+/// A client that sends calls without arguments, and reads the serials of what comes.
+struct Raw(UnixStream);
+
+impl Raw {
+    fn connect(daemon: &FakeDaemon) -> Self {
+        let stream = UnixStream::connect(&daemon.socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Self(stream)
+    }
+
+    fn call(&mut self, procedure: u32, serial: u32) {
+        let words = [28, 0x2000_8086, 1, procedure, 0, serial, 0];
+        self.0.write_all(&words.map(u32::to_be_bytes).concat()).unwrap();
+    }
+
+    fn serial(&mut self) -> u32 {
+        let mut header = [0; 28];
+        self.0.read_exact(&mut header).unwrap();
+        let word = |at: usize| u32::from_be_bytes(header[at..at + 4].try_into().unwrap());
+        let mut payload = vec![0; word(0) as usize - header.len()];
+        self.0.read_exact(&mut payload).unwrap();
+        word(20)
+    }
+}
+
+#[test]
+fn virsh_sees_the_domains() {
+    alone!();
+    let daemon = FakeSpec::new(3).start();
+    let listed = run(&daemon, &["list", "--name"]);
+    assert_eq!(listed.trim(), "fake-00001\nfake-00002\nfake-00003");
+    assert_eq!(run(&daemon, &["list", "--name", "--inactive"]).trim(), "");
+    let stats = run(&daemon, &["domstats", "--state", "--cpu-total", "fake-00002"]);
+    let lines = ["Domain: 'fake-00002'", "state.state=1", "state.reason=1", "cpu.time=2000000000"];
+    assert_eq!(stats.trim().lines().map(str::trim).collect::<Vec<_>>(), lines);
+}
+
+#[test]
+fn virsh_sees_each_fault() {
+    alone!();
+    use Fault::*;
+    let undecodable = "Unable to decode message payload";
+    for (number, fault, error) in [
+        (procedure::AUTH_LIST, Garbage, "server too large"),
+        (procedure::STATS, Garbage, "server too large"),
+        (procedure::STATS, Length(u32::MAX), "server too large"),
+        (procedure::STATS, Length(3), "3 bytes received from server too small"),
+        (procedure::STATS, HalfAndClose, "End of file while reading data"),
+        (procedure::STATS, WrongSerial, "no call waiting for reply"),
+        (procedure::STATS, Error(39, "unknown procedure: 344"), "unknown procedure: 344"),
+        (procedure::STATS, TooLarge(2), "Unable to encode message payload"),
+        (procedure::STATS, UnknownType, undecodable),
+        (procedure::STATS, ParamCount(1 << 31), undecodable),
+        (procedure::STATS, StringLength(1 << 20), undecodable),
+    ] {
+        let output = domstats(number, fault.clone()).unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(error), "{fault:?}: {text}");
+    }
+    for (number, fault) in [
+        (procedure::AUTH_LIST, Silence),
+        (procedure::STATS, Silence),
+        (procedure::STATS, Half),
+        (procedure::STATS, Trickle),
+        (procedure::STATS, Late(Duration::from_secs(60))),
+        (procedure::STATS, EventStorm),
+    ] {
+        assert!(domstats(number, fault.clone()).is_none(), "{fault:?}");
+    }
+    for (fault, line) in [
+        (TooLarge(3), "cpu.time=3000000000"),
+        (Event, "cpu.time=3000000000"),
+        (Newer, "gpu.0.name=pci-0000:01:00.0 «ü»"),
+        (Newer, "balloon.drift=-5000000000"),
+    ] {
+        let output = domstats(procedure::STATS, fault.clone()).unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains(line), "{fault:?}: {output:?}");
+    }
+}
+
+#[test]
+fn answers_are_late_side_by_side() {
+    alone!();
+    let latency = Duration::from_millis(400);
+    let daemon = FakeSpec::new(1).latency(latency).start();
+    let mut client = Raw::connect(&daemon);
+    let start = Instant::now();
+    (1..=5).for_each(|serial| client.call(procedure::HOSTNAME, serial));
+    let mut serials: Vec<_> = (0..5).map(|_| client.serial()).collect();
+    let elapsed = start.elapsed();
+    serials.sort_unstable();
+    assert_eq!(serials, [1, 2, 3, 4, 5]);
+    assert!(elapsed >= latency && elapsed < 3 * latency, "{elapsed:?}");
+    let calls = daemon.calls();
+    assert_eq!(calls.iter().map(|call| call.waiting).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+    assert!(calls.iter().all(|call| call.answered));
+}
+
+#[test]
+fn a_late_answer_comes_after_others_and_some_come_twice() {
+    alone!();
+    let late = Duration::from_millis(400);
+    let daemon = FakeSpec::new(1).fault(procedure::HOSTNAME, Fault::Late(late)).start();
+    let mut client = Raw::connect(&daemon);
+    client.call(procedure::HOSTNAME, 1);
+    client.call(procedure::TYPE, 2);
+    assert_eq!([client.serial(), client.serial()], [2, 1]);
+    daemon.mend();
+    let start = Instant::now();
+    client.call(procedure::HOSTNAME, 3);
+    assert_eq!(client.serial(), 3);
+    assert!(start.elapsed() < late);
+
+    let daemon = FakeSpec::new(1).fault(procedure::HOSTNAME, Fault::Twice).start();
+    let mut client = Raw::connect(&daemon);
+    client.call(procedure::HOSTNAME, 4);
+    client.call(procedure::TYPE, 5);
+    assert_eq!([client.serial(), client.serial(), client.serial()], [4, 4, 5]);
+}
+
+#[test]
+fn thousands_of_domains_are_answered_at_once() {
+    alone!();
+    let daemon = FakeSpec::new(5000).start();
+    let start = Instant::now();
+    let text = run(&daemon, &["domstats"]);
+    assert_eq!(text.matches("Domain: ").count(), 5000);
+    assert!(text.contains("cpu.time=5000000000000"));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn nothing_waits_for_a_fake_that_is_dropped() {
+    alone!();
+    let late = Fault::Late(Duration::from_secs(60));
+    let spec = FakeSpec::new(1).fault(procedure::TYPE, late);
+    let daemon = spec.fault(procedure::HOSTNAME, Fault::EventStorm).start();
+    let [mut one, mut other] = [Raw::connect(&daemon), Raw::connect(&daemon)];
+    one.call(procedure::TYPE, 1);
+    other.call(procedure::HOSTNAME, 1);
+    other.serial();
+    while daemon.calls().len() < 2 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let start = Instant::now();
+    drop(daemon);
+    assert!(start.elapsed() < Duration::from_secs(2));
+    assert_eq!(one.0.read(&mut [0; 4]).unwrap_or(0), 0);
+}

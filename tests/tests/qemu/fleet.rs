@@ -1,0 +1,364 @@
+//! Fifty real guests in one call: complete and right, with some of them stopped, from several
+//! threads, and in every format.
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::Stdio,
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use domstats::{
+    Connect, DomainStats, Format, MissingReason, StatsGroups, StatsOptions, StatsReport,
+    StatsRequest,
+};
+use domstats_live::{
+    alone,
+    compare::{differences, lacks, params},
+    guest::{Guest, Spec, Wedge, boot_all},
+    lab::lab,
+    oracle::{self, Params},
+};
+
+const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
+const GUESTS: usize = 50;
+const STOPPED: [usize; 3] = [3, 24, 49];
+/// Fifty guests answer in a tenth of a second; a machine that builds something else at the same
+/// time needs more.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// What a call may take beyond its timeout on a busy machine.
+const SLACK: Duration = Duration::from_millis(250);
+
+/// The guests, for one test at a time: tests stop some of them.
+fn fleet() -> MutexGuard<'static, Vec<Guest>> {
+    static FLEET: LazyLock<Mutex<Vec<Guest>>> = LazyLock::new(|| {
+        let spec = |number| match number % 10 {
+            0 => Spec::full("fleet").running(),
+            1 => Spec::full("fleet").machine("q35"),
+            2 => Spec::full("fleet").monitor_by_chardev(),
+            3 => Spec::new("fleet"),
+            _ => Spec::new("fleet").raw_disks(2).taps(1).iothreads(1).balloon(),
+        };
+        Mutex::new(boot_all((0..GUESTS).map(spec)))
+    });
+    FLEET.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How a guest stops answering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// `SIGSTOP`: the kernel says so.
+    Frozen,
+    /// Its main loop waits for something that does not come: nobody can tell.
+    Wedged,
+}
+
+/// Some guests of the fleet that do not answer; they go on when this is dropped, however the test
+/// ends.
+struct Silent<'a> {
+    guests: Vec<&'a Guest>,
+    how: How,
+    wedges: Vec<Wedge>,
+}
+
+impl<'a> Silent<'a> {
+    fn some_of(fleet: &'a [Guest], how: How) -> Self {
+        let guests: Vec<_> = STOPPED.iter().map(|number| &fleet[*number]).collect();
+        let wedges = match how {
+            How::Frozen => {
+                guests.iter().for_each(|guest| guest.freeze());
+                Vec::new()
+            }
+            How::Wedged => guests.iter().map(|guest| guest.wedge()).collect(),
+        };
+        Self { guests, how, wedges }
+    }
+
+    fn others(&self, fleet: &'a [Guest]) -> impl Iterator<Item = &'a Guest> {
+        let silent: Vec<_> = self.guests.iter().map(|guest| guest.pid).collect();
+        fleet.iter().filter(move |guest| !silent.contains(&guest.pid))
+    }
+}
+
+impl Drop for Silent<'_> {
+    fn drop(&mut self) {
+        self.wedges.clear();
+        if let How::Frozen = self.how {
+            self.guests.iter().for_each(|guest| guest.thaw());
+        }
+    }
+}
+
+fn request() -> StatsRequest {
+    StatsRequest::new().timeout(TIMEOUT)
+}
+
+/// Makes the call and checks that it is on time.
+fn call(connect: &Connect) -> StatsReport {
+    let start = Instant::now();
+    let report = connect.all_domain_stats(&request()).unwrap();
+    let elapsed = start.elapsed();
+    assert!(elapsed <= TIMEOUT + SLACK, "the call took {elapsed:?}");
+    report
+}
+
+/// Returns a line for the first thing that each guest lacks.
+fn incomplete<'a>(
+    report: &StatsReport,
+    guests: impl IntoIterator<Item = &'a Guest>,
+) -> Vec<String> {
+    guests
+        .into_iter()
+        .filter_map(|guest| match report.domain(guest.name()) {
+            None => Some(format!("{}: no record", guest.name())),
+            Some(record) => {
+                let lacking = lacks(record);
+                Some(format!("{}: {}", guest.name(), lacking.first()?))
+            }
+        })
+        .collect()
+}
+
+fn assert_complete<'a>(report: &StatsReport, guests: impl IntoIterator<Item = &'a Guest>) {
+    assert_eq!(incomplete(report, guests), [""; 0]);
+}
+
+#[test]
+fn fifty_guests_in_one_call_are_complete_and_equal_to_the_oracle() {
+    alone!();
+    let fleet = fleet();
+    let read = || fleet.iter().map(|guest| oracle::read(guest, false)).collect::<Vec<Params>>();
+    let connect = Connect::open("qemu+qmp:///system").unwrap();
+    let before = read();
+    let report = call(&connect);
+    let after = read();
+    assert_complete(&report, fleet.iter());
+    for (number, guest) in fleet.iter().enumerate() {
+        let record = report.domain(guest.name()).unwrap();
+        assert_eq!(record.domain.id, Some(guest.pid));
+        assert_eq!(record.domain.uuid.unwrap().to_string(), guest.uuid);
+        let wrong = differences(&before[number], &params(record), &after[number]);
+        assert_eq!(wrong, [""; 0], "{}", guest.name());
+    }
+    // The running guests do work their disks.
+    let busy = report.domain(fleet[0].name()).unwrap().block.as_ref().unwrap();
+    assert!(busy.blocks[0].wr_bytes > Some(0));
+}
+
+#[test]
+fn the_backing_chain_is_equal_to_the_oracle() {
+    alone!();
+    let fleet = fleet();
+    let connect = Connect::open("qemu+qmp:///system").unwrap();
+    let request = request().options(StatsOptions::BACKING);
+    let guest = &fleet[0];
+    let before = oracle::read(guest, true);
+    let report = connect.all_domain_stats(&request).unwrap();
+    let after = oracle::read(guest, true);
+    let record = report.domain(guest.name()).unwrap();
+    assert_eq!(differences(&before, &params(record), &after), [""; 0]);
+    assert_eq!(record.block.as_ref().unwrap().count, Some(3));
+}
+
+#[test]
+fn counters_move_while_a_guest_works() {
+    alone!();
+    let fleet = fleet();
+    let connect = Connect::open("qemu+qmp:///system").unwrap();
+    let written = || {
+        let report = call(&connect);
+        report.domain(fleet[0].name()).unwrap().block.as_ref().unwrap().blocks[0].wr_reqs
+    };
+    let before = written();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while written() <= before {
+        assert!(Instant::now() < deadline, "the guest wrote nothing");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Three of fifty stop answering, before the first call or after it: the others are complete, the
+/// call is on time, the three keep their host-side groups, and are complete again soon after.
+fn three_of_fifty(how: How, before_the_first_call: bool) {
+    let fleet = fleet();
+    for uri in POLICIES {
+        let connect = Connect::open(uri).unwrap();
+        if !before_the_first_call {
+            assert_complete(&call(&connect), fleet.iter());
+        }
+        let silent = Silent::some_of(&fleet, how);
+        // Again and again: a monitor's queue of connections is short.
+        for round in 0..5 {
+            let report = call(&connect);
+            assert_complete(&report, silent.others(&fleet));
+            for guest in &silent.guests {
+                let record = report.domain(guest.name()).expect("a silent guest has a record");
+                // Of a wedged guest, what the last call was told still stands.
+                let kept = uri == POLICIES[1] && round == 0 && !before_the_first_call;
+                assert_host_side(record, guest, kept && how == How::Wedged);
+            }
+            // The second call knows that they are stuck, and waits for them no longer.
+            let elapsed = report.elapsed;
+            assert!(round == 0 || elapsed < TIMEOUT / 2, "{how:?}, {uri}, {round}: {elapsed:?}");
+        }
+        drop(silent);
+        call(&connect);
+        assert_complete(&call(&connect), fleet.iter());
+    }
+}
+
+/// Checks that what needs a monitor is missing for `timeout` unless its answer may be `kept`, and
+/// that the rest is there.
+fn assert_host_side(record: &DomainStats, guest: &Guest, kept: bool) {
+    let why = |group| record.why_missing(group).map(|missing| &missing.reason);
+    for group in
+        [StatsGroups::BLOCK, StatsGroups::STATE, StatsGroups::IOTHREAD, StatsGroups::DIRTYRATE]
+    {
+        let missing = record.why_missing(group);
+        let is_kept = kept && group != StatsGroups::BLOCK && missing.is_none();
+        assert_eq!(record.groups().contains(group), is_kept, "{group:?}");
+        assert!(is_kept || why(group) == Some(&MissingReason::Timeout), "{group:?}: {missing:?}");
+    }
+    for group in [StatsGroups::CPU_TOTAL, StatsGroups::INTERFACE] {
+        assert_eq!(why(group), None);
+    }
+    let cpu = record.cpu.as_ref().unwrap();
+    assert!(cpu.time.is_some() && cpu.user.is_some() && cpu.system.is_some());
+    let balloon = record.balloon.as_ref().unwrap();
+    assert!(balloon.rss > Some(0));
+    assert_eq!(balloon.maximum, Some(16 << 10));
+    let interfaces = record.interface.as_ref().unwrap();
+    let names: Vec<_> = interfaces.interfaces.iter().flat_map(|one| &one.name).collect();
+    assert_eq!(names, guest.taps.iter().collect::<Vec<_>>());
+    let vcpus = record.vcpu.as_ref().unwrap();
+    assert_eq!(vcpus.maximum, Some(guest.maximum_vcpus()));
+    assert!(!vcpus.cpus.is_empty() && vcpus.cpus.iter().all(|cpu| cpu.time.is_some()));
+}
+
+#[test]
+fn three_of_fifty_are_stopped_before_the_first_call() {
+    alone!();
+    three_of_fifty(How::Frozen, true);
+}
+
+#[test]
+fn three_of_fifty_are_stopped_between_calls() {
+    alone!();
+    three_of_fifty(How::Frozen, false);
+}
+
+#[test]
+fn three_of_fifty_are_wedged_before_the_first_call() {
+    alone!();
+    three_of_fifty(How::Wedged, true);
+}
+
+#[test]
+fn three_of_fifty_are_wedged_between_calls() {
+    alone!();
+    three_of_fifty(How::Wedged, false);
+}
+
+#[test]
+fn three_of_fifty_are_stopped_during_a_call() {
+    alone!();
+    let fleet = fleet();
+    for uri in POLICIES {
+        let connect = Connect::open(uri).unwrap();
+        call(&connect);
+        for round in 0..4 {
+            thread::scope(|scope| {
+                let calling = scope.spawn(|| call(&connect));
+                thread::sleep(Duration::from_millis(10 * round));
+                let silent = Silent::some_of(&fleet, How::Frozen);
+                let report = calling.join().unwrap();
+                assert_complete(&report, silent.others(&fleet));
+            });
+        }
+        call(&connect);
+        assert_complete(&call(&connect), fleet.iter());
+    }
+}
+
+#[test]
+fn calls_from_several_threads_do_not_wait_for_each_other() {
+    alone!();
+    let fleet = fleet();
+    for (how, uri) in [How::Frozen, How::Wedged].into_iter().zip(POLICIES) {
+        let connect = Connect::open(uri).unwrap();
+        call(&connect);
+        let silent = Silent::some_of(&fleet, how);
+        let start = Instant::now();
+        thread::scope(|scope| {
+            let call = || (SystemTime::now(), call(&connect));
+            let calls: Vec<_> = (0..4).map(|_| scope.spawn(call)).collect();
+            for call in calls {
+                let (called, report) = call.join().unwrap();
+                assert_complete(&report, silent.others(&fleet));
+                assert!(report.taken_at >= called, "older than the call");
+            }
+        });
+        // Each is within its own timeout; one after another they would take four.
+        let elapsed = start.elapsed();
+        assert!(elapsed < TIMEOUT + 2 * SLACK, "{uri}: {elapsed:?}");
+    }
+}
+
+#[test]
+fn a_short_timeout_is_kept() {
+    alone!();
+    let fleet = fleet();
+    let connect = Connect::open("qemu+qmp:///system").unwrap();
+    call(&connect);
+    let silent = Silent::some_of(&fleet, How::Wedged);
+    let timeout = Duration::from_millis(300);
+    let start = Instant::now();
+    let report = connect.all_domain_stats(&request().timeout(timeout)).unwrap();
+    let elapsed = start.elapsed();
+    assert!(elapsed < timeout + SLACK, "{elapsed:?}");
+    for guest in &silent.guests {
+        assert_host_side(report.domain(guest.name()).unwrap(), guest, false);
+    }
+}
+
+#[test]
+fn a_live_report_in_every_format() {
+    alone!();
+    let fleet = fleet();
+    let connect = Connect::open("qemu+qmp:///system").unwrap();
+    let silent = Silent::some_of(&fleet, How::Wedged);
+    let mut report = call(&connect);
+    drop(silent);
+    // No document tells them.
+    report.phases.clear();
+
+    let xml = report.to_xml();
+    assert_eq!(StatsReport::from_xml(&xml).unwrap(), report);
+    assert_eq!(StatsReport::from_json(&report.to_json()).unwrap(), report);
+
+    let path = lab().path("report.xml");
+    fs::write(&path, xml).unwrap();
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/domainstats.rng");
+    let mut validate = lab().command("xmllint");
+    lab().run(validate.arg("--noout").arg("--relaxng").args([&schema, &path]));
+
+    let mut metrics = Vec::new();
+    Format::Prometheus.write(&report, &mut metrics).unwrap();
+    let mut check = lab().command("promtool");
+    check.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut check = check.spawn().unwrap();
+    check.stdin.take().unwrap().write_all(&metrics).unwrap();
+    let output = check.wait_with_output().unwrap();
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{complaints}");
+
+    let mut text = Vec::new();
+    Format::Text.write(&report, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    for guest in fleet.iter() {
+        assert!(text.contains(&format!("Domain: '{}'\n", guest.name())));
+    }
+}

@@ -1,0 +1,20 @@
+//! The QEMU driver, with real QEMUs.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod cgroups;
+mod changes;
+mod descriptors;
+mod disks;
+mod fleet;
+mod held;
+mod kit;
+mod kvm;
+mod monitors;
+mod networks;
+mod nics;
+mod perf;
+mod soak;
+mod users;
+mod values;
+mod versions;
+mod waiting;

@@ -1,0 +1,157 @@
+//! Who a QEMU is and what its values are, started the way people start it.
+
+use std::time::Duration;
+
+use domstats::{Connect, DomainStats, StatsGroups, StatsRequest};
+use domstats_live::{
+    alone,
+    guest::{Guest, Spec},
+    lab::lab,
+    patience::wait_until,
+};
+use serde_json::json;
+
+const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
+
+fn ask(connect: &Connect, guest: &Guest, groups: StatsGroups) -> DomainStats {
+    let request = StatsRequest::new().groups(groups).timeout(Duration::from_secs(5));
+    connect.all_domain_stats(&request).unwrap().domain(guest.name()).unwrap().clone()
+}
+
+fn names(record: &DomainStats) -> Vec<String> {
+    let blocks = record.block.as_ref().unwrap();
+    blocks.blocks.iter().map(|block| block.name.clone().unwrap()).collect()
+}
+
+#[test]
+fn a_uuid_comes_from_qemu_where_the_command_line_has_none() {
+    alone!();
+    let uuid = "6f0e9e3c-0d3b-4b5e-8a55-0123456789ab";
+    let smbios = Spec::new("smbios")
+        .without_uuid()
+        .options(["-smbios".to_owned(), format!("type=1,uuid={uuid}")])
+        .boot();
+    let none = Spec::new("none").without_uuid().boot();
+    for policy in POLICIES {
+        let connect = Connect::open(policy).unwrap();
+        for call in 0..2 {
+            let record = ask(&connect, &smbios, StatsGroups::STATE);
+            let told = record.domain.uuid.map(|uuid| uuid.to_string());
+            assert_eq!(told.as_deref(), Some(uuid), "{policy} {call}");
+            assert_eq!(ask(&connect, &none, StatsGroups::STATE).domain.uuid, None);
+        }
+        let listed = connect.domain_by_name(smbios.name()).unwrap();
+        assert_eq!(listed.uuid().unwrap().to_string(), uuid);
+        assert_eq!(connect.domain_by_uuid(uuid.parse().unwrap()).unwrap().name(), smbios.name());
+    }
+}
+
+#[test]
+fn a_balloon_that_was_plugged_in_later_is_read() {
+    alone!();
+    for policy in POLICIES {
+        let guest = Spec::new("balloon")
+            .machine("q35")
+            .options(["-device", "pcie-root-port,id=rp1"])
+            // The port itself unplugs what its guest has not powered on.
+            .options(["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"])
+            .boot();
+        let connect = Connect::open(policy).unwrap();
+        let check = |is_there: bool, what: &str| {
+            let record = ask(&connect, &guest, StatsGroups::BALLOON);
+            assert_eq!(record.missing, [], "{policy}: {what}");
+            let balloon = record.balloon.unwrap();
+            assert_eq!(balloon.actual.is_some(), is_there, "{policy}: {what}");
+            assert_eq!(balloon.last_update.is_some(), is_there, "{policy}: {what}");
+        };
+        check(false, "as it was started");
+        for id in ["first", "second"] {
+            let mut side = guest.side();
+            let device = json!({ "driver": "virtio-balloon-pci", "id": id, "bus": "rp1" });
+            side.ask_with("device_add", device);
+            check(true, id);
+            side.ask_with("device_del", json!({ "id": id }));
+            side.wait_for("DEVICE_DELETED");
+            check(false, "unplugged");
+        }
+        guest
+            .side()
+            .ask_with("device_add", json!({ "driver": "virtio-balloon-pci", "bus": "rp1" }));
+        check(true, "without an id");
+    }
+}
+
+#[test]
+fn the_most_vcpus_are_told_where_the_command_line_does_not() {
+    alone!();
+    let dir = lab().path(lab().name("smp"));
+    std::fs::create_dir_all(&dir).unwrap();
+    let socket = dir.join("qmp");
+    let mut command = lab().command("qemu-system-x86_64");
+    let name = lab().name("without-smp");
+    command.args(["-name", &name, "-S", "-accel", "tcg", "-m", "32", "-nodefaults"]);
+    command.args(["-display", "none", "-qmp"]);
+    command.arg(format!("unix:{},server=on,wait=off", socket.display()));
+    let mut process = command.spawn().unwrap();
+    wait_until(Duration::from_secs(20), "the monitor listens", || socket.exists());
+    for policy in POLICIES {
+        let connect = Connect::open(policy).unwrap();
+        let request = StatsRequest::new().groups(StatsGroups::VCPU);
+        let report = connect.all_domain_stats(&request.timeout(Duration::from_secs(5))).unwrap();
+        let record = report.domain(&name).unwrap();
+        assert_eq!(record.missing, []);
+        let vcpu = record.vcpu.as_ref().unwrap();
+        assert_eq!((vcpu.current, vcpu.maximum), (Some(1), Some(1)), "{policy}");
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+}
+
+#[test]
+fn disks_have_qemus_ids_and_flash_is_none() {
+    alone!();
+    let null =
+        |id: &str| ["-drive".to_owned(), format!("file=null-co://,format=raw,if=none,id={id}")];
+    let dir = lab().path(lab().name("flash"));
+    std::fs::write(&dir, vec![0; 128 * 1024]).unwrap();
+    let guest = Spec::new("ids")
+        .options(["-device", "virtio-scsi-pci,id=scsihw0", "-device", "ahci,id=ahci0"])
+        .options(null("drive-scsi1"))
+        .options(["-device", "scsi-hd,bus=scsihw0.0,scsi-id=1,drive=drive-scsi1,id=scsi1"])
+        .options(null("drive-sata0"))
+        .options(["-device", "ide-hd,bus=ahci0.0,drive=drive-sata0,id=sata0"])
+        .options(null("drive-virtio0"))
+        .options(["-device", "virtio-blk-pci,drive=drive-virtio0,id=virtio0"])
+        .options(null("l"))
+        .options(["-device", "scsi-hd,bus=scsihw0.0,scsi-id=2,drive=l,id=scsi0-0-0-2"])
+        .options([
+            "-drive".to_owned(),
+            format!("if=pflash,format=raw,readonly=on,file={}", dir.display()),
+        ])
+        .boot();
+    for policy in POLICIES {
+        let connect = Connect::open(policy).unwrap();
+        let mut names = names(&ask(&connect, &guest, StatsGroups::BLOCK));
+        names.sort();
+        assert_eq!(names, ["sata0", "scsi1", "sdc", "virtio0"], "{policy}");
+    }
+}
+
+#[test]
+fn a_sparse_image_with_a_relative_name_has_its_path_and_size() {
+    alone!();
+    let path = lab().path(lab().name("sparse"));
+    std::fs::File::create(&path).unwrap().set_len(8 << 20).unwrap();
+    // However deep the folder of the tests is, this leads to the root.
+    let name = format!("{}{}", "../".repeat(30), path.strip_prefix("/").unwrap().display());
+    let guest = Spec::new("sparse")
+        .options(["-drive".to_owned(), format!("file={name},format=raw,if=virtio")])
+        .boot();
+    for policy in POLICIES {
+        let connect = Connect::open(policy).unwrap();
+        let record = ask(&connect, &guest, StatsGroups::BLOCK);
+        let block = &record.block.unwrap().blocks[0];
+        assert_eq!(block.path.as_deref(), path.to_str(), "{policy}");
+        assert_eq!(block.physical, Some(8 << 20), "as libvirt: the size, for there are no blocks");
+    }
+}

@@ -1,0 +1,170 @@
+//! QEMUs that do not serve their monitors yet: asking changes nothing for them and their managers.
+
+use std::{
+    fs,
+    io::Read,
+    net::{TcpListener, TcpStream},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::Child,
+    time::Duration,
+};
+
+use domstats::{Connect, Missing, MissingReason, StatsGroups, StatsReport, StatsRequest};
+use domstats_live::{alone, lab::lab, patience::wait_until, tools::tool};
+
+const TIMEOUT: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A QEMU without a guest's disks, killed at the end.
+struct Qemu {
+    process: Child,
+    name: String,
+    dir: PathBuf,
+}
+
+impl Qemu {
+    /// Starts a QEMU. `DIR` in an option is the QEMU's folder.
+    fn start(label: &str, options: &str) -> Self {
+        let name = lab().name(label);
+        let dir = lab().path(&name);
+        fs::create_dir_all(&dir).unwrap();
+        let mut command = lab().command_at(&tool("qemu-system-x86_64"));
+        command.args(["-name", &name, "-accel", "tcg", "-m", "16", "-nodefaults"]);
+        command.args(["-display", "none"]).current_dir(&dir);
+        command.args(options.split(' ').map(|word| word.replace("DIR", dir.to_str().unwrap())));
+        Self { process: command.spawn().unwrap(), name, dir }
+    }
+
+    fn socket(&self, file: &str) -> PathBuf {
+        let path = self.dir.join(file);
+        wait_until(PATIENCE, "a monitor", || path.exists());
+        path
+    }
+
+    fn threads(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap().count()
+    }
+
+    fn missing(&self, report: &StatsReport) -> Option<Missing> {
+        let record = report.domain(&self.name).unwrap_or_else(|| panic!("{:?}", report.missing));
+        record.why_missing(StatsGroups::STATE).cloned()
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn ask(uri: &str, timeout: Duration) -> StatsReport {
+    let connect = Connect::open(uri).unwrap();
+    connect.all_domain_stats(&StatsRequest::new().timeout(timeout)).unwrap()
+}
+
+/// Returns the URIs by which a monitor can be found: on the command line, or by its name.
+fn uris(socket: &Path) -> [String; 3] {
+    let system = "qemu+qmp:///system";
+    let named = format!("{system}?monitor={}", socket.display());
+    [system.to_owned(), format!("{system}?monitor_policy=hold"), named]
+}
+
+#[test]
+fn asking_starts_no_guest_that_waits_for_its_manager() {
+    alone!();
+    for options in [
+        "-qmp unix:DIR/q,server",
+        "-S -qmp-pretty unix:DIR/q,server=y,wait=yes",
+        "-object iothread,id=i -chardev socket,id=c,path=DIR/q,server=on -mon c,mode=control",
+        "-qmp unix:DIR/other,server=on,wait=off -qmp unix:q,server",
+    ] {
+        let mut qemu = Qemu::start("waits", options);
+        let socket = qemu.socket("q");
+        let idle = if options.contains("iothread") { 3 } else { 2 };
+        wait_until(PATIENCE, "QEMU's threads", || qemu.threads() == idle);
+        for uri in uris(&socket) {
+            let missing = qemu.missing(&ask(&uri, TIMEOUT)).unwrap();
+            assert_eq!(missing.reason, MissingReason::Busy, "{options} {uri}");
+            assert!(missing.text.contains("would start it"), "{missing}");
+        }
+        // Whoever connects is served: nobody of us is in the queue, and nobody was.
+        assert_eq!(qemu.threads(), idle, "{options}");
+        // The manager comes and goes.
+        let mut manager = UnixStream::connect(&socket).unwrap();
+        manager.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert!(manager.read(&mut [0; 4096]).unwrap() > 0);
+        drop(manager);
+        for uri in uris(&socket) {
+            assert_eq!(qemu.missing(&ask(&uri, PATIENCE)), None, "{options} {uri}");
+        }
+        assert!(qemu.process.try_wait().unwrap().is_none());
+    }
+}
+
+#[test]
+fn polling_leaves_a_place_for_the_manager_of_a_blocked_qemu() {
+    alone!();
+    for pattern in [0, 1, 2] {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        let qemu = Qemu::start(
+            "blocked",
+            &format!(
+                "-S -qmp unix:DIR/q,server=on,wait=off \
+                 -drive if=none,file.driver=nbd,file.host=127.0.0.1,file.port={port}"
+            ),
+        );
+        let socket = qemu.socket("q");
+        let silent: TcpStream = server.accept().unwrap().0;
+        let uri = &uris(&socket)[pattern];
+        let kept = Connect::open(uri).unwrap();
+        for _ in 0..3 {
+            let request = StatsRequest::new().timeout(TIMEOUT);
+            let missing = qemu.missing(&kept.all_domain_stats(&request).unwrap()).unwrap();
+            assert_eq!(missing.reason, MissingReason::Timeout, "{missing}");
+            let missing = qemu.missing(&ask(uri, TIMEOUT)).unwrap();
+            assert_eq!(missing.reason, MissingReason::Timeout, "{missing}");
+        }
+        // Blocks no longer than the queue is full: a full one would keep the test for ever.
+        let place = place_in_queue(&socket);
+        drop(place.expect("the manager finds a place"));
+        drop(silent);
+        drop(server);
+    }
+}
+
+#[test]
+fn a_blocked_qemu_is_served_once_it_goes_on() {
+    alone!();
+    // It waits for the client of a serial port.
+    let options = "-S -qmp unix:DIR/q,server=on,wait=off -chardev socket,id=x,path=DIR/x,server=on";
+    let qemu = Qemu::start("goes-on", options);
+    let socket = qemu.socket("q");
+    let port = qemu.socket("x");
+    let kept = Connect::open("qemu+qmp:///system").unwrap();
+    for _ in 0..5 {
+        let request = StatsRequest::new().timeout(TIMEOUT);
+        assert!(qemu.missing(&kept.all_domain_stats(&request).unwrap()).is_some());
+        for uri in uris(&socket) {
+            assert!(qemu.missing(&ask(&uri, TIMEOUT)).is_some());
+        }
+    }
+    let mut manager = place_in_queue(&socket).expect("the manager finds a place");
+    let _client = UnixStream::connect(port).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(manager.read(&mut [0; 4096]).unwrap() > 0);
+    drop(manager);
+    let request = StatsRequest::new().timeout(PATIENCE);
+    assert_eq!(qemu.missing(&kept.all_domain_stats(&request).unwrap()), None);
+}
+
+/// Connects as a manager does, without waiting for a place.
+fn place_in_queue(socket: &Path) -> std::io::Result<UnixStream> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let path = socket.to_owned();
+    std::thread::spawn(move || sender.send(UnixStream::connect(path)));
+    let waited = receiver.recv_timeout(Duration::from_secs(5));
+    waited.unwrap_or_else(|_| Err(std::io::ErrorKind::WouldBlock.into()))
+}
