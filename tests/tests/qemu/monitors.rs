@@ -1,10 +1,6 @@
 //! Monitors that are taken, that misbehave, or that belong to an older QEMU.
 
-use std::{
-    collections::HashSet,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, thread, time::Duration};
 
 use domstats::{
     Connect, DomainStats, MissingReason, StatsGroups, StatsOptions, StatsReport, StatsRequest,
@@ -15,6 +11,7 @@ use domstats_live::{
     fake::Fake,
     guest::{Guest, Spec, boot_all},
     lab::lab,
+    patience::Stopwatch,
     procfs,
     qmp::Qmp,
 };
@@ -33,10 +30,9 @@ fn fake(fault: &str) -> Fake {
 }
 
 fn ask(connect: &Connect) -> StatsReport {
-    let start = Instant::now();
+    let stopwatch = Stopwatch::start();
     let report = connect.all_domain_stats(&StatsRequest::new().timeout(TIMEOUT)).unwrap();
-    let elapsed = start.elapsed();
-    assert!(elapsed < TIMEOUT + SLACK, "the call took {elapsed:?}");
+    stopwatch.assert_within(TIMEOUT + SLACK);
     report
 }
 
