@@ -17,6 +17,7 @@ use domstats_live::{
     image,
     lab::{NOBODY, lab},
     libvirt::virsh,
+    patience::wait_until,
     systemd::Systemd,
     tools::tool,
 };
@@ -153,7 +154,10 @@ fn systemd_starts_it_watches_it_and_stops_it() {
     assert_eq!(service.property("ActiveState"), "active");
     assert_eq!(service.report("/v1/domains").domains.len(), 4);
     service.reload("test:///default?domains=7");
-    assert_eq!(service.report("/v1/domains").domains.len(), 7);
+    // systemd does not wait until the daemon has read it.
+    wait_until(Duration::from_secs(20), "seven domains", || {
+        service.report("/v1/domains").domains.len() == 7
+    });
 
     // It stops to say that it lives: systemd starts another on the same sockets.
     lab().run(&mut service.systemd.ctl(&["kill", "--signal=STOP", "domstatsd.service"]));
@@ -192,7 +196,8 @@ fn as_a_locked_service_it_gives_everything_of_another_users_guest() {
 
     // To count what its threads do takes two of the rights, and a system call.
     service.reload("qemu+qmp:///system?perf=page_faults");
-    let report = service.report("/v1/domains?stats=perf");
-    let record = report.domain("of-nobody").unwrap();
-    assert!(record.perf.is_some(), "{:?}, {}", record.missing, service.log());
+    wait_until(Duration::from_secs(20), "counters", || {
+        let report = service.report("/v1/domains?stats=perf");
+        report.domain("of-nobody").is_some_and(|record| record.perf.is_some())
+    });
 }

@@ -1,4 +1,4 @@
-//! What KVM counts. Run it where `/dev/kvm` can be used: `cargo test --test kvm -- --ignored`.
+//! What KVM counts. Run it where `/dev/kvm` can be used: `cargo test --test qemu -- --ignored kvm::`.
 
 use std::{
     collections::BTreeMap,
