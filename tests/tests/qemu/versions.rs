@@ -17,12 +17,13 @@ fn recordings() -> Vec<PathBuf> {
     paths.filter(|path| path.is_dir()).collect()
 }
 
+/// More than a fake needs, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Returns what the driver makes of a recorded QEMU, with its chains of images.
 fn record(connect: &Connect, fake: &Fake, groups: StatsGroups) -> DomainStats {
-    let request = StatsRequest::new()
-        .groups(groups)
-        .options(StatsOptions::BACKING)
-        .timeout(Duration::from_secs(3));
+    let request =
+        StatsRequest::new().groups(groups).options(StatsOptions::BACKING).timeout(PATIENCE);
     let report = connect.all_domain_stats(&request).unwrap();
     let record = report.domain(&fake.name).unwrap();
     assert!(
