@@ -37,12 +37,14 @@ fn colours_are_for_terminals_that_want_them() {
 fn a_name_cannot_steer_the_terminal() {
     let folder = env!("CARGO_TARGET_TMPDIR");
     let path = format!("{folder}/steering.xml");
+    // As a word of a URI, and of a shell.
+    let uri = format!("test://{}", path.replace(' ', "%20"));
     let document = "<domainstats time='2026-01-31T00:00:00Z'><domain name='a&#27;[2Jb'>\
                     <missing group='block' reason='timeout'>c&#27;[2Jd</missing>\
                     </domain></domainstats>";
     std::fs::write(&path, document).unwrap();
     for command in ["list", "doctor", "--format table", "--block --format json"] {
-        let screen = on_terminal(&format!("domstats -c test://{path} {command}"));
+        let screen = on_terminal(&format!("domstats -c {uri} {command}"));
         assert!(screen.contains('a') && !screen.contains("\x1b[2J"), "{command}: {screen:?}");
     }
 }
