@@ -1,4 +1,4 @@
-//! `/proc/PID/net/unix`: the sockets that serve one client while another one waits.
+//! `/proc/PID/net/unix`: which Unix sockets listen, serve a client, and let another one wait.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -58,25 +58,31 @@ impl<'a> Queues<'a> {
     }
 }
 
-/// Returns the inodes of the sockets of the caller's namespace that listen at a path, or at a
-/// relative one that it ends with.
-pub(crate) fn listeners(proc: &Proc, path: &Path) -> Vec<String> {
-    let text = fs::read(proc.of(std::process::id(), "net/unix")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines = text.lines().filter_map(fields);
-    lines
-        .filter(|(fields, bound)| {
-            let is_here = *bound == path.to_string_lossy()
-                || (!bound.starts_with(['/', '@']) && path.ends_with(bound));
-            fields[5] == "01" && is_here
-        })
-        .map(|(fields, _)| fields[6].to_owned())
-        .collect()
+/// The listening Unix sockets of the caller's network namespace: inodes and paths, which may be relative.
+#[derive(Debug)]
+pub(crate) struct Listeners(Vec<(String, String)>);
+
+impl Listeners {
+    pub(crate) fn read(proc: &Proc) -> Self {
+        let text = fs::read(proc.of(std::process::id(), "net/unix")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let sockets = text.lines().filter_map(fields).filter(|(fields, _)| fields[5] == "01");
+        Self(sockets.map(|(fields, path)| (fields[6].to_owned(), path.to_owned())).collect())
+    }
+
+    /// Returns the inodes of those that listen at a path, or at a relative one that it ends with.
+    pub(crate) fn at(&self, path: &Path) -> impl Iterator<Item = &str> {
+        let is_here = move |bound: &str| {
+            bound == path.to_string_lossy()
+                || (!bound.starts_with(['/', '@']) && path.ends_with(bound))
+        };
+        self.0.iter().filter(move |(_, bound)| is_here(bound)).map(|(inode, _)| inode.as_str())
+    }
 }
 
-/// Looks for accepted connections. One that waits to be accepted has no inode yet; the listener
-/// itself has state 01.
 impl Lists {
+    /// Looks for accepted connections. One that waits to be accepted has no inode yet; the listener
+    /// itself has state 01.
     fn new(text: &str) -> Self {
         let mut lists = Self::default();
         for (fields, path) in text.lines().filter_map(fields) {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::Metadata,
+    fs::{self, Metadata},
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -14,7 +14,7 @@ use crate::{
     host::{
         process::Process,
         procfs::{Proc, Stat},
-        queues::{Queues, listeners},
+        queues::{Listeners, Queues},
     },
     report::{Missing, MissingDomain, MissingReason},
 };
@@ -58,14 +58,15 @@ impl NamedMonitors {
         processes: &[(Process, Stat)],
         missing: &mut Vec<MissingDomain>,
     ) -> Vec<NamedMonitor> {
-        let mut queues = Queues::new(proc);
+        let mut look: Option<Look<'_>> = None;
         let mut known = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = HashMap::new();
         let mut monitors = Vec::new();
         for (path, metadata) in self.sockets() {
             let inode = (metadata.dev(), metadata.ino());
             let known = known.remove(&inode).filter(|listener| is_alive(proc, *listener));
-            match known.map_or_else(|| listener(proc, processes, &mut queues, &path), Ok) {
+            let ask = || look.get_or_insert_with(|| Look::new(proc, processes)).listener(&path);
+            match known.map_or_else(ask, Ok) {
                 Ok(process) => {
                     seen.insert(inode, process);
                     monitors.push(NamedMonitor { path, process });
@@ -93,38 +94,50 @@ impl NamedMonitors {
     }
 }
 
-/// Returns who listens on a socket: a QEMU that holds it, as the kernel tells, which disturbs nobody.
-/// Of others only a connection tells; it is let go at once, since the monitor may not be ours to keep.
-fn listener(
-    proc: &Proc,
-    processes: &[(Process, Stat)],
-    queues: &mut Queues<'_>,
-    path: &Path,
-) -> Result<Option<Process>, Missing> {
-    if is_libvirt_monitor(path) {
-        return Err(belongs_to_libvirt());
+/// A look at all sockets of the host, for those whose listener is not known.
+struct Look<'a> {
+    proc: &'a Proc,
+    listeners: Listeners,
+    /// Which QEMU holds a socket, by the socket's inode.
+    holders: HashMap<String, Process>,
+    queues: Queues<'a>,
+}
+
+impl<'a> Look<'a> {
+    fn new(proc: &'a Proc, processes: &[(Process, Stat)]) -> Self {
+        let mut holders = HashMap::new();
+        for (process, _) in processes {
+            let links = fs::read_dir(proc.of(process.pid, "fd")).into_iter().flatten().flatten();
+            for target in links.filter_map(|link| fs::read_link(link.path()).ok()) {
+                let target = target.to_string_lossy();
+                let inode = target.strip_prefix("socket:[").and_then(|it| it.strip_suffix(']'));
+                if let Some(inode) = inode {
+                    holders.entry(inode.to_owned()).or_insert(*process);
+                }
+            }
+        }
+        Self { proc, listeners: Listeners::read(proc), holders, queues: Queues::new(proc) }
     }
-    let sockets: Vec<String> =
-        listeners(proc, path).into_iter().map(|inode| format!("socket:[{inode}]")).collect();
-    let holds = |(process, _): &&(Process, Stat)| {
-        let links = std::fs::read_dir(proc.of(process.pid, "fd")).into_iter().flatten().flatten();
-        links
-            .filter_map(|link| std::fs::read_link(link.path()).ok())
-            .any(|target| sockets.iter().any(|socket| target == Path::new(socket)))
-    };
-    if !sockets.is_empty()
-        && let Some((process, _)) = processes.iter().find(holds)
-    {
-        return Ok(Some(*process));
+
+    /// Returns who listens on a socket: a QEMU that holds it, as the kernel tells, which disturbs
+    /// nobody. Of others only a connection tells; it is let go at once, since the monitor may not be
+    /// ours to keep.
+    fn listener(&mut self, path: &Path) -> Result<Option<Process>, Missing> {
+        if is_libvirt_monitor(path) {
+            return Err(belongs_to_libvirt());
+        }
+        if let Some(process) = self.listeners.at(path).find_map(|inode| self.holders.get(inode)) {
+            return Ok(Some(*process));
+        }
+        if self.queues.is_awaited(None, path) {
+            return Err(Missing::new(
+                MissingReason::Timeout,
+                format!("a connection waits for the monitor {} already", path.display()),
+            ));
+        }
+        let Some(pid) = Monitor::connect(path)?.peer() else { return Ok(None) };
+        Ok(self.proc.stat(pid).ok().map(|stat| Process { pid, start_time: stat.start_time }))
     }
-    if queues.is_awaited(None, path) {
-        return Err(Missing::new(
-            MissingReason::Timeout,
-            format!("a connection waits for the monitor {} already", path.display()),
-        ));
-    }
-    let Some(pid) = Monitor::connect(path)?.peer() else { return Ok(None) };
-    Ok(proc.stat(pid).ok().map(|stat| Process { pid, start_time: stat.start_time }))
 }
 
 fn is_alive(proc: &Proc, listener: Option<Process>) -> bool {
