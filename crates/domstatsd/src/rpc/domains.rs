@@ -66,7 +66,7 @@ pub(super) fn not_there(domain: &message::Domain<'_>) -> Refusal {
 }
 
 /// Returns the UUID by which clients know a domain. A QEMU that was started by hand may have none:
-/// it gets one that is the same as long as it runs, whoever asks and however often this daemon starts.
+/// it gets one that stays the same as long as it runs, for all clients and across restarts of this daemon.
 /// It is the FNV-1a hash of the name, a zero byte and the process's number in decimal, as a UUID of
 /// version 8. No manager gives such UUIDs: the version is the mark of one that is made up.
 pub(super) fn uuid_of(info: &DomainInfo) -> Uuid {

@@ -382,10 +382,8 @@ impl Sources<'_> {
             let nodes = self.replies.block_nodes.got().filter(|_| is_whole);
             let nodes = nodes.map_or(&[][..], Vec::as_slice);
             let chain = request.options.contains(StatsOptions::BACKING);
-            let files = match nodes.is_empty() || !nodes.iter().any(needs_files) {
-                true => None,
-                false => self.guest.pid().and_then(|pid| OpenFiles::of(self.proc, pid)),
-            };
+            let pid = self.guest.pid().filter(|_| nodes.iter().any(needs_files));
+            let files = pid.and_then(|pid| OpenFiles::of(self.proc, pid));
             let Blocks { count, blocks, .. } = blocks(counters, nodes, files.as_ref(), chain);
             stats.block = Some(Blocks { count, blocks, ..storage.unwrap_or_default() });
         } else {

@@ -259,9 +259,9 @@ impl Guest {
         self.state().learned.balloon = path;
     }
 
-    /// Returns whether QEMU may wait for the first client of a monitor before it makes the machine:
-    /// whoever connects then starts the guest. It has no more threads then than its first one, RCU's
-    /// and those of early objects; later at least those of a vCPU and of the monitors.
+    /// Returns whether QEMU may still wait for the first client of a monitor. A connection would then
+    /// start the guest. A waiting QEMU has its main thread, the RCU thread and those of early objects;
+    /// one that went on has at least a vCPU's and the monitors' besides.
     pub(crate) fn awaits_first_client(&self, proc: &Proc) -> bool {
         let Some(process) = self.process.filter(|_| self.line.has_waiting_monitor()) else {
             return false;
