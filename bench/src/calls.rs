@@ -14,7 +14,6 @@ use std::{
 use domstats::{Connect, StatsGroups};
 use domstats_live::{
     floor::{FIRST, Floor, STEADY},
-    lab::benchmark,
     libvirt::{Libvirt, LibvirtGuest},
 };
 
@@ -27,7 +26,6 @@ use crate::{
 
 pub(crate) fn calls() {
     let (guests, rounds) = (number("--guests", 100), number("--rounds", 15));
-    let _benchmark = benchmark();
     let start = Instant::now();
     eprintln!("starting libvirtd and {guests} guests ...");
     let libvirt = Libvirt::start();

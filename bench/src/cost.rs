@@ -7,10 +7,7 @@ use std::{
 };
 
 use domstats::{Connect, StatsGroups, StatsRequest};
-use domstats_live::{
-    guest::{Spec, boot_all},
-    lab::benchmark,
-};
+use domstats_live::guest::{Spec, boot_all};
 
 use crate::{
     arguments::number,
@@ -24,7 +21,6 @@ const PASSES: u32 = 10;
 /// Measures passes over paused guests with 8 threads and 1 tap each, whose monitors are held.
 pub(crate) fn cost() {
     let (count, rounds) = (number("--guests", 100), number("--rounds", 15));
-    let _benchmark = benchmark();
     eprintln!("starting {count} guests ...");
     let spec = |_| Spec::new("cost").vcpus(4, 4).iothreads(2).taps(1).balloon();
     let guests = boot_all((0..count).map(spec));

@@ -16,7 +16,7 @@ use domstats_live::{
     domstatsd::{self, Domstatsd},
     exporter::Exporter,
     http::Http,
-    lab::{benchmark, lab},
+    lab::lab,
     libvirt::{Libvirt, LibvirtGuest, virsh},
     procfs::{self, cpu_times},
 };
@@ -42,7 +42,6 @@ pub(crate) fn daemon() {
     let (guests, rounds) = (number("--guests", 100), number("--rounds", 9));
     // Builds it before others have to wait.
     let _ = domstatsd::program();
-    let _benchmark = benchmark();
     eprintln!("starting libvirtd and {guests} guests ...");
     let libvirt = Libvirt::start();
     let guests = libvirt.create_many("daemon", guests, true);

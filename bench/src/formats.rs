@@ -6,7 +6,6 @@ use std::{
 };
 
 use domstats::{Connect, Format, StatsReport, StatsRequest};
-use domstats_live::lab::benchmark;
 
 use crate::{
     arguments::number,
@@ -26,7 +25,6 @@ pub(crate) fn formats() {
 
 /// Returns the report of one guest of the shape that the other benchmarks ask.
 fn real() -> StatsReport {
-    let _benchmark = benchmark();
     let guest = guest("written").boot();
     ask(&format!("qemu+qmp:///system?monitor={}", guest.monitor.display()))
 }

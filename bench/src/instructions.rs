@@ -10,7 +10,7 @@ use domstats::{
     Connect, Format, StatsReport, StatsRequest,
     fuzz::{Message, Reader},
 };
-use domstats_live::lab::{benchmark, lab};
+use domstats_live::lab::lab;
 use domstats_rpc::{
     Packet,
     message::StatsRecords,
@@ -60,7 +60,6 @@ const PATHS: [Path; 10] = [
 
 /// Counts, and compares with the repository or, with `--bless`, writes there.
 pub(crate) fn instructions() {
-    let _benchmark = benchmark();
     let monitors = Recorded::start(DOMAINS);
     let uri = monitors.uri("&monitor_policy=hold");
     let counts = PATHS.map(|(path, _)| {

@@ -38,7 +38,7 @@ mod table;
 
 use std::{env, process};
 
-use domstats_live::alone;
+use domstats_live::{alone, lab::benchmark};
 
 /// A benchmark.
 struct Bench {
@@ -72,6 +72,7 @@ fn main() {
     if let Some(code) = alone::program_ran_elsewhere() {
         process::exit(code);
     }
+    let _one_at_a_time = benchmark();
     let names = arguments::names();
     let known: Vec<_> = BENCHES.iter().map(|bench| bench.name).collect();
     for name in &names {

@@ -10,7 +10,6 @@ use std::{fs, time::Duration};
 use domstats_live::{
     floor::{FIRST, Floor},
     guest::{Guest, Spec, boot_all},
-    lab::benchmark,
     procfs,
 };
 
@@ -28,7 +27,6 @@ const CALLS: [(&str, &[&str]); 6] = [
 ];
 
 pub(crate) fn questions() {
-    let _benchmark = benchmark();
     let paused = boot_all((0..GUESTS).map(|_| Spec::full("paused")));
     let running = boot_all((0..GUESTS).map(|_| Spec::full("running").running()));
     let each = FIRST.replace("}{", "}\n{");

@@ -7,7 +7,7 @@
 use std::{fs, time::Duration};
 
 use domstats::Connect;
-use domstats_live::{lab::benchmark, libvirt::Libvirt};
+use domstats_live::libvirt::Libvirt;
 
 use crate::{
     arguments::{number, word},
@@ -58,7 +58,6 @@ struct Cost {
 }
 
 pub(crate) fn scale() {
-    let _benchmark = benchmark();
     let recorded = recorded(&sizes("--recorded", RECORDED));
     let real = real(&sizes("--real", REAL));
     print("guests of a private libvirtd", &real);

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use domstats_live::{lab::benchmark, soak::soak};
+use domstats_live::soak::soak;
 
 use crate::arguments::number;
 
 pub(crate) fn run() {
     let seconds = number("--minutes", 30) as u64 * 60;
     let seed = number("--seed", 1) as u64;
-    let _benchmark = benchmark();
     for uri in ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"] {
         let soaked = soak(uri, Duration::from_secs(seconds / 2), seed);
         println!("{uri}: {soaked}");

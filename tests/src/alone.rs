@@ -5,11 +5,7 @@
 //! in new pid, mount, network and IPC namespaces, and passes if that passes. When the test ends,
 //! however it ends, the kernel kills all that it started and removes its devices.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, fs, path::PathBuf, process::Command};
 
 use crate::{lab::lab, tools::tool};
 
@@ -32,7 +28,7 @@ pub fn is_inside() -> bool {
 }
 
 /// A test that takes longer than this hangs, in seconds.
-const LIMIT: &str = "900";
+const LIMIT: u32 = 900;
 
 /// Runs the rest of the test in namespaces of its own. With `kvm` the test sees `/dev/kvm`.
 ///
@@ -99,7 +95,7 @@ pub fn ran_elsewhere(test: &str, kvm: bool) -> bool {
         return false;
     }
     let place = Place::make();
-    let mut command = place.command(kvm);
+    let mut command = place.command(kvm, LIMIT);
     let output = command.args([test, "--exact", "--include-ignored", "--nocapture"]).output();
     let output = output.unwrap();
     let text = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
@@ -124,7 +120,7 @@ pub fn program_ran_elsewhere() -> Option<i32> {
         return None;
     }
     let place = Place::make();
-    let mut command = place.command(false);
+    let mut command = place.command(false, 0);
     let status = command.args(env::args_os().skip(1)).status().unwrap();
     Some(status.code().unwrap_or(1))
 }
@@ -139,11 +135,12 @@ impl Place {
         Self(place)
     }
 
-    /// Returns a command that runs this program in new namespaces.
-    fn command(&self, kvm: bool) -> Command {
+    /// Returns a command that runs this program in new namespaces, no longer than `limit` seconds; 0 is
+    /// without an end.
+    fn command(&self, kvm: bool, limit: u32) -> Command {
         let mut command = lab().command("timeout");
         // In the foreground it stays in the group of processes that the janitor kills.
-        command.args(["--foreground", "--signal=KILL", LIMIT]);
+        command.args(["--foreground", "--signal=KILL", &limit.to_string()]);
         command.arg(tool("unshare")).args(["--mount", "--net", "--ipc", "--pid"]);
         command.args(["--fork", "--kill-child", "--mount-proc"]);
         command.arg(tool("sh")).args(["-euc", PRELUDE, "alone"]).arg(&self.0);
@@ -158,7 +155,6 @@ impl Place {
         fs::create_dir_all(&folder).unwrap();
         let kept = folder.join(test.replace("::", "."));
         let _ = fs::remove_dir_all(&kept);
-        remove_cgroups(&self.0);
         fs::rename(&self.0, &kept).unwrap();
         kept
     }
@@ -166,24 +162,12 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        remove_cgroups(&self.0);
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// Removes the cgroups that a test left: they belong to no namespace.
-fn remove_cgroups(place: &Path) {
-    let list = fs::read_to_string(place.join("cgroups")).unwrap_or_default();
-    for group in list.lines().rev().filter(|group| Path::new(group).exists()) {
-        // systemd makes groups below its own.
-        let mut command = lab().command("find");
-        let _ = command.args([group, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]).status();
-    }
-}
-
 /// Says how busy the machine is: a test that fails on a busy one may be right about the product.
-#[must_use]
-pub fn machine() -> String {
+fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let load = read("/proc/loadavg");
     let memory = read("/proc/meminfo");

@@ -54,7 +54,7 @@ impl Group {
     /// Makes a group; the janitor removes it if the test program is killed.
     #[must_use]
     pub fn make(version: Version, path: PathBuf) -> Self {
-        let mut list = fs::File::options().append(true).open(lab().path("cgroups")).unwrap();
+        let mut list = fs::File::options().create(true).append(true).open(lab().cgroups()).unwrap();
         writeln!(list, "{}", path.display()).unwrap();
         fs::create_dir(&path).unwrap_or_else(|error| {
             panic!("{}: {error}; these tests must run as root of a host", path.display())

@@ -19,7 +19,10 @@ use std::{
     },
 };
 
-use crate::{alone::PLACE, tools::tool};
+use crate::{
+    alone::{PLACE, is_inside},
+    tools::tool,
+};
 
 /// A user without rights, and its group.
 pub const NOBODY: u32 = 65534;
@@ -30,7 +33,7 @@ const JANITOR: &str = r#"
 cat >/dev/null
 exec setsid sh -c '
     kill -KILL "-$1"
-    find "$2" -maxdepth 2 -name cgroups -exec tac {} + | while read -r group; do
+    tac "$2/cgroups" | while read -r group; do
         # A process that was killed takes a moment to leave.
         for try in 1 2 3 4 5; do
             [ -d "$group" ] && ! find "$group" -depth -type d -exec rmdir {} + && sleep 0.1
@@ -118,7 +121,6 @@ impl Lab {
         let token = token(&dir);
         fs::create_dir_all(&dir).expect("the directory for temporary files must be writable");
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(dir.join("cgroups"), "").unwrap();
         let janitor = Command::new(tool("sh"))
             .args(["-c", JANITOR, "janitor"])
             .arg(&dir)
@@ -129,6 +131,13 @@ impl Lab {
             .spawn()
             .unwrap();
         Self { dir, token, janitor, counter: AtomicU32::new(0) }
+    }
+
+    /// Returns the list of the cgroups to be removed. They belong to no namespace, so that of a test in
+    /// namespaces is in the lab outside, whose janitor outlives it.
+    pub(crate) fn cgroups(&self) -> PathBuf {
+        let outer = self.dir.parent().filter(|_| is_inside());
+        outer.unwrap_or(&self.dir).join("cgroups")
     }
 
     /// Returns the path of a file in the lab.

@@ -13,10 +13,7 @@ use std::{
     process::{Child, Stdio},
 };
 
-use domstats_live::{
-    guest::Spec,
-    lab::{benchmark, lab},
-};
+use domstats_live::{guest::Spec, lab::lab};
 
 use crate::measured::Measured;
 
@@ -86,7 +83,6 @@ pub(crate) fn guest(label: &str) -> Spec {
 
 /// Asks a real guest everything that a call may ask, and keeps its answers in the repository.
 pub(crate) fn record() {
-    let _benchmark = benchmark();
     let guest = guest("recorded").boot();
     let source = ["--source".to_owned(), guest.dir.join("side").display().to_string()];
     let monitors = Recorded::start_with(1, &source);

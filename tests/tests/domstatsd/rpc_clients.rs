@@ -5,7 +5,6 @@ use std::{
     net::TcpStream,
     path::Path,
     process::Output,
-    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -28,15 +27,12 @@ struct Host {
     daemon: Domstatsd,
 }
 
-fn host() -> MutexGuard<'static, Host> {
-    static HOST: LazyLock<Mutex<Host>> = LazyLock::new(|| {
-        let libvirt = Libvirt::start();
-        let paused = libvirt.create("rpc", true);
-        let off = libvirt.define("rpc-off");
-        let daemon = Domstatsd::start(&["-c", &libvirt.uri(), "--timeout", "5s"]);
-        Mutex::new(Host { paused, off, libvirt, daemon })
-    });
-    HOST.lock().unwrap_or_else(PoisonError::into_inner)
+fn host() -> Host {
+    let libvirt = Libvirt::start();
+    let paused = libvirt.create("rpc", true);
+    let off = libvirt.define("rpc-off");
+    let daemon = Domstatsd::start(&["-c", &libvirt.uri(), "--timeout", "5s"]);
+    Host { paused, off, libvirt, daemon }
 }
 
 fn said(output: &Output) -> (bool, String, String) {

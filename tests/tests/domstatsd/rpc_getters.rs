@@ -1,10 +1,7 @@
 //! What the daemon hands on to libvirt: every getter of libvirt-python says what libvirtd says, the
 //! host is that of the domains, and a stuck monitor is nobody else's trouble.
 
-use std::{
-    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use domstats_live::{
     alone,
@@ -23,16 +20,13 @@ struct Host {
     libvirt: Libvirt,
 }
 
-fn host() -> MutexGuard<'static, Host> {
-    static HOST: LazyLock<Mutex<Host>> = LazyLock::new(|| {
-        let libvirt = Libvirt::start();
-        let transient = libvirt.create("getters", false);
-        let persistent = libvirt.define("getters-known");
-        let persistent = libvirt.boot(&persistent);
-        let _ = libvirt.define("getters-off");
-        Mutex::new(Host { transient, persistent, libvirt })
-    });
-    HOST.lock().unwrap_or_else(PoisonError::into_inner)
+fn host() -> Host {
+    let libvirt = Libvirt::start();
+    let transient = libvirt.create("getters", false);
+    let persistent = libvirt.define("getters-known");
+    let persistent = libvirt.boot(&persistent);
+    let _ = libvirt.define("getters-off");
+    Host { transient, persistent, libvirt }
 }
 
 const GETTERS: &str = include_str!("rpc_getters.py");

@@ -2,7 +2,6 @@
 
 use std::{
     net::TcpStream,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -19,13 +18,6 @@ use domstats_live::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Times are measured: one test at a time.
-static QUIET: Mutex<()> = Mutex::new(());
-
-fn quiet() -> MutexGuard<'static, ()> {
-    QUIET.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A call for groups of all domains: with other groups it is another question.
 fn stats(serial: u32, groups: u32) -> Packet {
@@ -64,7 +56,6 @@ fn bystander(client: &mut RpcClient) -> Duration {
 #[test]
 fn a_client_has_so_many_calls_at_a_time() {
     alone!();
-    let _quiet = quiet();
     for (most, lines) in [(5, ""), (1, "[rpc]\nmax_client_requests = 1\n")] {
         let source = "test:///default?domains=20&slow=vm2:200ms";
         let daemon = Domstatsd::start_with(&["-c", source, "--timeout", "5s"], lines);
@@ -90,7 +81,6 @@ fn a_client_has_so_many_calls_at_a_time() {
 #[test]
 fn who_reads_nothing_costs_so_much_and_delays_nobody() {
     alone!();
-    let _quiet = quiet();
     const CLIENTS: u64 = 20;
     let daemon = Domstatsd::start(&["-c", "test:///default?domains=300"]);
     let mut other = RpcClient::connect(&daemon.socket).opened();
@@ -124,7 +114,6 @@ fn who_reads_nothing_costs_so_much_and_delays_nobody() {
 #[test]
 fn thousands_that_say_nothing_cost_little_and_delay_nobody() {
     alone!();
-    let _quiet = quiet();
     const CLIENTS: usize = 3000;
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
@@ -160,7 +149,6 @@ fn thousands_that_say_nothing_cost_little_and_delay_nobody() {
 #[test]
 fn who_finds_no_place_is_told_at_once_and_the_others_stay() {
     alone!();
-    let _quiet = quiet();
     let lines = "[rpc]\nmax_clients = 3\n";
     let daemon = Domstatsd::start_with(&["-c", "test:///default"], lines);
     let mut clients: Vec<_> = (0..3).map(|_| RpcClient::connect(&daemon.socket).opened()).collect();
@@ -189,7 +177,6 @@ fn who_finds_no_place_is_told_at_once_and_the_others_stay() {
 #[test]
 fn strangers_keep_nobody_out() {
     alone!();
-    let _quiet = quiet();
     let pki = Pki::new();
     let port = lab().port();
     let lines = format!("[rpc]\npki = \"{}\"\nmax_clients = 4\n", pki.server.display());
@@ -227,7 +214,6 @@ fn strangers_keep_nobody_out() {
 #[test]
 fn many_different_questions_are_answered_in_time() {
     alone!();
-    let _quiet = quiet();
     const CLIENTS: u32 = 80;
     let source = "test:///default?domains=20&hang=vm1";
     let daemon = Domstatsd::start(&["-c", source, "--timeout", "1s"]);
@@ -253,7 +239,6 @@ fn many_different_questions_are_answered_in_time() {
 #[test]
 fn what_is_too_much_is_refused() {
     alone!();
-    let _quiet = quiet();
     let refusal = |answer: Packet| {
         assert_eq!(answer.status, 1, "{} bytes", answer.payload.len());
         let mut reader = Reader(&answer.payload);

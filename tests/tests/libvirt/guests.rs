@@ -3,10 +3,7 @@
 use std::{
     collections::HashSet,
     fs,
-    sync::{
-        LazyLock, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -30,15 +27,11 @@ struct Host {
     libvirt: Libvirt,
 }
 
-/// For one test at a time: one of them stops libvirtd.
-fn host() -> MutexGuard<'static, Host> {
-    static HOST: LazyLock<Mutex<Host>> = LazyLock::new(|| {
-        let libvirt = Libvirt::start();
-        let with_second = libvirt.create("parity", true);
-        let without = libvirt.create("alone", false);
-        Mutex::new(Host { with_second, without, libvirt })
-    });
-    HOST.lock().unwrap_or_else(PoisonError::into_inner)
+fn host() -> Host {
+    let libvirt = Libvirt::start();
+    let with_second = libvirt.create("parity", true);
+    let without = libvirt.create("alone", false);
+    Host { with_second, without, libvirt }
 }
 
 fn ask(connect: &Connect, options: StatsOptions) -> StatsReport {

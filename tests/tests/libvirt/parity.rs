@@ -1,11 +1,6 @@
 //! The libvirt driver says what `virsh domstats` says: the same domains, keys, order and values.
 
-use std::{
-    collections::BTreeMap,
-    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, thread, time::Duration};
 
 use domstats::{
     Connect, Domain, DomainFilter, ErrorKind, Format, MissingReason, StatsGroups, StatsOptions,
@@ -26,17 +21,14 @@ struct Host {
     libvirt: Libvirt,
 }
 
-fn host() -> MutexGuard<'static, Host> {
-    static HOST: LazyLock<Mutex<Host>> = LazyLock::new(|| {
-        let libvirt = Libvirt::start();
-        let working = libvirt.create("working", true);
-        working.qmp().ask("cont");
-        let paused = libvirt.create("paused", false);
-        let persistent = libvirt.boot(&libvirt.define("persistent"));
-        let off = libvirt.define("off");
-        Mutex::new(Host { working, paused, persistent, off, libvirt })
-    });
-    HOST.lock().unwrap_or_else(PoisonError::into_inner)
+fn host() -> Host {
+    let libvirt = Libvirt::start();
+    let working = libvirt.create("working", true);
+    working.qmp().ask("cont");
+    let paused = libvirt.create("paused", false);
+    let persistent = libvirt.boot(&libvirt.define("persistent"));
+    let off = libvirt.define("off");
+    Host { working, paused, persistent, off, libvirt }
 }
 
 fn request() -> StatsRequest {

@@ -6,7 +6,6 @@ use std::{
     io::Write,
     path::Path,
     process::Stdio,
-    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -33,19 +32,16 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// What a call may take beyond its timeout on a busy machine.
 const SLACK: Duration = Duration::from_millis(250);
 
-/// The guests, for one test at a time: tests stop some of them.
-fn fleet() -> MutexGuard<'static, Vec<Guest>> {
-    static FLEET: LazyLock<Mutex<Vec<Guest>>> = LazyLock::new(|| {
-        let spec = |number| match number % 10 {
-            0 => Spec::full("fleet").running(),
-            1 => Spec::full("fleet").machine("q35"),
-            2 => Spec::full("fleet").monitor_by_chardev(),
-            3 => Spec::new("fleet"),
-            _ => Spec::new("fleet").raw_disks(2).taps(1).iothreads(1).balloon(),
-        };
-        Mutex::new(boot_all((0..GUESTS).map(spec)))
-    });
-    FLEET.lock().unwrap_or_else(PoisonError::into_inner)
+/// Boots the guests.
+fn fleet() -> Vec<Guest> {
+    let spec = |number| match number % 10 {
+        0 => Spec::full("fleet").running(),
+        1 => Spec::full("fleet").machine("q35"),
+        2 => Spec::full("fleet").monitor_by_chardev(),
+        3 => Spec::new("fleet"),
+        _ => Spec::new("fleet").raw_disks(2).taps(1).iothreads(1).balloon(),
+    };
+    boot_all((0..GUESTS).map(spec))
 }
 
 /// How a guest stops answering.
