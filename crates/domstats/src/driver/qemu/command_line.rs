@@ -1,13 +1,13 @@
 //! What a QEMU's command line tells: who it is, its monitors, its memory, vCPUs and networks.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::{
+    monitor_option::MonitorOption,
+    options::{Groups, Options, size},
+};
 use crate::domain::printable_name;
 
 /// The parts of a QEMU command line that the driver uses.
@@ -15,7 +15,7 @@ use crate::domain::printable_name;
 pub(crate) struct CommandLine {
     pub(crate) name: Option<String>,
     pub(crate) uuid: Option<Uuid>,
-    /// The QMP monitors, in their order.
+    /// The QMP monitors, in their order, as far as they are known.
     pub(crate) monitors: Vec<MonitorOption>,
     /// Memory at the start, in KiB.
     pub(crate) memory_kib: Option<u64>,
@@ -29,23 +29,10 @@ pub(crate) struct CommandLine {
     pub(crate) balloon: Option<Option<String>>,
     /// The threads that QEMU starts for objects, before it opens its monitors.
     pub(crate) early_threads: u64,
-    /// Whether it has no machine: libvirtd starts such a QEMU to ask what it can do.
+    /// Whether libvirtd started it to ask what it can do.
     pub(crate) is_probe: bool,
-}
-
-/// One QMP monitor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum MonitorOption {
-    /// A Unix socket that anybody may connect to.
-    Socket {
-        path: PathBuf,
-        /// Whether QEMU goes no further before its first client has come.
-        waits: bool,
-    },
-    /// libvirtd's own: it holds the one connection that the socket serves.
-    Libvirt,
-    /// A monitor that is not a listening Unix socket.
-    Other,
+    /// Why not all of it is known: what of a file with options could not be read.
+    pub(crate) unread: Option<String>,
 }
 
 /// What one network interface is connected to.
@@ -67,219 +54,149 @@ pub(crate) enum Backend {
     Other,
 }
 
-/// A QEMU option's value: `implied,key=value,key=value`, or the same as JSON.
-struct Options(Vec<(String, String)>);
-
-impl Options {
-    /// Parses an option. `implied` is the key of a first value without one.
-    fn parse(text: &str, implied: &str) -> Self {
-        if text.starts_with('{') {
-            return Self::parse_json(text);
-        }
-        // A comma in a value is doubled.
-        let pairs = text.replace(",,", "\0");
-        let pairs = pairs.split(',').enumerate().map(|(position, pair)| {
-            let pair = pair.replace('\0', ",");
-            match pair.split_once('=') {
-                Some((key, value)) => (key.to_owned(), value.to_owned()),
-                None if position == 0 => (implied.to_owned(), pair),
-                None => (pair, "on".to_owned()),
-            }
-        });
-        Self(pairs.collect())
-    }
-
-    fn parse_json(text: &str) -> Self {
-        let Ok(Json::Object(map)) = serde_json::from_str(text) else {
-            return Self(Vec::new());
-        };
-        let pairs = map.into_iter().map(|(key, value)| match value {
-            Json::String(text) => (key, text),
-            other => (key, other.to_string()),
-        });
-        Self(pairs.collect())
-    }
-
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
-    }
-
-    /// Returns a boolean, of which QEMU takes the last one: `key`, `key=on`, or the old `nokey`.
-    fn boolean(&self, key: &str) -> Option<bool> {
-        self.0.iter().rev().find_map(|(name, value)| match name.strip_prefix("no") {
-            Some(name) if name == key => Some(false),
-            _ if name != key => None,
-            _ => Some(matches!(value.as_str(), "on" | "yes" | "true" | "y")),
-        })
-    }
-
-    /// Returns the listening socket that the options describe. QEMU waits for its first client
-    /// unless it is told not to.
-    fn listener(&self) -> MonitorOption {
-        match self.get("path") {
-            Some(path) if is_libvirt_monitor(Path::new(path)) => MonitorOption::Libvirt,
-            Some(path) if self.boolean("server") == Some(true) => MonitorOption::Socket {
-                path: path.into(),
-                waits: self.boolean("wait").unwrap_or(true),
-            },
-            _ => MonitorOption::Other,
-        }
-    }
-}
+/// Reads a file with options, as its name stands on the command line, or says why it cannot.
+pub(crate) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
 
 impl CommandLine {
     /// Reads the arguments of a QEMU process, the program's name first. What it does not know it
     /// passes over: QEMU itself accepted the command line.
-    pub(crate) fn parse(arguments: &[String]) -> Self {
+    pub(crate) fn parse(arguments: &[String], file: ReadFile<'_>) -> Self {
         let mut line = Self::default();
-        let mut chardevs: HashMap<String, MonitorOption> = HashMap::new();
-        let mut monitors: Vec<String> = Vec::new();
+        let mut groups = Groups::default();
+        let mut smbios = Options::default();
         let mut arguments = arguments.iter().skip(1).peekable();
         while let Some(argument) = arguments.next() {
-            let Some(option) = argument.strip_prefix('-') else {
-                continue;
-            };
+            // Anything else is a disk image.
+            let Some(option) = argument.strip_prefix('-') else { continue };
             let option = option.strip_prefix('-').unwrap_or(option);
-            // Options without a value are of no interest, and their next argument is an option.
-            let Some(value) = arguments.next_if(|value| !value.starts_with('-')) else {
-                continue;
+            // Options without a value are of no interest, and their next argument is an option. The
+            // values that people choose freely may look like one.
+            let is_value =
+                |value: &&String| matches!(option, "name" | "append") || !value.starts_with('-');
+            let Some(value) = arguments.next_if(is_value) else { continue };
+            let mut add = |group: &str, implied: &str| {
+                groups.add(group, None, Options::parse(value, implied))
             };
             match option {
-                "name" => {
-                    line.name = Options::parse(value, "guest").get("guest").map(printable_name)
+                "name" => add("name", "guest"),
+                "m" => add("memory", "size"),
+                "smp" => add("smp-opts", "cpus"),
+                "machine" | "M" => add("machine", "type"),
+                "mon" => add("mon", "chardev"),
+                "nic" => add("nic", "type"),
+                "net" => add("net", "type"),
+                "chardev" => groups.add("chardev", None, Options::parse_either(value, "backend")),
+                "object" => groups.add("object", None, Options::parse_either(value, "qom-type")),
+                "netdev" => groups.add("netdev", None, Options::parse_either(value, "type")),
+                "device" => groups.add("device", None, Options::parse_either(value, "driver")),
+                "qmp" | "qmp-pretty" => {
+                    let mut options = Options::default();
+                    options.set("address", value);
+                    groups.add("qmp", None, options);
                 }
-                "uuid" => line.uuid = value.parse().ok(),
-                "qmp" | "qmp-pretty" => line.monitors.push(legacy_socket(value)),
-                "chardev" => {
-                    let options = Options::parse(value, "backend");
-                    if let Some(id) = options.get("id") {
-                        chardevs.entry(id.to_owned()).or_insert_with(|| chardev(id, &options));
+                "set" => groups.set(value),
+                "uuid" => line.uuid = value.parse().ok().or(line.uuid),
+                "smbios" => {
+                    let options = Options::parse(value, "");
+                    if options.number("type") == Some(1) {
+                        smbios.merge(options);
                     }
                 }
-                "mon" => {
-                    let options = Options::parse(value, "chardev");
-                    if options.get("mode") == Some("control")
-                        && let Some(id) = options.get("chardev")
-                    {
-                        monitors.push(id.to_owned());
-                    }
+                "readconfig" => {
+                    let unread = match file(value) {
+                        Ok(text) => groups
+                            .add_file(&text)
+                            .err()
+                            .map(|number| format!("line {number} of {value} is none of QEMU's")),
+                        Err(reason) => Some(reason),
+                    };
+                    line.unread = line.unread.take().or(unread);
                 }
+                _ => {}
+            }
+        }
+        line.uuid = line.uuid.or_else(|| smbios.get("uuid")?.parse().ok());
+        line.read(&groups);
+        line
+    }
+
+    /// Takes what the options say.
+    fn read(&mut self, groups: &Groups) {
+        self.name = groups.merged("name").get("guest").map(printable_name);
+        self.monitors = MonitorOption::all(groups);
+        for group in groups.iter() {
+            let options = &group.options;
+            match group.name.as_str() {
                 "object" => {
-                    let options = Options::parse(value, "qom-type");
-                    match options.get("qom-type") {
-                        Some("monitor-qmp") => {
-                            monitors.extend(options.get("chardev").map(str::to_owned));
-                        }
-                        Some("iothread" | "thread-context") => line.early_threads += 1,
-                        _ => {}
-                    }
+                    let early =
+                        matches!(options.get("qom-type"), Some("iothread" | "thread-context"));
+                    self.early_threads += u64::from(early);
                 }
-                "m" => {
-                    let options = Options::parse(value, "size");
-                    line.memory_kib = options.get("size").and_then(memory_kib);
-                    line.memory_hotplug = options.get("maxmem").is_some();
-                }
-                "smp" => line.maximum_vcpus = maximum_vcpus(&Options::parse(value, "cpus")),
-                "netdev" | "nic" => line.networks.extend(network(&Options::parse(value, "type"))),
+                "netdev" | "nic" => self.networks.extend(network(options, group.id.clone())),
                 // The old way: `-net nic` is the guest's side, anything else the host's. Between
                 // them is a hub, which has other ids.
-                "net" if !value.starts_with("nic") => {
-                    let network = network(&Options::parse(value, "type"));
-                    line.networks.extend(network.map(|network| Network { id: None, ..network }));
-                }
-                "machine" | "M" => {
-                    line.is_probe = Options::parse(value, "type").get("type") == Some("none");
+                "net" if options.get("type") != Some("nic") => {
+                    self.networks.extend(network(options, None));
                 }
                 "device" => {
-                    let options = Options::parse(value, "driver");
                     let driver = options.get("driver").unwrap_or_default();
                     if driver.starts_with("virtio-balloon") {
-                        line.balloon = Some(options.get("id").map(str::to_owned));
+                        self.balloon = Some(group.id.clone());
                     }
                 }
                 _ => {}
             }
         }
-        for id in monitors {
-            line.monitors.push(chardevs.get(&id).cloned().unwrap_or(MonitorOption::Other));
+        let machine = groups.merged("machine");
+        self.is_probe = machine.get("type") == Some("none")
+            && self.monitors.iter().any(MonitorOption::is_libvirts);
+        // What could not be read may say otherwise: then the monitor is asked.
+        if self.unread.is_some() {
+            self.memory_hotplug = true;
+            return;
         }
-        line
+        let memory = groups.merged("memory");
+        self.memory_kib = memory_kib(&memory, &machine);
+        self.memory_hotplug =
+            memory.get("maxmem").or_else(|| machine.get("memory.max-size")).is_some();
+        self.maximum_vcpus = maximum_vcpus(&machine);
     }
 
     /// Returns the monitor that the driver may use: the first socket that is nobody's.
     pub(crate) fn monitor(&self) -> Option<&Path> {
-        self.monitors.iter().find_map(|monitor| match monitor {
-            MonitorOption::Socket { path, .. } => Some(path.as_path()),
-            _ => None,
-        })
+        self.monitors.iter().find_map(MonitorOption::path)
     }
 
     /// Returns whether one of the monitors waits for its first client.
     pub(crate) fn has_waiting_monitor(&self) -> bool {
-        let waits = |monitor: &_| matches!(monitor, MonitorOption::Socket { waits: true, .. });
-        self.monitors.iter().any(waits)
+        self.monitors.iter().any(MonitorOption::waits)
     }
 }
 
-/// Returns whether a path is where libvirtd puts the monitor of a domain
-/// (`.../domain-1-name/monitor.sock`, `.../name.monitor` in old versions) or of a QEMU that it
-/// asks what it can do (`.../qmp-XXXXXX/qmp.monitor`).
-pub(crate) fn is_libvirt_monitor(path: &Path) -> bool {
-    let parent = path.parent().unwrap_or(Path::new(""));
-    let folder = parent.file_name().unwrap_or_default().to_string_lossy();
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    (folder.starts_with("domain-") && file == "monitor.sock")
-        || (folder.starts_with("qmp-") && file == "qmp.monitor")
-        || (parent.ends_with("libvirt/qemu") && file.ends_with(".monitor"))
-}
-
-fn chardev(id: &str, options: &Options) -> MonitorOption {
-    if options.get("backend") != Some("socket") {
-        return MonitorOption::Other;
-    }
-    // libvirt hands QEMU a listening socket; the descriptor says nothing, the id does.
-    match options.get("path") {
-        None if id == "charmonitor" => MonitorOption::Libvirt,
-        _ => options.listener(),
-    }
-}
-
-/// `-qmp unix:/path,server=on,wait=off`
-fn legacy_socket(value: &str) -> MonitorOption {
-    match value.strip_prefix("unix:") {
-        Some(rest) => Options::parse(rest, "path").listener(),
-        None => MonitorOption::Other,
-    }
-}
-
-/// `-m 512`, `-m 2G`, `-m size=32768k`: a number without a suffix is in MiB.
-fn memory_kib(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: f64 = digits.parse().ok()?;
-    let kib = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "b" => 1.0 / 1024.0,
-        "k" => 1.0,
-        "" | "m" => 1024.0,
-        "g" => 1024.0 * 1024.0,
-        "t" => 1024.0 * 1024.0 * 1024.0,
-        _ => return None,
-    };
-    Some((number * kib) as u64)
+/// `-m 512`, `-m 2G`, `-m size=32768k`: a number without a suffix is in MiB. It wins over
+/// `-machine memory.size=`, where such a number is in bytes. Zero means the machine's default.
+fn memory_kib(memory: &Options, machine: &Options) -> Option<u64> {
+    let is_given = |bytes: &u64| *bytes > 0;
+    let bytes = memory.get("size").and_then(|text| size(text, 1 << 20)).filter(is_given);
+    let bytes = bytes.or_else(|| size(machine.get("memory.size")?, 1).filter(is_given))?;
+    // QEMU rounds up.
+    bytes.div_ceil(8192).checked_mul(8)
 }
 
 /// `-smp 2,maxcpus=4`, `-smp sockets=2,cores=4`: without `maxcpus` it is the number of vCPUs, and
 /// without that the product of the topology.
-fn maximum_vcpus(options: &Options) -> Option<u32> {
-    let number = |key: &str| options.get(key).and_then(|value| value.parse::<u32>().ok());
+fn maximum_vcpus(machine: &Options) -> Option<u32> {
+    const TOPOLOGY: [&str; 8] =
+        ["drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads"];
+    let number = |key: &str| machine.number(&format!("smp.{key}"));
     number("maxcpus").or_else(|| number("cpus")).or_else(|| {
-        ["sockets", "dies", "clusters", "cores", "threads"]
-            .into_iter()
-            .filter_map(number)
-            .try_fold(1, u32::checked_mul)
+        let mut levels = TOPOLOGY.into_iter().filter_map(number).peekable();
+        levels.peek()?;
+        levels.try_fold(1, u32::checked_mul)
     })
 }
 
-fn network(options: &Options) -> Option<Network> {
+fn network(options: &Options, id: Option<String>) -> Option<Network> {
     let backend = match options.get("type")? {
         "none" => return None,
         "tap" => match options.get("ifname") {
@@ -292,12 +209,13 @@ fn network(options: &Options) -> Option<Network> {
         "bridge" => Backend::TapFds(Vec::new()),
         _ => Backend::Other,
     };
-    Some(Network { id: options.get("id").map(str::to_owned), backend })
+    Some(Network { id, backend })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::qemu::monitor_option::{Address, Role, is_libvirt_monitor};
 
     fn network(id: Option<&str>, backend: Backend) -> Network {
         Network { id: id.map(str::to_owned), backend }
@@ -305,7 +223,15 @@ mod tests {
 
     fn parse(text: &str) -> CommandLine {
         let arguments: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-        CommandLine::parse(&arguments)
+        CommandLine::parse(&arguments, &|name| Err(format!("no file {name}")))
+    }
+
+    fn socket(chardev: Option<&str>, path: &str, waits: bool) -> MonitorOption {
+        MonitorOption {
+            chardev: chardev.map(str::to_owned),
+            address: Address::Unix(path.into()),
+            role: Role::Server { waits },
+        }
     }
 
     #[test]
@@ -345,10 +271,15 @@ mod tests {
         assert_eq!(
             line.monitors,
             [
-                MonitorOption::Socket { path: "/run/second.qmp".into(), waits: false },
-                MonitorOption::Libvirt
+                MonitorOption {
+                    chardev: Some("charmonitor".to_owned()),
+                    address: Address::Descriptor("28".to_owned()),
+                    role: Role::Server { waits: false },
+                },
+                socket(None, "/run/second.qmp", false),
             ]
         );
+        assert!(line.monitors[0].is_libvirts() && !line.monitors[1].is_libvirts());
         assert_eq!(line.monitor(), Some(Path::new("/run/second.qmp")));
         assert_eq!((line.memory_kib, line.memory_hotplug), (Some(32_768), true));
         assert_eq!(
@@ -373,7 +304,8 @@ mod tests {
         );
         assert_eq!(line.name.as_deref(), Some("web"));
         assert_eq!(line.monitor(), Some(Path::new("/var/run/qemu-server/100.qmp")));
-        assert_eq!(line.monitors[1], MonitorOption::Other, "the event socket is not a server");
+        assert_eq!(line.monitors[1].role, Role::Client, "the event socket is not a server");
+        assert_eq!(line.monitors[1].path(), None);
         assert_eq!(line.networks, [network(Some("net0"), Backend::Tap("tap100i0".into()))]);
     }
 
@@ -384,10 +316,12 @@ mod tests {
             "/root/.config/libvirt/qemu/lib/domain-12-x/monitor.sock",
             "/var/lib/libvirt/qemu/vm.monitor",
             "/var/lib/libvirt/qemu/qmp-ABCDEF/qmp.monitor",
+            "/var/lib/libvirt/qemu/capabilities.monitor.sock",
         ] {
             assert!(is_libvirt_monitor(Path::new(path)), "{path}");
             let line = parse(&format!("kvm -qmp unix:{path},server"));
-            assert_eq!(line.monitors, [MonitorOption::Libvirt]);
+            assert!(line.monitors[0].is_libvirts());
+            assert_eq!(line.monitor(), None);
         }
         assert!(!is_libvirt_monitor(Path::new("/run/vms/monitor.sock")));
     }
@@ -422,28 +356,116 @@ mod tests {
                 ),
             ] {
                 let line = parse(&text);
-                assert_eq!(
-                    line.monitors,
-                    [MonitorOption::Socket { path: "/q".into(), waits }],
-                    "{text}"
-                );
+                let chardev = text.contains("chardev").then_some("c");
+                assert_eq!(line.monitors, [socket(chardev, "/q", waits)], "{text}");
                 assert_eq!(line.has_waiting_monitor(), waits);
             }
         }
-        assert_eq!(parse("kvm -qmp unix:/q,noserver").monitors, [MonitorOption::Other]);
+        assert_eq!(parse("kvm -qmp unix:/q,noserver").monitors[0].role, Role::Client);
         let libvirt = parse(
             r#"kvm -chardev socket,id=charmonitor,fd=28,server=on,wait=off
                -object {"qom-type":"monitor-qmp","id":"monitor","chardev":"charmonitor"}"#,
         );
-        assert_eq!(libvirt.monitors, [MonitorOption::Libvirt]);
+        assert!(libvirt.monitors[0].is_libvirts());
+    }
+
+    /// What a QEMU 7.2 said of itself that was started so.
+    #[test]
+    fn given_twice() {
+        let memory = |text: &str| {
+            let line = parse(&format!("kvm {text}"));
+            (line.memory_kib, line.memory_hotplug)
+        };
+        for (text, kib, hotplug) in [
+            ("-m 64 -m slots=2,maxmem=1G", Some(65_536), true),
+            ("-m slots=2,maxmem=1G -m 64", Some(65_536), true),
+            ("-m size=40M,size=44M", Some(45_056), false),
+            ("--m 64", Some(65_536), false),
+            ("-m 0x20", Some(32_768), false),
+            ("-m 1.5G", Some(1_572_864), false),
+            ("-m 65536k", Some(65_536), false),
+            ("-m 33554432b", Some(32_768), false),
+            ("-m 33000001b", Some(32_232), false),
+            ("-m 0", None, false),
+            ("-m many", None, false),
+            ("-m 99999999E", None, false),
+            ("-machine memory.size=48M", Some(49_152), false),
+            ("-machine memory.size=50331648", Some(49_152), false),
+            ("-m 64 -machine memory.size=48M", Some(65_536), false),
+            ("-machine memory.size=48M,memory.max-size=1G -m slots=2", Some(49_152), true),
+        ] {
+            assert_eq!(memory(text), (kib, hotplug), "{text}");
+        }
+        for (text, maximum) in [
+            ("-smp 2 -smp maxcpus=8", Some(8)),
+            ("-smp maxcpus=8 -smp 2", Some(8)),
+            ("-smp cpus=2 -smp cpus=1,maxcpus=3", Some(3)),
+            ("-smp cpus=2,cpus=3", Some(3)),
+            ("-smp sockets=2 -smp cores=2", Some(4)),
+            ("-smp dies=2,cores=2", Some(4)),
+            ("-smp maxcpus=4", Some(4)),
+            ("-smp 0x2", Some(2)),
+            ("-smp 010", Some(8)),
+            ("-machine smp.cpus=3", Some(3)),
+            ("-smp 2 -machine smp.maxcpus=5", Some(5)),
+            ("-smp drawers=2,books=3,sockets=2,cores=2", Some(24)),
+            ("-smp sockets=1,dies=2,modules=3,clusters=2,threads=2", Some(24)),
+            ("-smp sockets=65536,cores=65536", None),
+            ("-machine pc", None),
+        ] {
+            assert_eq!(parse(&format!("kvm {text}")).maximum_vcpus, maximum, "{text}");
+        }
+        for (text, name) in [
+            ("-name a -name debug-threads=on", Some("a")),
+            ("-name guest=a -name guest=b", Some("b")),
+            ("-name a,,b=c", Some("a,b=c")),
+            ("-name guest=a,debug-threads -name process=b", Some("a")),
+            ("-name {\"guest\":\"x\"}", Some("{\"guest\":\"x\"}")),
+            ("-name -x -S", Some("-x")),
+            ("-append -name disk.img", None),
+        ] {
+            assert_eq!(parse(&format!("kvm {text}")).name.as_deref(), name, "{text}");
+        }
+        const ONE: &str = "11111111-2222-3333-4444-555555555501";
+        const TWO: &str = "11111111-2222-3333-4444-555555555502";
+        for text in [
+            format!("-uuid {TWO} -uuid {ONE}"),
+            format!("-uuid {ONE} -smbios type=1,uuid={TWO}"),
+            format!("-smbios type=1,uuid={TWO} -uuid {ONE}"),
+            format!("-smbios type=1,uuid={TWO} -smbios type=0x1,uuid={ONE}"),
+            format!("-smbios type=1,uuid={ONE} -smbios type=1,serial=x -smbios type=3,uuid={TWO}"),
+        ] {
+            assert_eq!(parse(&format!("kvm {text}")).uuid, Some(ONE.parse().unwrap()), "{text}");
+        }
     }
 
     #[test]
-    fn sizes() {
-        for (text, kib) in [("512", 524_288), ("2G", 2_097_152), ("1024k", 1024), ("1t", 1 << 30)] {
-            assert_eq!(memory_kib(text), Some(kib), "{text}");
+    fn changed_by_set() {
+        let line = parse(
+            "kvm -chardev socket,id=c,path=/old,server=on,wait=off -mon id=m,chardev=c \
+             -set mon.m.mode=control -set chardev.c.path=/a.b=c -netdev tap,id=n,ifname=x \
+             -set netdev.n.ifname=tap1 -set netdev.other.ifname=y -set device -set a.b.c",
+        );
+        assert_eq!(line.monitors, [socket(Some("c"), "/a.b=c", false)]);
+        assert_eq!(line.networks, [network(Some("n"), Backend::Tap("tap1".into()))]);
+    }
+
+    #[test]
+    fn a_probe_is_a_qemu_without_a_machine_whose_monitor_is_libvirtds() {
+        let probe = "qemu-system-x86_64 -S -no-user-config -nodefaults -nographic";
+        let monitor = "-qmp unix:/var/lib/libvirt/qemu/qmp-Q9DA01/qmp.monitor,server=on,wait=off \
+                       -pidfile /var/lib/libvirt/qemu/qmp-Q9DA01/qmp.pid -daemonize";
+        let old = "-qmp unix:/var/lib/libvirt/qemu/capabilities.monitor.sock,server,nowait";
+        for (text, is_probe) in [
+            (format!("{probe} -machine none,accel=kvm:tcg {monitor}"), true),
+            (format!("{probe} -machine none,accel=tcg {monitor}"), true),
+            (format!("{probe} -M none {old}"), true),
+            (format!("{probe} -machine pc {monitor}"), false),
+            (format!("{probe} -machine none -M pc {monitor}"), false),
+            (format!("{probe} -machine none -qmp unix:/run/q,server=on,wait=off"), false),
+            (format!("{probe} -machine none"), false),
+        ] {
+            assert_eq!(parse(&text).is_probe, is_probe, "{text}");
         }
-        assert_eq!(memory_kib("many"), None);
-        assert_eq!(maximum_vcpus(&Options::parse("sockets=2,cores=4", "cpus")), Some(8));
     }
 }

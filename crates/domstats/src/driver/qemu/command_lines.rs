@@ -78,7 +78,8 @@ impl CommandLines {
         let read = move || {
             let arguments = proc.command_line(process.pid).ok();
             let is_starting = arguments.as_ref().is_some_and(|words| words.concat().is_empty());
-            let line = arguments.map(|arguments| Arc::new(CommandLine::parse(&arguments)));
+            let file = |_: &str| Ok(String::new());
+            let line = arguments.map(|words| Arc::new(CommandLine::parse(&words, &file)));
             let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
             // A program has its name a moment before its arguments: the next call reads again.
             if is_starting {

@@ -8,9 +8,10 @@ use std::{
 };
 
 use super::{
-    command_line::{CommandLine, MonitorOption},
+    command_line::CommandLine,
     command_lines::{CommandLines, Reading},
     guest::{Guest, MonitorSocket},
+    monitor_option::MonitorOption,
     named::{NamedMonitor, NamedMonitors, belongs_to_libvirt},
     processes::Processes,
 };
@@ -214,7 +215,7 @@ fn nameless(process: Process, reading: &Reading) -> MissingDomain {
 }
 
 fn no_monitor(line: &CommandLine) -> Missing {
-    if line.monitors.contains(&MonitorOption::Libvirt) {
+    if line.monitors.iter().any(MonitorOption::is_libvirts) {
         return belongs_to_libvirt();
     }
     Missing::new(

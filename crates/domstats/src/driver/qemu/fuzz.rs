@@ -4,9 +4,10 @@ use std::{sync::Arc, time::SystemTime};
 
 use super::{
     assemble::{self, Sources},
-    command_line::{CommandLine, is_libvirt_monitor},
+    command_line::CommandLine,
     guest::{Guest, MonitorSocket},
     host_side::HostSide,
+    monitor_option::is_libvirt_monitor,
     query::{Query, Replies},
     reader::{Message, Reader},
 };
@@ -18,9 +19,11 @@ use crate::{
 
 fn line(bytes: &[u8]) -> CommandLine {
     let arguments = bytes.split(|byte| *byte == 0);
-    let arguments: Vec<_> =
+    let arguments: Vec<String> =
         arguments.map(|argument| String::from_utf8_lossy(argument).into()).collect();
-    CommandLine::parse(&arguments)
+    // A file that it names holds what follows an empty argument.
+    let file = arguments.split(String::is_empty).nth(1).unwrap_or_default().join("\n");
+    CommandLine::parse(&arguments, &|_| Ok(file.clone()))
 }
 
 /// The command line of a process, as `/proc/PID/cmdline` has it.

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{command_line::is_libvirt_monitor, guest::MonitorSocket, monitor::Monitor};
+use super::{guest::MonitorSocket, monitor::Monitor, monitor_option::is_libvirt_monitor};
 use crate::{
     domain::DomainInfo,
     host::{

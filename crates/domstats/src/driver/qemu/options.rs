@@ -1,0 +1,260 @@
+//! The options of QEMU's command line: how they are written, and how those that are given more
+//! than once become one.
+
+use std::iter::Peekable;
+
+use serde_json::Value as Json;
+
+/// The keys and values of an option: `implied,key=value,key=value`, or the same as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Options(Vec<(String, String)>);
+
+impl Options {
+    /// Parses an option. `implied` is the key of a first value without one.
+    pub(crate) fn parse(text: &str, implied: &str) -> Self {
+        let mut pairs = Vec::new();
+        let mut rest = text.chars().peekable();
+        while rest.peek().is_some() {
+            let (key, end) = word(&mut rest.clone(), |c| c == ',' || c == '=');
+            if end == Some('=') {
+                rest.nth(key.chars().count());
+                pairs.push((key, value(&mut rest)));
+            } else if pairs.is_empty() && !implied.is_empty() {
+                pairs.push((implied.to_owned(), value(&mut rest)));
+            } else {
+                word(&mut rest, |c| c == ',');
+                pairs.push((key, "on".to_owned()));
+            }
+        }
+        Self(pairs)
+    }
+
+    /// Parses an option that may be JSON.
+    pub(crate) fn parse_either(text: &str, implied: &str) -> Self {
+        if !text.starts_with('{') {
+            return Self::parse(text, implied);
+        }
+        let mut pairs = Vec::new();
+        // serde_json bounds how deep it goes.
+        if let Ok(json) = serde_json::from_str(text) {
+            flatten("", json, &mut pairs);
+        }
+        Self(pairs)
+    }
+
+    /// Sets what another option sets; a key that both have has the other's value.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.0.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Returns these options with `prefix` before their keys.
+    pub(crate) fn below(self, prefix: &str) -> Self {
+        let below = |(key, value): (String, String)| (format!("{prefix}{key}"), value);
+        Self(self.0.into_iter().map(below).collect())
+    }
+
+    /// Returns a value: QEMU takes the last one.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns a boolean: `key=on` in QEMU's spellings, `key`, or the old `nokey`.
+    pub(crate) fn boolean(&self, key: &str) -> Option<bool> {
+        self.0.iter().rev().find_map(|(name, value)| match name.strip_prefix("no") {
+            Some(name) if name == key => Some(false),
+            _ if name != key => None,
+            _ => Some(matches!(value.as_str(), "on" | "yes" | "true" | "y")),
+        })
+    }
+
+    /// Returns a number that is not zero, which means the default to QEMU: `4`, `0x4`, `04`.
+    pub(crate) fn number(&self, key: &str) -> Option<u32> {
+        let text = self.get(key)?;
+        let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+            Some(digits) => u32::from_str_radix(digits, 16),
+            None if text.starts_with('0') => u32::from_str_radix(text, 8),
+            None => text.parse(),
+        };
+        number.ok().filter(|number| *number > 0)
+    }
+}
+
+/// Reads up to a delimiter, and over it.
+fn word(
+    text: &mut impl Iterator<Item = char>,
+    is_end: impl Fn(char) -> bool,
+) -> (String, Option<char>) {
+    let mut word = String::new();
+    for c in text {
+        if is_end(c) {
+            return (word, Some(c));
+        }
+        word.push(c);
+    }
+    (word, None)
+}
+
+/// Reads a value, and over the comma at its end. A comma in it is doubled.
+fn value(text: &mut Peekable<impl Iterator<Item = char>>) -> String {
+    let mut value = String::new();
+    while let Some(c) = text.next() {
+        if c == ',' && text.next_if_eq(&',').is_none() {
+            break;
+        }
+        value.push(c);
+    }
+    value
+}
+
+/// What is nested has the keys on the way to it, with points between: `addr.type`.
+fn flatten(key: &str, json: Json, pairs: &mut Vec<(String, String)>) {
+    match json {
+        Json::Object(map) => {
+            for (name, value) in map {
+                let key = if key.is_empty() { name } else { format!("{key}.{name}") };
+                flatten(&key, value, pairs);
+            }
+        }
+        Json::String(text) => pairs.push((key.to_owned(), text)),
+        other => pairs.push((key.to_owned(), other.to_string())),
+    }
+}
+
+/// Reads a size: `512k`, `1.5G`, `0x20M`. A number without a suffix is in units of `default` bytes.
+pub(crate) fn size(text: &str, default: u64) -> Option<u64> {
+    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let body = hex.unwrap_or(text);
+    let is_digit = |c: char| match hex {
+        Some(_) => c.is_ascii_hexdigit(),
+        None => c.is_ascii_digit() || c == '.',
+    };
+    let (digits, suffix) = body.split_at(body.find(|c| !is_digit(c)).unwrap_or(body.len()));
+    let unit = match suffix.to_ascii_lowercase().as_str() {
+        "" => default,
+        "b" => 1,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        "t" => 1 << 40,
+        "p" => 1 << 50,
+        "e" => 1 << 60,
+        _ => return None,
+    };
+    if hex.is_some() {
+        return u64::from_str_radix(digits, 16).ok()?.checked_mul(unit);
+    }
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let fraction = match fraction {
+        "" => 0.0,
+        digits => format!("0.{digits}").parse::<f64>().ok()?,
+    };
+    // As in QEMU, the part after the point is rounded to a byte.
+    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add((fraction * unit as f64) as u64)
+}
+
+/// All options of a kind that the driver reads, from wherever they come, as QEMU keeps them.
+#[derive(Debug, Default)]
+pub(crate) struct Groups(Vec<Group>);
+
+/// One option, or several that are one to QEMU.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) name: String,
+    pub(crate) id: Option<String>,
+    pub(crate) options: Options,
+}
+
+impl Group {
+    fn is(&self, name: &str, id: &str) -> bool {
+        self.name == name && self.id.as_deref() == Some(id)
+    }
+}
+
+/// Of these QEMU has one each: each option adds to it.
+const MERGED: [&str; 3] = ["name", "memory", "machine"];
+
+impl Groups {
+    /// Adds an option.
+    pub(crate) fn add(&mut self, name: &str, id: Option<&str>, options: Options) {
+        let (name, options) = match name {
+            "smp-opts" => ("machine", options.below("smp.")),
+            _ => (name, options),
+        };
+        if MERGED.contains(&name)
+            && let Some(group) = self.0.iter_mut().find(|group| group.name == name)
+        {
+            return group.options.merge(options);
+        }
+        let id = id.or_else(|| options.get("id")).map(str::to_owned);
+        self.0.push(Group { name: name.to_owned(), id, options });
+    }
+
+    /// Changes an option that was given: `group.id.key=value`.
+    pub(crate) fn set(&mut self, text: &str) {
+        let mut words = text.splitn(3, '.');
+        let (Some(name), Some(id), Some(pair)) = (words.next(), words.next(), words.next()) else {
+            return;
+        };
+        let mut groups = self.0.iter_mut();
+        if let Some((key, value)) = pair.split_once('=')
+            && let Some(group) = groups.find(|group| group.is(name, id))
+        {
+            group.options.set(key, value);
+        }
+    }
+
+    pub(crate) fn find(&self, name: &str, id: &str) -> Option<&Options> {
+        self.iter().find(|group| group.is(name, id)).map(|group| &group.options)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
+        self.0.iter()
+    }
+
+    /// Returns the options that are one to QEMU.
+    pub(crate) fn merged(&self, name: &str) -> Options {
+        let group = self.0.iter().find(|group| group.name == name);
+        group.map(|group| group.options.clone()).unwrap_or_default()
+    }
+
+    /// Adds what a file of options holds.
+    ///
+    /// # Errors
+    ///
+    /// With the number of the first line that QEMU would not take; the lines before it count.
+    pub(crate) fn add_file(&mut self, text: &str) -> Result<(), usize> {
+        let mut section: Option<(String, Option<String>, Options)> = None;
+        for (number, line) in text.lines().enumerate() {
+            let line_is_bad = number + 1;
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if let Some(head) = line.strip_prefix('[') {
+                self.add_section(section.take());
+                let head = head.split_once(']').ok_or(line_is_bad)?.0;
+                let (name, id) = match head.split_once('"') {
+                    Some((name, id)) => (name.trim_end(), Some(id.trim_end_matches('"'))),
+                    None => (head, None),
+                };
+                section = Some((name.to_owned(), id.map(str::to_owned), Options::default()));
+                continue;
+            }
+            let (key, value) = line.split_once('=').ok_or(line_is_bad)?;
+            let value = value.trim_start().strip_prefix('"').ok_or(line_is_bad)?;
+            let value = value.split_once('"').ok_or(line_is_bad)?.0;
+            section.as_mut().ok_or(line_is_bad)?.2.set(key.trim(), value);
+        }
+        self.add_section(section);
+        Ok(())
+    }
+
+    fn add_section(&mut self, section: Option<(String, Option<String>, Options)>) {
+        if let Some((name, id, options)) = section {
+            self.add(&name, id.as_deref(), options);
+        }
+    }
+}
