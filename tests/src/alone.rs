@@ -5,9 +5,15 @@
 //! in new pid, mount, network and IPC namespaces, and passes if that passes. When the test ends,
 //! however it ends, the kernel kills all that it started and removes its devices.
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use crate::{lab::lab, tools::tool};
+use crate::{lab::lab, roots::RELEASE, tools::tool};
 
 /// Tells the inner program where its part of the lab is.
 pub const PLACE: &str = "DOMSTATS_ALONE";
@@ -30,7 +36,8 @@ pub fn is_inside() -> bool {
 /// A test that takes longer than this hangs, in seconds.
 const LIMIT: u32 = 900;
 
-/// Runs the rest of the test in namespaces of its own. With `kvm` the test sees `/dev/kvm`.
+/// Runs the rest of the test in namespaces of its own. With `kvm` the test sees `/dev/kvm`; with
+/// `in "sid"` it runs in the [root](crate::roots) of that release.
 ///
 /// What needs the network of the host, or is built for many tests, comes before this line.
 #[macro_export]
@@ -40,6 +47,13 @@ macro_rules! alone {
     };
     (kvm) => {
         $crate::alone!(@ true)
+    };
+    (in $release:literal) => {
+        fn here() {}
+        if !$crate::alone::is_inside() {
+            $crate::roots::run($release, $crate::alone::test_around(&here));
+            return;
+        }
     };
     (@ $kvm:literal) => {
         fn here() {}
@@ -95,19 +109,33 @@ pub fn ran_elsewhere(test: &str, kvm: bool) -> bool {
         return false;
     }
     let place = Place::make();
-    let mut command = place.command(kvm, LIMIT);
+    run(&place, place.command(kvm, LIMIT, &[]), test, test);
+    true
+}
+
+/// Runs a live test of this program in namespaces and in the root of a release, which the words that
+/// `enter` returns lead into; fails if the test failed.
+pub(crate) fn run_in_place(test: &str, release: &str, enter: impl Fn(&Path) -> Vec<OsString>) {
+    let place = Place::make();
+    let mut command = place.command(false, LIMIT, &enter(&place.0));
+    command.env(RELEASE, release).env(PREPARED, "yes");
+    run(&place, command, test, &format!("{release}.{test}"));
+}
+
+/// Runs a test by a command of its place; keeps its files under this name if it fails, and fails too.
+fn run(place: &Place, mut command: Command, test: &str, name: &str) {
     let output = command.args([test, "--exact", "--include-ignored", "--nocapture"]).output();
     let output = output.unwrap();
     let text = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
     print!("{text}");
     if output.status.success() && text.contains("1 passed") {
-        return true;
+        return;
     }
     fs::write(place.0.join("output"), text).unwrap();
     panic!(
         "failed in namespaces of its own ({}); its files, logs among them, are in {}; the machine: {}",
         output.status,
-        place.keep(test).display(),
+        place.keep(name).display(),
         machine()
     );
 }
@@ -120,7 +148,7 @@ pub fn program_ran_elsewhere() -> Option<i32> {
         return None;
     }
     let place = Place::make();
-    let mut command = place.command(false, 0);
+    let mut command = place.command(false, 0, &[]);
     let status = command.args(env::args_os().skip(1)).status().unwrap();
     Some(status.code().unwrap_or(1))
 }
@@ -135,16 +163,16 @@ impl Place {
         Self(place)
     }
 
-    /// Returns a command that runs this program in new namespaces, no longer than `limit` seconds; 0 is
-    /// without an end.
-    fn command(&self, kvm: bool, limit: u32) -> Command {
+    /// Returns a command that runs this program in new namespaces, below the command of these words, no
+    /// longer than `limit` seconds; 0 is without an end.
+    fn command(&self, kvm: bool, limit: u32, below: &[OsString]) -> Command {
         let mut command = lab().command("timeout");
         // In the foreground it stays in the group of processes that the janitor kills.
         command.args(["--foreground", "--signal=KILL", &limit.to_string()]);
         command.arg(tool("unshare")).args(["--mount", "--net", "--ipc", "--pid"]);
         command.args(["--fork", "--kill-child", "--mount-proc"]);
         command.arg(tool("sh")).args(["-euc", PRELUDE, "alone"]).arg(&self.0);
-        command.arg(kvm.to_string()).arg(env::current_exe().unwrap());
+        command.arg(kvm.to_string()).args(below).arg(env::current_exe().unwrap());
         command.env(PLACE, &self.0).current_dir(env::current_dir().unwrap());
         command
     }

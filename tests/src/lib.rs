@@ -3,6 +3,7 @@
 //! | module | what it gives |
 //! |---|---|
 //! | [`alone`](mod@alone) | namespaces of its own for each live test |
+//! | [`roots`] | roots of other Debian releases, where a live test runs with their QEMU and libvirt |
 //! | [`lab`] | a directory and a process group that vanish with the test program, however it ends |
 //! | [`guest`] | QEMU guests: paused ones, and ones that run a boot sector which works its disk |
 //! | [`cgroup`] | cgroups for guests, of both versions |
@@ -68,6 +69,7 @@ pub mod qmp;
 pub mod random;
 pub mod recording;
 pub mod relay;
+pub mod roots;
 pub mod rpc_client;
 pub mod soak;
 pub mod sshd;

@@ -126,7 +126,36 @@ const BLOCK_COUNTERS: &[(&str, &str)] = &[
     ("unmap.failed", "failed_unmap_operations"),
     ("unmap.invalid", "invalid_unmap_operations"),
     ("unmap.merged", "unmap_merged"),
+    ("zone_append.reqs", "zone_append_operations"),
+    ("zone_append.bytes", "zone_append_bytes"),
+    ("zone_append.times", "zone_append_total_time_ns"),
+    ("zone_append.failed", "failed_zone_append_operations"),
+    ("zone_append.invalid", "invalid_zone_append_operations"),
+    ("zone_append.merged", "zone_append_merged"),
 ];
+
+/// Each limit of an image with its flat key.
+const BLOCK_LIMITS: &[(&str, &str)] = &[
+    ("request_alignment", "request-alignment"),
+    ("discard_max", "max-discard"),
+    ("discard_alignment", "discard-alignment"),
+    ("write_zeroes_max", "max-write-zeroes"),
+    ("write_zeroes_alignment", "write-zeroes-alignment"),
+    ("transfer_optimal", "opt-transfer"),
+    ("transfer_max", "max-transfer"),
+    ("transfer_hw_max", "max-hw-transfer"),
+    ("iov_max", "max-iov"),
+    ("iov_hw_max", "max-hw-iov"),
+    ("memory_alignment_minimal", "min-mem-alignment"),
+    ("memory_alignment_optimal", "opt-mem-alignment"),
+];
+
+/// Puts in what a newer QEMU tells and an older one does not.
+fn put_if_told(params: &mut Params, key: String, value: &Value) {
+    if !value.is_null() {
+        put(params, key, value.clone());
+    }
+}
 
 fn block(params: &mut Params, qmp: &mut Qmp, backing: bool) {
     let stats = qmp.ask("query-blockstats");
@@ -147,8 +176,13 @@ fn block(params: &mut Params, qmp: &mut Qmp, backing: bool) {
                 block_counters(params, &prefix, &disk["stats"]);
             }
             let nodes = nodes.as_array().unwrap();
-            let node = nodes.iter().find(|node| node["node-name"] == entry["node-name"]);
-            let (node, file) = (node.unwrap(), &entry["parent"]);
+            let named = |name: &Value| nodes.iter().find(|node| node["node-name"] == *name);
+            let (node, file) = (named(&entry["node-name"]).unwrap(), &entry["parent"]);
+            let storage = &named(&file["node-name"]).unwrap()["image"];
+            for (key, limit) in BLOCK_LIMITS {
+                let key = format!("{prefix}.limits.{key}");
+                put_if_told(params, key, &storage["limits"][limit]);
+            }
             for (key, value) in [
                 ("path", &node["file"]),
                 ("allocation", &file["stats"]["wr_highest_offset"]),
@@ -167,7 +201,7 @@ fn block(params: &mut Params, qmp: &mut Qmp, backing: bool) {
 
 fn block_counters(params: &mut Params, prefix: &str, stats: &Value) {
     for (key, counter) in BLOCK_COUNTERS {
-        put(params, format!("{prefix}.{key}"), stats[counter].clone());
+        put_if_told(params, format!("{prefix}.{key}"), &stats[counter]);
     }
     // Only once the disk was used.
     if let Some(idle) = stats.get("idle_time_ns") {
@@ -186,6 +220,7 @@ fn iothread(params: &mut Params, qmp: &mut Qmp, pid: u32) {
         for key in ["poll-max-ns", "poll-grow", "poll-shrink"] {
             put(params, format!("{prefix}.{key}"), thread[key].clone());
         }
+        put_if_told(params, format!("{prefix}.poll-weight"), &thread["poll-weight"]);
         let (time, delay) = procfs::schedstat(pid, thread["thread-id"].as_u64().unwrap());
         put(params, format!("{prefix}.cpu.time"), time);
         put(params, format!("{prefix}.cpu.delay"), delay);

@@ -213,6 +213,15 @@ impl Drop for Libvirt {
     }
 }
 
+/// Returns the version of libvirt: `[11, 3]`.
+#[must_use]
+pub fn version() -> [u32; 2] {
+    let text = lab().run(lab().command("libvirtd").arg("--version"));
+    let version = text.split_whitespace().last().unwrap();
+    let mut parts = version.split('.').map(|part| part.parse().unwrap());
+    [(); 2].map(|()| parts.next().unwrap())
+}
+
 /// Returns the command `virsh`, connected to a URI.
 #[must_use]
 pub fn virsh(uri: &str, arguments: &[&str]) -> Command {

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::Libvirt;
 use crate::{
     lab::{NOBODY, lab},
+    roots::release,
     tools::tool,
 };
 
@@ -140,7 +141,8 @@ pub(super) fn credentials(password: &str) -> String {
 /// Returns where daemons keep what QEMU can do: finding out takes seconds, so all tests share it. What
 /// they find there they check against the QEMU that is installed.
 fn cache() -> PathBuf {
-    let dir = env::temp_dir().join("domstats-libvirt-cache");
+    let release = release().map_or_else(String::new, |release| format!("-{release}"));
+    let dir = env::temp_dir().join(format!("domstats-libvirt-cache{release}"));
     match fs::create_dir(&dir) {
         Ok(()) => chown(&dir, Some(NOBODY), Some(NOBODY)).expect("these tests must run as root"),
         Err(error) => assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{error}"),

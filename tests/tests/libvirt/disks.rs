@@ -18,6 +18,8 @@ use domstats_live::{
 };
 use serde_json::Value;
 
+use crate::guests::is_invented;
+
 /// Makes an image of the user `nobody`: the guests' one.
 fn owned(path: PathBuf) -> PathBuf {
     chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -51,7 +53,7 @@ fn guest(libvirt: &Libvirt) -> LibvirtGuest {
     };
     let raw = |name: &str| owned(image::raw(&libvirt.dir, name));
     let devices = [
-        disk("disk", "virtio", "vdc", "qcow2", &chain(&libvirt.dir), "copy_on_read='on'"),
+        disk("disk", "virtio", "vdc", "qcow2", &chain(&libvirt.dir), "copy_on_read='on' cache='none'"),
         disk("disk", "ide", "hdc", "raw", &raw("ide"), ""),
         disk("disk", "scsi", "sdb", "raw", &raw("scsi"), ""),
         disk("floppy", "fdc", "fda", "raw", &raw("floppy"), ""),
@@ -105,15 +107,20 @@ fn compare(
     let (left_out, theirs): (Vec<_>, Vec<_>) = theirs.into_iter().partition(is_without);
     assert_eq!(left_out.len(), if backing { without.len() } else { 0 });
     let places = |entries: &[Params]| {
-        let place =
-            |entry: &Params| ["name", "path", "backingIndex"].map(|key| entry.get(key).cloned());
+        let place = |entry: &Params| {
+            // libvirt 12 gives a drive without a medium a number that it tells nobody, QEMU neither.
+            let index = entry.get("path").and(entry.get("backingIndex"));
+            [entry.get("name"), entry.get("path"), index].map(Option::<&Value>::cloned)
+        };
         entries.iter().map(place).collect::<Vec<_>>()
     };
     assert_eq!(places(&ours), places(&theirs), "{backing}");
     for (ours, theirs) in ours.iter().zip(&theirs) {
         for (key, value) in theirs {
-            let is_moving = moving.contains(&key.as_str());
-            assert!(is_moving || ours.get(key) == Some(value), "{key}: {theirs:?} {ours:?}");
+            let is_without_medium = key == "backingIndex" && !theirs.contains_key("path");
+            let is_excused =
+                moving.contains(&key.as_str()) || is_without_medium || is_invented(key, value);
+            assert!(is_excused || ours.get(key) == Some(value), "{key}: {theirs:?} {ours:?}");
         }
     }
 }

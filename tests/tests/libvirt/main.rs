@@ -10,4 +10,5 @@ mod kit;
 mod logins;
 mod nonsense;
 mod parity;
+mod releases;
 mod ways;

@@ -13,6 +13,7 @@ mod monitors;
 mod networks;
 mod nics;
 mod perf;
+mod releases;
 mod soak;
 mod users;
 mod values;

@@ -1,0 +1,58 @@
+//! The QEMUs of newer Debian releases: tests of this program again, and what only those QEMUs have.
+
+use domstats::{Connect, StatsRequest};
+use domstats_live::{
+    again_in_newer_releases, alone,
+    compare::{differences, lacks, params},
+    guest::Spec,
+    lab::lab,
+    oracle,
+};
+
+again_in_newer_releases! {
+    changes::plugged_and_unplugged_between_calls,
+    disks::a_chain_of_three_images_is_one_disk_or_three_images,
+    disks::filters_are_no_images,
+    disks::a_running_job_changes_no_disk_and_no_chain,
+    disks::a_drive_without_a_medium_has_no_sizes,
+    disks::disks_on_every_bus,
+    disks::an_image_of_the_network_has_no_path,
+    disks::a_threshold_is_that_of_the_file,
+    disks::latencies_are_counted_by_bins_once_qemu_is_told_to,
+    disks::timed_groups_where_the_drive_has_intervals,
+    held::every_change_is_seen_in_the_next_call,
+    held::what_cannot_have_changed_is_not_asked,
+    nics::nics_are_what_qemu_says_now,
+    nics::nics_that_the_machine_brought_are_known,
+    values::a_uuid_comes_from_qemu_where_the_command_line_has_none,
+    values::a_balloon_that_was_plugged_in_later_is_read,
+    values::the_most_vcpus_are_told_where_the_command_line_does_not,
+    values::disks_have_qemus_ids_and_flash_is_none,
+    values::a_sparse_image_with_a_relative_name_has_its_path_and_size,
+    waiting::asking_starts_no_guest_that_waits_for_its_manager,
+}
+
+/// Every form in which QEMU 11.1 takes a monitor as an object; libvirt 12.8 writes the last one.
+#[test]
+fn a_monitor_that_is_an_object_is_used() {
+    alone!(in "sid");
+    for object in [
+        "monitor-qmp,id=monitor,chardev=charmonitor",
+        "qom-type=monitor-qmp,id=monitor,chardev=charmonitor,pretty=on",
+        r#"{"qom-type":"monitor-qmp","id":"monitor","chardev":"charmonitor"}"#,
+    ] {
+        let path = lab().path(lab().name("object"));
+        let chardev = format!("socket,id=charmonitor,path={},server=on,wait=off", path.display());
+        let guest = Spec::full("object")
+            .without_monitor()
+            .options(["-chardev", &chardev, "-object", object])
+            .boot();
+        let connect = Connect::open("qemu+qmp:///system").unwrap();
+        let before = oracle::read(&guest, false);
+        let report = connect.all_domain_stats(&StatsRequest::new()).unwrap();
+        let after = oracle::read(&guest, false);
+        let record = report.domain(guest.name()).unwrap();
+        assert_eq!(lacks(record), [""; 0], "{object}");
+        assert_eq!(differences(&before, &params(record), &after), [""; 0], "{object}");
+    }
+}
