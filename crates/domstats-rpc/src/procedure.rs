@@ -276,6 +276,9 @@ procedures! {
     /// Returns what libvirt has to say against a domain: that it is tainted, say.
     #[doc(alias = "REMOTE_PROC_DOMAIN_GET_MESSAGES")]
     426 DomainGetMessages(DomainFlags<'a>) -> List<Cow<'a, str>, { limits::MESSAGES }>;
+    /// Returns whether a domain is started with its host the next time only; libvirt 11.2 and later.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_GET_AUTOSTART_ONCE")]
+    449 DomainGetAutostartOnce(Domain<'a>) -> bool;
 }
 
 /// Returns the packet of a call. Its serial must be that of no other call that waits for a reply.

@@ -9,6 +9,7 @@ mod metadata;
 mod metrics;
 mod otlp;
 mod page;
+mod releases;
 mod rpc_calls;
 mod rpc_clients;
 mod rpc_getters;

@@ -11,9 +11,11 @@ use std::{
 use domstats_live::{
     alone,
     domstatsd::Domstatsd,
+    fake_daemon::{FakeSpec, Fault, procedure},
     guest::{Guest, Spec, boot_all},
     lab::lab,
     libvirt::Libvirt,
+    patience::wait_until,
     prometheus::Prometheus,
 };
 
@@ -40,6 +42,35 @@ fn value(text: &str, series: &str) -> f64 {
     let line = lines.next().unwrap_or_else(|| panic!("{series} in {text}"));
     assert!(lines.next().is_none(), "{series} comes twice");
     line.trim().parse().unwrap()
+}
+
+/// No libvirt that there is tells what is unknown here: a fake one does.
+#[test]
+fn what_a_newer_libvirt_tells_is_counted_and_named_once() {
+    alone!();
+    let libvirt = FakeSpec::new(2).fault(procedure::STATS, Fault::Newer).start();
+    let uri = format!("qemu+unix:///system?socket={}", libvirt.socket.display());
+    let daemon = Domstatsd::start(&["-c", &uri, "--timeout", "5s"]);
+    for _ in 0..3 {
+        let text = daemon.http().get("/metrics").text();
+        assert_eq!(value(&text, "libvirt_unknown_values"), 14.0);
+        assert_eq!(value(&text, "libvirt_domains"), 2.0);
+    }
+    let document = daemon.http().get("/v1/domains").text();
+    assert!(document.contains("offloaded"), "{document}");
+    let named = || {
+        let said = daemon.said().into_iter();
+        said.filter(|line| line.contains("newer hypervisor")).collect::<Vec<_>>()
+    };
+    wait_until(Duration::from_secs(10), "the log names nothing", || !named().is_empty());
+    let named = named();
+    assert_eq!(named.len(), 1, "{named:?}");
+    for key in ["state.mood", "net.N.offloaded", "block.N.latency", "gpu.N.name"] {
+        assert_eq!(named[0].matches(key).count(), 1, "{key}: {named:?}");
+    }
+    let daemon = Domstatsd::start(&["-c", "test:///default"]);
+    let text = daemon.http().get("/metrics").text();
+    assert_eq!(value(&text, "libvirt_unknown_values"), 0.0);
 }
 
 #[test]

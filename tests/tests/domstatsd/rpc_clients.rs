@@ -67,8 +67,13 @@ fn still(line: &str) -> &str {
         "system:",
         "idle:",
         "iowait:",
+        "free :",
         "free   :",
+        "free     :",
+        "available:",
         "buffers:",
+        "buffers  :",
+        "cached   :",
         "cached :",
     ];
     match moves.iter().find_map(|key| line.find(key).map(|start| start + key.len())) {

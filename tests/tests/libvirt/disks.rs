@@ -53,7 +53,14 @@ fn guest(libvirt: &Libvirt) -> LibvirtGuest {
     };
     let raw = |name: &str| owned(image::raw(&libvirt.dir, name));
     let devices = [
-        disk("disk", "virtio", "vdc", "qcow2", &chain(&libvirt.dir), "copy_on_read='on' cache='none'"),
+        disk(
+            "disk",
+            "virtio",
+            "vdc",
+            "qcow2",
+            &chain(&libvirt.dir),
+            "copy_on_read='on' cache='none'",
+        ),
         disk("disk", "ide", "hdc", "raw", &raw("ide"), ""),
         disk("disk", "scsi", "sdb", "raw", &raw("scsi"), ""),
         disk("floppy", "fdc", "fda", "raw", &raw("floppy"), ""),

@@ -38,7 +38,7 @@ pub(crate) fn packets<'a>(
 pub(crate) type Again = fn(&[u8]) -> Result<Vec<u8>, Fault>;
 
 /// Every procedure of the crate: its number, its arguments, its result.
-pub(crate) const PROCEDURES: [(i32, Again, Again); 68] = [
+pub(crate) const PROCEDURES: [(i32, Again, Again); 69] = [
     messages::<ConnectOpen>(),
     messages::<ConnectClose>(),
     messages::<ConnectGetType>(),
@@ -107,6 +107,7 @@ pub(crate) const PROCEDURES: [(i32, Again, Again); 68] = [
     messages::<ConnectRegisterCloseCallback>(),
     messages::<ConnectUnregisterCloseCallback>(),
     messages::<DomainGetMessages>(),
+    messages::<DomainGetAutostartOnce>(),
 ];
 
 const fn messages<P: Procedure>() -> (i32, Again, Again) {

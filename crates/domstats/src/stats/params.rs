@@ -3,8 +3,8 @@
 use serde_json::Value as Json;
 
 use super::{
-    Extra, Field, GROUPS, Group, Key, KeyKind, ListRow, PartRow, Row, Section, Value, Visitor,
-    catalogue::Slot, walk,
+    Cell, Extra, Field, GROUPS, Group, Key, KeyKind, ListRow, PartRow, Row, Section, Value,
+    Visitor, catalogue::Slot, walk,
 };
 use crate::{format::append::push_numbers, report::DomainStats};
 
@@ -133,6 +133,31 @@ impl DomainStats {
         });
     }
 
+    /// Returns the flat keys of the values that no row describes: a newer peer told them, and they
+    /// have no metric.
+    ///
+    /// ```
+    /// use domstats::{DomainStats, Value};
+    /// let mut domain = DomainStats::default();
+    /// domain.set_param("block.0.rd.reqs", &Value::ULLong(7));
+    /// domain.set_param("block.0.rd.retries", &Value::ULLong(1));
+    /// assert_eq!(domain.unknown_keys(), ["block.0.rd.retries"]);
+    /// ```
+    #[must_use]
+    pub fn unknown_keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        // There are none as a rule, which is seen without a look at the values.
+        let mut sections = GROUPS.iter().filter_map(|group| group.of(self));
+        if !self.extra.is_empty() || sections.any(has_extra) {
+            self.visit_params(|key, field, _| {
+                if field.is_none() {
+                    keys.push(key.to_owned());
+                }
+            });
+        }
+        keys
+    }
+
     /// Sets a value by its flat key, the other way of [`params`](Self::params). What no row
     /// describes is kept in the `extra` of the section that the key points into.
     ///
@@ -150,6 +175,22 @@ impl DomainStats {
             None => self.extra.insert(key, value),
         }
     }
+}
+
+/// Returns whether a section holds something, at any depth, that no row describes.
+fn has_extra(section: &dyn Section) -> bool {
+    let is_in_row = |(number, row): (usize, &Row)| match row {
+        Row::Field(_) => false,
+        Row::List(_) | Row::Part(_) => match section.cell(number) {
+            Cell::List(list) => {
+                let mut items = (0..list.len()).filter_map(|position| list.get(position));
+                items.any(|(_, item)| has_extra(item))
+            }
+            Cell::Part(part) => part.is_some_and(has_extra),
+            Cell::Field(_) => false,
+        },
+    };
+    !section.extra().is_empty() || section.schema().rows.iter().enumerate().any(is_in_row)
 }
 
 /// Returns a value in the form that the slots of the catalogue read.

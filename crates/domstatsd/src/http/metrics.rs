@@ -71,6 +71,7 @@ pub(super) fn push_ours(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
     let report = &pass.answer.of_all;
     metrics.push_age(report, pass.began.elapsed());
     shared.metadata.push(report, metrics);
+    shared.own.name_unknown(report);
     own::push(shared, pass, metrics);
     shared.metadata.fetch(report, shared.answers.host());
 }

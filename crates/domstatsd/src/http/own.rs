@@ -1,7 +1,7 @@
 //! Metrics about the daemon itself.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -15,18 +15,23 @@ use axum::{
     response::Response,
 };
 use domstats::{
-    MissingReason, StatsReport, Value,
+    DomainStats, MissingReason, StatsReport, Value,
     format::{LabelSet, Metrics},
     stats::{Kind, Unit},
 };
 
 use super::{Shared, answers::Pass, otlp};
 
+/// The unknown values that are named in the log, at most.
+const MOST_NAMED: usize = 100;
+
 /// What HTTP did so far.
 pub(crate) struct Own {
     started: Instant,
     connections: AtomicU64,
     pub(super) otlp: otlp::Counters,
+    /// What has no metric and was named in the log.
+    unknown: Mutex<BTreeSet<String>>,
     /// Requests by path and status. Paths are those of the routes, so there are only so many.
     requests: Mutex<BTreeMap<(String, u16), u64>>,
 }
@@ -37,6 +42,7 @@ impl Default for Own {
             started: Instant::now(),
             connections: AtomicU64::default(),
             otlp: otlp::Counters::default(),
+            unknown: Mutex::default(),
             requests: Mutex::default(),
         }
     }
@@ -49,9 +55,36 @@ impl Own {
         now.checked_sub(self.started.elapsed()).unwrap_or(now)
     }
 
+    /// Names in the log, once each, the values of a report that have no metric.
+    pub(super) fn name_unknown(&self, report: &StatsReport) {
+        let keys = report.domains.iter().flat_map(DomainStats::unknown_keys);
+        let mut named = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = Vec::new();
+        for key in keys.map(|key| without_numbers(&key)) {
+            // A peer may make up any number of them.
+            if named.len() < MOST_NAMED && named.insert(key.clone()) {
+                new.push(key);
+            }
+        }
+        if !new.is_empty() {
+            tracing::warn!(
+                "a newer hypervisor tells what has no metric here, only the documents and libvirt's \
+                 clients get it: {}",
+                new.join(", ")
+            );
+        }
+    }
+
     pub(super) fn connected(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Returns a key that all items of a list share: `block.N.rd.retries`.
+fn without_numbers(key: &str) -> String {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let words = key.split('.').map(|word| if is_number(word) { "N" } else { word });
+    words.collect::<Vec<_>>().join(".").escape_debug().to_string()
 }
 
 /// Counts a request when its answer is known.

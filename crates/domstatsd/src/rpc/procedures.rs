@@ -147,6 +147,7 @@ served! {
     ConnectRegisterCloseCallback => connect::close_callback,
     ConnectUnregisterCloseCallback => connect::close_callback,
     #[domain] DomainGetMessages,
+    #[domain] DomainGetAutostartOnce,
 }
 
 /// Hands a call on to libvirt; returns the packet with its answer, `None` if there is none to ask.

@@ -236,6 +236,10 @@ const WRITES: &[Write] = &[
     Write(440, DOMAIN, "virDomainSaveParams"),
     Write(441, DOMAIN, "virDomainRestoreParams"),
     Write(442, DOMAIN, "virDomainAbortJobFlags"),
+    Write(448, DOMAIN, "virDomainGraphicsReload"),
+    Write(450, DOMAIN, "virDomainSetAutostartOnce"),
+    Write(451, DOMAIN, "virDomainSetThrottleGroup"),
+    Write(452, DOMAIN, "virDomainDelThrottleGroup"),
 ];
 
 #[cfg(test)]

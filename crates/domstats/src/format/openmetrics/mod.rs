@@ -10,7 +10,8 @@
 //! - The counters of swapped memory have the names that they need to have as counters
 //!   (`…_swap_in_bytes_total`); the gauges of other exporters without `_total` would be families
 //!   of the same name, which OpenMetrics forbids.
-//! - What no row of the catalogue describes has no metric name, and is left out.
+//! - What no row of the catalogue describes has no metric name, and is left out; `libvirt_unknown_values`
+//!   counts it.
 //! - The hypervisor's histograms are left out: three of 32 bins for each vCPU would be more series
 //!   than all the rest of a domain has.
 
@@ -56,6 +57,8 @@ fn push_report(report: &StatsReport, metrics: &mut Metrics) {
 
     metrics.push_count(own.up, "", 1);
     metrics.push_count(own.domains, "", report.domains.len());
+    let unknown = report.domains.iter().map(|stats| stats.unknown_keys().len()).sum();
+    metrics.push_count(own.unknown, "", unknown);
     let mut names = Names::new(report);
     let mut labels = String::new();
     for stats in &report.domains {
@@ -79,6 +82,7 @@ fn push_report(report: &StatsReport, metrics: &mut Metrics) {
 struct Own {
     up: FamilyId,
     domains: FamilyId,
+    unknown: FamilyId,
     info: FamilyId,
     status: FamilyId,
     missing: FamilyId,
@@ -93,6 +97,10 @@ impl Own {
         Self {
             up: gauge("up", "Whether the hypervisor answered."),
             domains: gauge("domains", "Number of domains with statistics."),
+            unknown: gauge(
+                "unknown_values",
+                "Number of values that have no metric: a newer hypervisor told them.",
+            ),
             info: gauge("domain_info", "Who the domain is."),
             status: gauge(
                 "domain_scrape_status",

@@ -1,0 +1,34 @@
+//! The tests of this program again, with the libvirt and virsh of newer Debian releases.
+
+use domstats_live::{
+    again_in_newer_releases, alone,
+    domstatsd::Domstatsd,
+    libvirt::{Libvirt, virsh},
+};
+
+again_in_newer_releases! {
+    rpc_clients::virsh_says_the_same,
+}
+
+/// What libvirt got since the release that this daemon knows best.
+#[test]
+fn what_newer_libvirts_change_is_refused() {
+    alone!(in "sid");
+    let libvirt = Libvirt::start();
+    let guest = libvirt.create("changes", false);
+    let daemon = Domstatsd::start(&["-c", &libvirt.uri(), "--timeout", "5s"]);
+    for (arguments, function) in [
+        (&["autostart", &guest.name, "--once"][..], "virDomainSetAutostartOnce"),
+        (&["domdisplay-reload", &guest.name], "virDomainGraphicsReload"),
+        (
+            &["domthrottlegroupset", &guest.name, "slow", "--total-bytes-sec", "1"],
+            "virDomainSetThrottleGroup",
+        ),
+        (&["domthrottlegroupdel", &guest.name, "slow"], "virDomainDelThrottleGroup"),
+    ] {
+        let output = virsh(&daemon.uri(), arguments).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let expected = format!("operation forbidden: read only access prevents {function}");
+        assert!(!output.status.success() && error.contains(&expected), "{arguments:?}: {error}");
+    }
+}
