@@ -16,7 +16,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{lab::lab, recording::Recording};
+use crate::{lab::lab, process, recording::Recording};
 
 /// The environment variable by which the process learns its fault.
 const FAULT: &str = "FAKE_QEMU_FAULT";
@@ -123,7 +123,8 @@ impl Fake {
             .spawn()
             .unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
-        while !monitor.exists() {
+        // A moment before it listens, its socket is there already.
+        while !process::listens(&monitor) {
             assert!(Instant::now() < deadline, "fake {name} did not start");
             thread::sleep(Duration::from_millis(5));
         }

@@ -4,7 +4,8 @@ use std::{
     ffi::OsString,
     fs::{self, OpenOptions},
     io::{self, Read, Write},
-    os::unix::{fs::OpenOptionsExt, net::UnixStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Child, Command},
     sync::Mutex,
@@ -26,7 +27,7 @@ use crate::{
 ///
 /// ```text
 /// -qmp unix:NAME.qmp     the monitor that the library finds on the command line
-/// NAME.side              a second one for the test, from a config file: the library cannot see it
+/// tcp:SIDE:PORT           a second one for the test: the library uses Unix sockets only
 /// ```
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -237,7 +238,6 @@ impl Spec {
             uuid,
             taps,
             monitor: dir.join("qmp"),
-            side: dir.join("side"),
             dir,
             spec: self,
         }
@@ -277,7 +277,8 @@ impl Spec {
         } else if self.monitor {
             add(&["-qmp", &socket("qmp")]);
         }
-        add(&["-readconfig", &side_monitor(dir)]);
+        let side = format!("socket,id=side,host={SIDE},port=0,server=on,wait=off,nodelay=on");
+        add(&["-chardev", &side, "-mon", "chardev=side,mode=control"]);
         for number in 1..=self.iothreads {
             add(&["-object", &format!("iothread,id=iothread{number}")]);
         }
@@ -327,18 +328,8 @@ impl Spec {
     }
 }
 
-/// Writes the config file of the test's own monitor, and returns its path.
-fn side_monitor(dir: &Path) -> String {
-    let path = dir.join("side.cfg");
-    let socket = dir.join("side");
-    let text = format!(
-        "[chardev \"side\"]\n  backend = \"socket\"\n  path = \"{}\"\n  server = \"on\"\n  wait = \"off\"\n\
-         [mon \"side\"]\n  chardev = \"side\"\n  mode = \"control\"\n",
-        socket.display()
-    );
-    fs::write(&path, text).unwrap();
-    path.display().to_string()
-}
+/// The address of loopback where the tests' own monitors are, and nothing else.
+const SIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Boots guests, all at once, and returns when every monitor answers.
 #[must_use]
@@ -366,7 +357,6 @@ pub struct Guest {
     pub monitor: PathBuf,
     /// Where its images and sockets are.
     pub dir: PathBuf,
-    side: PathBuf,
     spec: Spec,
     process: Mutex<Child>,
 }
@@ -393,7 +383,14 @@ impl Guest {
     /// Connects to the test's own monitor.
     #[must_use]
     pub fn side(&self) -> Qmp {
-        Qmp::connect(&self.side).unwrap()
+        Qmp::connect_to(self.side_address().unwrap()).unwrap()
+    }
+
+    /// Returns where the test's own monitor is: the kernel chose its port.
+    #[must_use]
+    pub fn side_address(&self) -> Option<SocketAddr> {
+        let port = process::listening_port(self.pid, SIDE)?;
+        Some(SocketAddr::from((SIDE, port)))
     }
 
     /// Stops the process: nothing in it runs any more, monitors included.
@@ -412,7 +409,7 @@ impl Guest {
     pub fn wedge(&self) -> Wedge {
         let pipe = self.dir.join(format!("pipe-{}", lab().number()));
         lab().run(lab().command("mkfifo").arg(&pipe));
-        let mut side = UnixStream::connect(&self.side).unwrap();
+        let mut side = TcpStream::connect(self.side_address().unwrap()).unwrap();
         let command = json!({
             "execute": "pmemsave",
             "arguments": { "val": 0, "size": 4096, "filename": pipe },
@@ -433,7 +430,7 @@ impl Guest {
 
     fn wait_until_up(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while Qmp::connect(&self.side).is_err() {
+        while self.side_address().and_then(|side| Qmp::connect_to(side).ok()).is_none() {
             let ended = self.process.lock().unwrap().try_wait().unwrap();
             if ended.is_some() || Instant::now() > deadline {
                 let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
@@ -449,7 +446,7 @@ impl Guest {
 pub struct Wedge {
     pipe: PathBuf,
     /// The connection stays open: QEMU writes its answer there.
-    _side: UnixStream,
+    _side: TcpStream,
 }
 
 impl Drop for Wedge {

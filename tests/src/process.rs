@@ -1,6 +1,6 @@
 //! Processes that the kit started: signals to them, and what they hold.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, net::Ipv4Addr, path::Path, thread, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -41,6 +41,32 @@ pub fn held(pid: u32) -> (u64, usize) {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let memory = line.trim().trim_end_matches(" kB").parse().unwrap();
     (memory, fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count())
+}
+
+/// Returns whether somebody listens on a Unix socket.
+#[must_use]
+pub fn listens(path: &Path) -> bool {
+    let table = fs::read_to_string("/proc/self/net/unix").unwrap();
+    let path = format!(" {}", path.display());
+    table.lines().any(|line| line.ends_with(&path) && line.contains(" 00010000 "))
+}
+
+/// Returns the TCP port of an address at which a process listens.
+#[must_use]
+pub fn listening_port(pid: u32, address: Ipv4Addr) -> Option<u16> {
+    let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).ok()?;
+    let links = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+    let held: Vec<_> = links.filter_map(|link| fs::read_link(link.path()).ok()).collect();
+    // The kernel writes the address as the number that it is in memory.
+    let address = format!("{:08X}:", u32::from_ne_bytes(address.octets()));
+    table.lines().find_map(|line| {
+        let fields: Vec<_> = line.split_ascii_whitespace().collect();
+        let port = fields.get(1)?.strip_prefix(&address)?;
+        let socket = format!("socket:[{}]", fields.get(9)?);
+        let listens =
+            fields.get(3) == Some(&"0A") && held.iter().any(|it| it.as_os_str() == socket.as_str());
+        listens.then(|| u16::from_str_radix(port, 16).ok()).flatten()
+    })
 }
 
 fn signal(pid: u32, signal: Signal) -> rustix::io::Result<()> {

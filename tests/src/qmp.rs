@@ -1,8 +1,10 @@
 //! A plain monitor client: one command, one answer.
 
 use std::{
+    fs::File,
     io::{self, BufRead, BufReader, Write},
-    os::unix::net::UnixStream,
+    net::{SocketAddr, TcpStream},
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
     time::Duration,
 };
@@ -17,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Qmp {
     /// What the monitor said first: its version.
     pub greeting: Value,
-    stream: BufReader<UnixStream>,
+    /// A socket of either kind.
+    stream: BufReader<File>,
     /// Events that came before an answer.
     events: Vec<Value>,
 }
@@ -31,7 +34,22 @@ impl Qmp {
     pub fn connect(path: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let stream = BufReader::new(stream);
+        Self::greet(stream.into())
+    }
+
+    /// Connects by TCP, and negotiates.
+    ///
+    /// # Errors
+    ///
+    /// If nobody listens, or nobody answers for half a minute.
+    pub fn connect_to(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Self::greet(stream.into())
+    }
+
+    fn greet(socket: OwnedFd) -> io::Result<Self> {
+        let stream = BufReader::new(File::from(socket));
         let mut qmp = Self { greeting: Value::Null, stream, events: Vec::new() };
         qmp.greeting = qmp.line()?;
         qmp.try_ask("qmp_capabilities", json!({}))?.unwrap();
@@ -57,7 +75,8 @@ impl Qmp {
     /// If the connection fails.
     pub fn try_ask(&mut self, command: &str, arguments: Value) -> io::Result<Result<Value, Value>> {
         let request = json!({ "execute": command, "arguments": arguments });
-        writeln!(self.stream.get_mut(), "{request}")?;
+        // In one piece, which is sent at once.
+        self.stream.get_mut().write_all(format!("{request}\n").as_bytes())?;
         loop {
             let mut answer = self.line()?;
             if let Some(value) = answer.get_mut("return") {

@@ -84,7 +84,7 @@ pub(crate) fn guest(label: &str) -> Spec {
 /// Asks a real guest everything that a call may ask, and keeps its answers in the repository.
 pub(crate) fn record() {
     let guest = guest("recorded").boot();
-    let source = ["--source".to_owned(), guest.dir.join("side").display().to_string()];
+    let source = ["--source".to_owned(), guest.side_address().unwrap().to_string()];
     let monitors = Recorded::start_with(1, &source);
     for parameters in ["", "&monitor_policy=hold"] {
         let mut calls = Measured::start("call", &monitors.uri(parameters));

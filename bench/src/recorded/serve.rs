@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
     os::{
         fd::AsFd,
         unix::net::{UnixListener, UnixStream},
@@ -36,7 +37,7 @@ const CLIENTS: u64 = 1 << 32;
 pub(crate) fn serve() {
     raise_descriptors();
     let [thread, _] = ["CPU 0/TCG", "CPU 1/TCG"].map(sleeper);
-    let source = word("--source").map(|path| Source::connect(Path::new(&path)).unwrap());
+    let source = word("--source").map(|address| Source::connect(&address).unwrap());
     let path = recording::path();
     let mut recording = match source {
         Some(_) => Recording::default(),
@@ -66,11 +67,11 @@ fn sleeper(name: &str) -> u32 {
 }
 
 /// The monitor that is recorded, to the letter.
-struct Source(BufReader<UnixStream>);
+struct Source(BufReader<TcpStream>);
 
 impl Source {
-    fn connect(path: &Path) -> io::Result<Self> {
-        let mut source = Self(BufReader::new(UnixStream::connect(path)?));
+    fn connect(address: &str) -> io::Result<Self> {
+        let mut source = Self(BufReader::new(TcpStream::connect(address)?));
         source.ask(r#"{"execute":"qmp_capabilities"}"#)?;
         Ok(source)
     }

@@ -3,6 +3,7 @@
 
 mod cgroups;
 mod changes;
+mod command_lines;
 mod descriptors;
 mod disks;
 mod fleet;

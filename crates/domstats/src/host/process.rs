@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Dir, Mode, OFlags, open, openat},
+    fs::{AtFlags, Dir, Mode, OFlags, open, openat, statat},
     io::{Errno, pread},
     process::{Resource, getrlimit},
 };
@@ -128,7 +128,12 @@ impl<'a> Folder<'a> {
 
     /// Opens a file to read it.
     pub(crate) fn open(&self, name: &str) -> io::Result<OwnedFd> {
-        Ok(openat(self.fd()?, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+        self.open_with(name, OFlags::RDONLY | OFlags::CLOEXEC)
+    }
+
+    /// Opens what the process has by this name: `root`, `cwd`.
+    pub(crate) fn open_with(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+        Ok(openat(self.fd()?, name, flags, Mode::empty())?)
     }
 
     /// Reads a file of at most this size.
@@ -165,8 +170,13 @@ impl<'a> Folder<'a> {
 
     /// Returns the inode of the network namespace, if the caller may know it.
     pub(crate) fn net_namespace(&self) -> Option<u64> {
-        let stat = rustix::fs::statat(self.fd().ok()?, "ns/net", rustix::fs::AtFlags::empty());
-        stat.ok().map(|stat| stat.st_ino)
+        self.namespace("net").ok()
+    }
+
+    /// Returns the inode of a namespace: `mnt`, `net`.
+    pub(crate) fn namespace(&self, kind: &str) -> io::Result<u64> {
+        let path = format!("ns/{kind}");
+        Ok(statat(self.fd()?, path, AtFlags::empty())?.st_ino)
     }
 }
 

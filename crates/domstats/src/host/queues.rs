@@ -58,13 +58,18 @@ impl<'a> Queues<'a> {
     }
 }
 
-/// The listening Unix sockets of the caller's network namespace: inodes and paths, which may be relative.
+/// The listening Unix sockets of a network namespace: inodes and paths, which may be relative.
 #[derive(Debug)]
 pub(crate) struct Listeners(Vec<(String, String)>);
 
 impl Listeners {
     pub(crate) fn read(proc: &Proc) -> Self {
-        let text = fs::read(proc.of(std::process::id(), "net/unix")).unwrap_or_default();
+        Self::of(proc, std::process::id())
+    }
+
+    /// Returns those of a process's network namespace.
+    pub(crate) fn of(proc: &Proc, pid: u32) -> Self {
+        let text = fs::read(proc.of(pid, "net/unix")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let sockets = text.lines().filter_map(fields).filter(|(fields, _)| fields[5] == "01");
         Self(sockets.map(|(fields, path)| (fields[6].to_owned(), path.to_owned())).collect())

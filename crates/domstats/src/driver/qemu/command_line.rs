@@ -5,6 +5,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::{
+    config_file::ConfigFile,
     monitor_option::MonitorOption,
     options::{Groups, Options, size},
 };
@@ -55,7 +56,10 @@ pub(crate) enum Backend {
 }
 
 /// Reads a file with options, as its name stands on the command line, or says why it cannot.
-pub(crate) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+pub(crate) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<ConfigFile, String>;
+
+/// Where QEMU looks for options that are not on its command line, as distributions build it.
+const USER_CONFIG: &str = "/etc/qemu/qemu.conf";
 
 impl CommandLine {
     /// Reads the arguments of a QEMU process, the program's name first. What it does not know it
@@ -63,7 +67,13 @@ impl CommandLine {
     pub(crate) fn parse(arguments: &[String], file: ReadFile<'_>) -> Self {
         let mut line = Self::default();
         let mut groups = Groups::default();
-        let mut smbios = Options::default();
+        // Unless it is told not to, QEMU reads this one first, if it is there.
+        let is_told = |word: &String| word.trim_start_matches('-') == "no-user-config";
+        if !arguments.iter().any(is_told)
+            && let Ok(file) = file(USER_CONFIG)
+        {
+            line.unread = add_file(&mut groups, USER_CONFIG, &file);
+        }
         let mut arguments = arguments.iter().skip(1).peekable();
         while let Some(argument) = arguments.next() {
             // Anything else is a disk image.
@@ -96,18 +106,16 @@ impl CommandLine {
                 }
                 "set" => groups.set(value),
                 "uuid" => line.uuid = value.parse().ok().or(line.uuid),
+                // The last of both kinds counts.
                 "smbios" => {
                     let options = Options::parse(value, "");
-                    if options.number("type") == Some(1) {
-                        smbios.merge(options);
-                    }
+                    let uuid = options.get("uuid").and_then(|uuid| uuid.parse().ok());
+                    let uuid = uuid.filter(|_| options.number("type") == Some(1));
+                    line.uuid = uuid.or(line.uuid);
                 }
                 "readconfig" => {
                     let unread = match file(value) {
-                        Ok(text) => groups
-                            .add_file(&text)
-                            .err()
-                            .map(|number| format!("line {number} of {value} is none of QEMU's")),
+                        Ok(file) => add_file(&mut groups, value, &file),
                         Err(reason) => Some(reason),
                     };
                     line.unread = line.unread.take().or(unread);
@@ -115,7 +123,6 @@ impl CommandLine {
                 _ => {}
             }
         }
-        line.uuid = line.uuid.or_else(|| smbios.get("uuid")?.parse().ok());
         line.read(&groups);
         line
     }
@@ -170,6 +177,16 @@ impl CommandLine {
     /// Returns whether one of the monitors waits for its first client.
     pub(crate) fn has_waiting_monitor(&self) -> bool {
         self.monitors.iter().any(MonitorOption::waits)
+    }
+}
+
+/// Adds the options of a file, and says what is not known of them.
+fn add_file(groups: &mut Groups, name: &str, file: &ConfigFile) -> Option<String> {
+    let name = printable_name(name);
+    match groups.add_file(&file.text) {
+        Err(number) => Some(format!("line {number} of {name} (-readconfig) is not in QEMU's form")),
+        Ok(()) if file.is_changed => Some(format!("{name} (-readconfig) was changed since")),
+        Ok(()) => None,
     }
 }
 
@@ -430,7 +447,7 @@ mod tests {
         const TWO: &str = "11111111-2222-3333-4444-555555555502";
         for text in [
             format!("-uuid {TWO} -uuid {ONE}"),
-            format!("-uuid {ONE} -smbios type=1,uuid={TWO}"),
+            format!("-uuid {TWO} -smbios type=1,uuid={ONE}"),
             format!("-smbios type=1,uuid={TWO} -uuid {ONE}"),
             format!("-smbios type=1,uuid={TWO} -smbios type=0x1,uuid={ONE}"),
             format!("-smbios type=1,uuid={ONE} -smbios type=1,serial=x -smbios type=3,uuid={TWO}"),

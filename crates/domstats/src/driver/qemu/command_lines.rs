@@ -11,7 +11,11 @@ use std::{
     time::Instant,
 };
 
-use super::command_line::CommandLine;
+use super::{
+    command_line::CommandLine,
+    config_file,
+    processes::{is_loader, without_loader},
+};
 use crate::host::{process::Process, procfs::Proc};
 
 /// The command lines that were read or are being read.
@@ -33,6 +37,8 @@ pub(crate) enum Reading {
     Going,
     /// It gave the line, or nothing to a caller without the right.
     Done(Option<Arc<CommandLine>>),
+    /// It is no QEMU: the loader runs something else.
+    NoQemu,
 }
 
 impl CommandLines {
@@ -76,21 +82,30 @@ impl CommandLines {
     fn read(&self, proc: Proc, process: Process) -> bool {
         let shared = Arc::clone(&self.shared);
         let read = move || {
-            let arguments = proc.command_line(process.pid).ok();
-            let is_starting = arguments.as_ref().is_some_and(|words| words.concat().is_empty());
-            let file = |_: &str| Ok(String::new());
-            let line = arguments.map(|words| Arc::new(CommandLine::parse(&words, &file)));
-            let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            let words = proc.command_line(process.pid).ok();
             // A program has its name a moment before its arguments: the next call reads again.
+            let is_starting = words.as_ref().is_some_and(|words| words.concat().is_empty());
+            let reading =
+                words.map_or(Reading::Done(None), |words| reading(&proc, process, &words));
+            let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
             if is_starting {
                 lines.remove(&process);
             } else {
-                lines.insert(process, Reading::Done(line));
+                lines.insert(process, reading);
             }
             shared.changed.notify_all();
         };
         thread::Builder::new().name("command line".to_owned()).spawn(read).is_ok()
     }
+}
+
+fn reading(proc: &Proc, process: Process, words: &[String]) -> Reading {
+    let is_loader = proc.program(process.pid).is_ok_and(|program| is_loader(&program));
+    let words = if is_loader { without_loader(words) } else { Some(words) };
+    let file = |name: &str| config_file::read(proc, process, name);
+    words.map_or(Reading::NoQemu, |words| {
+        Reading::Done(Some(Arc::new(CommandLine::parse(words, &file))))
+    })
 }
 
 #[cfg(test)]
@@ -119,7 +134,7 @@ mod tests {
             let deadline = start + Duration::from_millis(time);
             let names = lines.get(&proc, &processes, deadline).into_iter().map(|line| match line {
                 Reading::Done(line) => line.and_then(|line| line.name.clone()),
-                Reading::Going => None,
+                _ => None,
             });
             (names.collect::<Vec<_>>(), start.elapsed())
         };

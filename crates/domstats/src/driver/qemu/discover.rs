@@ -13,7 +13,7 @@ use super::{
     guest::{Guest, MonitorSocket},
     monitor_option::MonitorOption,
     named::{NamedMonitor, NamedMonitors, belongs_to_libvirt},
-    processes::Processes,
+    processes::{Processes, is_named_loader},
 };
 use crate::{
     domain::DomainInfo,
@@ -90,6 +90,9 @@ impl Discovery {
             match line {
                 // libvirtd asks such a QEMU what it can do; its monitor is libvirtd's.
                 Reading::Done(Some(line)) if line.is_probe => {}
+                Reading::NoQemu => {}
+                // What the loader runs is not known.
+                Reading::Going if is_named_loader(&stat.comm) => {}
                 Reading::Done(Some(line)) => {
                     let guests = self.guests_of(process, &line, mine, &mut seen);
                     found
@@ -205,7 +208,7 @@ fn nameless(process: Process, reading: &Reading) -> MissingDomain {
                  kernel"
             ),
         ),
-        Reading::Done(_) => Missing::new(
+        _ => Missing::new(
             MissingReason::Denied,
             format!("no right to read the command line of process {pid}: run as root"),
         ),
@@ -217,6 +220,10 @@ fn nameless(process: Process, reading: &Reading) -> MissingDomain {
 fn no_monitor(line: &CommandLine) -> Missing {
     if line.monitors.iter().any(MonitorOption::is_libvirts) {
         return belongs_to_libvirt();
+    }
+    if let Some(unread) = &line.unread {
+        let text = format!("QEMU's monitors may stand where they cannot be read: {unread}");
+        return Missing::new(MissingReason::Denied, text);
     }
     Missing::new(
         MissingReason::Unsupported,

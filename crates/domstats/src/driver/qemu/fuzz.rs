@@ -5,6 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use super::{
     assemble::{self, Sources},
     command_line::CommandLine,
+    config_file::ConfigFile,
     guest::{Guest, MonitorSocket},
     host_side::HostSide,
     monitor_option::is_libvirt_monitor,
@@ -22,8 +23,8 @@ fn line(bytes: &[u8]) -> CommandLine {
     let arguments: Vec<String> =
         arguments.map(|argument| String::from_utf8_lossy(argument).into()).collect();
     // A file that it names holds what follows an empty argument.
-    let file = arguments.split(String::is_empty).nth(1).unwrap_or_default().join("\n");
-    CommandLine::parse(&arguments, &|_| Ok(file.clone()))
+    let text = arguments.split(String::is_empty).nth(1).unwrap_or_default().join("\n");
+    CommandLine::parse(&arguments, &|_| Ok(ConfigFile { text: text.clone(), is_changed: false }))
 }
 
 /// The command line of a process, as `/proc/PID/cmdline` has it.

@@ -77,6 +77,7 @@ mod assemble;
 mod blocks;
 mod command_line;
 mod command_lines;
+mod config_file;
 mod dirty_rate;
 mod discover;
 pub(crate) mod fuzz;

@@ -119,7 +119,7 @@ impl Looked {
         let (folder, stat) = Folder::of(proc, pid)?;
         let kind = match stat.is_kernel_thread {
             true => Kind::Kernel,
-            false if stat.virtual_size > 0 && runs_qemu(proc, pid, &stat.comm) => Kind::Qemu,
+            false if stat.virtual_size > 0 && may_run_qemu(proc, pid, &stat.comm) => Kind::Qemu,
             false => Kind::Other,
         };
         let (process, name) = (folder.process, stat.comm.clone());
@@ -161,6 +161,14 @@ impl Looked {
     }
 }
 
+/// Returns whether a process runs a QEMU, or the loader, whose command line tells what that runs.
+fn may_run_qemu(proc: &Proc, pid: u32, comm: &str) -> bool {
+    match proc.program(pid) {
+        Ok(program) => is_qemu(&program) || is_loader(&program),
+        Err(_) => is_named_qemu(comm),
+    }
+}
+
 /// Decides by the program where the caller may know it, else by the process's name.
 pub(crate) fn runs_qemu(proc: &Proc, pid: u32, comm: &str) -> bool {
     match proc.program(pid) {
@@ -169,15 +177,58 @@ pub(crate) fn runs_qemu(proc: &Proc, pid: u32, comm: &str) -> bool {
     }
 }
 
-/// Returns whether a process has the name of a QEMU. Names are cut after 15 bytes.
+/// Returns whether a process has the name of a QEMU, of which the kernel keeps 15 bytes.
 fn is_named_qemu(comm: &str) -> bool {
-    let comm = comm.trim_end();
-    is_qemu(comm) || comm == "qemu-system-x86"
+    is_qemu(comm.trim_end())
 }
 
-/// Returns whether a program is a QEMU system emulator, under the names that distributions use.
-fn is_qemu(program: &str) -> bool {
-    program.starts_with("qemu-system-") || matches!(program, "qemu-kvm" | "kvm")
+/// Returns whether a program is a QEMU that emulates a whole machine: `qemu-system-x86_64`, under
+/// the names that distributions and launchers give it (`qemu-lite-system-x86_64`,
+/// `qemu-system-x86_64-headless`, `qemu-kvm`, `kvm`). Where the program of that name is a wrapper, what
+/// it runs has a similar one: `.qemu-system-x86_64-wrapped` of NixOS.
+pub(crate) fn is_qemu(program: &str) -> bool {
+    const BEHIND_A_WRAPPER: [&str; 8] =
+        ["-wrapped", ".wrapped", "-real", ".real", "-bin", ".bin", ".orig", ".distrib"];
+    let is_system = program.find("qemu").is_some_and(|start| program[start..].contains("-system-"));
+    // NixOS marks one that had that name already by a dash below.
+    let name = program.trim_start_matches('.').trim_end_matches('_');
+    let name = BEHIND_A_WRAPPER.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    let versions = |rest: &str| rest.starts_with(['-', '.', '_']) || rest.is_empty();
+    is_system
+        || name.strip_prefix("qemu-kvm").is_some_and(versions)
+        || matches!(name, "kvm" | "kvm-spice")
+}
+
+/// Returns whether a program is the dynamic loader, which can be told to run another program:
+/// `ld-linux-x86-64.so.2`, `ld-musl-x86_64.so.1`, `ld64.so.2`, `ld-2.31.so`, `ld.so`.
+pub(crate) fn is_loader(program: &str) -> bool {
+    let rest = program.strip_prefix("ld").unwrap_or_default();
+    rest.starts_with(['-', '.', '6']) && rest.contains(".so") || is_named_loader(program)
+}
+
+/// The same of a process's name, of which the kernel keeps 15 bytes.
+pub(crate) fn is_named_loader(comm: &str) -> bool {
+    comm.starts_with("ld-linux") || comm.starts_with("ld-musl")
+}
+
+/// Returns the words of a command line from the program on, without the loader that runs it. Nothing
+/// if the loader runs something else than a QEMU.
+pub(crate) fn without_loader(words: &[String]) -> Option<&[String]> {
+    const WITH_VALUE: [&str; 7] = [
+        "--library-path",
+        "--inhibit-rpath",
+        "--audit",
+        "--preload",
+        "--argv0",
+        "--glibc-hwcaps-prepend",
+        "--glibc-hwcaps-mask",
+    ];
+    let mut at = 1;
+    while let Some(word) = words.get(at).filter(|word| word.starts_with("--")) {
+        at += if WITH_VALUE.contains(&word.as_str()) { 2 } else { 1 };
+    }
+    let program = words.get(at)?.rsplit('/').next()?;
+    is_qemu(program).then(|| &words[at..])
 }
 
 #[cfg(test)]
@@ -189,6 +240,77 @@ mod tests {
         Budget,
         tests::{Sleeper, in_own_namespace, sleep_named},
     };
+
+    #[test]
+    fn names_of_programs() {
+        for name in [
+            "qemu-system-x86_64",
+            ".qemu-system-x86_64-wrapped",
+            "..qemu-system-x86_64-wrapped-wrapped",
+            ".qemu-kvm-wrapped_",
+            "qemu-system-x86_64-spice",
+            "qemu-system-x86_64-microvm",
+            "qemu-system-aarch64-headless",
+            "qemu-system-i386.real",
+            "qemu-system-x86_64w",
+            "qemu-lite-system-x86_64",
+            "qemu-virtiofs-system-x86_64",
+            "qemu-kvm",
+            "qemu-kvm-7.2",
+            "kvm",
+            "kvm-spice",
+            "memfd:qemu-system-x86_64",
+        ] {
+            assert!(is_qemu(name), "{name}");
+            let comm: String = name.chars().take(15).collect();
+            assert!(is_named_qemu(&comm) || name.contains("system-x86_64") && comm.len() == 15);
+        }
+        for name in [
+            "qemu-aarch64-static",
+            "qemu-x86_64",
+            "qemu-img",
+            "qemu-nbd",
+            "qemu-io",
+            "qemu-ga",
+            "qemu-storage-daemon",
+            "qemu-pr-helper",
+            "qemu-bridge-helper",
+            "virtiofsd",
+            "kvm_stat",
+            "lkvm",
+            "system-qemu",
+            "ld-linux-x86-64.so.2",
+            "",
+        ] {
+            assert!(!is_qemu(name), "{name}");
+        }
+        for name in
+            ["ld-linux-x86-64.so.2", "ld-musl-x86_64.so.1", "ld64.so.2", "ld-2.31.so", "ld.so"]
+        {
+            assert!(is_loader(name), "{name}");
+        }
+        for name in ["ld", "ldconfig", "ld.gold", "ldap.so", "ld.bfd"] {
+            assert!(!is_loader(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn programs_behind_the_loader() {
+        let program = |text: &str| {
+            let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+            without_loader(&words).map(<[String]>::to_vec)
+        };
+        let qemu = Some(vec!["/x/qemu-system-x86_64".to_owned(), "-S".to_owned()]);
+        assert_eq!(program("/lib64/ld-linux-x86-64.so.2 /x/qemu-system-x86_64 -S"), qemu);
+        assert_eq!(
+            program("ld.so --inhibit-cache --library-path /l --argv0 a /x/qemu-system-x86_64 -S"),
+            qemu
+        );
+        assert_eq!(program("ld.so /bin/sleep qemu-system-x86_64"), None);
+        assert_eq!(program("ld.so --argv0 qemu-system-x86_64"), None);
+        assert_eq!(program("ld.so --library-path"), None);
+        assert_eq!(program("ld.so"), None);
+    }
 
     #[test]
     fn numbers_that_are_given_to_others() {

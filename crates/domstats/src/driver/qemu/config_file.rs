@@ -1,0 +1,323 @@
+//! The files with options that a QEMU was started with (`-readconfig`), as LXD and Incus do.
+//!
+//! Any process may look like a QEMU and name any file, and what the file says is shown to whoever
+//! asks for statistics. So it is looked up as the process sees it, read only if the user that the
+//! process runs as may read it, and opened only if it is a regular file: opening a device or a pipe
+//! can do something, or wait.
+//!
+//! Whether that user may is decided here, by the permissions of the file and of the folders on the
+//! way (an access list can only make us refuse). The kernel would decide it for a thread that took the
+//! user's identity, but then the whole program could not be debugged any more.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsRawFd, OwnedFd},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, readlinkat, statat},
+    io::Errno,
+    time::{ClockId, clock_gettime},
+};
+
+use super::{monitor_option::MonitorOption, options::Groups};
+use crate::{
+    domain::printable_name,
+    host::{
+        process::{Folder, Process},
+        procfs::{Proc, TICK_NS},
+        queues::Listeners,
+    },
+};
+
+/// What a file with options holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConfigFile {
+    pub(crate) text: String,
+    /// Whether it was changed after QEMU had read it.
+    pub(crate) is_changed: bool,
+}
+
+/// Far more than the options of any VM take.
+const LIMIT: u64 = 256 << 10;
+
+/// Links on the way to a file, as many as the kernel follows.
+const LINKS: usize = 40;
+
+/// More descriptors than this are not looked at.
+const DESCRIPTORS: usize = 4096;
+
+/// Files are written just before QEMU starts, and the start is known to a moment only.
+const MOMENT: Duration = Duration::from_secs(2);
+
+const READ: u32 = 4;
+const SEARCH: u32 = 1;
+
+/// Reads the file that a process's command line calls by this name. May block: see
+/// [`Proc::command_line`].
+///
+/// # Errors
+///
+/// With a sentence that says why not.
+pub(crate) fn read(proc: &Proc, process: Process, name: &str) -> Result<ConfigFile, String> {
+    look(&Folder::new(proc, process), name)
+        .map_err(|reason| format!("{} (-readconfig) {reason}", printable_name(name)))
+}
+
+fn look(folder: &Folder<'_>, name: &str) -> Result<ConfigFile, String> {
+    if let Some(number) = descriptor(name) {
+        let file = handed_over(folder, number).map_err(|error| explain(&error))?;
+        return contents(folder, &file);
+    }
+    let user = User::of(folder).map_err(|error| explain(&error))?;
+    let error = match find(folder, name, Some(&user)) {
+        Ok(file) => return contents(folder, &file),
+        Err(error) => error,
+    };
+    if error.raw_os_error() == Some(Errno::PERM.raw_os_error())
+        && let Ok(file) = find(folder, name, None)
+        && let Ok(read) = contents(folder, &file)
+        && let Ok(stat) = fstat(&file)
+        && was_read(folder, &read.text, stat.st_uid)
+    {
+        return Ok(read);
+    }
+    Err(explain(&error))
+}
+
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "is not there any more".to_owned(),
+        _ if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+            "is not for the user that QEMU runs as".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => "cannot be read without rights: run as root".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+/// Returns the number of a descriptor that stands in place of a file's name.
+fn descriptor(name: &str) -> Option<u32> {
+    let number = name.strip_prefix("/dev/fd/").or_else(|| name.strip_prefix("/proc/self/fd/"));
+    number.and_then(|number| number.parse().ok()).or((name == "/dev/stdin").then_some(0))
+}
+
+/// Returns a file that the process has open to read it, which is right enough.
+fn handed_over(folder: &Folder<'_>, number: u32) -> io::Result<OwnedFd> {
+    let descriptors = folder.open("fd")?;
+    let name = number.to_string();
+    let link = statat(&descriptors, name.as_str(), AtFlags::SYMLINK_NOFOLLOW)?;
+    if link.st_mode & Mode::RUSR.as_raw_mode() == 0 {
+        return Err(Errno::PERM.into());
+    }
+    Ok(openat(&descriptors, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Looks a file up as the process does. `EPERM` if the user may not; anybody may without one.
+fn find(folder: &Folder<'_>, name: &str, user: Option<&User>) -> io::Result<OwnedFd> {
+    let walk = |start: &str, path: &str| Walk::new(folder, start, user)?.to(path);
+    let is_elsewhere = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    if name.starts_with('/') {
+        return walk("root", name).or_else(|error| {
+            // `-chroot` came after the file was read.
+            let ours = rustix::fs::stat(folder.proc.of(std::process::id(), "ns/mnt"))?.st_ino;
+            if !is_elsewhere(&error) || folder.namespace("mnt")? != ours {
+                return Err(error);
+            }
+            Walk::from(open("/", FOLDER, Mode::empty())?, user).to(name)
+        });
+    }
+    walk("cwd", name).or_else(|error| {
+        // A daemon has left the folder where it was started.
+        let environment = folder.read_at_most("environ", LIMIT)?;
+        let started = environment.split('\0').find_map(|variable| variable.strip_prefix("PWD="));
+        match started.filter(|started| is_elsewhere(&error) && started.starts_with('/')) {
+            Some(started) => walk("root", &format!("{started}/{name}")),
+            None => Err(error),
+        }
+    })
+}
+
+/// Reads a file that was found, if it is one.
+fn contents(folder: &Folder<'_>, file: &OwnedFd) -> Result<ConfigFile, String> {
+    let stat = fstat(file).map_err(|error| explain(&error.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err("is no regular file".to_owned());
+    }
+    let read = || -> io::Result<Vec<u8>> {
+        // The very file that was looked at.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let mut bytes = Vec::new();
+        let file = File::from(open(path, flags, Mode::empty())?);
+        file.take(LIMIT + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| explain(&error))?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(format!("has more than {} KiB", LIMIT >> 10));
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(ConfigFile { text, is_changed: is_newer(&stat, folder.process) })
+}
+
+/// Returns whether a file was changed after a process had started.
+fn is_newer(stat: &Stat, process: Process) -> bool {
+    let seconds = Duration::from_secs(u64::try_from(stat.st_ctime).unwrap_or_default());
+    let uptime = clock_gettime(ClockId::Boottime);
+    let uptime = Duration::from_secs(u64::try_from(uptime.tv_sec).unwrap_or_default());
+    let start = Duration::from_nanos(process.start_time.saturating_mul(*TICK_NS));
+    let ago = uptime.saturating_sub(start);
+    SystemTime::now().checked_sub(ago).is_some_and(|start| UNIX_EPOCH + seconds > start + MOMENT)
+}
+
+/// Returns whether the process has read a file that its user may not: it gave up its rights since
+/// (`-runas`, as LXD and Incus do). It holds a socket at a path that the file names, which the
+/// owner of the file made: nobody but that user can have given it to the process.
+fn was_read(folder: &Folder<'_>, text: &str, owner: u32) -> bool {
+    let mut groups = Groups::default();
+    let _ = groups.add_file(text);
+    let listeners = Listeners::of(folder.proc, folder.process.pid);
+    let held = || -> io::Result<Vec<String>> {
+        let descriptors = folder.open("fd")?;
+        let names = Dir::read_from(&descriptors)?.flatten().take(DESCRIPTORS);
+        let stats =
+            names.filter_map(|it| statat(&descriptors, it.file_name(), AtFlags::empty()).ok());
+        let sockets = stats.filter(|stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::Socket && stat.st_uid == owner
+        });
+        Ok(sockets.map(|stat| stat.st_ino.to_string()).collect())
+    };
+    let held = held().unwrap_or_default();
+    let monitors = MonitorOption::all(&groups);
+    let mut paths = monitors.iter().filter_map(MonitorOption::path);
+    paths.any(|path| listeners.at(path).any(|inode| held.iter().any(|held| held == inode)))
+}
+
+/// The rights of the user that a process runs as.
+#[derive(Debug)]
+struct User {
+    user: u32,
+    groups: Vec<u32>,
+    /// Whether permissions do not count for it, as for most of what runs as root.
+    may_all: bool,
+}
+
+impl User {
+    fn of(folder: &Folder<'_>) -> io::Result<Self> {
+        let text = folder.read_at_most("status", LIMIT)?;
+        Self::parse(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // Bits of capabilities(7).
+        const DAC_OVERRIDE: u64 = 1 << 1;
+        const DAC_READ_SEARCH: u64 = 1 << 2;
+        let line = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
+        // Real, effective, saved; the last one is for files.
+        let own = |key: &str| line(key)?.split_ascii_whitespace().nth(3)?.parse().ok();
+        let user = own("Uid:")?;
+        let others = line("Groups:")?.split_ascii_whitespace();
+        let groups = others.filter_map(|group| group.parse().ok()).chain(own("Gid:")).collect();
+        let rights = u64::from_str_radix(line("CapEff:")?.trim(), 16).ok()?;
+        // In a user namespace of its own anybody has all of them.
+        let may_all = user == 0 && rights & (DAC_OVERRIDE | DAC_READ_SEARCH) != 0;
+        Some(Self { user, groups, may_all })
+    }
+
+    fn may(&self, access: u32, stat: &Stat) -> bool {
+        let shift = if stat.st_uid == self.user {
+            6
+        } else if self.groups.contains(&stat.st_gid) {
+            3
+        } else {
+            0
+        };
+        self.may_all || (stat.st_mode >> shift) & access != 0
+    }
+}
+
+const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// A way through folders, which never leads above the first one.
+#[derive(Debug)]
+struct Walk<'a> {
+    /// Where absolute links lead.
+    root: OwnedFd,
+    /// Whether the first folder is the root.
+    is_rooted: bool,
+    folders: Vec<OwnedFd>,
+    user: Option<&'a User>,
+}
+
+impl<'a> Walk<'a> {
+    fn from(root: OwnedFd, user: Option<&'a User>) -> Self {
+        Self { root, is_rooted: true, folders: Vec::new(), user }
+    }
+
+    fn new(folder: &Folder<'_>, start: &str, user: Option<&'a User>) -> io::Result<Self> {
+        let walk = Self::from(folder.open_with("root", FOLDER)?, user);
+        match start {
+            "root" => Ok(walk),
+            start => Ok(Self {
+                is_rooted: false,
+                folders: vec![folder.open_with(start, FOLDER)?],
+                ..walk
+            }),
+        }
+    }
+
+    /// Returns the file at a path.
+    fn to(mut self, path: &str) -> io::Result<OwnedFd> {
+        let mut links = 0;
+        let mut ahead = names(path);
+        while let Some(name) = ahead.pop() {
+            let here = self.folders.last().unwrap_or(&self.root);
+            if self.user.is_some_and(|user| fstat(here).is_ok_and(|stat| !user.may(SEARCH, &stat)))
+            {
+                return Err(Errno::PERM.into());
+            }
+            if name == ".." {
+                if self.folders.len() == 1 && !self.is_rooted {
+                    return Err(io::Error::other("it is above the folder of the process"));
+                }
+                self.folders.pop();
+                continue;
+            }
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let next = openat(here, name.as_str(), flags, Mode::empty())?;
+            let stat = fstat(&next)?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Symlink => {
+                    links += 1;
+                    if links > LINKS {
+                        return Err(Errno::LOOP.into());
+                    }
+                    let target = readlinkat(&next, "", Vec::new())?;
+                    let target = String::from_utf8_lossy(target.as_bytes()).into_owned();
+                    if target.starts_with('/') {
+                        self.folders.clear();
+                        self.is_rooted = true;
+                    }
+                    ahead.extend(names(&target));
+                }
+                FileType::Directory => self.folders.push(next),
+                _ if ahead.is_empty() => {
+                    return match self.user.is_none_or(|user| user.may(READ, &stat)) {
+                        true => Ok(next),
+                        false => Err(Errno::PERM.into()),
+                    };
+                }
+                _ => return Err(Errno::NOTDIR.into()),
+            }
+        }
+        Err(Errno::ISDIR.into())
+    }
+}
+
+/// Returns the names of a path, the last one first.
+fn names(path: &str) -> Vec<String> {
+    path.split('/').filter(|name| !matches!(*name, "" | ".")).map(str::to_owned).rev().collect()
+}
