@@ -14,6 +14,7 @@ mod monitors;
 mod networks;
 mod nics;
 mod perf;
+mod places;
 mod releases;
 mod soak;
 mod users;

@@ -13,7 +13,7 @@ use std::{
 use domstats::{Connect, Missing, MissingReason, StatsGroups, StatsReport, StatsRequest};
 use domstats_live::{alone, lab::lab, patience::wait_until, tools::tool};
 
-const TIMEOUT: Duration = Duration::from_millis(400);
+const TIMEOUT: Duration = Duration::from_millis(800);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A QEMU without a guest's disks, killed at the end.
@@ -77,13 +77,31 @@ fn asking_starts_no_guest_that_waits_for_its_manager() {
     for options in [
         "-qmp unix:DIR/q,server",
         "-S -qmp-pretty unix:DIR/q,server=y,wait=yes",
-        "-object iothread,id=i -chardev socket,id=c,path=DIR/q,server=on -mon c,mode=control",
+        "-chardev socket,id=c,path=DIR/q,server=on -mon c,mode=control",
         "-qmp unix:DIR/other,server=on,wait=off -qmp unix:q,server",
+        // What starts threads before, or displays that might.
+        "-object iothread,id=i -object iothread,id=j -qmp unix:DIR/q,server",
+        r#"-object {"qom-type":"iothread","id":"i"} -object throttle-group,id=t -qmp unix:DIR/q,server"#,
+        "-object thread-context,id=t,cpu-affinity=0 -qmp unix:DIR/q,server",
+        "-object memory-backend-ram,id=r,size=16M,prealloc=on,prealloc-threads=2 -qmp unix:DIR/q,server",
+        "-display egl-headless -qmp unix:DIR/q,server",
+        "-display vnc=unix:DIR/vnc -vga std -qmp unix:DIR/q,server",
+        "-spice unix=on,addr=DIR/spice,disable-ticketing=on -vga qxl -qmp unix:DIR/q,server",
+        "-display dbus,p2p=yes -vga std -qmp unix:DIR/q,server",
+        "-preconfig -qmp unix:DIR/q,server",
+        "-incoming defer -qmp unix:DIR/q,server",
+        // A human's comes first.
+        "-monitor unix:DIR/human,server -qmp unix:DIR/q,server",
     ] {
         let mut qemu = Qemu::start("waits", options);
-        let socket = qemu.socket("q");
-        let idle = if options.contains("iothread") { 3 } else { 2 };
-        wait_until(PATIENCE, "QEMU's threads", || qemu.threads() == idle);
+        let socket = qemu.socket(if options.contains("human") { "human" } else { "q" });
+        let hold = "qemu+qmp:///system?monitor_policy=hold";
+        // Until it says so it is starting.
+        wait_until(PATIENCE, options, || {
+            let missing = qemu.missing(&ask(hold, TIMEOUT)).unwrap();
+            missing.text.contains("would start it")
+        });
+        let idle = qemu.threads();
         for uri in uris(&socket) {
             let missing = qemu.missing(&ask(&uri, TIMEOUT)).unwrap();
             assert_eq!(missing.reason, MissingReason::Busy, "{options} {uri}");
@@ -91,11 +109,18 @@ fn asking_starts_no_guest_that_waits_for_its_manager() {
         }
         // Whoever connects is served: nobody of us is in the queue, and nobody was.
         assert_eq!(qemu.threads(), idle, "{options}");
+        if options.contains("human") {
+            continue;
+        }
         // The manager comes and goes.
         let mut manager = UnixStream::connect(&socket).unwrap();
         manager.set_read_timeout(Some(PATIENCE)).unwrap();
         assert!(manager.read(&mut [0; 4096]).unwrap() > 0);
         drop(manager);
+        // There may be no GPU to go on with.
+        if options.contains("egl") {
+            continue;
+        }
         for uri in uris(&socket) {
             assert_eq!(qemu.missing(&ask(&uri, PATIENCE)), None, "{options} {uri}");
         }
@@ -132,6 +157,48 @@ fn polling_leaves_a_place_for_the_manager_of_a_blocked_qemu() {
         drop(place.expect("the manager finds a place"));
         drop(silent);
         drop(server);
+    }
+}
+
+#[test]
+fn a_serial_port_that_waits_is_not_a_monitor_to_try() {
+    alone!();
+    let options = "-qmp unix:DIR/q,server=on,wait=off -chardev socket,id=x,path=DIR/x,server=on";
+    let qemu = Qemu::start("port", options);
+    let port = qemu.socket("x");
+    for policy in ["shared", "hold"] {
+        let uri = format!("qemu+qmp:///system?monitor={}&monitor_policy={policy}", port.display());
+        for _ in 0..3 {
+            assert!(qemu.missing(&ask(&uri, TIMEOUT)).is_some());
+            assert_eq!(qemu.threads(), 2, "it goes on");
+        }
+    }
+}
+
+#[test]
+fn of_several_programs_at_once_one_waits() {
+    alone!();
+    let options = "-S -qmp unix:DIR/q,server=on,wait=off -chardev socket,id=x,path=DIR/x,server=on";
+    for _ in 0..5 {
+        let qemu = Qemu::start("crowd", options);
+        let socket = qemu.socket("q");
+        qemu.socket("x");
+        let barrier = std::sync::Barrier::new(16);
+        std::thread::scope(|scope| {
+            for number in 0..16 {
+                let (barrier, socket) = (&barrier, &socket);
+                scope.spawn(move || {
+                    let connect = Connect::open(&uris(socket)[number % 3]).unwrap();
+                    barrier.wait();
+                    let request = StatsRequest::new().timeout(TIMEOUT);
+                    connect.all_domain_stats(&request).unwrap();
+                });
+            }
+        });
+        let list = fs::read_to_string("/proc/net/unix").unwrap();
+        let waiting = list.lines().filter(|line| line.ends_with(socket.to_str().unwrap()));
+        let waiting = waiting.filter(|line| line.split_whitespace().nth(5) == Some("02"));
+        assert_eq!(waiting.count(), 1, "{list}");
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! A target for files takes the bytes for each of them in turn: a seed is one such file.
 
-use super::{cgroup, pressure, procfs, queues, resctrl, rtnetlink};
+use super::{
+    cgroup, pressure, procfs, queues, resctrl, rtnetlink,
+    sock_diag::{self, State},
+};
 
 /// `stat`, `schedstat`, `sched`, `net/dev` and `net/unix`.
 pub fn proc_files(bytes: &[u8]) {
@@ -14,8 +17,10 @@ pub fn proc_files(bytes: &[u8]) {
     let _ = procfs::parse_wait_sum(&text);
     let devices = procfs::parse_net_devices(&text);
     assert!(devices.keys().all(|name| text.contains(name)), "{devices:?}");
-    let queues = queues::with_queue(&text);
-    assert!(queues.iter().all(|path| text.contains(path)), "{queues:?}");
+    for state in [State::Listening, State::Connected] {
+        let sockets = queues::parse(&text, state);
+        assert!(sockets.len() <= text.lines().count(), "{sockets:?}");
+    }
 }
 
 /// `/proc/PID/cgroup`, `mountinfo`, and the files of a group: times, pressure, storage.
@@ -47,4 +52,5 @@ pub fn resctrl_files(bytes: &[u8]) {
 pub fn netlink(bytes: &[u8]) {
     let messages = rtnetlink::messages(bytes).collect::<Vec<_>>();
     assert!(messages.len() <= bytes.len() / 16, "{messages:?}");
+    assert_eq!(sock_diag::messages(bytes).count(), messages.len());
 }

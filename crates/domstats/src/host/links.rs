@@ -29,13 +29,13 @@ use super::{
 const HANDOVER: Duration = Duration::from_secs(5);
 
 /// How long the kernel may take for the next part of an answer.
-const PATIENCE: Duration = Duration::from_millis(200);
+pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 
 /// More than the kernel puts into one part of an answer.
-const PART: usize = 64 << 10;
+pub(super) const PART: usize = 64 << 10;
 
 /// More than the parts of an answer about a million devices.
-const PARTS: usize = 64 << 10;
+pub(super) const PARTS: usize = 64 << 10;
 
 /// The devices, from one call to the next.
 #[derive(Debug, Default)]

@@ -10,3 +10,4 @@ pub(crate) mod procfs;
 pub(crate) mod queues;
 pub(crate) mod resctrl;
 pub(crate) mod rtnetlink;
+pub(crate) mod sock_diag;

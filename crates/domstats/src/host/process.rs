@@ -7,13 +7,15 @@
 
 use std::{
     cell::OnceCell,
+    ffi::CString,
     fs::File,
     io::{self, Read},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    path::PathBuf,
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, Mode, OFlags, open, openat, statat},
+    fs::{AtFlags, Dir, Mode, OFlags, open, openat, readlinkat, statat},
     io::{Errno, pread},
     process::{Resource, getrlimit},
 };
@@ -168,6 +170,39 @@ impl<'a> Folder<'a> {
         parse_wait_sum(&self.read_at_most(&format!("task/{tid}/sched"), SCHED).ok()?)
     }
 
+    /// Opens a folder below, such as `root`, only to go on from there.
+    pub(crate) fn open_path(&self, name: &str) -> rustix::io::Result<OwnedFd> {
+        let folder =
+            self.fd().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::SRCH))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(folder, name, flags, Mode::empty())
+    }
+
+    /// Returns the folder where the process was started, if its environment says so. May block as
+    /// [`Proc::command_line`] does.
+    pub(crate) fn started_in(&self) -> Option<PathBuf> {
+        let environment = self.read_at_most("environ", ENVIRONMENT).ok()?;
+        let path = environment.split('\0').find_map(|variable| variable.strip_prefix("PWD="))?;
+        Some(PathBuf::from(path)).filter(|path| path.is_absolute())
+    }
+
+    /// Returns the user that the process acts as.
+    pub(crate) fn user(&self) -> Option<u32> {
+        let status = self.read_at_most("status", STATUS).ok()?;
+        let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        users.split_ascii_whitespace().nth(1)?.parse().ok()
+    }
+
+    /// Returns where the descriptors lead to, as text; nothing without the right to know.
+    pub(crate) fn descriptors(&self) -> io::Result<impl Iterator<Item = Vec<u8>>> {
+        let folder = self.open("fd")?;
+        let entries = Dir::read_from(&folder)?.take(MOST).flatten();
+        Ok(entries.filter_map(move |entry| {
+            let target = readlinkat(&folder, entry.file_name(), Vec::with_capacity(64));
+            target.ok().map(CString::into_bytes)
+        }))
+    }
+
     /// Returns the inode of the network namespace, if the caller may know it.
     pub(crate) fn net_namespace(&self) -> Option<u64> {
         self.namespace("net").ok()
@@ -179,6 +214,15 @@ impl<'a> Folder<'a> {
         Ok(statat(self.fd()?, path, AtFlags::empty())?.st_ino)
     }
 }
+
+/// More descriptors of a process than this are not looked at.
+const MOST: usize = 1 << 20;
+
+/// As large as the environment of a program can usually be.
+const ENVIRONMENT: u64 = 2 << 20;
+
+/// More than `status` has.
+const STATUS: u64 = 64 << 10;
 
 /// More than what the scheduler says of a thread.
 const SCHED: u64 = 64 << 10;

@@ -1,111 +1,373 @@
-//! `/proc/PID/net/unix`: which Unix sockets listen, serve a client, and let another one wait.
+//! Which Unix sockets listen, who holds them, and how many connections wait there.
+//!
+//! A socket is known by its inode, which the kernel gave it, and by the file that it is bound to: the
+//! path is only a text, and the same in another folder or mount namespace. The kernel tells of the
+//! sockets of one network namespace (sock_diag(7)); where it does not, `/proc/PID/net/unix` has the
+//! inodes too.
 
 use std::{
-    collections::{HashMap, HashSet},
-    fs,
-    path::Path,
+    collections::{HashMap, HashSet, hash_map::Entry},
+    io,
+    os::fd::{AsFd, OwnedFd},
+    thread,
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+    net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind,
+        netlink::{SOCK_DIAG, SocketAddrNetlink},
+        recv, sendto, socket_with,
+        sockopt::{Timeout, set_socket_timeout},
+    },
+    thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
 use super::{
+    links::{PART, PARTS, PATIENCE},
     process::{Folder, Process},
     procfs::Proc,
+    sock_diag::{self, Message, Socket, State},
 };
 
-/// The queues of a host's Unix sockets at one moment: the list of a network namespace is long, and
-/// read once.
+/// More than the list of all sockets of a host takes.
+const LIST: u64 = 64 << 20;
+
+/// The Unix sockets of a host at one moment: each list is long, and read once.
 #[derive(Debug)]
 pub(crate) struct Queues<'a> {
     proc: &'a Proc,
-    /// The sockets with a queue, by namespace; by process, if its namespace may not be known.
-    namespaces: HashMap<Option<Result<u64, Process>>, Lists>,
+    own: Option<u64>,
+    /// By network namespace; by process, if its namespace may not be known.
+    spaces: HashMap<Space, Sockets>,
+    /// The sockets that a process holds; nothing without the right to know.
+    held: HashMap<Process, Option<HashSet<u64>>>,
 }
 
-/// The sockets of a network namespace, by path.
-#[derive(Debug, Default)]
-struct Lists {
-    serving: HashSet<String>,
-    waiting: HashSet<String>,
+/// A network namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Space {
+    Own,
+    Of { namespace: u64, process: Process },
 }
+
+/// The sockets of a network namespace.
+#[derive(Debug, Default)]
+struct Sockets {
+    /// Asks the kernel, if it answers.
+    questions: Option<OwnedFd>,
+    lists: HashMap<State, Option<List>>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    sockets: Vec<Socket>,
+    /// Where the one is that is bound to a file; nothing if there are several.
+    by_file: HashMap<(u64, u32), Option<usize>>,
+}
+
+/// A process, and its network namespace if that may be known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Whose {
+    pub(crate) process: Process,
+    pub(crate) namespace: Option<u64>,
+}
+
+impl Whose {
+    pub(crate) fn of(proc: &Proc, process: Process) -> Self {
+        Self { process, namespace: Folder::new(proc, process).net_namespace() }
+    }
+}
+
+/// By what a listening socket is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sign<'a> {
+    /// The device and inode of its file.
+    File(u64, u64),
+    /// Its name, among those that the process holds.
+    Name(&'a [u8]),
+    Inode(u64),
+}
+
+/// The sockets cannot be seen.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unseen;
 
 impl<'a> Queues<'a> {
     pub(crate) fn new(proc: &'a Proc) -> Self {
-        Self { proc, namespaces: HashMap::new() }
+        use std::os::unix::fs::MetadataExt;
+        let own = std::fs::metadata("/proc/thread-self/ns/net").ok().map(|it| it.ino());
+        Self { proc, own, spaces: HashMap::new(), held: HashMap::new() }
     }
 
-    /// Returns whether a process that listens on the Unix socket at this path serves a client
-    /// while another one waits in the queue: asked by one who waits for the first word, it tells
-    /// whether somebody else has the listener. The listener's side of a connection bears its path.
-    pub(crate) fn keeps_waiting(&mut self, process: Process, socket: &Path) -> bool {
-        let path = &*socket.to_string_lossy();
-        let lists = self.lists(Some(process));
-        lists.serving.contains(path) && lists.waiting.contains(path)
+    pub(crate) fn proc(&self) -> &'a Proc {
+        self.proc
     }
 
-    /// Returns whether a connection to the socket at this path waits to be accepted. It stays in the
-    /// queue when its client is gone. An unknown process is in the caller's namespace.
-    pub(crate) fn is_awaited(&mut self, process: Option<Process>, socket: &Path) -> bool {
-        self.lists(process).waiting.contains(&*socket.to_string_lossy())
+    /// Forgets what was seen: the next question looks again.
+    pub(crate) fn look_again(&mut self) {
+        self.held.clear();
+        self.spaces.values_mut().for_each(|sockets| sockets.lists.clear());
     }
 
-    fn lists(&mut self, process: Option<Process>) -> &Lists {
-        let pid = process.map_or_else(std::process::id, |process| process.pid);
-        let proc = self.proc;
-        let list = || fs::read(proc.of(pid, "net/unix")).unwrap_or_default();
-        let namespace = process.map(|it| Folder::new(proc, it).net_namespace().ok_or(it));
-        self.namespaces
-            .entry(namespace)
-            .or_insert_with(|| Lists::new(&String::from_utf8_lossy(&list())))
-    }
-}
-
-/// The listening Unix sockets of a network namespace: inodes and paths, which may be relative.
-#[derive(Debug)]
-pub(crate) struct Listeners(Vec<(String, String)>);
-
-impl Listeners {
-    pub(crate) fn read(proc: &Proc) -> Self {
-        Self::of(proc, std::process::id())
-    }
-
-    /// Returns those of a process's network namespace.
-    pub(crate) fn of(proc: &Proc, pid: u32) -> Self {
-        let text = fs::read(proc.of(pid, "net/unix")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let sockets = text.lines().filter_map(fields).filter(|(fields, _)| fields[5] == "01");
-        Self(sockets.map(|(fields, path)| (fields[6].to_owned(), path.to_owned())).collect())
-    }
-
-    /// Returns the inodes of those that listen at a path, or at a relative one that it ends with.
-    pub(crate) fn at(&self, path: &Path) -> impl Iterator<Item = &str> {
-        let is_here = move |bound: &str| {
-            bound == path.to_string_lossy()
-                || (!bound.starts_with(['/', '@']) && path.ends_with(bound))
+    /// Returns a listening socket in the network namespace of a process, or in the caller's own: a
+    /// socket may have been made before its process went to another.
+    pub(crate) fn listener(
+        &mut self,
+        whose: Option<Whose>,
+        sign: Sign<'_>,
+    ) -> Result<Option<Socket>, Unseen> {
+        let held = match (sign, whose) {
+            (Sign::Name(_), Some(whose)) => self.sockets_of(whose.process).cloned(),
+            _ => None,
         };
-        self.0.iter().filter(move |(_, bound)| is_here(bound)).map(|(inode, _)| inode.as_str())
-    }
-}
-
-impl Lists {
-    /// Looks for accepted connections. One that waits to be accepted has no inode yet; the listener
-    /// itself has state 01.
-    fn new(text: &str) -> Self {
-        let mut lists = Self::default();
-        for (fields, path) in text.lines().filter_map(fields) {
-            match fields[5] {
-                // The client's end holds a reference, until it is closed.
-                "03" if fields[1] != "00000002" => _ = lists.serving.insert(path.to_owned()),
-                "02" => _ = lists.waiting.insert(path.to_owned()),
-                _ => {}
+        let held = held.unwrap_or_default();
+        let mut is_unseen = false;
+        for space in self.spaces_of(whose) {
+            let Some(list) = self.list(space, State::Listening) else {
+                is_unseen = true;
+                continue;
+            };
+            let found = match sign {
+                // The kernel tells the lower half of the number.
+                Sign::File(device, inode) => list
+                    .by_file
+                    .get(&(device, inode as u32))
+                    .and_then(|at| list.sockets.get((*at)?)),
+                Sign::Inode(inode) => list.sockets.iter().find(|it| it.inode == inode),
+                Sign::Name(name) => list
+                    .sockets
+                    .iter()
+                    .find(|it| held.contains(&it.inode) && is_same_name(&it.name, name)),
+            };
+            if found.is_some() {
+                return Ok(found.cloned());
             }
         }
-        lists
+        if is_unseen { Err(Unseen) } else { Ok(None) }
+    }
+
+    /// Returns whether a process is in another network namespace than the caller.
+    pub(crate) fn is_elsewhere(&self, whose: Whose) -> bool {
+        self.spaces_of(Some(whose)).len() > 1
+    }
+
+    /// Returns whether a process holds a socket; nothing without the right to know.
+    pub(crate) fn holds(&mut self, process: Process, inode: u64) -> Option<bool> {
+        Some(self.sockets_of(process)?.contains(&inode))
+    }
+
+    /// Returns whether a process that holds a listening socket serves a client of it. The listener's
+    /// side of a connection bears its name.
+    pub(crate) fn serves(&mut self, whose: Whose, listener: &Socket) -> bool {
+        let held = self.sockets_of(whose.process).cloned().unwrap_or_default();
+        self.spaces_of(Some(whose)).into_iter().any(|space| {
+            self.list(space, State::Connected).is_some_and(|list| {
+                list.sockets.iter().any(|it| {
+                    it.has_peer
+                        && is_same_name(&it.name, &listener.name)
+                        && held.contains(&it.inode)
+                })
+            })
+        })
+    }
+
+    fn spaces_of(&self, whose: Option<Whose>) -> Vec<Space> {
+        match whose {
+            Some(Whose { process, namespace: Some(namespace) }) if Some(namespace) != self.own => {
+                vec![Space::Of { namespace, process }, Space::Own]
+            }
+            _ => vec![Space::Own],
+        }
+    }
+
+    fn sockets_of(&mut self, process: Process) -> Option<&HashSet<u64>> {
+        let proc = self.proc;
+        self.held.entry(process).or_insert_with(|| sockets_of(proc, process).ok()).as_ref()
+    }
+
+    /// Returns the sockets of a namespace that are in a state; nothing if they cannot be seen.
+    fn list(&mut self, space: Space, state: State) -> Option<&List> {
+        let proc = self.proc;
+        // One that is known needs no process of its own.
+        let known = self.spaces.keys().find(|known| match (known, &space) {
+            (Space::Of { namespace: known, .. }, Space::Of { namespace, .. }) => known == namespace,
+            (known, space) => *known == space,
+        });
+        let space = known.copied().unwrap_or(space);
+        let sockets = match self.spaces.entry(space) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let questions = questions(proc, space).ok();
+                entry.insert(Sockets { questions, lists: HashMap::new() })
+            }
+        };
+        let questions = &sockets.questions;
+        let read = || {
+            let asked = questions.as_ref().and_then(|questions| ask(questions, state).ok());
+            asked.or_else(|| read(proc, space, state).ok()).map(List::new)
+        };
+        sockets.lists.entry(state).or_insert_with(read).as_ref()
     }
 }
 
-/// Returns the sockets that serve a client while another one waits.
-pub(super) fn with_queue(text: &str) -> HashSet<String> {
-    let lists = Lists::new(text);
-    lists.serving.intersection(&lists.waiting).cloned().collect()
+impl List {
+    fn new(sockets: Vec<Socket>) -> Self {
+        let mut by_file = HashMap::with_capacity(sockets.len());
+        for (at, socket) in sockets.iter().enumerate() {
+            if let Some(file) = socket.file {
+                by_file.entry(file).and_modify(|at| *at = None).or_insert(Some(at));
+            }
+        }
+        Self { sockets, by_file }
+    }
+}
+
+/// The right to connect to sockets of processes: others that take turns too do not connect meanwhile, so
+/// what is seen of a queue stays true. The lock is on a folder that only who may meddle with the process
+/// can open, and goes with it; without the right to open it there is no turn to wait for.
+#[derive(Debug)]
+pub(crate) struct Turns<'a> {
+    proc: &'a Proc,
+    taken: HashMap<Process, Option<OwnedFd>>,
+}
+
+impl<'a> Turns<'a> {
+    pub(crate) fn new(proc: &'a Proc) -> Self {
+        Self { proc, taken: HashMap::new() }
+    }
+
+    /// Takes the turn for a process, if it is nobody's.
+    pub(crate) fn take(&mut self, process: Option<Process>) {
+        let Some(process) = process else { return };
+        if let Entry::Vacant(entry) = self.taken.entry(process) {
+            let folder = Folder::new(self.proc, process).open("fd");
+            match folder {
+                Ok(folder) => match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                    Err(Errno::WOULDBLOCK) => {}
+                    _ => _ = entry.insert(Some(folder)),
+                },
+                Err(_) => _ = entry.insert(None),
+            }
+        }
+    }
+
+    pub(crate) fn has(&self, process: Option<Process>) -> bool {
+        process.is_none_or(|process| self.taken.contains_key(&process))
+    }
+}
+
+/// Returns whether two names are the same, of which one may come from a text that has `@` for zeros.
+fn is_same_name(one: &[u8], other: &[u8]) -> bool {
+    let shown = |byte: &u8| if *byte == 0 { b'@' } else { *byte };
+    one.iter().map(shown).eq(other.iter().map(shown))
+}
+
+/// Returns the inodes of the sockets that a process holds.
+fn sockets_of(proc: &Proc, process: Process) -> io::Result<HashSet<u64>> {
+    let inode = |target: Vec<u8>| {
+        let digits = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+        str::from_utf8(digits).ok()?.parse().ok()
+    };
+    Ok(Folder::new(proc, process).descriptors()?.filter_map(inode).collect())
+}
+
+/// Runs something in the network namespace of a process, on a thread of its own.
+pub(crate) fn in_namespace<T: Send>(
+    proc: &Proc,
+    process: Process,
+    run: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
+    let namespace = Folder::new(proc, process).open("ns/net")?;
+    let run = move || {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        run()
+    };
+    thread::scope(|scope| {
+        let thread =
+            thread::Builder::new().name("namespace".to_owned()).spawn_scoped(scope, run)?;
+        thread.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+    })
+}
+
+/// Opens what asks the kernel about the sockets of a namespace.
+fn questions(proc: &Proc, space: Space) -> io::Result<OwnedFd> {
+    let open = || {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(SOCK_DIAG))?;
+        bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+        Ok(socket)
+    };
+    match space {
+        Space::Own => open(),
+        Space::Of { process, .. } => in_namespace(proc, process, open),
+    }
+}
+
+/// Asks the kernel for the sockets in a state.
+fn ask(questions: &OwnedFd, state: State) -> io::Result<Vec<Socket>> {
+    let kernel = SocketAddrNetlink::new(0, 0);
+    // What is left of an earlier answer bears another number.
+    let sequence = state as u32 + 1;
+    sendto(questions, &sock_diag::sockets(state, sequence), SendFlags::empty(), &kernel)?;
+    let mut sockets = Vec::new();
+    let mut buffer = vec![0; PART];
+    for _ in 0..PARTS {
+        let length = match recv(questions, &mut buffer[..], RecvFlags::empty()) {
+            Err(Errno::INTR) => continue,
+            received => received?.0,
+        };
+        for (of, message) in sock_diag::messages(&buffer[..length]) {
+            match message {
+                _ if of != sequence => {}
+                Message::Socket(socket) => sockets.push(socket),
+                Message::Done => return Ok(sockets),
+                Message::Failed => return Err(io::ErrorKind::InvalidData.into()),
+                Message::Other => {}
+            }
+        }
+    }
+    Err(io::ErrorKind::InvalidData.into())
+}
+
+/// Reads the sockets in a state from the list that `/proc` has.
+fn read(proc: &Proc, space: Space, state: State) -> io::Result<Vec<Socket>> {
+    let text = match space {
+        Space::Own => super::procfs::read_at_most("/proc/thread-self/net/unix".as_ref(), LIST)?,
+        Space::Of { process, .. } => Folder::new(proc, process).read_at_most("net/unix", LIST)?,
+    };
+    Ok(parse(&text, state))
+}
+
+/// Reads `net/unix`. A connection that waits to be accepted has the name of its listener and no inode
+/// yet: of several listeners of one name all count as those that it waits for.
+pub(super) fn parse(text: &str, state: State) -> Vec<Socket> {
+    let mut waiting: HashMap<&str, u32> = HashMap::new();
+    let mut sockets = Vec::new();
+    for (fields, name) in text.lines().filter_map(fields) {
+        let is_wanted = match (fields[5], state) {
+            ("02", State::Listening) => {
+                *waiting.entry(name).or_default() += 1;
+                false
+            }
+            // SO_ACCEPTCON
+            ("01", State::Listening) => fields[3] == "00010000",
+            ("03", State::Connected) => true,
+            _ => false,
+        };
+        if let (true, Ok(inode)) = (is_wanted, fields[6].parse()) {
+            // The client's end holds a reference, until it is closed.
+            let has_peer = state == State::Connected && fields[1] != "00000002";
+            sockets.push(Socket { inode, name: name.into(), has_peer, ..Socket::default() });
+        }
+    }
+    for socket in &mut sockets {
+        let name = str::from_utf8(&socket.name).unwrap_or_default();
+        socket.waiting = waiting.get(name).copied().unwrap_or_default();
+    }
+    sockets
 }
 
 /// Returns the fields and the path of a socket that has one.
@@ -123,21 +385,69 @@ fn fields(line: &str) -> Option<([&str; 7], &str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::{
+        fs::MetadataExt,
+        net::{UnixListener, UnixStream},
+    };
+
     use super::*;
 
+    const TEXT: &str = "Num       RefCount Protocol Flags    Type St Inode Path\n\
+        0000: 00000002 00000000 00010000 0001 01 12801 /run/q 1.qmp\n\
+        0000: 00000003 00000000 00000000 0001 02     0 /run/q 1.qmp\n\
+        0000: 00000003 00000000 00000000 0001 03 12956 /run/q 1.qmp\n\
+        0000: 00000002 00000000 00000000 0001 03 12957 /run/q 1.qmp\n\
+        0000: 00000002 00000000 00010000 0001 01 12802 /run/other\n\
+        0000: 00000002 00000000 00000000 0002 01 12803 /run/datagrams\n\
+        0000: 00000003 00000000 00000000 0001 03 12958\n";
+
     #[test]
-    fn clients_of_a_socket() {
-        let listening = "0000: 00000002 00000000 00010000 0001 01 12801 /run/q 1.qmp\n";
-        let waiting = "0000: 00000003 00000000 00000000 0001 02     0 /run/q 1.qmp\n";
-        let served = "0000: 00000003 00000000 00000000 0001 03 12956 /run/q 1.qmp\n";
-        let left = "0000: 00000002 00000000 00000000 0001 03 12956 /run/q 1.qmp\n";
-        let other = "0000: 00000003 00000000 00000000 0001 03 12957 /x/run/q 1.qmp\n";
-        let nameless = "0000: 00000003 00000000 00000000 0001 03 12958\n";
-        let has = |lines: &[&str]| with_queue(&lines.concat()).contains("/run/q 1.qmp");
-        assert!(has(&[listening, other, nameless, served, waiting]));
-        assert!(!has(&[listening, waiting]), "nobody is served: it is stuck");
-        assert!(!has(&[listening, served]), "nobody waits: it is we who are served");
-        assert!(!has(&[listening, left, waiting]), "the client has left");
-        assert!(!has(&[listening, other, waiting]));
+    fn the_list_of_proc() {
+        let listening = parse(TEXT, State::Listening);
+        let queue = |inode| listening.iter().find(|it| it.inode == inode).map(|it| it.waiting);
+        assert_eq!([12801, 12802, 12803].map(queue), [Some(1), Some(0), None]);
+        let connected = parse(TEXT, State::Connected);
+        let open = |inode| connected.iter().find(|it| it.inode == inode).map(|it| it.has_peer);
+        assert_eq!([12956, 12957, 12958].map(open), [Some(true), Some(false), None]);
+    }
+
+    #[test]
+    fn the_kernel_and_proc_tell_the_same() {
+        let folder = std::env::temp_dir().join(format!("domstats-queues-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("socket");
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let file = std::fs::metadata(&path).unwrap();
+        let proc = Proc::new("/proc");
+        let stat = proc.stat(std::process::id()).unwrap();
+        let own = Process { pid: std::process::id(), start_time: stat.start_time };
+        let own = Whose::of(&proc, own);
+        let mut queues = Queues::new(&proc);
+        let sign = Sign::File(file.dev(), file.ino());
+        let mut look = || {
+            queues.look_again();
+            let found = queues.listener(Some(own), sign).unwrap().unwrap();
+            assert_eq!(queues.holds(own.process, found.inode), Some(true));
+            assert_eq!(queues.holds(own.process, found.inode + 1_000_000_000), Some(false));
+            let name = Sign::Name(path.as_os_str().as_encoded_bytes());
+            assert_eq!(queues.listener(Some(own), name), Ok(Some(found.clone())));
+            let of_proc = read(&proc, Space::Own, State::Listening).unwrap();
+            let same = of_proc.iter().find(|it| it.inode == found.inode).unwrap();
+            assert_eq!((&same.name, same.waiting), (&found.name, found.waiting));
+            (found.waiting, queues.serves(own, &found))
+        };
+        assert_eq!(look(), (0, false));
+        let first = UnixStream::connect(&path).unwrap();
+        drop(UnixStream::connect(&path).unwrap());
+        assert_eq!(look(), (2, false), "one that has left waits too");
+        let served = listener.accept().unwrap();
+        assert_eq!(look(), (1, true));
+        drop(first);
+        assert_eq!(look(), (1, false), "the client has left");
+        drop(served);
+        let other = Sign::File(file.dev(), file.ino() + 1);
+        assert_eq!(queues.listener(Some(own), other), Ok(None));
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -81,7 +81,7 @@ pub(crate) fn counters(sequence: u32) -> Vec<u8> {
     request(RTM_GETSTATS, sequence, &body)
 }
 
-fn request(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+pub(super) fn request(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     // Some dozens of bytes.
     let length = (HEADER + body.len()) as u32;
     let mut message = Vec::from(length.to_ne_bytes());
@@ -95,16 +95,39 @@ fn request(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
 
 /// Cuts what was received into messages, each with the number of its request: 0 for one that
 /// nobody asked for. What is cut off ends it.
-pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Message<'_>)> {
+pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u32, Message<'_>)> {
+    cut(bytes).map(|(sequence, message)| {
+        let message = match message {
+            Cut::Done => Message::Done,
+            Cut::Failed => Message::Failed,
+            Cut::Other { kind, body } => self::message(kind, body).unwrap_or(Message::Other),
+        };
+        (sequence, message)
+    })
+}
+
+/// What every message of netlink is, whatever it is about.
+#[derive(Debug)]
+pub(super) enum Cut<'a> {
+    /// The end of an answer.
+    Done,
+    /// The answer is not to be had, or is not of one piece.
+    Failed,
+    /// A message about something.
+    Other { kind: u16, body: &'a [u8] },
+}
+
+pub(super) fn cut(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Cut<'_>)> {
     std::iter::from_fn(move || {
         let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
         let body = bytes.get(HEADER..length)?;
         let (kind, flags) = (u16_at(bytes, 4)?, u16_at(bytes, 6)?);
         let sequence = u32_at(bytes, 8)?;
         bytes = bytes.get(align(length)..).unwrap_or_default();
-        let message = match flags & NLM_F_DUMP_INTR {
-            0 => message(kind, body).unwrap_or(Message::Other),
-            _ => Message::Failed,
+        let message = match (kind, flags & NLM_F_DUMP_INTR) {
+            (NLMSG_DONE, 0) => Cut::Done,
+            (NLMSG_ERROR, _) | (_, NLM_F_DUMP_INTR) => Cut::Failed,
+            _ => Cut::Other { kind, body },
         };
         Some((sequence, message))
     })
@@ -112,8 +135,6 @@ pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Message<'
 
 fn message(kind: u16, body: &[u8]) -> Option<Message<'_>> {
     match kind {
-        NLMSG_DONE => Some(Message::Done),
-        NLMSG_ERROR => Some(Message::Failed),
         // A bridge tells of its ports in messages of its own family.
         RTM_NEWLINK | RTM_DELLINK if body.first() != Some(&0) => None,
         RTM_NEWLINK => link(body).map(Message::Link),
@@ -153,7 +174,7 @@ fn link(body: &[u8]) -> Option<Link<'_>> {
     (!link.name.is_empty()).then_some(link)
 }
 
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     /// Whether it holds others, and the byte order: bits beside the kind.
     const FLAGS: u16 = 0xc000;
     std::iter::from_fn(move || {
@@ -166,15 +187,15 @@ fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 }
 
 /// Messages and attributes begin at multiples of 4.
-fn align(length: usize) -> usize {
+pub(super) fn align(length: usize) -> usize {
     length.next_multiple_of(4)
 }
 
-fn u16_at(bytes: &[u8], position: usize) -> Option<u16> {
+pub(super) fn u16_at(bytes: &[u8], position: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(position..position + 2)?.try_into().ok()?))
 }
 
-fn u32_at(bytes: &[u8], position: usize) -> Option<u32> {
+pub(super) fn u32_at(bytes: &[u8], position: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(position..position + 4)?.try_into().ok()?))
 }
 

@@ -1,6 +1,6 @@
 //! What a QEMU's command line tells: who it is, its monitors, its memory, vCPUs and networks.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use uuid::Uuid;
 
@@ -8,6 +8,7 @@ use super::{
     config_file::ConfigFile,
     monitor_option::MonitorOption,
     options::{Groups, Options, size},
+    sockets::MonitorSocket,
 };
 use crate::domain::printable_name;
 
@@ -28,8 +29,8 @@ pub(crate) struct CommandLine {
     pub(crate) networks: Vec<Network>,
     /// The balloon device: its id, or nothing for one without an id.
     pub(crate) balloon: Option<Option<String>>,
-    /// The threads that QEMU starts for objects, before it opens its monitors.
-    pub(crate) early_threads: u64,
+    /// The folder where it was started, as its environment says.
+    pub(crate) started_in: Option<PathBuf>,
     /// Whether libvirtd started it to ask what it can do.
     pub(crate) is_probe: bool,
     /// Why not all of it is known: what of a file with options could not be read.
@@ -134,11 +135,6 @@ impl CommandLine {
         for group in groups.iter() {
             let options = &group.options;
             match group.name.as_str() {
-                "object" => {
-                    let early =
-                        matches!(options.get("qom-type"), Some("iothread" | "thread-context"));
-                    self.early_threads += u64::from(early);
-                }
                 "netdev" | "nic" => self.networks.extend(network(options, group.id.clone())),
                 // The old way: `-net nic` is the guest's side, anything else the host's. Between
                 // them is a hub, which has other ids.
@@ -169,9 +165,10 @@ impl CommandLine {
         self.maximum_vcpus = maximum_vcpus(&machine);
     }
 
-    /// Returns the monitor that the driver may use: the first socket that is nobody's.
-    pub(crate) fn monitor(&self) -> Option<&Path> {
-        self.monitors.iter().find_map(MonitorOption::path)
+    /// Returns the sockets of the monitors that the driver may use.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = MonitorSocket> {
+        let started_in = self.started_in.as_ref();
+        self.monitors.iter().filter_map(move |it| MonitorSocket::of(it, started_in))
     }
 
     /// Returns whether one of the monitors waits for its first client.
@@ -231,11 +228,17 @@ fn network(options: &Options, id: Option<String>) -> Option<Network> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::driver::qemu::monitor_option::{Address, Role, is_libvirt_monitor};
 
     fn network(id: Option<&str>, backend: Backend) -> Network {
         Network { id: id.map(str::to_owned), backend }
+    }
+
+    fn first(line: &CommandLine) -> Option<PathBuf> {
+        line.sockets().next()?.path().map(Path::to_owned)
     }
 
     fn parse(text: &str) -> CommandLine {
@@ -261,7 +264,7 @@ mod tests {
         );
         assert_eq!(line.name.as_deref(), Some("a,b"));
         assert_eq!(line.uuid, Some("11111111-2222-3333-4444-555555555501".parse().unwrap()));
-        assert_eq!(line.monitor(), Some(Path::new("/run/a.qmp")));
+        assert_eq!(first(&line), Some("/run/a.qmp".into()));
         assert_eq!((line.memory_kib, line.memory_hotplug), (Some(1_572_864), false));
         assert_eq!(line.maximum_vcpus, Some(8));
         assert_eq!(
@@ -297,7 +300,7 @@ mod tests {
             ]
         );
         assert!(line.monitors[0].is_libvirts() && !line.monitors[1].is_libvirts());
-        assert_eq!(line.monitor(), Some(Path::new("/run/second.qmp")));
+        assert_eq!(first(&line), Some("/run/second.qmp".into()));
         assert_eq!((line.memory_kib, line.memory_hotplug), (Some(32_768), true));
         assert_eq!(
             line.networks,
@@ -320,9 +323,9 @@ mod tests {
              -netdev type=tap,id=net0,ifname=tap100i0,script=/x",
         );
         assert_eq!(line.name.as_deref(), Some("web"));
-        assert_eq!(line.monitor(), Some(Path::new("/var/run/qemu-server/100.qmp")));
+        assert_eq!(first(&line), Some("/var/run/qemu-server/100.qmp".into()));
         assert_eq!(line.monitors[1].role, Role::Client, "the event socket is not a server");
-        assert_eq!(line.monitors[1].path(), None);
+        assert_eq!(line.sockets().count(), 1);
         assert_eq!(line.networks, [network(Some("net0"), Backend::Tap("tap100i0".into()))]);
     }
 
@@ -338,7 +341,7 @@ mod tests {
             assert!(is_libvirt_monitor(Path::new(path)), "{path}");
             let line = parse(&format!("kvm -qmp unix:{path},server"));
             assert!(line.monitors[0].is_libvirts());
-            assert_eq!(line.monitor(), None);
+            assert_eq!(first(&line), None);
         }
         assert!(!is_libvirt_monitor(Path::new("/run/vms/monitor.sock")));
     }

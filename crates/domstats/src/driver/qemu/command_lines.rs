@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    path::Path,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::Instant,
@@ -16,7 +17,10 @@ use super::{
     config_file,
     processes::{is_loader, without_loader},
 };
-use crate::host::{process::Process, procfs::Proc};
+use crate::host::{
+    process::{Folder, Process},
+    procfs::Proc,
+};
 
 /// The command lines that were read or are being read.
 #[derive(Debug, Default)]
@@ -104,7 +108,11 @@ fn reading(proc: &Proc, process: Process, words: &[String]) -> Reading {
     let words = if is_loader { without_loader(words) } else { Some(words) };
     let file = |name: &str| config_file::read(proc, process, name);
     words.map_or(Reading::NoQemu, |words| {
-        Reading::Done(Some(Arc::new(CommandLine::parse(words, &file))))
+        let mut line = CommandLine::parse(words, &file);
+        if line.sockets().any(|socket| socket.path().is_some_and(Path::is_relative)) {
+            line.started_in = Folder::new(proc, process).started_in();
+        }
+        Reading::Done(Some(Arc::new(line)))
     })
 }
 

@@ -12,7 +12,11 @@
 use std::{
     fs::File,
     io::{self, Read},
-    os::fd::{AsRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -22,13 +26,13 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use super::{monitor_option::MonitorOption, options::Groups};
+use super::{monitor_option::MonitorOption, options::Groups, sockets::MonitorSocket};
 use crate::{
     domain::printable_name,
     host::{
         process::{Folder, Process},
         procfs::{Proc, TICK_NS},
-        queues::Listeners,
+        queues::{Queues, Sign, Whose},
     },
 };
 
@@ -131,10 +135,8 @@ fn find(folder: &Folder<'_>, name: &str, user: Option<&User>) -> io::Result<Owne
     }
     walk("cwd", name).or_else(|error| {
         // A daemon has left the folder where it was started.
-        let environment = folder.read_at_most("environ", LIMIT)?;
-        let started = environment.split('\0').find_map(|variable| variable.strip_prefix("PWD="));
-        match started.filter(|started| is_elsewhere(&error) && started.starts_with('/')) {
-            Some(started) => walk("root", &format!("{started}/{name}")),
+        match folder.started_in().filter(|_| is_elsewhere(&error)) {
+            Some(started) => walk("root", &started.join(name).to_string_lossy()),
             None => Err(error),
         }
     })
@@ -179,8 +181,7 @@ fn is_newer(stat: &Stat, process: Process) -> bool {
 fn was_read(folder: &Folder<'_>, text: &str, owner: u32) -> bool {
     let mut groups = Groups::default();
     let _ = groups.add_file(text);
-    let listeners = Listeners::of(folder.proc, folder.process.pid);
-    let held = || -> io::Result<Vec<String>> {
+    let held = || -> io::Result<Vec<u64>> {
         let descriptors = folder.open("fd")?;
         let names = Dir::read_from(&descriptors)?.flatten().take(DESCRIPTORS);
         let stats =
@@ -188,12 +189,19 @@ fn was_read(folder: &Folder<'_>, text: &str, owner: u32) -> bool {
         let sockets = stats.filter(|stat| {
             FileType::from_raw_mode(stat.st_mode) == FileType::Socket && stat.st_uid == owner
         });
-        Ok(sockets.map(|stat| stat.st_ino.to_string()).collect())
+        Ok(sockets.map(|stat| stat.st_ino).collect())
     };
     let held = held().unwrap_or_default();
+    let mut queues = Queues::new(folder.proc);
+    let whose = Whose::of(folder.proc, folder.process);
+    let mut listens = |path: &Path| {
+        let sign = Sign::Name(path.as_os_str().as_bytes());
+        let listener = queues.listener(Some(whose), sign).ok().flatten();
+        listener.is_some_and(|listener| held.contains(&listener.inode))
+    };
     let monitors = MonitorOption::all(&groups);
-    let mut paths = monitors.iter().filter_map(MonitorOption::path);
-    paths.any(|path| listeners.at(path).any(|inode| held.iter().any(|held| held == inode)))
+    let sockets = monitors.iter().filter_map(|monitor| MonitorSocket::of(monitor, None));
+    sockets.into_iter().any(|socket| socket.path().is_some_and(&mut listens))
 }
 
 /// The rights of the user that a process runs as.

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -10,13 +9,14 @@ use std::{
 use super::{
     command_line::CommandLine,
     command_lines::{CommandLines, Reading},
-    guest::{Guest, MonitorSocket},
-    monitor_option::MonitorOption,
+    guest::Guest,
+    monitor_option::{Address, MonitorOption, Role},
     named::{NamedMonitor, NamedMonitors, belongs_to_libvirt},
     processes::{Processes, is_named_loader},
+    sockets::MonitorSocket,
 };
 use crate::{
-    domain::DomainInfo,
+    domain::{DomainInfo, printable_name},
     error::Result,
     host::{
         process::Process,
@@ -38,8 +38,9 @@ pub(crate) struct Discovery {
 /// What makes a guest the same in the next call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Identity {
-    process: Option<Process>,
-    monitor: Option<PathBuf>,
+    process: Process,
+    /// The sockets of its monitors.
+    monitors: Vec<MonitorSocket>,
 }
 
 /// A guest, and what its process looked like a moment ago.
@@ -71,13 +72,13 @@ impl Discovery {
     pub(crate) fn find(&self, deadline: Instant) -> Result<Found> {
         let mut found = Found::default();
         let mut processes = self.processes.list(&self.proc)?;
-        let mut named: HashMap<Option<Process>, Vec<NamedMonitor>> = HashMap::new();
+        let mut named: HashMap<Process, Vec<NamedMonitor>> = HashMap::new();
         for monitor in self.named.list(&self.proc, &processes, &mut found.missing) {
             named.entry(monitor.process).or_default().push(monitor);
         }
         // A named monitor may belong to a process that does not look like a QEMU.
         let known: HashSet<Process> = processes.iter().map(|(process, _)| *process).collect();
-        for process in named.keys().flatten().filter(|process| !known.contains(process)) {
+        for process in named.keys().filter(|process| !known.contains(process)) {
             if let Ok(stat) = self.proc.stat(process.pid) {
                 processes.push((*process, stat));
             }
@@ -86,7 +87,7 @@ impl Discovery {
         let lines = self.command_lines.get(&self.proc, &ids, deadline);
         let mut seen = HashSet::new();
         for ((process, stat), line) in processes.into_iter().zip(lines) {
-            let mine = named.remove(&Some(process)).unwrap_or_default();
+            let mine = named.remove(&process).unwrap_or_default();
             match line {
                 // libvirtd asks such a QEMU what it can do; its monitor is libvirtd's.
                 Reading::Done(Some(line)) if line.is_probe => {}
@@ -94,17 +95,14 @@ impl Discovery {
                 // What the loader runs is not known.
                 Reading::Going if is_named_loader(&stat.comm) => {}
                 Reading::Done(Some(line)) => {
-                    let guests = self.guests_of(process, &line, mine, &mut seen);
+                    let is_qemu = known.contains(&process);
+                    let guests = self.guests_of(process, &line, mine, is_qemu, &mut seen);
                     found
                         .guests
                         .extend(guests.into_iter().map(|guest| (guest, Some(stat.clone()))));
                 }
                 reading => found.missing.push(nameless(process, &reading)),
             }
-        }
-        for monitor in named.into_values().flatten() {
-            let guest = self.guest(None, &Arc::default(), Ok(monitor.socket()), &mut seen);
-            found.guests.push((guest, None));
         }
         self.guests().retain(|identity, _| seen.contains(identity));
         Ok(found)
@@ -154,46 +152,56 @@ impl Discovery {
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the guests of a process: one, with the monitor of its command line, else with the
-    /// named one. A process with several named monitors and none of its own stands for several.
+    /// Returns the guests of a process: a QEMU is one, whose named monitors come before those of its
+    /// command line. Another process, which serves monitors of others, stands for one with each.
     fn guests_of(
         &self,
         process: Process,
         line: &Arc<CommandLine>,
         named: Vec<NamedMonitor>,
+        is_qemu: bool,
         seen: &mut HashSet<Identity>,
     ) -> Vec<Arc<Guest>> {
-        let monitors: Vec<_> = match line.monitor() {
-            Some(path) => vec![Ok(self.socket(process, path))],
-            None if named.is_empty() => vec![Err(no_monitor(line))],
-            None => named.into_iter().map(|monitor| Ok(monitor.socket())).collect(),
-        };
-        monitors.into_iter().map(|monitor| self.guest(Some(process), line, monitor, seen)).collect()
+        let own: Vec<_> = line.sockets().collect();
+        let named = named.into_iter().map(|monitor| {
+            let own = own.iter().find(|own| own.path() == Some(&*monitor.path));
+            // What else a socket is, a serial port perhaps, may wait too.
+            let waits = own.map_or(is_qemu, |own| own.waits);
+            MonitorSocket::named(monitor.path, waits)
+        });
+        let named: Vec<_> = named.collect();
+        if !is_qemu {
+            return named
+                .into_iter()
+                .map(|one| self.guest(process, line, vec![one], seen))
+                .collect();
+        }
+        let mut monitors = named;
+        for own in own {
+            if !monitors.iter().any(|named| named.address == own.address) {
+                monitors.push(own);
+            }
+        }
+        vec![self.guest(process, line, monitors, seen)]
     }
 
     /// Returns the guest of an earlier call if it is the same, else a new one.
     fn guest(
         &self,
-        process: Option<Process>,
+        process: Process,
         line: &Arc<CommandLine>,
-        monitor: std::result::Result<MonitorSocket, Missing>,
+        monitors: Vec<MonitorSocket>,
         seen: &mut HashSet<Identity>,
     ) -> Arc<Guest> {
-        let path = monitor.as_ref().ok().map(|socket| socket.path.clone());
-        let identity = Identity { process, monitor: path };
-        seen.insert(identity.clone());
-        let new = || Arc::new(Guest::new(process, Arc::clone(line), monitor));
-        Arc::clone(self.guests().entry(identity).or_insert_with(new))
-    }
-
-    /// Returns where to connect to a monitor of a command line: its path is relative to the
-    /// process's folder.
-    fn socket(&self, process: Process, path: &Path) -> MonitorSocket {
-        let folder = match path.is_relative() {
-            true => std::fs::read_link(self.proc.of(process.pid, "cwd")).unwrap_or_default(),
-            false => PathBuf::new(),
+        let identity = Identity { process, monitors };
+        let new = || {
+            let monitors = Some(identity.monitors.clone()).filter(|all| !all.is_empty());
+            let monitors = monitors.ok_or_else(|| no_monitor(line));
+            Arc::new(Guest::new(Some(process), Arc::clone(line), monitors))
         };
-        MonitorSocket { path: folder.join(path), bound: path.to_owned() }
+        let guest = Arc::clone(self.guests().entry(identity.clone()).or_insert_with(new));
+        seen.insert(identity);
+        guest
     }
 }
 
@@ -217,6 +225,7 @@ fn nameless(process: Process, reading: &Reading) -> MissingDomain {
     MissingDomain::new(info, missing)
 }
 
+/// Returns why a QEMU has no monitor that can be used, and what would help.
 fn no_monitor(line: &CommandLine) -> Missing {
     if line.monitors.iter().any(MonitorOption::is_libvirts) {
         return belongs_to_libvirt();
@@ -225,10 +234,25 @@ fn no_monitor(line: &CommandLine) -> Missing {
         let text = format!("QEMU's monitors may stand where they cannot be read: {unread}");
         return Missing::new(MissingReason::Denied, text);
     }
-    Missing::new(
-        MissingReason::Unsupported,
-        "QEMU was started without a QMP socket: add -qmp unix:PATH,server=on,wait=off",
-    )
+    let help = "add -qmp unix:PATH,server=on,wait=off";
+    let unusable: Vec<_> = line.monitors.iter().filter_map(unusable).collect();
+    let text = match unusable.is_empty() {
+        true => format!("QEMU was started without a QMP socket: {help}"),
+        false => format!("QEMU has no monitor that can be shared: {}; {help}", unusable.join(", ")),
+    };
+    Missing::new(MissingReason::Unsupported, text)
+}
+
+/// Returns what is wrong with a monitor that is no listening Unix socket.
+pub(crate) fn unusable(monitor: &MonitorOption) -> Option<String> {
+    let name = printable_name(&monitor.to_string());
+    let what = match (&monitor.address, monitor.role) {
+        (_, Role::Client) => "connects to its manager",
+        (Address::Tcp { .. }, _) => "is open to every user of the host, so it is not asked",
+        (Address::Other(_), _) => "is no socket",
+        _ => return None,
+    };
+    Some(format!("{name} {what}"))
 }
 
 #[cfg(test)]

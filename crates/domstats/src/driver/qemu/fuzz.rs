@@ -6,11 +6,12 @@ use super::{
     assemble::{self, Sources},
     command_line::CommandLine,
     config_file::ConfigFile,
-    guest::{Guest, MonitorSocket},
+    guest::Guest,
     host_side::HostSide,
     monitor_option::is_libvirt_monitor,
     query::{Query, Replies},
     reader::{Message, Reader},
+    sockets::MonitorSocket,
 };
 use crate::{
     host::procfs::Proc,
@@ -30,7 +31,8 @@ fn line(bytes: &[u8]) -> CommandLine {
 /// The command line of a process, as `/proc/PID/cmdline` has it.
 pub fn command_line(bytes: &[u8]) {
     let line = line(bytes);
-    assert!(line.monitor().is_none_or(|path| !is_libvirt_monitor(path)));
+    let mut sockets = line.sockets();
+    assert!(sockets.all(|it| it.path().is_none_or(|path| !is_libvirt_monitor(path))));
 }
 
 /// What a reader makes of a stream that arrives in chunks, up to its first error.
@@ -65,8 +67,8 @@ pub fn monitor_lines(bytes: &[u8]) {
 pub fn conversation(bytes: &[u8]) {
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (line_bytes, stream) = bytes.split_at(end);
-    let monitor = MonitorSocket { path: "/monitor".into(), bound: "/monitor".into() };
-    let guest = Guest::new(None, Arc::new(line(line_bytes)), Ok(monitor));
+    let monitor = MonitorSocket::named("/monitor".into(), false);
+    let guest = Guest::new(None, Arc::new(line(line_bytes)), Ok(vec![monitor]));
     let (proc, host) = (Proc::new("/nonexistent"), HostSide::default());
     let request =
         StatsRequest::new().groups(StatsGroups::all_known()).options(StatsOptions::BACKING);

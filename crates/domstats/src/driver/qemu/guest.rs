@@ -2,18 +2,20 @@
 
 use std::{
     cell::OnceCell,
-    path::PathBuf,
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::{
     command_line::CommandLine,
+    first_client::{self, Stage},
     hypervisor::Counted,
     monitor::Monitor,
     named::name_of,
     processes::runs_qemu,
     query::{Answer, Cpu, ObjectPath, PossibleCpu, Query, Replies},
+    sockets::{self, Door, MonitorSocket},
     taps::{Tap, Taps},
     threads::{ThreadTime, Threads, VcpuThread},
 };
@@ -24,6 +26,7 @@ use crate::{
         perf::{Count, Counters, Counting},
         process::{Folder, Process},
         procfs::Proc,
+        queues::{Queues, Whose},
     },
     report::{Missing, MissingReason},
 };
@@ -34,18 +37,9 @@ pub(crate) struct Guest {
     /// The process, and when it started: a recycled number is another guest.
     pub(crate) process: Option<Process>,
     pub(crate) line: Arc<CommandLine>,
-    /// The monitor that may be used, or why there is none.
-    pub(crate) monitor: Result<MonitorSocket, Missing>,
+    /// The monitors that may be used, the preferred one first, or why there is none.
+    pub(crate) monitors: Result<Vec<MonitorSocket>, Missing>,
     state: Mutex<State>,
-}
-
-/// A monitor's socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct MonitorSocket {
-    /// Where to connect.
-    pub(crate) path: PathBuf,
-    /// The path that QEMU bound, which may be relative to its folder.
-    pub(crate) bound: PathBuf,
 }
 
 /// What is known of a guest beyond its command line.
@@ -56,6 +50,12 @@ struct State {
     has_begun: bool,
     stuck: Option<Duration>,
     monitor: Option<Monitor>,
+    /// Which of the monitors served last.
+    preferred: usize,
+    /// Why the last call did not use a monitor.
+    unused: Vec<Option<Missing>>,
+    /// The listening sockets that QEMU was seen to hold, by inode.
+    held: HashSet<u64>,
     learned: Learned,
     threads: Threads,
     accounting: Accounting,
@@ -85,7 +85,7 @@ impl Guest {
     pub(crate) fn new(
         process: Option<Process>,
         line: Arc<CommandLine>,
-        monitor: Result<MonitorSocket, Missing>,
+        monitors: Result<Vec<MonitorSocket>, Missing>,
     ) -> Self {
         let learned = Learned {
             // With an id its place is known.
@@ -93,7 +93,7 @@ impl Guest {
             ..Learned::default()
         };
         let state = State { learned, ..State::default() };
-        Self { process, line, monitor, state: Mutex::new(state) }
+        Self { process, line, monitors, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -110,7 +110,7 @@ impl Guest {
     pub(crate) fn identity(&self) -> Vec<Query> {
         let learned = &self.state().learned;
         let mut queries = Vec::new();
-        if self.monitor.is_err() {
+        if self.monitors.is_err() {
             return queries;
         }
         // A QEMU without a name says so every time; it is asked as long as it has no UUID either.
@@ -127,10 +127,11 @@ impl Guest {
     pub(crate) fn info(&self) -> DomainInfo {
         let (name, uuid) = self.learned(|learned| (learned.name.clone(), learned.uuid));
         let name = self.line.name.clone().or(name).unwrap_or_else(|| {
-            match (&self.monitor, self.process) {
-                (Ok(socket), _) => name_of(&socket.path),
-                (Err(_), Some(process)) => format!("qemu-{}", process.pid),
-                (Err(_), None) => "qemu".to_owned(),
+            let path = self.monitors.as_ref().ok().and_then(|sockets| sockets.first()?.path());
+            match (path, self.process) {
+                (Some(path), _) => name_of(path),
+                (None, Some(process)) => format!("qemu-{}", process.pid),
+                (None, None) => "qemu".to_owned(),
             }
         });
         DomainInfo {
@@ -259,17 +260,46 @@ impl Guest {
         self.state().learned.balloon = path;
     }
 
-    /// Returns whether QEMU may still wait for the first client of a monitor. A connection would then
-    /// start the guest. A waiting QEMU has its main thread, the RCU thread and those of early objects;
-    /// one that went on has at least a vCPU's and the monitors' besides.
-    pub(crate) fn awaits_first_client(&self, proc: &Proc) -> bool {
-        let Some(process) = self.process.filter(|_| self.line.has_waiting_monitor()) else {
-            return false;
-        };
+    /// Returns what QEMU does of which a monitor may wait for its first client. A connection would
+    /// start the guest then.
+    pub(crate) fn stage(&self, proc: &Proc, socket: &MonitorSocket) -> Stage {
+        let Some(process) = self.process else { return Stage::Waits };
         let mut state = self.state();
-        state.has_begun = state.has_begun
-            || proc.stat(process.pid).is_ok_and(|stat| stat.threads > 2 + self.line.early_threads);
-        !state.has_begun
+        if state.has_begun || !(socket.waits || self.line.has_waiting_monitor()) {
+            return Stage::Begun;
+        }
+        let stage = first_client::stage(proc, process);
+        state.has_begun = stage == Stage::Begun;
+        stage
+    }
+
+    /// Looks for the socket of a monitor, with what was seen in earlier calls.
+    pub(crate) fn door(
+        &self,
+        socket: &MonitorSocket,
+        process: Process,
+        queues: &mut Queues<'_>,
+    ) -> Result<Door, Missing> {
+        let namespace = self.net_namespace(&Folder::new(queues.proc(), process));
+        let mut state = self.state();
+        let whose = Whose { process, namespace };
+        let door = sockets::find(socket, whose, &state.held, queues)?;
+        if door.is_sure {
+            state.held.insert(door.listener.inode);
+        }
+        Ok(door)
+    }
+
+    /// Returns the number of the monitor that is tried first.
+    pub(crate) fn preferred(&self) -> usize {
+        self.state().preferred
+    }
+
+    /// Notes which monitor served, if one did, and why others did not.
+    pub(crate) fn note_monitors(&self, served: Option<usize>, unused: Vec<Option<Missing>>) {
+        let mut state = self.state();
+        state.preferred = served.unwrap_or(state.preferred);
+        state.unused = unused;
     }
 
     /// Takes the guest's monitor for one conversation; `None` while another call has it.

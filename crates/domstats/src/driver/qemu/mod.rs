@@ -80,6 +80,7 @@ mod command_lines;
 mod config_file;
 mod dirty_rate;
 mod discover;
+mod first_client;
 pub(crate) mod fuzz;
 mod guest;
 mod host_side;
@@ -99,6 +100,7 @@ mod processes;
 mod query;
 pub(crate) mod reader;
 mod resctrl;
+mod sockets;
 mod taps;
 mod threads;
 

@@ -10,27 +10,28 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     io::{ErrorKind, Write},
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd},
         unix::net::UnixStream,
     },
-    path::Path,
     sync::atomic::{AtomicU16, Ordering},
 };
 
-use rustix::{
-    io::{Errno, read},
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt},
-};
+use rustix::io::{Errno, read};
 
 use super::{
     kept::{Kept, Sight},
     query::{Query, Replies},
     reader::{Message, Reader},
+    sockets::{Door, denied},
 };
-use crate::report::{Missing, MissingReason};
+use crate::{
+    host::queues::Queues,
+    report::{Missing, MissingReason},
+};
 
 /// A socket that holds this much may be full, and QEMU have more to say: each of the shortest
 /// events, 80 bytes, takes 768 of the 208 KiB of a socket.
@@ -76,34 +77,26 @@ pub(crate) enum Progress {
 }
 
 impl Monitor {
-    /// Connects without waiting.
-    pub(crate) fn connect(path: &Path) -> Result<Self, Missing> {
-        let refused = |errno: Errno| {
-            let path = path.display();
-            match errno {
-                Errno::ACCESS | Errno::PERM => Missing::new(
-                    MissingReason::Denied,
-                    format!("no right to use the monitor {path}: run as root or as the VM's user"),
-                ),
-                Errno::AGAIN => Missing::new(
-                    MissingReason::Busy,
-                    format!("other clients wait for the monitor {path}"),
-                ),
-                Errno::NOENT | Errno::CONNREFUSED => Missing::new(
-                    MissingReason::Failed,
-                    format!("nobody listens on the monitor {path}"),
-                ),
-                errno => Missing::new(
-                    MissingReason::Failed,
-                    format!("cannot connect to the monitor {path}: {errno}"),
-                ),
+    /// Connects without waiting, to a monitor that is called so.
+    pub(crate) fn connect(
+        door: &Door,
+        queues: &Queues<'_>,
+        name: &dyn fmt::Display,
+    ) -> Result<Self, Missing> {
+        let socket = door.connect(queues).map_err(|errno| match errno {
+            Errno::ACCESS | Errno::PERM => denied(name),
+            Errno::AGAIN => Missing::new(
+                MissingReason::Busy,
+                format!("other clients wait for the monitor {name}"),
+            ),
+            Errno::NOENT | Errno::CONNREFUSED => {
+                Missing::new(MissingReason::Failed, format!("nobody listens on the monitor {name}"))
             }
-        };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket: OwnedFd =
-            socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(refused)?;
-        let address = SocketAddrUnix::new(path).map_err(refused)?;
-        connect(&socket, &address).map_err(refused)?;
+            errno => Missing::new(
+                MissingReason::Failed,
+                format!("cannot connect to the monitor {name}: {errno}"),
+            ),
+        })?;
         Ok(Self {
             stream: socket.into(),
             reader: Reader::default(),
@@ -116,10 +109,10 @@ impl Monitor {
         })
     }
 
-    /// Returns the process that listens, as far as the kernel tells.
+    /// Returns the process that listens; nothing if it is none that the caller can see, in another pid
+    /// namespace.
     pub(crate) fn peer(&self) -> Option<u32> {
-        let credentials = sockopt::socket_peercred(&self.stream).ok()?;
-        u32::try_from(credentials.pid.as_raw_nonzero().get()).ok()
+        u32::try_from(peer_pid(&self.stream)).ok().filter(|pid| *pid > 0)
     }
 
     /// Returns whether the monitor has spoken to us: it is ours for now.
@@ -340,6 +333,22 @@ fn next_id() -> u16 {
     static COUNT: AtomicU16 = AtomicU16::new(0);
     let process = std::process::id().to_le_bytes();
     u16::from_le_bytes([process[0], process[1]]).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Asks for `SO_PEERCRED`. rustix makes of it a number that must not be zero, and it is zero for a
+/// process of another pid namespace.
+fn peer_pid(stream: &UnixStream) -> i32 {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let Ok(mut length) = libc::socklen_t::try_from(size_of::<libc::ucred>()) else { return 0 };
+    #[expect(unsafe_code, reason = "no crate that is kept well asks for it safely")]
+    // SAFETY: both pointers are to values of the right size that live until the call returns, and any
+    // three numbers are a `ucred`. When the call fails they stay zero.
+    unsafe {
+        let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+        let (peer, length) = ((&raw mut peer).cast(), &raw mut length);
+        libc::getsockopt(stream.as_raw_fd(), level, option, peer, length);
+    }
+    peer.pid
 }
 
 impl AsFd for Monitor {

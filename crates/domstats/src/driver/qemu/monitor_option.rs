@@ -17,7 +17,7 @@ pub(crate) struct MonitorOption {
 }
 
 /// Where a monitor is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Address {
     Unix(PathBuf),
     /// A name in place of a path. Unless it is tight, zeros follow up to the length of an address.
@@ -146,14 +146,6 @@ impl MonitorOption {
             Address::Unix(path) => is_libvirt_monitor(path),
             Address::Descriptor(_) => self.chardev.as_deref() == Some("charmonitor"),
             _ => false,
-        }
-    }
-
-    /// Returns the path of a Unix socket that anybody may connect to.
-    pub(crate) fn path(&self) -> Option<&Path> {
-        match (&self.address, self.role) {
-            (Address::Unix(path), Role::Server { .. }) if !self.is_libvirts() => Some(path),
-            _ => None,
         }
     }
 

@@ -2,19 +2,19 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, Metadata},
+    fs::Metadata,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
-use super::{guest::MonitorSocket, monitor::Monitor, monitor_option::is_libvirt_monitor};
+use super::monitor_option::is_libvirt_monitor;
 use crate::{
-    domain::DomainInfo,
+    domain::{DomainInfo, printable_name},
     host::{
         process::Process,
         procfs::{Proc, Stat},
-        queues::{Listeners, Queues},
+        queues::{Queues, Sign, Whose},
     },
     report::{Missing, MissingDomain, MissingReason},
 };
@@ -23,21 +23,15 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct NamedMonitors {
     patterns: Vec<String>,
-    /// Who listens, by the socket's device and inode; nobody whom `/proc` shows, perhaps.
-    listeners: Mutex<HashMap<(u64, u64), Option<Process>>>,
+    /// Who listens, by the device and inode of the socket's file.
+    listeners: Mutex<HashMap<(u64, u64), Process>>,
 }
 
 /// A monitor that the URI names.
 #[derive(Debug)]
 pub(crate) struct NamedMonitor {
     pub(crate) path: PathBuf,
-    pub(crate) process: Option<Process>,
-}
-
-impl NamedMonitor {
-    pub(crate) fn socket(self) -> MonitorSocket {
-        MonitorSocket { bound: self.path.clone(), path: self.path }
-    }
+    pub(crate) process: Process,
 }
 
 impl NamedMonitors {
@@ -63,12 +57,15 @@ impl NamedMonitors {
         let mut seen = HashMap::new();
         let mut monitors = Vec::new();
         for (path, metadata) in self.sockets() {
-            let inode = (metadata.dev(), metadata.ino());
-            let known = known.remove(&inode).filter(|listener| is_alive(proc, *listener));
-            let ask = || look.get_or_insert_with(|| Look::new(proc, processes)).listener(&path);
+            let file = (metadata.dev(), metadata.ino());
+            if seen.contains_key(&file) {
+                continue;
+            }
+            let known = known.remove(&file).filter(|process| process.is_alive(proc));
+            let ask = || look.get_or_insert_with(|| Look::new(proc, processes)).holder(&path, file);
             match known.map_or_else(ask, Ok) {
                 Ok(process) => {
-                    seen.insert(inode, process);
+                    seen.insert(file, process);
                     monitors.push(NamedMonitor { path, process });
                 }
                 // A socket without a listener is what a VM leaves behind when it is killed.
@@ -94,59 +91,73 @@ impl NamedMonitors {
     }
 }
 
-/// A look at all sockets of the host, for those whose listener is not known.
+/// A look at the sockets of the host, for those whose holder is not known.
 struct Look<'a> {
     proc: &'a Proc,
-    listeners: Listeners,
-    /// Which QEMU holds a socket, by the socket's inode.
-    holders: HashMap<String, Process>,
     queues: Queues<'a>,
+    qemus: Vec<Whose>,
+    /// All other processes, which are looked at when no QEMU holds a socket.
+    others: Option<Vec<Process>>,
 }
 
 impl<'a> Look<'a> {
     fn new(proc: &'a Proc, processes: &[(Process, Stat)]) -> Self {
-        let mut holders = HashMap::new();
-        for (process, _) in processes {
-            let links = fs::read_dir(proc.of(process.pid, "fd")).into_iter().flatten().flatten();
-            for target in links.filter_map(|link| fs::read_link(link.path()).ok()) {
-                let target = target.to_string_lossy();
-                let inode = target.strip_prefix("socket:[").and_then(|it| it.strip_suffix(']'));
-                if let Some(inode) = inode {
-                    holders.entry(inode.to_owned()).or_insert(*process);
-                }
-            }
-        }
-        Self { proc, listeners: Listeners::read(proc), holders, queues: Queues::new(proc) }
+        let qemus = processes.iter().map(|(process, _)| Whose::of(proc, *process)).collect();
+        Self { proc, queues: Queues::new(proc), qemus, others: None }
     }
 
-    /// Returns who listens on a socket: a QEMU that holds it, as the kernel tells, which disturbs
-    /// nobody. Of others only a connection tells; it is let go at once, since the monitor may not be
-    /// ours to keep.
-    fn listener(&mut self, path: &Path) -> Result<Option<Process>, Missing> {
+    /// Returns the process that holds the socket that listens on a file, as the kernel tells: that
+    /// disturbs nobody, while a connection might start a guest.
+    fn holder(&mut self, path: &Path, file: (u64, u64)) -> Result<Process, Missing> {
         if is_libvirt_monitor(path) {
             return Err(belongs_to_libvirt());
         }
-        if let Some(process) = self.listeners.at(path).find_map(|inode| self.holders.get(inode)) {
-            return Ok(Some(*process));
+        let unknown = || {
+            let text = format!(
+                "who listens on {} cannot be seen, nor whether a guest waits for a client there: run \
+                 as root, in the namespaces of the host",
+                path.display()
+            );
+            Missing::new(MissingReason::Denied, printable_name(&text))
+        };
+        let nobody = || Missing::new(MissingReason::Failed, "nobody listens");
+        let sign = Sign::File(file.0, file.1);
+        let places = std::iter::once(None).chain(self.qemus.iter().copied().map(Some));
+        let mut is_unseen = false;
+        let mut listener = None;
+        for place in places {
+            match self.queues.listener(place, sign) {
+                Ok(None) => {}
+                Ok(found) => {
+                    listener = found;
+                    break;
+                }
+                Err(_) => is_unseen = true,
+            }
         }
-        if self.queues.is_awaited(None, path) {
-            return Err(Missing::new(
-                MissingReason::Timeout,
-                format!("a connection waits for the monitor {} already", path.display()),
-            ));
+        let listener = listener.ok_or_else(|| if is_unseen { unknown() } else { nobody() })?;
+        let queues = &mut self.queues;
+        let mut is_holder = |it: &Process| queues.holds(*it, listener.inode) == Some(true);
+        let mut qemus = self.qemus.iter().map(|qemu| qemu.process);
+        if let Some(qemu) = qemus.find(&mut is_holder) {
+            return Ok(qemu);
         }
-        let Some(pid) = Monitor::connect(path)?.peer() else { return Ok(None) };
-        Ok(self.proc.stat(pid).ok().map(|stat| Process { pid, start_time: stat.start_time }))
+        let proc = self.proc;
+        let others = self.others.get_or_insert_with(|| {
+            let pids = proc.pids().unwrap_or_default().into_iter();
+            let process = |pid| {
+                let stat = proc.stat(pid).ok()?;
+                Some(Process { pid, start_time: stat.start_time })
+            };
+            pids.filter_map(process).collect()
+        });
+        others.iter().copied().find(is_holder).ok_or_else(unknown)
     }
-}
-
-fn is_alive(proc: &Proc, listener: Option<Process>) -> bool {
-    listener.is_none_or(|process| process.is_alive(proc))
 }
 
 /// Returns the name of a guest of which only the monitor is known.
 pub(crate) fn name_of(socket: &Path) -> String {
-    socket.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    printable_name(&socket.file_stem().unwrap_or_default().to_string_lossy())
 }
 
 pub(crate) fn belongs_to_libvirt() -> Missing {

@@ -6,6 +6,8 @@
 //!    └────────────── deadline ─────────┴── late    the answers come too late
 //! ```
 
+mod connecting;
+
 use std::{
     os::fd::AsFd,
     time::{Duration, Instant},
@@ -23,7 +25,7 @@ use super::{
     query::{Answer, ObjectPath, Query, Replies},
 };
 use crate::{
-    host::{procfs::Proc, queues::Queues},
+    host::{procfs::Proc, queues::Queues, sock_diag::Socket},
     report::{Missing, MissingReason},
 };
 
@@ -67,6 +69,12 @@ pub(crate) struct Conversation<'a> {
     /// What the host shows of the guest, if answers shall be kept.
     sight: Option<Sight<'a>>,
     lease: Option<Lease<'a>>,
+    /// Which of the guest's monitors the connection is to, and the socket that listens there.
+    socket: Option<(usize, Socket)>,
+    /// Why monitors are not used, by their numbers.
+    unused: Vec<Option<Missing>>,
+    /// Why no connection was tried yet.
+    why_later: &'static str,
     search: Search,
     asked: bool,
     retried: bool,
@@ -117,6 +125,9 @@ impl<'a> Conversation<'a> {
             queries,
             sight,
             lease: None,
+            socket: None,
+            why_later: "another program is about to ask the monitor",
+            unused: vec![None; guest.monitors.as_ref().map_or(0, Vec::len)],
             search,
             asked: false,
             retried: false,
@@ -149,20 +160,9 @@ impl<'a> Conversation<'a> {
     }
 
     /// Tries to get the monitor and to ask.
-    fn begin(&mut self, rules: &Rules, proc: &Proc, queues: &mut Queues<'_>) {
-        let socket = match &self.guest.monitor {
-            Ok(socket) => socket,
-            Err(missing) => return self.refuse(missing.clone()),
-        };
-        if self.guest.awaits_first_client(proc) {
-            return self.refuse(Missing::new(
-                MissingReason::Busy,
-                format!(
-                    "QEMU waits for the first client of a monitor before it starts the guest: to \
-                     connect to {} would start it",
-                    socket.path.display()
-                ),
-            ));
+    fn begin(&mut self, rules: &Rules) {
+        if let Err(missing) = &self.guest.monitors {
+            return self.refuse(missing.clone());
         }
         match self.guest.lease() {
             Some(lease) => self.lease = Some(lease),
@@ -174,29 +174,10 @@ impl<'a> Conversation<'a> {
             }
             None => return,
         }
-        self.connect(rules, queues);
-    }
-
-    /// Connects, unless a connection waits there already: a queue has two places, and the second
-    /// one is for the VM's manager. Then a later round tries again.
-    fn connect(&mut self, rules: &Rules, queues: &mut Queues<'_>) {
-        let Ok(socket) = &self.guest.monitor else {
-            return;
-        };
-        let Some(lease) = &mut self.lease else { return };
-        if lease.monitor.is_none() {
-            if queues.is_awaited(self.guest.process, &socket.bound) {
-                return;
-            }
-            match Monitor::connect(&socket.path) {
-                Ok(monitor) => match stranger(self.guest, &monitor) {
-                    Some(missing) => return self.end(Some(missing), rules),
-                    None => lease.monitor = Some(monitor),
-                },
-                Err(missing) => return self.end(Some(missing), rules),
-            }
+        if self.monitor().is_some() {
+            self.socket = None;
+            self.advance(rules);
         }
-        self.advance(rules);
     }
 
     /// Reads what has come and asks what is to be asked.
@@ -299,6 +280,12 @@ impl<'a> Conversation<'a> {
     fn end(&mut self, missing: Option<Missing>, rules: &Rules) {
         self.missing = missing;
         self.over = true;
+        let number = self.socket.as_ref().map_or(self.guest.preferred(), |(number, _)| *number);
+        let served = self.missing.is_none().then_some(number);
+        if let (Some(missing), Some(why)) = (&self.missing, self.unused.get_mut(number)) {
+            *why = Some(missing.clone());
+        }
+        self.guest.note_monitors(served, self.unused.clone());
         if let Some(mut lease) = self.lease.take() {
             lease.stuck = None;
             if !rules.hold || self.missing.is_some() {
@@ -311,6 +298,11 @@ impl<'a> Conversation<'a> {
     fn give_up(&mut self, rules: &Rules, waited: Duration, missing: Missing) {
         // In the queue of a busy monitor a connection would take the next turn, wanted or not.
         let keep = rules.hold && missing.reason != MissingReason::Busy;
+        let number = self.socket.as_ref().map_or(self.guest.preferred(), |(number, _)| *number);
+        if let Some(why) = self.unused.get_mut(number) {
+            *why = Some(missing.clone());
+        }
+        self.guest.note_monitors(None, self.unused.clone());
         self.missing = Some(missing);
         self.over = true;
         if let Some(mut lease) = self.lease.take() {
@@ -321,22 +313,6 @@ impl<'a> Conversation<'a> {
             }
         }
     }
-
-    /// Gives up if another client has the monitor: it serves one at a time and greets nobody else.
-    fn check_busy(&mut self, rules: &Rules, queues: &mut Queues<'_>) {
-        let (Ok(socket), Some(process)) = (&self.guest.monitor, self.guest.process) else {
-            return;
-        };
-        let is_mute = self.monitor().is_none_or(|monitor| !monitor.is_greeted());
-        if is_mute && queues.keeps_waiting(process, &socket.bound) {
-            let missing = Missing::new(
-                MissingReason::Busy,
-                format!("another client uses the monitor {}", socket.path.display()),
-            );
-            // The next call does not wait for the other client.
-            self.give_up(rules, Duration::MAX, missing);
-        }
-    }
 }
 
 /// Returns the path of the balloon, if it is among the devices of a folder.
@@ -344,17 +320,6 @@ fn find_balloon(replies: &Replies, folder: &str) -> Option<ObjectPath> {
     let devices = replies.devices.got()?;
     let balloon = devices.iter().find(|device| device.kind.starts_with("child<virtio-balloon"))?;
     Some(format!("{folder}/{}", balloon.name))
-}
-
-/// Returns why a monitor must not be used: its socket belongs to another process than the guest.
-fn stranger(guest: &Guest, monitor: &Monitor) -> Option<Missing> {
-    let (pid, peer) = (guest.pid()?, monitor.peer()?);
-    (pid != peer).then(|| {
-        Missing::new(
-            MissingReason::Failed,
-            format!("the monitor's socket belongs to process {peer}, not to {pid}"),
-        )
-    })
 }
 
 /// Holds the conversations until all are over or the time is up.
@@ -369,30 +334,30 @@ pub(crate) fn converse(
     let start = Instant::now();
     let patience = rules.deadline.saturating_duration_since(start);
     let mut meanwhile = Some(meanwhile);
-    let mut greeting = Some(start + if rules.nowait { GREETING_NOWAIT } else { GREETING });
+    let mut queues = Queues::new(proc);
+    let patience_of_greeting = if rules.nowait { GREETING_NOWAIT } else { GREETING };
+    let mut greeting = Some(start + patience_of_greeting);
     loop {
         let mut waiting = false;
-        let mut queued = false;
-        let mut queues = Queues::new(proc);
-        for conversation in conversations.iter_mut().filter(|it| !it.over) {
-            if conversation.lease.is_none() {
-                conversation.begin(rules, proc, &mut queues);
-                waiting |= !conversation.over && conversation.lease.is_none();
-            } else if conversation.monitor().is_none() {
-                conversation.connect(rules, &mut queues);
-            }
-            queued |= conversation.lease.as_ref().is_some_and(|lease| lease.monitor.is_none());
+        for conversation in conversations.iter_mut().filter(|it| !it.over && it.lease.is_none()) {
+            conversation.begin(rules);
+            waiting |= !conversation.over && conversation.lease.is_none();
         }
+        connecting::connect(conversations, rules, &mut queues);
+        let queued = conversations.iter().any(Conversation::wants_connection);
         if let Some(meanwhile) = meanwhile.take() {
             meanwhile();
         }
         let now = Instant::now();
         if greeting.is_some_and(|at| at <= now) {
             greeting = None;
-            let mut queues = Queues::new(proc);
+            queues.look_again();
             for conversation in conversations.iter_mut().filter(|it| !it.over) {
-                conversation.check_busy(rules, &mut queues);
+                if conversation.check_busy(rules, &mut queues) {
+                    greeting = Some(now + patience_of_greeting);
+                }
             }
+            connecting::connect(conversations, rules, &mut queues);
         }
         let mut open: Vec<_> = conversations.iter_mut().filter(|it| it.lease.is_some()).collect();
         if now >= rules.deadline || (open.is_empty() && !waiting) {
@@ -412,7 +377,7 @@ pub(crate) fn converse(
         }
         wait(&mut open, until.saturating_duration_since(now), rules);
     }
-    let mut queues = Queues::new(proc);
+    queues.look_again();
     for conversation in conversations.iter_mut().filter(|it| !it.over) {
         conversation.check_busy(rules, &mut queues);
         if conversation.over {
@@ -420,9 +385,7 @@ pub(crate) fn converse(
         }
         let is_queued = conversation.monitor().is_none() && conversation.lease.is_some();
         let text = if is_queued {
-            "the monitor does not answer, and a connection waits in its queue already: another one \
-             would shut out the VM's manager"
-                .to_owned()
+            conversation.why_later.to_owned()
         } else if conversation.is_stuck(patience) {
             "the monitor still does not answer".to_owned()
         } else {

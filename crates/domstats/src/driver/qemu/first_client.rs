@@ -1,0 +1,118 @@
+//! Whether a QEMU waits for the first client of a monitor before it starts the guest
+//! (`server=on` without `wait=off`). To connect would start it.
+//!
+//! ```text
+//! options ── early objects, displays ── sockets, each with its wait ── machine, vCPUs ── main loop
+//! ```
+//!
+//! While it waits, QEMU's first thread sleeps in glib's poll(2), for the socket and nothing else.
+//! In its main loop it sleeps in ppoll(2), for its notifiers and signals too, from `-preconfig` on. The
+//! number of threads says little: displays and objects start some before.
+
+use crate::host::{
+    process::{Folder, Process},
+    procfs::Proc,
+};
+
+/// What QEMU does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It was seen in its main loop, or has vCPUs.
+    Begun,
+    /// It waits, or it cannot be told that it does not.
+    Waits,
+    /// It is busy with something at the moment.
+    Unclear,
+}
+
+/// What the descriptor of a vCPU begins with.
+const KVM_VCPU: &[u8] = b"anon_inode:kvm-vcpu";
+
+/// How many descriptors a main loop waits for at least.
+const LEAST: u64 = 4;
+
+/// The numbers of poll(2), where there is one, and of ppoll(2).
+#[cfg(target_arch = "x86_64")]
+const POLL: (i64, i64) = (7, 271);
+#[cfg(target_arch = "s390x")]
+const POLL: (i64, i64) = (168, 302);
+#[cfg(target_arch = "powerpc64")]
+const POLL: (i64, i64) = (167, 281);
+#[cfg(not(any(target_arch = "x86_64", target_arch = "s390x", target_arch = "powerpc64")))]
+const POLL: (i64, i64) = (-1, 73);
+
+/// The number of restart_syscall(2): a poll that goes on after a signal.
+#[cfg(target_arch = "x86_64")]
+const RESTART: i64 = 219;
+#[cfg(target_arch = "s390x")]
+const RESTART: i64 = 7;
+#[cfg(target_arch = "powerpc64")]
+const RESTART: i64 = 0;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "s390x", target_arch = "powerpc64")))]
+const RESTART: i64 = 128;
+
+/// Looks at what a QEMU does.
+pub(crate) fn stage(proc: &Proc, process: Process) -> Stage {
+    let folder = Folder::new(proc, process);
+    // Without the right to know it is as if QEMU waited.
+    let call = folder.read_at_most("syscall", 4096);
+    let stage = call.map_or(Stage::Waits, |text| of_call(&text));
+    if stage == Stage::Begun || has_vcpus(&folder) { Stage::Begun } else { stage }
+}
+
+/// Reads `/proc/PID/syscall`: the number of the call in which the first thread sleeps, and its
+/// arguments.
+fn of_call(text: &str) -> Stage {
+    let mut words = text.split_ascii_whitespace();
+    let call = words.next().and_then(|word| word.parse::<i64>().ok());
+    let count =
+        words.nth(1).and_then(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
+    let (poll, ppoll) = POLL;
+    match (call, count) {
+        (Some(call), Some(count)) if call == ppoll && count >= LEAST => Stage::Begun,
+        (Some(call), Some(count)) if count < LEAST && (call == poll || call == RESTART) => {
+            Stage::Waits
+        }
+        // Without a poll(2) glib's looks like QEMU's own.
+        (Some(call), Some(count)) if count < LEAST && call == ppoll && poll < 0 => Stage::Waits,
+        _ => Stage::Unclear,
+    }
+}
+
+/// Returns whether there are threads of vCPUs, as far as their names tell, or descriptors of KVM.
+fn has_vcpus(folder: &Folder<'_>) -> bool {
+    let names_vcpu = |tid: u32| {
+        folder
+            .read_at_most(&format!("task/{tid}/comm"), 64)
+            .is_ok_and(|name| name.starts_with("CPU "))
+    };
+    folder.threads().is_ok_and(|threads| threads.into_iter().any(names_vcpu))
+        || folder.descriptors().is_ok_and(|mut all| all.any(|it| it.starts_with(KVM_VCPU)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn what_the_first_thread_sleeps_in() {
+        for (text, stage) in [
+            // Recorded: a wait, a wait after a signal, main loops (running, paused, preconfig).
+            ("7 0x560c12424890 0x2 0xffffffff 0x0 0x0 0x0 0x7ffc 0x7f51", Stage::Waits),
+            ("219 0x561ed9803cc0 0x2 0xffffffff 0x0 0x0 0x0 0x7ffc 0x7f51", Stage::Waits),
+            ("271 0x55f43264c160 0x4 0x7fff8ad6d250 0x0 0x8 0x0 0x7ffc 0x7f51", Stage::Begun),
+            ("271 0x5632ae4caed0 0x4 0x0 0x0 0x8 0x0 0x7ffc 0x7f51", Stage::Begun),
+            // A wait for storage, a lock, a read, none at all.
+            ("271 0x55f43264c160 0x1 0x0 0x0 0x8 0x0 0x7ffc 0x7f51", Stage::Unclear),
+            ("202 0x55f43264c160 0x80 0x0 0x0 0x8 0x0 0x7ffc 0x7f51", Stage::Unclear),
+            ("219 0x55f43264c160 0x80 0x0 0x0 0x8 0x0 0x7ffc 0x7f51", Stage::Unclear),
+            ("0 0x3 0x7fff8ad6d250 0x4 0x0 0x8 0x0 0x7ffc 0x7f51", Stage::Unclear),
+            ("running", Stage::Unclear),
+            ("-1 0x7ffc 0x7f51", Stage::Unclear),
+            ("", Stage::Unclear),
+        ] {
+            assert_eq!(of_call(text), stage, "{text}");
+        }
+    }
+}

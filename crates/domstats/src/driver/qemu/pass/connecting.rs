@@ -1,0 +1,200 @@
+//! How a pass connects: to the first monitor of a guest that can be had, and so that its manager can have
+//! one too.
+
+use std::time::Duration;
+
+use super::{Conversation, Rules};
+use crate::{
+    driver::qemu::{first_client::Stage, monitor::Monitor, sockets::MonitorSocket},
+    host::{
+        process::{Folder, Process},
+        queues::{Queues, Turns, Whose},
+        sock_diag::Socket,
+    },
+    report::{Missing, MissingReason},
+};
+
+/// To how many monitors a pass connects after one look at their queues: so many descriptors are open
+/// beside the connections meanwhile.
+const AT_ONCE: usize = 128;
+
+/// Why a monitor was not asked whose queue has a place less.
+const QUEUED: &str = "the monitor does not answer, and a connection waits in its queue already: another \
+                      one would shut out the VM's manager";
+
+/// What came of a try to connect.
+enum Try {
+    Connected(Socket, Box<Monitor>),
+    /// A later round may have more luck.
+    Later(&'static str),
+    Never(Missing),
+}
+
+/// Connects to the monitors that are to be asked and have no connection. Of several programs like this
+/// one, only that which holds the lock of a QEMU looks at its queue and connects.
+pub(super) fn connect(
+    conversations: &mut [Conversation<'_>],
+    rules: &Rules,
+    queues: &mut Queues<'_>,
+) {
+    let mut open: Vec<_> =
+        conversations.iter_mut().filter(|conversation| conversation.wants_connection()).collect();
+    for some in open.chunks_mut(AT_ONCE) {
+        let mut turns = Turns::new(queues.proc());
+        some.iter().for_each(|conversation| turns.take(conversation.guest.process));
+        queues.look_again();
+        for conversation in some.iter_mut() {
+            if turns.has(conversation.guest.process) {
+                conversation.connect(rules, queues);
+            }
+        }
+    }
+}
+
+impl Conversation<'_> {
+    /// Returns whether it is this conversation's turn to connect.
+    pub(super) fn wants_connection(&self) -> bool {
+        !self.over && self.lease.as_ref().is_some_and(|lease| lease.monitor.is_none())
+    }
+
+    /// Connects to the first monitor that can be had. If there may be one later, a later round tries
+    /// again.
+    fn connect(&mut self, rules: &Rules, queues: &mut Queues<'_>) {
+        let (Ok(sockets), Some(process)) = (&self.guest.monitors, self.guest.process) else {
+            return;
+        };
+        let count = sockets.len();
+        let mut is_any_left = false;
+        for number in (0..count).map(|number| (number + self.guest.preferred()) % count) {
+            if self.unused[number].is_some() {
+                continue;
+            }
+            match self.try_socket(&sockets[number], process, queues) {
+                Try::Connected(socket, monitor) => {
+                    self.socket = Some((number, socket));
+                    if let Some(lease) = &mut self.lease {
+                        lease.monitor = Some(*monitor);
+                    }
+                    return self.advance(rules);
+                }
+                Try::Later(why) => {
+                    is_any_left = true;
+                    self.why_later = why;
+                }
+                Try::Never(missing) => self.unused[number] = Some(missing),
+            }
+        }
+        if !is_any_left {
+            self.end(Some(self.why_none()), rules);
+        }
+    }
+
+    /// Connects to a monitor, unless there is a reason not to. A connection stays in a queue when its
+    /// client is gone, and a queue has two places: if one is taken, the other is for the VM's manager.
+    fn try_socket(&self, socket: &MonitorSocket, process: Process, queues: &mut Queues<'_>) -> Try {
+        match self.guest.stage(queues.proc(), socket) {
+            Stage::Begun => {}
+            Stage::Unclear => return Try::Later("QEMU is starting, or busy with something else"),
+            Stage::Waits => {
+                return Try::Never(Missing::new(
+                    MissingReason::Busy,
+                    format!(
+                        "QEMU waits for the first client of a monitor before it starts the guest: \
+                         to connect to {socket} would start it"
+                    ),
+                ));
+            }
+        }
+        let door = match self.guest.door(socket, process, queues) {
+            Ok(door) => door,
+            Err(missing) => return Try::Never(missing),
+        };
+        if door.listener.waiting > 0 {
+            return Try::Later(QUEUED);
+        }
+        // Where there is a choice, no time is spent on one that is taken.
+        let has_choice = self.unused.iter().filter(|why| why.is_none()).count() > 1;
+        if has_choice && self.serves(&door.listener, queues) {
+            return Try::Later("other clients use the monitors");
+        }
+        let monitor = match Monitor::connect(&door, queues, socket) {
+            Ok(monitor) => monitor,
+            Err(missing) => return Try::Never(missing),
+        };
+        match (monitor.peer(), door.is_sure) {
+            (Some(peer), _) if peer == process.pid => {}
+            // A process of another pid namespace, whose socket it is nevertheless.
+            (None, true) => {}
+            (peer, _) => {
+                let peer = peer.map_or("one that cannot be seen".to_owned(), |pid| pid.to_string());
+                let text = format!(
+                    "the monitor's socket belongs to process {peer}, not to {}",
+                    process.pid
+                );
+                return Try::Never(Missing::new(MissingReason::Failed, text));
+            }
+        }
+        Try::Connected(door.listener, Box::new(monitor))
+    }
+
+    /// Returns whether QEMU serves a client of one of its sockets.
+    fn serves(&self, listener: &Socket, queues: &mut Queues<'_>) -> bool {
+        let Some(process) = self.guest.process else { return false };
+        let namespace = self.guest.net_namespace(&Folder::new(queues.proc(), process));
+        queues.serves(Whose { process, namespace }, listener)
+    }
+
+    /// Returns why no monitor can be used: what is wrong with each.
+    fn why_none(&self) -> Missing {
+        let preferred = self.guest.preferred();
+        let mut reasons: Vec<&Missing> = self.unused.iter().flatten().collect();
+        let first =
+            self.unused.get(preferred).and_then(Option::as_ref).or(reasons.first().copied());
+        let Some(first) = first else {
+            return Missing::new(MissingReason::Failed, "no monitor could be tried");
+        };
+        reasons.dedup();
+        let texts: Vec<&str> = reasons.iter().map(|missing| missing.text.as_str()).collect();
+        Missing::new(first.reason.clone(), texts.join("; "))
+    }
+
+    /// Gives up a monitor that another client has: it serves one at a time and greets nobody else. The
+    /// next one is tried, if there is one; then this returns true.
+    pub(super) fn check_busy(&mut self, rules: &Rules, queues: &mut Queues<'_>) -> bool {
+        let (Ok(sockets), Some(process)) = (&self.guest.monitors, self.guest.process) else {
+            return false;
+        };
+        if self.monitor().is_some_and(|monitor| monitor.is_greeted()) {
+            return false;
+        }
+        for (number, socket) in sockets.iter().enumerate() {
+            let is_ours = self.socket.as_ref().is_some_and(|(ours, _)| *ours == number);
+            if self.unused[number].is_some() || !(is_ours || self.wants_connection()) {
+                continue;
+            }
+            let Ok(door) = self.guest.door(socket, process, queues) else { continue };
+            // If we wait, it is not we who are served.
+            let is_busy =
+                self.serves(&door.listener, queues) && (!is_ours || door.listener.waiting > 0);
+            if is_busy {
+                let text = format!("another client uses the monitor {socket}");
+                self.unused[number] = Some(Missing::new(MissingReason::Busy, text));
+            }
+        }
+        let is_ours = |(number, _): &(usize, Socket)| self.unused[*number].is_some();
+        if self.unused.iter().all(Option::is_some) {
+            let missing = self.why_none();
+            // The next call does not wait for the other client.
+            self.give_up(rules, Duration::MAX, missing);
+        } else if self.socket.as_ref().is_some_and(is_ours)
+            && let Some(lease) = &mut self.lease
+        {
+            lease.monitor = None;
+            self.socket = None;
+            self.asked = false;
+            self.search.restart();
+            return true;
+        }
+        false
+    }
+}

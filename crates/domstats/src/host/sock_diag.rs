@@ -1,0 +1,169 @@
+//! The kernel's messages about Unix sockets (sock_diag(7)), without I/O: a request, and a parser of
+//! what comes back.
+
+use super::rtnetlink::{Cut, attributes, cut, u32_at};
+
+/// A Unix socket that has a name, as the kernel has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Socket {
+    pub(crate) inode: u64,
+    /// The path that was bound, which may be relative; a zero and any bytes if it is no file.
+    pub(crate) name: Vec<u8>,
+    /// The device and the lower half of the inode of the file that was bound.
+    pub(crate) file: Option<(u64, u32)>,
+    /// How many connections wait to be accepted, if it listens.
+    pub(crate) waiting: u32,
+    /// Whether it is connected to a socket that is still open.
+    pub(crate) has_peer: bool,
+}
+
+/// Which sockets are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum State {
+    Listening,
+    Connected,
+}
+
+/// What the kernel says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    Socket(Socket),
+    /// The end of an answer.
+    Done,
+    /// The answer is not to be had, or is not of one piece since something changed meanwhile.
+    Failed,
+    /// Something else.
+    Other,
+}
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+
+/// `TCP_ESTABLISHED`, `TCP_LISTEN`: Unix sockets share TCP's states.
+const ESTABLISHED: u32 = 1;
+const LISTEN: u32 = 10;
+
+/// `UDIAG_SHOW_*`.
+const SHOW_NAME: u32 = 1;
+const SHOW_VFS: u32 = 2;
+const SHOW_PEER: u32 = 4;
+const SHOW_RQLEN: u32 = 0x10;
+
+/// `UNIX_DIAG_*`.
+const NAME: u16 = 0;
+const VFS: u16 = 1;
+const PEER: u16 = 2;
+const RQLEN: u16 = 4;
+
+/// `struct unix_diag_msg`: family, type, state, padding, inode, cookie.
+const UNIX_DIAG_MSG: usize = 16;
+
+/// Returns the request for all Unix sockets in a state. `struct unix_diag_req`: family, protocol,
+/// padding, states, inode, what to show, cookie.
+pub(crate) fn sockets(state: State, sequence: u32) -> Vec<u8> {
+    let (state, show) = match state {
+        State::Listening => (LISTEN, SHOW_NAME | SHOW_VFS | SHOW_RQLEN),
+        State::Connected => (ESTABLISHED, SHOW_NAME | SHOW_PEER),
+    };
+    // AF_UNIX is 1.
+    let mut body = vec![1, 0, 0, 0];
+    for word in [1 << state, 0, show, u32::MAX, u32::MAX] {
+        body.extend(u32::to_ne_bytes(word));
+    }
+    super::rtnetlink::request(SOCK_DIAG_BY_FAMILY, sequence, &body)
+}
+
+/// Cuts what was received into messages, each with the number of its request.
+pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u32, Message)> {
+    cut(bytes).map(|(sequence, message)| {
+        let message = match message {
+            Cut::Done => Message::Done,
+            Cut::Failed => Message::Failed,
+            Cut::Other { kind: SOCK_DIAG_BY_FAMILY, body } => {
+                socket(body).map_or(Message::Other, Message::Socket)
+            }
+            Cut::Other { .. } => Message::Other,
+        };
+        (sequence, message)
+    })
+}
+
+fn socket(body: &[u8]) -> Option<Socket> {
+    let mut socket = Socket { inode: u32_at(body, 4)?.into(), ..Socket::default() };
+    for (kind, value) in attributes(body.get(UNIX_DIAG_MSG..)?) {
+        match kind {
+            NAME => socket.name = name(value).to_owned(),
+            VFS => socket.file = Some((device(u32_at(value, 4)?), u32_at(value, 0)?)),
+            // The number of one that was closed is 0.
+            PEER => socket.has_peer = u32_at(value, 0)? != 0,
+            RQLEN => socket.waiting = u32_at(value, 0)?,
+            _ => {}
+        }
+    }
+    Some(socket)
+}
+
+/// A path may come with the zero that ends it.
+fn name(value: &[u8]) -> &[u8] {
+    match value.first() {
+        Some(0) => value,
+        _ => value.split(|byte| *byte == 0).next().unwrap_or_default(),
+    }
+}
+
+/// Returns a device's number as programs see it: the kernel keeps 20 bits for the minor number.
+fn device(number: u32) -> u64 {
+    rustix::fs::makedev(number >> 20, number & 0xf_ffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::rtnetlink::{align, u16_at},
+        *,
+    };
+
+    fn message(attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut body = vec![1, 1, 10, 0];
+        body.extend(4711u32.to_ne_bytes());
+        body.extend([0; 8]);
+        for (kind, value) in attributes {
+            body.extend(u16::try_from(4 + value.len()).unwrap().to_ne_bytes());
+            body.extend(kind.to_ne_bytes());
+            body.extend(*value);
+            body.resize(align(body.len()), 0);
+        }
+        super::super::rtnetlink::request(SOCK_DIAG_BY_FAMILY, 3, &body)
+    }
+
+    #[test]
+    fn a_listener_with_all_that_is_asked_for() {
+        let file = [77u32.to_ne_bytes(), ((8u32 << 20) | 1).to_ne_bytes()].concat();
+        let queue = [2u32.to_ne_bytes(), 1u32.to_ne_bytes()].concat();
+        let bytes = message(&[(NAME, b"/run/q\0"), (VFS, &file), (RQLEN, &queue)]);
+        let socket = Socket {
+            inode: 4711,
+            name: b"/run/q".to_vec(),
+            file: Some((rustix::fs::makedev(8, 1), 77)),
+            waiting: 2,
+            has_peer: false,
+        };
+        assert_eq!(messages(&bytes).collect::<Vec<_>>(), [(3, Message::Socket(socket))]);
+    }
+
+    #[test]
+    fn an_abstract_name_keeps_its_zeros() {
+        let bytes = message(&[(NAME, b"\0q\0\0"), (PEER, &7u32.to_ne_bytes())]);
+        let socket =
+            Socket { inode: 4711, name: b"\0q\0\0".to_vec(), has_peer: true, ..Socket::default() };
+        assert_eq!(messages(&bytes).collect::<Vec<_>>(), [(3, Message::Socket(socket))]);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_left_out() {
+        let bytes = message(&[(NAME, b"/run/q"), (RQLEN, &[0; 8])]);
+        for cut in 0..bytes.len() {
+            assert_eq!(messages(&bytes[..cut]).count(), 0, "{cut}");
+        }
+        assert!(u16_at(&bytes, 4) == Some(SOCK_DIAG_BY_FAMILY));
+    }
+}
