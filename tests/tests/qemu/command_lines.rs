@@ -363,6 +363,7 @@ fn a_qemu_is_known_by_its_program() {
         "qemu-lite-system-x86_64",
         "qemu-kvm",
         "kvm",
+        "my-qemu",
     ] {
         let dir = folder();
         let program = dir.join(name);

@@ -59,6 +59,9 @@ pub(crate) enum Backend {
 /// Reads a file with options, as its name stands on the command line, or says why it cannot.
 pub(crate) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<ConfigFile, String>;
 
+/// More files than this are not read.
+const FILES: u32 = 16;
+
 /// Where QEMU looks for options that are not on its command line, as distributions build it.
 const USER_CONFIG: &str = "/etc/qemu/qemu.conf";
 
@@ -68,6 +71,7 @@ impl CommandLine {
     pub(crate) fn parse(arguments: &[String], file: ReadFile<'_>) -> Self {
         let mut line = Self::default();
         let mut groups = Groups::default();
+        let mut files = 0;
         // Unless it is told not to, QEMU reads this one first, if it is there.
         let is_told = |word: &String| word.trim_start_matches('-') == "no-user-config";
         if !arguments.iter().any(is_told)
@@ -115,7 +119,13 @@ impl CommandLine {
                     line.uuid = uuid.or(line.uuid);
                 }
                 "readconfig" => {
-                    let unread = match file(value) {
+                    files += 1;
+                    let read = if files > FILES {
+                        Err(format!("there are more than {FILES} (-readconfig)"))
+                    } else {
+                        file(value)
+                    };
+                    let unread = match read {
                         Ok(file) => add_file(&mut groups, value, &file),
                         Err(reason) => Some(reason),
                     };
@@ -130,7 +140,7 @@ impl CommandLine {
 
     /// Takes what the options say.
     fn read(&mut self, groups: &Groups) {
-        self.name = groups.merged("name").get("guest").map(printable_name);
+        self.name = groups.name().map(printable_name);
         self.monitors = MonitorOption::all(groups);
         for group in groups.iter() {
             let options = &group.options;
@@ -150,7 +160,7 @@ impl CommandLine {
                 _ => {}
             }
         }
-        let machine = groups.merged("machine");
+        let machine = groups.machine();
         self.is_probe = machine.get("type") == Some("none")
             && self.monitors.iter().any(MonitorOption::is_libvirts);
         // What could not be read may say otherwise: then the monitor is asked.
@@ -158,11 +168,11 @@ impl CommandLine {
             self.memory_hotplug = true;
             return;
         }
-        let memory = groups.merged("memory");
-        self.memory_kib = memory_kib(&memory, &machine);
+        let memory = groups.memory();
+        self.memory_kib = memory_kib(memory, machine);
         self.memory_hotplug =
             memory.get("maxmem").or_else(|| machine.get("memory.max-size")).is_some();
-        self.maximum_vcpus = maximum_vcpus(&machine);
+        self.maximum_vcpus = maximum_vcpus(machine);
     }
 
     /// Returns the sockets of the monitors that the driver may use.
@@ -457,6 +467,77 @@ mod tests {
         ] {
             assert_eq!(parse(&format!("kvm {text}")).uuid, Some(ONE.parse().unwrap()), "{text}");
         }
+    }
+
+    #[test]
+    fn files_are_read_in_their_place() {
+        let read = |text: &str, is_changed| {
+            let arguments: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            CommandLine::parse(&arguments, &|name| {
+                match name {
+                "a" => Ok(ConfigFile {
+                    text: "[memory]\n size = \"64M\"\n[smp-opts]\n cpus = \"2\"\n[name]\n guest = \"f\"\n\
+                           [chardev \"c\"]\n backend = \"socket\"\n path = \"/q\"\n server = \"on\"\n\
+                           wait = \"off\"\n[mon]\n chardev = \"c\"\n mode = \"control\"\n\
+                           [netdev \"n\"]\n type = \"tap\"\n ifname = \"tap7\"\n\
+                           [device \"b\"]\n driver = \"virtio-balloon-pci\"\n"
+                        .to_owned(),
+                    is_changed,
+                }),
+                "bad" => Ok(ConfigFile { text: "x".to_owned(), is_changed }),
+                USER_CONFIG => Ok(ConfigFile {
+                    text: "[memory]\n size = \"16M\"\n[smp-opts]\n maxcpus = \"9\"\n".to_owned(),
+                    is_changed,
+                }),
+                name => Err(format!("{name} is not there")),
+            }
+            })
+        };
+        let line = read("kvm -no-user-config -readconfig a", false);
+        assert_eq!(line.name.as_deref(), Some("f"));
+        assert_eq!((line.memory_kib, line.maximum_vcpus), (Some(65_536), Some(2)));
+        assert_eq!(line.monitors, [socket(Some("c"), "/q", false)]);
+        assert_eq!(line.networks, [network(Some("n"), Backend::Tap("tap7".into()))]);
+        assert_eq!(line.balloon, Some(Some("b".into())));
+        assert_eq!((line.unread, line.memory_hotplug), (None, false));
+        let line = read("kvm -readconfig a -m 32 -name x -set chardev.c.path=/r", false);
+        assert_eq!((line.name.as_deref(), line.memory_kib), (Some("x"), Some(32_768)));
+        assert_eq!(line.maximum_vcpus, Some(9), "the user's own file comes first");
+        assert_eq!(line.monitors, [socket(Some("c"), "/r", false)]);
+        assert_eq!(
+            read("kvm -m 32 --no-user-config -readconfig a", false).memory_kib,
+            Some(65_536)
+        );
+        assert_eq!(read("kvm", false).memory_kib, Some(16_384));
+        // What is not known for sure is not said; the monitor that the file names is asked.
+        for (text, is_changed, monitor, unread) in [
+            ("kvm -no-user-config -m 32 -readconfig a", true, true, "a (-readconfig) was changed"),
+            (
+                "kvm -no-user-config -readconfig gone -readconfig a",
+                false,
+                true,
+                "gone is not there",
+            ),
+            ("kvm -no-user-config -m 32 -readconfig bad", false, false, "line 1 of bad"),
+            ("kvm -m 32", true, false, "qemu.conf (-readconfig) was changed"),
+        ] {
+            let line = read(text, is_changed);
+            assert!(line.unread.as_ref().unwrap().contains(unread), "{line:?}");
+            assert_eq!(
+                (line.memory_kib, line.memory_hotplug, line.maximum_vcpus),
+                (None, true, None)
+            );
+            assert_eq!(line.sockets().count(), usize::from(monitor), "{text}");
+        }
+        let many = format!("kvm -no-user-config {}", "-readconfig a ".repeat(17));
+        assert!(read(&many, false).unread.unwrap().contains("more than 16"));
+    }
+
+    #[test]
+    fn of_many_monitors_the_first_are_looked_at() {
+        let one = "-chardev socket,id=c -mon c,mode=control -m 1 -set chardev.c.path=x -device y ";
+        let text = format!("kvm -chardev socket,id=c,{} {}", "a=b,".repeat(9999), one.repeat(9999));
+        assert_eq!(parse(&text).monitors.len(), 64);
     }
 
     #[test]

@@ -12,11 +12,7 @@ use std::{
     time::Instant,
 };
 
-use super::{
-    command_line::CommandLine,
-    config_file,
-    processes::{is_loader, without_loader},
-};
+use super::{command_line::CommandLine, config_file, processes::of_qemu};
 use crate::host::{
     process::{Folder, Process},
     procfs::Proc,
@@ -41,7 +37,7 @@ pub(crate) enum Reading {
     Going,
     /// It gave the line, or nothing to a caller without the right.
     Done(Option<Arc<CommandLine>>),
-    /// It is no QEMU: the loader runs something else.
+    /// It is no QEMU.
     NoQemu,
 }
 
@@ -104,8 +100,11 @@ impl CommandLines {
 }
 
 fn reading(proc: &Proc, process: Process, words: &[String]) -> Reading {
-    let is_loader = proc.program(process.pid).is_ok_and(|program| is_loader(&program));
-    let words = if is_loader { without_loader(words) } else { Some(words) };
+    let words = match proc.program(process.pid) {
+        Ok(program) => of_qemu(words, &program),
+        // Its name tells that it is one.
+        Err(_) => Some(words),
+    };
     let file = |name: &str| config_file::read(proc, process, name);
     words.map_or(Reading::NoQemu, |words| {
         let mut line = CommandLine::parse(words, &file);

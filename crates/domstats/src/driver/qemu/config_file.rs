@@ -167,12 +167,17 @@ fn contents(folder: &Folder<'_>, file: &OwnedFd) -> Result<ConfigFile, String> {
 
 /// Returns whether a file was changed after a process had started.
 fn is_newer(stat: &Stat, process: Process) -> bool {
-    let seconds = Duration::from_secs(u64::try_from(stat.st_ctime).unwrap_or_default());
+    let time = |seconds: i64, nanoseconds: u64| {
+        let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        seconds.saturating_add(Duration::from_nanos(nanoseconds))
+    };
+    let change = time(stat.st_ctime, stat.st_ctime_nsec);
     let uptime = clock_gettime(ClockId::Boottime);
-    let uptime = Duration::from_secs(u64::try_from(uptime.tv_sec).unwrap_or_default());
+    let uptime = time(uptime.tv_sec, u64::try_from(uptime.tv_nsec).unwrap_or_default());
     let start = Duration::from_nanos(process.start_time.saturating_mul(*TICK_NS));
     let ago = uptime.saturating_sub(start);
-    SystemTime::now().checked_sub(ago).is_some_and(|start| UNIX_EPOCH + seconds > start + MOMENT)
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    change > now.saturating_sub(ago).saturating_add(MOMENT)
 }
 
 /// Returns whether the process has read a file that its user may not: it gave up its rights since
@@ -328,4 +333,111 @@ impl<'a> Walk<'a> {
 /// Returns the names of a path, the last one first.
 fn names(path: &str) -> Vec<String> {
     path.split('/').filter(|name| !matches!(*name, "" | ".")).map(str::to_owned).rev().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::unix::fs::{PermissionsExt, chown, symlink},
+        path::Path,
+    };
+
+    use super::*;
+
+    const STATUS: &str = "Name:\tqemu\nUid:\t1\t2\t3\t1000\nGid:\t1\t2\t3\t1001\n\
+                          Groups:\t7 8 \nCapEff:\t0000000000000000\n";
+
+    #[test]
+    fn rights_of_a_user() {
+        let user = User::parse(STATUS).unwrap();
+        assert_eq!((user.user, &*user.groups, user.may_all), (1000, &[7, 8, 1001][..], false));
+        let all = |uid| STATUS.replace("1000\n", uid).replace("0000\n", "0006\n");
+        assert!(User::parse(&all("0\n")).unwrap().may_all);
+        assert!(!User::parse(&all("1000\n")).unwrap().may_all, "in a namespace of its own");
+        assert!(!User::parse(&STATUS.replace("1000\n", "0\n")).unwrap().may_all);
+        assert!(User::parse("").is_none());
+    }
+
+    fn error(path: &Path, name: &str, user: Option<&User>) -> Option<Errno> {
+        let walk = Walk::from(open(path, FOLDER, Mode::empty()).unwrap(), user);
+        walk.to(name).err().map(|error| Errno::from_io_error(&error).unwrap())
+    }
+
+    #[test]
+    fn the_way_to_a_file() {
+        let root = std::env::temp_dir().join(format!("domstats-way-{}", std::process::id()));
+        let inner = root.join("open/inner");
+        fs::create_dir_all(&inner).unwrap();
+        fs::create_dir(root.join("closed")).unwrap();
+        let file = |path: &str, mode| {
+            let path = root.join(path);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        file("open/public", 0o644);
+        file("open/private", 0o640);
+        file("closed/public", 0o644);
+        fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o710)).unwrap();
+        symlink("/open/public", inner.join("absolute")).unwrap();
+        symlink("../private", inner.join("relative")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        symlink("/../../../../closed/public", root.join("above")).unwrap();
+        let user = User::parse(STATUS).unwrap();
+        for (name, expected) in [
+            ("/open/public", None),
+            ("open//./inner/../public", None),
+            ("/../../open/public", None),
+            ("/open/inner/absolute", None),
+            ("/open/private", Some(Errno::PERM)),
+            ("/open/inner/relative", Some(Errno::PERM)),
+            ("/closed/public", Some(Errno::PERM)),
+            ("/closed/nothing", Some(Errno::PERM)),
+            ("/above", Some(Errno::PERM)),
+            ("/open/nothing", Some(Errno::NOENT)),
+            ("/open", Some(Errno::ISDIR)),
+            ("/", Some(Errno::ISDIR)),
+            ("/open/public/", None),
+            ("/open/public/x", Some(Errno::NOTDIR)),
+            ("/loop", Some(Errno::LOOP)),
+        ] {
+            assert_eq!(error(&root, name, Some(&user)), expected, "{name}");
+        }
+        assert_eq!(error(&root, "/closed/public", None), None, "nobody in particular");
+        // Tests run as root in CI; elsewhere the owner of these files is somebody else.
+        if chown(root.join("open/private"), Some(0), Some(8)).is_ok() {
+            assert_eq!(error(&root, "/open/private", Some(&user)), None, "by a group");
+            chown(root.join("closed"), Some(0), Some(1001)).unwrap();
+            assert_eq!(error(&root, "/closed/public", Some(&user)), None, "by a group");
+            chown(root.join("open/private"), Some(1000), Some(0)).unwrap();
+            assert_eq!(error(&root, "/open/private", Some(&user)), None, "its own");
+        }
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn changes_after_the_start() {
+        let mut stat = rustix::fs::stat("/proc/self/exe").unwrap();
+        let start_time = Proc::new("/proc").stat(std::process::id()).unwrap().start_time;
+        let process = Process { pid: std::process::id(), start_time };
+        assert!(!is_newer(&stat, process), "the program was there before");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        for (time, expected) in
+            [(now.cast_signed() + 10, true), (i64::MAX, true), (i64::MIN, false)]
+        {
+            stat.st_ctime = time;
+            assert_eq!(is_newer(&stat, process), expected, "{time}");
+        }
+    }
+
+    #[test]
+    fn names_of_descriptors() {
+        assert_eq!(descriptor("/dev/fd/12"), Some(12));
+        assert_eq!(descriptor("/proc/self/fd/3"), Some(3));
+        assert_eq!(descriptor("/dev/stdin"), Some(0));
+        for name in ["/dev/fd/", "/dev/fd/x", "/dev/fdset/1", "fd/1"] {
+            assert_eq!(descriptor(name), None, "{name}");
+        }
+    }
 }

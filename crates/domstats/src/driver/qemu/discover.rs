@@ -12,7 +12,7 @@ use super::{
     guest::Guest,
     monitor_option::{Address, MonitorOption, Role},
     named::{NamedMonitor, NamedMonitors, belongs_to_libvirt},
-    processes::{Processes, is_named_loader},
+    processes::{Processes, runs_qemu},
     sockets::MonitorSocket,
 };
 use crate::{
@@ -88,12 +88,17 @@ impl Discovery {
         let mut seen = HashSet::new();
         for ((process, stat), line) in processes.into_iter().zip(lines) {
             let mine = named.remove(&process).unwrap_or_default();
+            let line = match line {
+                Reading::NoQemu if !mine.is_empty() => Reading::Done(Some(Arc::default())),
+                line => line,
+            };
             match line {
                 // libvirtd asks such a QEMU what it can do; its monitor is libvirtd's.
                 Reading::Done(Some(line)) if line.is_probe => {}
                 Reading::NoQemu => {}
-                // What the loader runs is not known.
-                Reading::Going if is_named_loader(&stat.comm) => {}
+                // It may be a QEMU, or not.
+                Reading::Going
+                    if mine.is_empty() && !runs_qemu(&self.proc, process.pid, &stat.comm) => {}
                 Reading::Done(Some(line)) => {
                     let is_qemu = known.contains(&process);
                     let guests = self.guests_of(process, &line, mine, is_qemu, &mut seen);

@@ -28,11 +28,13 @@ fn line(bytes: &[u8]) -> CommandLine {
     CommandLine::parse(&arguments, &|_| Ok(ConfigFile { text: text.clone(), is_changed: false }))
 }
 
-/// The command line of a process, as `/proc/PID/cmdline` has it.
+/// The command line of a process, as `/proc/PID/cmdline` has it, and a file that it names.
 pub fn command_line(bytes: &[u8]) {
     let line = line(bytes);
     let mut sockets = line.sockets();
     assert!(sockets.all(|it| it.path().is_none_or(|path| !is_libvirt_monitor(path))));
+    assert!(line.monitors.len() <= 64);
+    assert!(line.unread.is_none() || line.memory_kib.is_none() && line.maximum_vcpus.is_none());
 }
 
 /// What a reader makes of a stream that arrives in chunks, up to its first error.

@@ -49,6 +49,9 @@ pub(crate) enum Role {
     None,
 }
 
+/// More monitors than this are not looked at.
+const MOST: usize = 64;
+
 impl MonitorOption {
     /// Returns the monitors, in the order that QEMU makes them.
     pub(crate) fn all(groups: &Groups) -> Vec<Self> {
@@ -61,7 +64,7 @@ impl MonitorOption {
             };
             Some(Self::by_id(group.options.get(id)?, groups))
         });
-        monitors.collect()
+        monitors.take(MOST).collect()
     }
 
     /// The monitor of `-qmp`: QEMU's old way to write a character device.
@@ -182,6 +185,82 @@ impl fmt::Display for MonitorOption {
             Role::Server { waits: true } => f.write_str(",server=on"),
             Role::Server { waits: false } => f.write_str(",server=on,wait=off"),
             Role::Client | Role::None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn monitors(options: &[(&str, &str, &str)]) -> Vec<MonitorOption> {
+        let mut groups = Groups::default();
+        for (group, implied, text) in options {
+            groups.add(group, None, Options::parse_either(text, implied));
+        }
+        MonitorOption::all(&groups)
+    }
+
+    #[test]
+    fn every_address_is_told() {
+        for (text, told) in [
+            ("unix:/q,server=on,wait=off", "unix:/q,server=on,wait=off"),
+            ("unix:/q,,r,server", "unix:/q,r,server=on"),
+            ("unix:/q", "unix:/q"),
+            (
+                "unix:name,abstract=on,tight=off,server=y,wait=n",
+                "unix:name,abstract=on,server=on,wait=off",
+            ),
+            ("tcp:localhost:4444,server,nowait", "tcp:localhost:4444,server=on,wait=off"),
+            ("tcp:[::1]:4444,server=on", "tcp:[::1]:4444,server=on"),
+            ("telnet::4444,server=on,wait=off", "tcp::4444,server=on,wait=off"),
+            ("stdio", "stdio"),
+            ("pty", "pty"),
+            ("pipe:/x", "pipe:/x"),
+            ("chardev:gone", "chardev:gone"),
+        ] {
+            let mut groups = Groups::default();
+            let mut options = Options::default();
+            options.set("address", text);
+            groups.add("qmp", None, options);
+            let [monitor] = &MonitorOption::all(&groups)[..] else { panic!("{text}") };
+            assert_eq!(monitor.to_string(), told, "{text}");
+        }
+        for (chardev, told) in [
+            ("socket,id=c,path=/q,server=on", "unix:/q,server=on"),
+            ("socket,id=c,path=/q,reconnect=5", "unix:/q"),
+            ("socket,id=c,fd=7,server=on,wait=off", "fd:7,server=on,wait=off"),
+            ("socket,id=c,host=::1,port=5,server=on,wait=off", "tcp:::1:5,server=on,wait=off"),
+            ("pipe,id=c,path=/x", "pipe:/x"),
+            ("stdio,id=c", "stdio"),
+            (
+                r#"{"id":"c","backend":{"type":"socket","data":{"server":true,
+                    "addr":{"type":"unix","data":{"path":"/q"}}}}}"#,
+                "unix:/q,server=on,wait=off",
+            ),
+            (
+                r#"{"id":"c","backend":{"type":"socket","data":{"wait":true,
+                    "addr":{"type":"fd","data":{"str":"9"}}}}}"#,
+                "fd:9,server=on",
+            ),
+        ] {
+            for mon in [
+                ("mon", "chardev", "c,mode=control"),
+                ("mon", "chardev", "id=m,mode=control,chardev=c,pretty=on"),
+                ("object", "qom-type", "monitor-qmp,id=m,chardev=c"),
+                ("object", "qom-type", r#"{"qom-type":"monitor-qmp","id":"m","chardev":"c"}"#),
+            ] {
+                let [monitor] = &monitors(&[mon, ("chardev", "backend", chardev)])[..] else {
+                    panic!("{chardev}")
+                };
+                assert_eq!(monitor.to_string(), told, "{chardev}");
+                assert_eq!(monitor.chardev.as_deref(), Some("c"));
+            }
+            assert_eq!(
+                monitors(&[("mon", "chardev", "c"), ("chardev", "backend", chardev)]),
+                [],
+                "a monitor for people"
+            );
         }
     }
 }

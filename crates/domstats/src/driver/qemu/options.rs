@@ -1,7 +1,7 @@
 //! The options of QEMU's command line: how they are written, and how those that are given more
 //! than once become one.
 
-use std::iter::Peekable;
+use std::{collections::HashMap, iter::Peekable};
 
 use serde_json::Value as Json;
 
@@ -156,11 +156,19 @@ pub(crate) fn size(text: &str, default: u64) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add((fraction * unit as f64) as u64)
 }
 
-/// All options of a kind that the driver reads, from wherever they come, as QEMU keeps them.
+/// All options that the driver reads, wherever they come from, as QEMU keeps them.
 #[derive(Debug, Default)]
-pub(crate) struct Groups(Vec<Group>);
+pub(crate) struct Groups {
+    groups: Vec<Group>,
+    /// Where those with an id are.
+    ids: HashMap<(String, String), usize>,
+    /// Of these QEMU has one each: each option adds to it.
+    name: Options,
+    memory: Options,
+    machine: Options,
+}
 
-/// One option, or several that are one to QEMU.
+/// One option.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) name: String,
@@ -168,29 +176,23 @@ pub(crate) struct Group {
     pub(crate) options: Options,
 }
 
-impl Group {
-    fn is(&self, name: &str, id: &str) -> bool {
-        self.name == name && self.id.as_deref() == Some(id)
-    }
-}
-
-/// Of these QEMU has one each: each option adds to it.
-const MERGED: [&str; 3] = ["name", "memory", "machine"];
-
 impl Groups {
     /// Adds an option.
     pub(crate) fn add(&mut self, name: &str, id: Option<&str>, options: Options) {
-        let (name, options) = match name {
-            "smp-opts" => ("machine", options.below("smp.")),
-            _ => (name, options),
-        };
-        if MERGED.contains(&name)
-            && let Some(group) = self.0.iter_mut().find(|group| group.name == name)
-        {
-            return group.options.merge(options);
+        match name {
+            "name" => return self.name.merge(options),
+            "memory" => return self.memory.merge(options),
+            "machine" => return self.machine.merge(options),
+            "smp-opts" => return self.machine.merge(options.below("smp.")),
+            _ => {}
         }
         let id = id.or_else(|| options.get("id")).map(str::to_owned);
-        self.0.push(Group { name: name.to_owned(), id, options });
+        if let Some(id) = &id {
+            // QEMU takes no second one.
+            let key = (name.to_owned(), id.clone());
+            self.ids.entry(key).or_insert(self.groups.len());
+        }
+        self.groups.push(Group { name: name.to_owned(), id, options });
     }
 
     /// Changes an option that was given: `group.id.key=value`.
@@ -199,26 +201,35 @@ impl Groups {
         let (Some(name), Some(id), Some(pair)) = (words.next(), words.next(), words.next()) else {
             return;
         };
-        let mut groups = self.0.iter_mut();
         if let Some((key, value)) = pair.split_once('=')
-            && let Some(group) = groups.find(|group| group.is(name, id))
+            && let Some(at) = self.ids.get(&(name.to_owned(), id.to_owned()))
         {
-            group.options.set(key, value);
+            self.groups[*at].options.set(key, value);
         }
     }
 
+    /// Returns the options that were given with an id.
     pub(crate) fn find(&self, name: &str, id: &str) -> Option<&Options> {
-        self.iter().find(|group| group.is(name, id)).map(|group| &group.options)
+        let at = self.ids.get(&(name.to_owned(), id.to_owned()))?;
+        Some(&self.groups[*at].options)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
-        self.0.iter()
+        self.groups.iter()
     }
 
-    /// Returns the options that are one to QEMU.
-    pub(crate) fn merged(&self, name: &str) -> Options {
-        let group = self.0.iter().find(|group| group.name == name);
-        group.map(|group| group.options.clone()).unwrap_or_default()
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.get("guest")
+    }
+
+    /// Returns the options of the memory.
+    pub(crate) fn memory(&self) -> &Options {
+        &self.memory
+    }
+
+    /// Returns the options of the machine; those of `-smp` begin with `smp.`.
+    pub(crate) fn machine(&self) -> &Options {
+        &self.machine
     }
 
     /// Adds what a file of options holds.
@@ -255,6 +266,86 @@ impl Groups {
     fn add_section(&mut self, section: Option<(String, Option<String>, Options)>) {
         if let Some((name, id, options)) = section {
             self.add(&name, id.as_deref(), options);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(options: &Options) -> Vec<(&str, &str)> {
+        options.0.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    }
+
+    #[test]
+    fn written_with_commas() {
+        for (text, implied, expected) in [
+            ("a", "x", vec![("x", "a")]),
+            ("a,b=c", "x", vec![("x", "a"), ("b", "c")]),
+            ("a,,b=c,d=e", "x", vec![("x", "a,b=c"), ("d", "e")]),
+            ("k=a,,b,,,,c", "x", vec![("k", "a,b,,c")]),
+            ("k=a=b,flag,l=", "x", vec![("k", "a=b"), ("flag", "on"), ("l", "")]),
+            ("flag,k=v", "", vec![("flag", "on"), ("k", "v")]),
+            ("", "x", vec![]),
+            ("k=ä,ö", "x", vec![("k", "ä"), ("ö", "on")]),
+        ] {
+            assert_eq!(pairs(&Options::parse(text, implied)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn written_as_json() {
+        let text = r#"{"a":"x","b":{"c":true,"d":{"e":7}},"f":[1]}"#;
+        let expected = [("a", "x"), ("b.c", "true"), ("b.d.e", "7"), ("f", "[1]")];
+        assert_eq!(pairs(&Options::parse_either(text, "x")), expected);
+        assert_eq!(pairs(&Options::parse_either("{", "x")), []);
+        assert_eq!(pairs(&Options::parse_either(&r#"{"a":"#.repeat(100_000), "x")), []);
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("512", Some(512 << 20)),
+            ("2G", Some(2 << 30)),
+            ("1024k", Some(1 << 20)),
+            ("1t", Some(1 << 40)),
+            ("1.5M", Some(3 << 19)),
+            ("0.3B", Some(0)),
+            ("0x10", Some(16 << 20)),
+            ("0x10k", Some(16 << 10)),
+            ("15E", Some(15 << 60)),
+            ("16E", None),
+            ("1.", Some(1 << 20)),
+            ("", None),
+            (".", None),
+            ("many", None),
+            ("1.2.3", None),
+            ("-1", None),
+            ("1kk", None),
+        ] {
+            assert_eq!(size(text, 1 << 20), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn files() {
+        let mut groups = Groups::default();
+        groups.add("memory", None, Options::parse("32", "size"));
+        let text = "# a\n\n[memory]\n  size = \"64M\"\n[device \"d0\"]\n driver = \"x,y\"\n[smp-opts]\ncpus=\"2\"";
+        assert_eq!(groups.add_file(text), Ok(()));
+        assert_eq!(groups.memory().get("size"), Some("64M"));
+        assert_eq!(groups.machine().number("smp.cpus"), Some(2));
+        assert_eq!(groups.find("device", "d0").unwrap().get("driver"), Some("x,y"));
+        for (text, line) in [
+            ("a = \"b\"", 1),
+            ("[a]\nb = c", 2),
+            ("[a]\n\nb", 3),
+            ("[a", 1),
+            ("[a]\nb = \"c", 2),
+            ("root:x:0:0:root:/root:/bin/sh", 1),
+        ] {
+            assert_eq!(Groups::default().add_file(text), Err(line), "{text}");
         }
     }
 }

@@ -161,10 +161,10 @@ impl Looked {
     }
 }
 
-/// Returns whether a process runs a QEMU, or the loader, whose command line tells what that runs.
+/// Returns whether a process runs a QEMU, or may run one.
 fn may_run_qemu(proc: &Proc, pid: u32, comm: &str) -> bool {
     match proc.program(pid) {
-        Ok(program) => is_qemu(&program) || is_loader(&program),
+        Ok(program) => is_qemu(&program) || may_be_qemu(&program),
         Err(_) => is_named_qemu(comm),
     }
 }
@@ -186,7 +186,7 @@ fn is_named_qemu(comm: &str) -> bool {
 /// the names that distributions and launchers give it (`qemu-lite-system-x86_64`,
 /// `qemu-system-x86_64-headless`, `qemu-kvm`, `kvm`). Where the program of that name is a wrapper, what
 /// it runs has a similar one: `.qemu-system-x86_64-wrapped` of NixOS.
-pub(crate) fn is_qemu(program: &str) -> bool {
+fn is_qemu(program: &str) -> bool {
     const BEHIND_A_WRAPPER: [&str; 8] =
         ["-wrapped", ".wrapped", "-real", ".real", "-bin", ".bin", ".orig", ".distrib"];
     let is_system = program.find("qemu").is_some_and(|start| program[start..].contains("-system-"));
@@ -199,21 +199,52 @@ pub(crate) fn is_qemu(program: &str) -> bool {
         || matches!(name, "kvm" | "kvm-spice")
 }
 
-/// Returns whether a program is the dynamic loader, which can be told to run another program:
-/// `ld-linux-x86-64.so.2`, `ld-musl-x86_64.so.1`, `ld64.so.2`, `ld-2.31.so`, `ld.so`.
-pub(crate) fn is_loader(program: &str) -> bool {
+/// Returns whether a program may run a QEMU: its command line tells. It is the loader
+/// (`ld-linux-x86-64.so.2`, `ld-musl-x86_64.so.1`, `ld64.so.2`, `ld-2.31.so`), or somebody's own
+/// name for a QEMU. QEMU's other programs are `qemu-img` and the like.
+fn may_be_qemu(program: &str) -> bool {
+    let is_tool = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit());
+    is_loader(program)
+        || program.contains("qemu") && !program.strip_prefix("qemu-").is_some_and(is_tool)
+}
+
+fn is_loader(program: &str) -> bool {
     let rest = program.strip_prefix("ld").unwrap_or_default();
-    rest.starts_with(['-', '.', '6']) && rest.contains(".so") || is_named_loader(program)
+    rest.starts_with(['-', '.', '6']) && rest.contains(".so")
 }
 
-/// The same of a process's name, of which the kernel keeps 15 bytes.
-pub(crate) fn is_named_loader(comm: &str) -> bool {
-    comm.starts_with("ld-linux") || comm.starts_with("ld-musl")
+/// Returns the words of a command line from the QEMU on; nothing of a process that might have run
+/// one, and does not. Of other programs only those are asked for whose monitor somebody named.
+pub(crate) fn of_qemu<'a>(words: &'a [String], program: &str) -> Option<&'a [String]> {
+    if is_qemu(program) || !may_be_qemu(program) {
+        return Some(words);
+    }
+    if is_loader(program) {
+        return without_loader(words);
+    }
+    // What every VM has one of, and no other program.
+    const OPTIONS: [&str; 12] = [
+        "machine",
+        "M",
+        "accel",
+        "enable-kvm",
+        "nodefaults",
+        "display",
+        "nographic",
+        "qmp",
+        "drive",
+        "device",
+        "netdev",
+        "readconfig",
+    ];
+    let is_option = |word: &String| {
+        word.strip_prefix('-').is_some_and(|it| OPTIONS.contains(&it.trim_start_matches('-')))
+    };
+    words.iter().any(is_option).then_some(words)
 }
 
-/// Returns the words of a command line from the program on, without the loader that runs it. Nothing
-/// if the loader runs something else than a QEMU.
-pub(crate) fn without_loader(words: &[String]) -> Option<&[String]> {
+/// Leaves out the loader. Nothing if it runs something else than a QEMU.
+fn without_loader(words: &[String]) -> Option<&[String]> {
     const WITH_VALUE: [&str; 7] = [
         "--library-path",
         "--inhibit-rpath",
@@ -284,14 +315,38 @@ mod tests {
         ] {
             assert!(!is_qemu(name), "{name}");
         }
+        for name in [
+            "ld-linux-x86-64.so.2",
+            "ld-musl-x86_64.so.1",
+            "ld64.so.2",
+            "ld-2.31.so",
+            "ld.so",
+            "qemu",
+            "qemu9",
+            "qemu-9.2",
+            "my-qemu",
+        ] {
+            assert!(!is_qemu(name) && may_be_qemu(name), "{name}");
+        }
         for name in
-            ["ld-linux-x86-64.so.2", "ld-musl-x86_64.so.1", "ld64.so.2", "ld-2.31.so", "ld.so"]
+            ["ld", "ldconfig", "ld.gold", "ldap.so", "ld.bfd", "qemu-img", "qemu-arm", "vmm"]
         {
-            assert!(is_loader(name), "{name}");
+            assert!(!may_be_qemu(name), "{name}");
         }
-        for name in ["ld", "ldconfig", "ld.gold", "ldap.so", "ld.bfd"] {
-            assert!(!is_loader(name), "{name}");
-        }
+    }
+
+    #[test]
+    fn command_lines_of_programs_that_may_be_a_qemu() {
+        let is_one = |program: &str, text: &str| {
+            let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+            of_qemu(&words, program).is_some()
+        };
+        assert!(is_one("my-qemu", "my-qemu -m 32 --machine pc"));
+        assert!(is_one("qemu", "qemu -nographic"));
+        assert!(is_one("qemu-system-arm", "qemu-system-arm"));
+        assert!(is_one("vmm", "vmm"), "its monitor has been named");
+        assert!(!is_one("virtqemud", "/usr/sbin/virtqemud --timeout 120"));
+        assert!(!is_one("run-qemu-tests", "run-qemu-tests machine -v"));
     }
 
     #[test]
