@@ -35,6 +35,8 @@ pub struct Spec {
     running: bool,
     accelerator: &'static str,
     machine: &'static str,
+    bus: &'static str,
+    memory: u32,
     vcpus: [u32; 2],
     raw_disks: u32,
     overlay_disks: u32,
@@ -61,6 +63,8 @@ impl Spec {
             running: false,
             accelerator: "tcg",
             machine: "pc",
+            bus: "pci",
+            memory: 16,
             vcpus: [1, 1],
             raw_disks: 0,
             overlay_disks: 0,
@@ -104,7 +108,21 @@ impl Spec {
         self
     }
 
-    /// Plugs in so many vCPUs, of so many that can be.
+    /// Plugs devices of virtio into another bus than PCI: `ccw`, or `device` where each is memory.
+    #[must_use]
+    pub fn bus(mut self, bus: &'static str) -> Self {
+        self.bus = bus;
+        self
+    }
+
+    /// Has so many MiB in place of 16.
+    #[must_use]
+    pub fn memory(mut self, mib: u32) -> Self {
+        self.memory = mib;
+        self
+    }
+
+    /// Plugs in so many vCPUs, of so many that can be; with none it is left to the machine.
     #[must_use]
     pub fn vcpus(mut self, current: u32, maximum: u32) -> Self {
         self.vcpus = [current, maximum];
@@ -260,8 +278,10 @@ impl Spec {
         if self.uuid {
             add(&["-uuid", uuid]);
         }
-        add(&["-nodefaults", "-display", "none", "-m", "16"]);
-        add(&["-smp", &format!("{current},maxcpus={maximum}")]);
+        add(&["-nodefaults", "-display", "none", "-m", &self.memory.to_string()]);
+        if maximum > 0 {
+            add(&["-smp", &format!("{current},maxcpus={maximum}")]);
+        }
         if !self.running {
             add(&["-S"]);
         }
@@ -279,6 +299,11 @@ impl Spec {
         }
         let side = format!("socket,id=side,host={SIDE},port=0,server=on,wait=off,nodelay=on");
         add(&["-chardev", &side, "-mon", "chardev=side,mode=control"]);
+        let bus = self.bus;
+        let nic = |id: &str, netdev: &str| {
+            let rom = if bus == "pci" { ",romfile=" } else { "" };
+            format!("virtio-net-{bus},id={id},netdev={netdev}{rom}")
+        };
         for number in 1..=self.iothreads {
             add(&["-object", &format!("iothread,id=iothread{number}")]);
         }
@@ -291,7 +316,7 @@ impl Spec {
             let file = format!("driver=file,node-name=file{number},filename={path}");
             let node = format!("driver={format},node-name=node{number},file=file{number}");
             add(&["-blockdev", &file, "-blockdev", &node]);
-            let mut device = format!("virtio-blk-pci,id=disk{number},drive=node{number}");
+            let mut device = format!("virtio-blk-{bus},id=disk{number},drive=node{number}");
             if number == 0 {
                 device.push_str(",bootindex=0");
                 if self.iothreads > 0 {
@@ -302,16 +327,16 @@ impl Spec {
         }
         for (number, tap) in taps.iter().enumerate() {
             let netdev = format!("tap,id=tap{number},ifname={tap},script=no,downscript=no");
-            let device = format!("virtio-net-pci,id=nic{number},netdev=tap{number},romfile=");
+            let device = nic(&format!("nic{number}"), &format!("tap{number}"));
             add(&["-netdev", &netdev, "-device", &device]);
         }
         for number in 0..self.user_nics {
             let netdev = format!("user,id=user{number}");
-            let device = format!("virtio-net-pci,id=usernic{number},netdev=user{number},romfile=");
+            let device = nic(&format!("usernic{number}"), &format!("user{number}"));
             add(&["-netdev", &netdev, "-device", &device]);
         }
         if self.balloon {
-            add(&["-device", "virtio-balloon-pci,id=balloon0"]);
+            add(&["-device", &format!("virtio-balloon-{bus},id=balloon0")]);
         }
         all.extend(self.options.iter().map(OsString::from));
         all

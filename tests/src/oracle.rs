@@ -163,7 +163,11 @@ fn block(params: &mut Params, qmp: &mut Qmp, backing: bool) {
     let mut count = 0;
     for disk in stats.as_array().unwrap() {
         let qdev = disk["qdev"].as_str().unwrap();
+        // The id itself, where the device is on no other device; firmware flash is no disk.
         let name = qdev.trim_start_matches("/machine/peripheral/");
+        if name.starts_with("/machine/") {
+            continue;
+        }
         let name = name.trim_end_matches("/virtio-backend");
         let mut image = Some(disk);
         let mut depth = 0;

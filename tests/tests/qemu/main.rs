@@ -1,6 +1,7 @@
 //! The QEMU driver, with real QEMUs.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
+mod architectures;
 mod cgroups;
 mod changes;
 mod command_lines;
