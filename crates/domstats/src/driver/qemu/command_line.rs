@@ -322,6 +322,26 @@ mod tests {
         assert_eq!(line.balloon, Some(Some("balloon0".into())));
     }
 
+    /// What libvirt 12.8.0 started a QEMU 11.1 with, one argument a line; `-qmp` was added by its
+    /// domain's description.
+    #[test]
+    fn by_libvirt_12() {
+        let text = include_str!("recorded/libvirt-12.8.0.txt");
+        let arguments: Vec<_> = text.lines().map(str::to_owned).collect();
+        let line = CommandLine::parse(&arguments, &|path| panic!("{path} is no file of it"));
+        assert_eq!(line.name.as_deref(), Some("vm"));
+        let uuid = "804e006e-3d7a-4810-bd92-cbe6d5f442a2";
+        assert_eq!(line.uuid, Some(uuid.parse().unwrap()));
+        assert_eq!(line.monitors.len(), 2);
+        assert!(line.monitors[0].is_libvirts() && !line.monitors[1].is_libvirts());
+        assert_eq!(line.monitor(), Some(Path::new("/lib/vm.qmp")));
+        assert_eq!((line.memory_kib, line.memory_hotplug), (Some(16_384), false));
+        assert_eq!(line.maximum_vcpus, Some(4));
+        let tap = network(Some("hostnet0"), Backend::TapFds(vec![25]));
+        assert_eq!((line.networks.len(), &line.networks[0]), (2, &tap));
+        assert_eq!(line.balloon, Some(Some("balloon0".into())));
+    }
+
     #[test]
     fn by_proxmox() {
         let line = parse(
