@@ -297,7 +297,7 @@ impl Spec {
         } else if self.monitor {
             add(&["-qmp", &socket("qmp")]);
         }
-        let side = format!("socket,id=side,host={SIDE},port=0,server=on,wait=off,nodelay=on");
+        let side = format!("socket,id=side,host={SIDE},port=0,server=on,wait=off,delay=off");
         add(&["-chardev", &side, "-mon", "chardev=side,mode=control"]);
         let bus = self.bus;
         let nic = |id: &str, netdev: &str| {

@@ -239,6 +239,6 @@ fn dirtyrate(params: &mut Params, qmp: &mut Qmp) {
     for (key, source) in
         [("calc_start_time", "start-time"), ("calc_period", "calc-time"), ("calc_mode", "mode")]
     {
-        put(params, format!("dirtyrate.{key}"), rate[source].clone());
+        put_if_told(params, format!("dirtyrate.{key}"), &rate[source]);
     }
 }

@@ -54,20 +54,32 @@ fn enter(place: &Path, root: &Path) -> Vec<OsString> {
     words
 }
 
-/// Makes a test of each of these live tests of the program for each release: it runs there again.
+/// Makes a test of each of these live tests of the program for each newer release: it runs there
+/// again.
 #[macro_export]
 macro_rules! again_in_newer_releases {
     ($($module:ident::$test:ident,)*) => {
-        $crate::again_in_newer_releases! { @ trixie $($module $test)* }
-        $crate::again_in_newer_releases! { @ sid $($module $test)* }
+        $crate::again_in_newer_releases! { @ [cfg(all())] trixie $($module $test)* }
+        $crate::again_in_newer_releases! { @ [cfg(all())] sid $($module $test)* }
     };
-    (@ $release:ident $($module:ident $test:ident)*) => {
+    (@ $about:tt $release:ident $($module:ident $test:ident)*) => {
         mod $release {
             $(#[test]
+            #$about
             fn $test() {
                 let test = concat!(stringify!($module), "::", stringify!($test));
                 $crate::roots::run(stringify!($release), test);
             })*
+        }
+    };
+}
+
+/// The same for Debian 11, by `scripts/test --all`.
+#[macro_export]
+macro_rules! again_in_an_older_release {
+    ($($module:ident::$test:ident,)*) => {
+        $crate::again_in_newer_releases! {
+            @ [ignore = "on request: scripts/test --all"] bullseye $($module $test)*
         }
     };
 }

@@ -1,12 +1,16 @@
 //! The tests of this program again, with the libvirt and virsh of newer Debian releases.
 
 use domstats_live::{
-    again_in_newer_releases, alone,
+    again_in_an_older_release, again_in_newer_releases, alone,
     domstatsd::Domstatsd,
     libvirt::{Libvirt, virsh},
 };
 
 again_in_newer_releases! {
+    rpc_clients::virsh_says_the_same,
+}
+
+again_in_an_older_release! {
     rpc_clients::virsh_says_the_same,
 }
 

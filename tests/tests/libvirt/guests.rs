@@ -44,6 +44,20 @@ fn record<'a>(report: &'a StatsReport, guest: &LibvirtGuest) -> &'a DomainStats 
     record.unwrap_or_else(|| panic!("{} has no record: {:?}", guest.name, report.missing))
 }
 
+/// What libvirt says of a guest. An old one swaps what a tap of type `ethernet` received and sent.
+fn virsh(libvirt: &Libvirt, guest: &LibvirtGuest, options: &[&str]) -> Params {
+    let params = libvirt.domstats(guest, options);
+    if version() >= [9, 0] {
+        return params;
+    }
+    let swapped = |key: String| match key.strip_prefix("net.0.") {
+        Some(rest) if rest.starts_with("rx.") => key.replace(".rx.", ".tx."),
+        Some(_) => key.replace(".tx.", ".rx."),
+        None => key,
+    };
+    params.into_iter().map(|(key, value)| (swapped(key), value)).collect()
+}
+
 /// Where libvirt's value is not to be repeated, and why.
 pub(crate) fn is_invented(key: &str, value: &Value) -> bool {
     let is_zero = value.as_i64() == Some(0);
@@ -82,6 +96,11 @@ const MORE_THAN_LIBVIRT: &[&str] = &[
     ".full.time",
 ];
 
+/// Whether libvirt 9.0 has a key that an older one lacks.
+fn is_of_libvirt_9(key: &str) -> bool {
+    key.starts_with("cpu.") || key.starts_with("dirtyrate.") || key.ends_with(".delay")
+}
+
 fn parity(backing: bool) {
     let host = host();
     let guest = &host.with_second;
@@ -90,10 +109,10 @@ fn parity(backing: bool) {
     // Not only zeros: the boot sector moves the counters, during the readings too.
     guest.qmp().ask("cont");
     thread::sleep(Duration::from_secs(2));
-    let mut before: Params = host.libvirt.domstats(guest, options);
+    let mut before = virsh(&host.libvirt, guest, options);
     let flag = if backing { StatsOptions::BACKING } else { StatsOptions::empty() };
     let report = ask(&connect, flag);
-    let mut after = host.libvirt.domstats(guest, options);
+    let mut after = virsh(&host.libvirt, guest, options);
     guest.qmp().ask("stop");
     assert!(before["block.0.wr.reqs"].as_i64() > Some(0), "{before:?}");
     assert_eq!([&before["net.0.tx.pkts"], &before["net.0.tx.bytes"]], [3, 180]);
@@ -116,6 +135,7 @@ fn parity(backing: bool) {
         .filter(|key| !theirs.contains(*key))
         .filter(|key| !MORE_THAN_LIBVIRT.iter().any(|end| key.ends_with(end)))
         .filter(|key| !key.starts_with("block.device."))
+        .filter(|key| version() >= [9, 0] || !is_of_libvirt_9(key))
         .collect();
     assert_eq!(more, [""; 0], "keys that are not libvirt's and not meant to be");
 }
@@ -160,7 +180,7 @@ fn keys_come_in_libvirts_order() {
     let theirs: Vec<_> =
         virsh.iter().map(|(key, _)| *key).filter(|key| ours.iter().any(|our| our == key)).collect();
     let shared: Vec<_> = ours.iter().filter(|key| theirs.contains(&key.as_str())).collect();
-    assert!(theirs.len() > 60, "{theirs:?}");
+    assert!(theirs.len() > 50, "{theirs:?}");
     assert_eq!(shared, theirs);
 }
 
@@ -187,7 +207,7 @@ fn a_guest_with_only_libvirts_monitor_yields_what_the_host_knows() {
         assert_eq!(missing.reason, MissingReason::Busy);
         assert!(missing.text.contains("libvirt"), "{missing}");
     }
-    let virsh = host.libvirt.domstats(&host.without, &["--interface"]);
+    let virsh = virsh(&host.libvirt, &host.without, &["--interface"]);
     let ours = params(record);
     assert_eq!(wrong_values(&virsh, &ours, &virsh), [""; 0]);
     assert!(record.cpu.as_ref().unwrap().time.is_some());

@@ -2,7 +2,7 @@
 
 use domstats::{Connect, StatsRequest};
 use domstats_live::{
-    again_in_newer_releases, alone,
+    again_in_an_older_release, again_in_newer_releases, alone,
     compare::{differences, lacks, params},
     guest::Spec,
     lab::lab,
@@ -29,6 +29,21 @@ again_in_newer_releases! {
     values::the_most_vcpus_are_told_where_the_command_line_does_not,
     values::disks_have_qemus_ids_and_flash_is_none,
     values::a_sparse_image_with_a_relative_name_has_its_path_and_size,
+    waiting::asking_starts_no_guest_that_waits_for_its_manager,
+}
+
+again_in_an_older_release! {
+    changes::plugged_and_unplugged_between_calls,
+    disks::a_chain_of_three_images_is_one_disk_or_three_images,
+    disks::filters_are_no_images,
+    disks::disks_on_every_bus,
+    disks::an_image_of_the_network_has_no_path,
+    held::every_change_is_seen_in_the_next_call,
+    nics::nics_are_what_qemu_says_now,
+    nics::nics_that_the_machine_brought_are_known,
+    values::a_uuid_comes_from_qemu_where_the_command_line_has_none,
+    values::the_most_vcpus_are_told_where_the_command_line_does_not,
+    values::disks_have_qemus_ids_and_flash_is_none,
     waiting::asking_starts_no_guest_that_waits_for_its_manager,
 }
 

@@ -93,7 +93,7 @@ fn the_most_vcpus_are_told_where_the_command_line_does_not() {
     command.args(["-display", "none", "-qmp"]);
     command.arg(format!("unix:{},server=on,wait=off", socket.display()));
     let mut process = command.spawn().unwrap();
-    wait_until(Duration::from_secs(20), "the monitor listens", || socket.exists());
+    wait_until(Duration::from_secs(20), "the monitor listens", || Qmp::connect(&socket).is_ok());
     for policy in POLICIES {
         let connect = Connect::open(policy).unwrap();
         let request = StatsRequest::new().groups(StatsGroups::VCPU);
