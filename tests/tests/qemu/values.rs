@@ -8,6 +8,7 @@ use domstats_live::{
     guest::{Guest, Spec},
     lab::lab,
     patience::wait_until,
+    qmp::Qmp,
 };
 use serde_json::json;
 

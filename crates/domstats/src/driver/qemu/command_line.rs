@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(line.uuid, Some(uuid.parse().unwrap()));
         assert_eq!(line.monitors.len(), 2);
         assert!(line.monitors[0].is_libvirts() && !line.monitors[1].is_libvirts());
-        assert_eq!(line.monitor(), Some(Path::new("/lib/vm.qmp")));
+        assert_eq!(first(&line), Some("/lib/vm.qmp".into()));
         assert_eq!((line.memory_kib, line.memory_hotplug), (Some(16_384), false));
         assert_eq!(line.maximum_vcpus, Some(4));
         let tap = network(Some("hostnet0"), Backend::TapFds(vec![25]));
