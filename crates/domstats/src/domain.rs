@@ -13,7 +13,7 @@ use crate::{
     connect::{Connect, Connection},
     driver::{Asks, Relayed},
     error::{Error, ErrorKind, ErrorOrigin, Result},
-    report::{DomainStats, StatsReport},
+    report::{DomainStats, Missing, StatsReport},
     request::StatsRequest,
 };
 
@@ -54,6 +54,18 @@ pub struct Nic {
     pub mac: String,
     /// The model, in libvirt's words: `virtio`, `e1000`.
     pub model: String,
+}
+
+/// A monitor of a QEMU, and what the last call for statistics made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Monitor {
+    /// Where it is: the path or name of a socket, else in the words of QEMU's command line.
+    pub address: String,
+    /// Whether it was the one that was asked.
+    pub is_used: bool,
+    /// Why it was not asked; nothing if another one answered first.
+    pub unused: Option<Missing>,
 }
 
 /// A domain of a [`Connect`]. A cheap handle: clone it, send it to another thread.
@@ -163,6 +175,19 @@ impl Domain {
         self.check_open()?;
         let timeout = timeout.min(StatsRequest::MAX_TIMEOUT);
         self.connection.driver.nics(&self.info, Instant::now() + timeout)
+    }
+
+    /// Returns the monitors of the domain's QEMU, as the last call for its statistics found them.
+    /// Nobody is asked.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidDomain`] if the connection was closed.
+    /// - [`ErrorKind::NoSupport`] if the driver asks no monitors itself, [`ErrorKind::NoDomain`] if it
+    ///   was not among the domains of the last call.
+    pub fn monitors(&self) -> Result<Vec<Monitor>> {
+        self.check_open()?;
+        self.connection.driver.monitors(&self.info)
     }
 
     /// Hands a call of libvirt's protocol about this domain on, as [`Connect::relay`] does, that may

@@ -44,7 +44,7 @@ mod uri;
 
 pub use connect::Connect;
 pub use connect_options::ConnectOptions;
-pub use domain::{Domain, DomainInfo, Nic};
+pub use domain::{Domain, DomainInfo, Monitor, Nic};
 pub use error::{Error, ErrorKind, ErrorOrigin, Result, error_chain};
 pub use format::Format;
 pub use report::{

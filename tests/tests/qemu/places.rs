@@ -281,6 +281,33 @@ fn a_taken_monitor_leaves_the_next_one() {
     qemu.assert_served(SYSTEM);
 }
 
+#[test]
+fn doctor_tells_of_every_monitor() {
+    alone!();
+    let script = "exec $QEMU -qmp unix:DIR/a,server=on,wait=off -qmp unix:DIR/b,server=on,wait=off \
+                  -qmp unix:DIR/c,server=on,wait=off -qmp tcp:127.0.0.1:0,server=on,wait=off";
+    let qemu = Qemu::start("doctor", script);
+    let socket = |name: &str| qemu.dir.join(name).display().to_string();
+    qemu.assert_served(SYSTEM);
+    let _client = domstats_live::qmp::Qmp::connect(&qemu.dir.join("a")).unwrap();
+    let mut doctor = lab().command_at(domstats_live::command::domstats());
+    let text = lab().run(doctor.args(["doctor", "--timeout", "20s", "-c", SYSTEM]));
+    let name = &qemu.name;
+    for line in [
+        format!(
+            "monitor of {name}: {}: not used: busy: another client uses the monitor",
+            socket("a")
+        ),
+        format!("monitor of {name}: {}: used", socket("b")),
+        format!("monitor of {name}: {}: not needed", socket("c")),
+        format!(
+            "monitor of {name}: tcp:127.0.0.1:0,server=on,wait=off: not used: unsupported: is open"
+        ),
+    ] {
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+}
+
 /// Starts processes of an ordinary user that call themselves QEMUs with this monitor, and are none.
 fn impostors(count: usize, monitor: &Path) -> Vec<Qemu> {
     let one = |_| {

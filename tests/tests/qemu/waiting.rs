@@ -176,30 +176,28 @@ fn a_serial_port_that_waits_is_not_a_monitor_to_try() {
 }
 
 #[test]
-fn of_several_programs_at_once_one_waits() {
+fn of_several_programs_at_once_one_looks_at_the_queue_and_connects() {
     alone!();
     let options = "-S -qmp unix:DIR/q,server=on,wait=off -chardev socket,id=x,path=DIR/x,server=on";
-    for _ in 0..5 {
-        let qemu = Qemu::start("crowd", options);
-        let socket = qemu.socket("q");
-        qemu.socket("x");
-        let barrier = std::sync::Barrier::new(16);
-        std::thread::scope(|scope| {
-            for number in 0..16 {
-                let (barrier, socket) = (&barrier, &socket);
-                scope.spawn(move || {
-                    let connect = Connect::open(&uris(socket)[number % 3]).unwrap();
-                    barrier.wait();
-                    let request = StatsRequest::new().timeout(TIMEOUT);
-                    connect.all_domain_stats(&request).unwrap();
-                });
-            }
-        });
+    let qemu = Qemu::start("turns", options);
+    let socket = qemu.socket("q");
+    qemu.socket("x");
+    let waiting = || {
         let list = fs::read_to_string("/proc/net/unix").unwrap();
-        let waiting = list.lines().filter(|line| line.ends_with(socket.to_str().unwrap()));
-        let waiting = waiting.filter(|line| line.split_whitespace().nth(5) == Some("02"));
-        assert_eq!(waiting.count(), 1, "{list}");
+        let own = list.lines().filter(|line| line.ends_with(socket.to_str().unwrap()));
+        own.filter(|line| line.split_whitespace().nth(5) == Some("02")).count()
+    };
+    let folder = fs::File::open(format!("/proc/{}/fd", qemu.process.id())).unwrap();
+    folder.lock().unwrap();
+    for uri in uris(&socket) {
+        let missing = qemu.missing(&ask(&uri, TIMEOUT)).unwrap();
+        assert!(missing.text.contains("another program is about to ask"), "{missing}");
     }
+    assert_eq!(waiting(), 0);
+    drop(folder);
+    let missing = qemu.missing(&ask("qemu+qmp:///system", TIMEOUT)).unwrap();
+    assert!(missing.text.contains("did not answer"), "{missing}");
+    assert_eq!(waiting(), 1);
 }
 
 #[test]

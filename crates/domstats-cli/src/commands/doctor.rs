@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use domstats::{
-    Connect, DomainStats, Error, ErrorKind, ErrorOrigin, MissingReason, StatsReport, error_chain,
-    stats::GROUPS,
+    Connect, DomainInfo, DomainStats, Error, ErrorKind, ErrorOrigin, MissingReason, Monitor,
+    StatsReport, error_chain, stats::GROUPS,
 };
 
 use crate::{
@@ -66,19 +66,37 @@ fn examine(uri: &str, connect: &Connect, report: &StatsReport) -> Vec<String> {
         lines.push(format!("    lacks everything: {}", domain.missing));
     }
     // A host has many domains that are alike: those that give the same are named together.
-    let mut alike: Vec<(Vec<&str>, Vec<String>)> = Vec::new();
+    let mut alike: Vec<(Vec<&DomainInfo>, Vec<String>)> = Vec::new();
     for stats in &report.domains {
-        let (name, findings) = (stats.domain.name.as_str(), examine_domain(stats));
+        let (domain, findings) = (&stats.domain, examine_domain(stats));
         match alike.iter_mut().find(|(_, known)| *known == findings) {
-            Some((names, _)) => names.push(name),
-            None => alike.push((vec![name], findings)),
+            Some((domains, _)) => domains.push(domain),
+            None => alike.push((vec![domain], findings)),
         }
     }
-    for (names, findings) in alike {
+    for (domains, findings) in alike {
+        let names: Vec<_> = domains.iter().map(|domain| domain.name.as_str()).collect();
         lines.push(format!("  {}", names.join(", ")));
         lines.extend(findings);
+        lines.extend(domains.into_iter().flat_map(|domain| monitors(connect, domain)));
     }
     lines
+}
+
+/// Returns a line for each monitor of a QEMU: which one was asked, and why not the others.
+fn monitors(connect: &Connect, domain: &DomainInfo) -> Vec<String> {
+    // A libvirt daemon has its own.
+    let monitors = connect.domain(domain.clone()).monitors().unwrap_or_default();
+    let name = &domain.name;
+    let line = |monitor: Monitor| {
+        let what = match (monitor.is_used, monitor.unused) {
+            (true, _) => "used".to_owned(),
+            (false, Some(missing)) => format!("not used: {missing}"),
+            (false, None) => "not needed".to_owned(),
+        };
+        format!("    monitor of {name}: {}: {what}", monitor.address)
+    };
+    monitors.into_iter().map(line).collect()
 }
 
 /// Returns the lines about what one domain gives.

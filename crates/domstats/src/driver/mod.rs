@@ -10,7 +10,7 @@ use domstats_rpc::{message::RemoteError, procedure::ProcedureId};
 
 use crate::{
     connect_options::ConnectOptions,
-    domain::{DomainInfo, Nic},
+    domain::{DomainInfo, Monitor, Nic},
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
     request::{StatsGroups, StatsOptions, StatsRequest},
@@ -84,6 +84,12 @@ pub(crate) trait Driver: Send + Sync {
     /// The NICs of a domain whose statistics it gives. Must return by the deadline.
     fn nics(&self, _domain: &DomainInfo, _deadline: Instant) -> Result<Vec<Nic>> {
         let sentence = format!("the {} driver tells NICs in descriptions only", self.name());
+        Err(Error::new(ErrorKind::NoSupport, self.origin(), sentence))
+    }
+
+    /// The monitors of a domain, as the last call for statistics found them.
+    fn monitors(&self, _domain: &DomainInfo) -> Result<Vec<Monitor>> {
+        let sentence = format!("the {} driver asks no monitors itself", self.name());
         Err(Error::new(ErrorKind::NoSupport, self.origin(), sentence))
     }
 

@@ -16,7 +16,7 @@ use super::{
     sockets::MonitorSocket,
 };
 use crate::{
-    domain::{DomainInfo, printable_name},
+    domain::{DomainInfo, Monitor, printable_name},
     error::Result,
     host::{
         process::Process,
@@ -148,6 +148,17 @@ impl Discovery {
         guest.identity().is_empty().then(|| guest.info())
     }
 
+    /// Returns the monitors of a domain that was found, and what the last pass made of them.
+    pub(crate) fn monitors(&self, domain: &DomainInfo) -> Option<Vec<Monitor>> {
+        let guest = self.guests().values().find(|guest| guest.info() == *domain).cloned()?;
+        let others = guest.line.monitors.iter().filter_map(|monitor| {
+            let why = if monitor.is_libvirts() { belongs_to_libvirt() } else { unusable(monitor)? };
+            let address = printable_name(&monitor.to_string());
+            Some(Monitor { address, is_used: false, unused: Some(why) })
+        });
+        Some(guest.monitors_used().into_iter().chain(others).collect())
+    }
+
     /// Lets go of every held monitor.
     pub(crate) fn disconnect(&self) {
         self.guests().values().for_each(|guest| guest.disconnect());
@@ -239,25 +250,28 @@ fn no_monitor(line: &CommandLine) -> Missing {
         let text = format!("QEMU's monitors may stand where they cannot be read: {unread}");
         return Missing::new(MissingReason::Denied, text);
     }
-    let help = "add -qmp unix:PATH,server=on,wait=off";
-    let unusable: Vec<_> = line.monitors.iter().filter_map(unusable).collect();
-    let text = match unusable.is_empty() {
-        true => format!("QEMU was started without a QMP socket: {help}"),
-        false => format!("QEMU has no monitor that can be shared: {}; {help}", unusable.join(", ")),
+    let named = |monitor| {
+        let missing = unusable(monitor)?;
+        Some(format!("{} {}", printable_name(&monitor.to_string()), missing.text))
     };
-    Missing::new(MissingReason::Unsupported, text)
+    let all: Vec<_> = line.monitors.iter().filter_map(named).collect();
+    let text = match all.is_empty() {
+        true => "QEMU was started without a QMP socket".to_owned(),
+        false => format!("QEMU has no monitor that can be shared: {}", all.join(", ")),
+    };
+    let help = "add -qmp unix:PATH,server=on,wait=off";
+    Missing::new(MissingReason::Unsupported, format!("{text}: {help}"))
 }
 
 /// Returns what is wrong with a monitor that is no listening Unix socket.
-pub(crate) fn unusable(monitor: &MonitorOption) -> Option<String> {
-    let name = printable_name(&monitor.to_string());
+fn unusable(monitor: &MonitorOption) -> Option<Missing> {
     let what = match (&monitor.address, monitor.role) {
         (_, Role::Client) => "connects to its manager",
         (Address::Tcp { .. }, _) => "is open to every user of the host, so it is not asked",
         (Address::Other(_), _) => "is no socket",
         _ => return None,
     };
-    Some(format!("{name} {what}"))
+    Some(Missing::new(MissingReason::Unsupported, what))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::{
     threads::{ThreadTime, Threads, VcpuThread},
 };
 use crate::{
-    domain::{DomainInfo, printable_name},
+    domain::{self, DomainInfo, printable_name},
     host::{
         cgroup::{Accounting, Cgroups, Groups},
         perf::{Count, Counters, Counting},
@@ -52,6 +52,8 @@ struct State {
     monitor: Option<Monitor>,
     /// Which of the monitors served last.
     preferred: usize,
+    /// Whether one served in the last call.
+    has_served: bool,
     /// Why the last call did not use a monitor.
     unused: Vec<Option<Missing>>,
     /// The listening sockets that QEMU was seen to hold, by inode.
@@ -299,7 +301,21 @@ impl Guest {
     pub(crate) fn note_monitors(&self, served: Option<usize>, unused: Vec<Option<Missing>>) {
         let mut state = self.state();
         state.preferred = served.unwrap_or(state.preferred);
+        state.has_served = served.is_some();
         state.unused = unused;
+    }
+
+    /// Returns the monitors that may be used, and what the last call made of them.
+    pub(crate) fn monitors_used(&self) -> Vec<domain::Monitor> {
+        let state = self.state();
+        let sockets = self.monitors.iter().flatten().enumerate();
+        sockets
+            .map(|(number, socket)| domain::Monitor {
+                address: socket.to_string(),
+                is_used: state.has_served && state.preferred == number,
+                unused: state.unused.get(number).cloned().flatten(),
+            })
+            .collect()
     }
 
     /// Takes the guest's monitor for one conversation; `None` while another call has it.

@@ -115,7 +115,7 @@ use pass::{Conversation, Rules};
 
 use crate::{
     connect_options::ConnectOptions,
-    domain::{DomainInfo, Nic},
+    domain::{DomainInfo, Monitor, Nic},
     driver::Driver,
     error::{self, ErrorOrigin},
     host::{perf::Counting, procfs::Proc},
@@ -219,6 +219,13 @@ impl Driver for Qemu {
 
     fn nics(&self, domain: &DomainInfo, deadline: Instant) -> error::Result<Vec<Nic>> {
         self.nics_of(domain, deadline)
+    }
+
+    fn monitors(&self, domain: &DomainInfo) -> error::Result<Vec<Monitor>> {
+        self.discovery.monitors(domain).ok_or_else(|| {
+            let gone = Missing::new(MissingReason::Gone, "no such QEMU process was found");
+            gone.error(ErrorOrigin::Qemu)
+        })
     }
 
     fn known(&self, id: u32) -> Option<DomainInfo> {

@@ -74,7 +74,7 @@ pub(crate) struct Conversation<'a> {
     /// Why monitors are not used, by their numbers.
     unused: Vec<Option<Missing>>,
     /// Why no connection was tried yet.
-    why_later: &'static str,
+    why_later: Option<Missing>,
     search: Search,
     asked: bool,
     retried: bool,
@@ -126,7 +126,7 @@ impl<'a> Conversation<'a> {
             sight,
             lease: None,
             socket: None,
-            why_later: "another program is about to ask the monitor",
+            why_later: None,
             unused: vec![None; guest.monitors.as_ref().map_or(0, Vec::len)],
             search,
             asked: false,
@@ -385,7 +385,8 @@ pub(crate) fn converse(
         }
         let is_queued = conversation.monitor().is_none() && conversation.lease.is_some();
         let text = if is_queued {
-            conversation.why_later.to_owned()
+            let why = conversation.why_later.take();
+            why.map_or("another program is about to ask the monitor".to_owned(), |it| it.text)
         } else if conversation.is_stuck(patience) {
             "the monitor still does not answer".to_owned()
         } else {

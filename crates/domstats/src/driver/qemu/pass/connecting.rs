@@ -22,11 +22,15 @@ const AT_ONCE: usize = 128;
 const QUEUED: &str = "the monitor does not answer, and a connection waits in its queue already: another \
                       one would shut out the VM's manager";
 
+fn taken(socket: &MonitorSocket) -> Missing {
+    Missing::new(MissingReason::Busy, format!("another client uses the monitor {socket}"))
+}
+
 /// What came of a try to connect.
 enum Try {
     Connected(Socket, Box<Monitor>),
     /// A later round may have more luck.
-    Later(&'static str),
+    Later(Missing),
     Never(Missing),
 }
 
@@ -64,7 +68,7 @@ impl Conversation<'_> {
             return;
         };
         let count = sockets.len();
-        let mut is_any_left = false;
+        let mut later = Vec::new();
         for number in (0..count).map(|number| (number + self.guest.preferred()) % count) {
             if self.unused[number].is_some() {
                 continue;
@@ -72,20 +76,21 @@ impl Conversation<'_> {
             match self.try_socket(&sockets[number], process, queues) {
                 Try::Connected(socket, monitor) => {
                     self.socket = Some((number, socket));
+                    for (number, missing) in later {
+                        self.unused[number] = Some(missing);
+                    }
                     if let Some(lease) = &mut self.lease {
                         lease.monitor = Some(*monitor);
                     }
                     return self.advance(rules);
                 }
-                Try::Later(why) => {
-                    is_any_left = true;
-                    self.why_later = why;
-                }
+                Try::Later(missing) => later.push((number, missing)),
                 Try::Never(missing) => self.unused[number] = Some(missing),
             }
         }
-        if !is_any_left {
-            self.end(Some(self.why_none()), rules);
+        match later.into_iter().next() {
+            Some((_, missing)) => self.why_later = Some(missing),
+            None => self.end(Some(self.why_none()), rules),
         }
     }
 
@@ -94,7 +99,10 @@ impl Conversation<'_> {
     fn try_socket(&self, socket: &MonitorSocket, process: Process, queues: &mut Queues<'_>) -> Try {
         match self.guest.stage(queues.proc(), socket) {
             Stage::Begun => {}
-            Stage::Unclear => return Try::Later("QEMU is starting, or busy with something else"),
+            Stage::Unclear => {
+                let text = "QEMU is starting, or busy with something else";
+                return Try::Later(Missing::new(MissingReason::Timeout, text));
+            }
             Stage::Waits => {
                 return Try::Never(Missing::new(
                     MissingReason::Busy,
@@ -110,12 +118,12 @@ impl Conversation<'_> {
             Err(missing) => return Try::Never(missing),
         };
         if door.listener.waiting > 0 {
-            return Try::Later(QUEUED);
+            return Try::Later(Missing::new(MissingReason::Timeout, QUEUED));
         }
         // Where there is a choice, no time is spent on one that is taken.
         let has_choice = self.unused.iter().filter(|why| why.is_none()).count() > 1;
         if has_choice && self.serves(&door.listener, queues) {
-            return Try::Later("other clients use the monitors");
+            return Try::Later(taken(socket));
         }
         let monitor = match Monitor::connect(&door, queues, socket) {
             Ok(monitor) => monitor,
@@ -177,8 +185,7 @@ impl Conversation<'_> {
             let is_busy =
                 self.serves(&door.listener, queues) && (!is_ours || door.listener.waiting > 0);
             if is_busy {
-                let text = format!("another client uses the monitor {socket}");
-                self.unused[number] = Some(Missing::new(MissingReason::Busy, text));
+                self.unused[number] = Some(taken(socket));
             }
         }
         let is_ours = |(number, _): &(usize, Socket)| self.unused[*number].is_some();
