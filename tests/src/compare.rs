@@ -1,6 +1,6 @@
 //! A report against the oracle.
 
-use domstats::{DomainStats, MissingReason, StatsGroups, Value as Ours};
+use domstats::{DomainStats, MissingReason, StatsGroups, Value as Ours, stats::Interface};
 use serde_json::Value;
 
 use crate::{oracle::Params, procfs::TICK};
@@ -39,10 +39,16 @@ pub fn lacks(record: &DomainStats) -> Vec<String> {
             lines.push(format!("{group:?}: is there"));
         }
     }
-    let others = record
-        .missing
-        .iter()
-        .filter(|missing| !["vm", "perf", "memory"].contains(&missing.group.as_str()));
+    // A NIC without a device of the host has no counters, and must say so.
+    let is_bare = |interface: &Interface| interface.name.is_none();
+    let has_bare = record.interface.as_ref().is_some_and(|it| it.interfaces.iter().any(is_bare));
+    match record.why_missing(StatsGroups::INTERFACE) {
+        Some(why) if has_bare && why.reason == MissingReason::Unsupported => {}
+        None if !has_bare => {}
+        why => lines.push(format!("interface: {why:?}, {:?}", record.interface)),
+    }
+    let none = ["vm", "perf", "memory", "interface"];
+    let others = record.missing.iter().filter(|missing| !none.contains(&missing.group.as_str()));
     lines.extend(others.map(|missing| format!("{}: {}", missing.group, missing.missing)));
     lines
 }

@@ -115,7 +115,15 @@ impl Fake {
         let listener = format!("unix:{},server=on,wait=off", monitor.display());
         let process = lab()
             .command_at(&disguise)
-            .args(["-name", &format!("guest={name}"), "-m", "16", "-smp", "2,maxcpus=4"])
+            .args([
+                "-name",
+                &format!("guest={name}"),
+                "-nodefaults",
+                "-m",
+                "16",
+                "-smp",
+                "2,maxcpus=4",
+            ])
             .args(["-qmp", &listener])
             // Its place is not known: one that was recorded is looked for.
             .args(recorded.then_some(["-device", "virtio-balloon-pci"]).into_iter().flatten())

@@ -51,6 +51,7 @@ fn questions() -> Vec<Value> {
         ("query-uuid", json!({})),
         ("query-balloon", json!({})),
         ("qom-list", json!({ "path": "/machine/peripheral" })),
+        ("qom-list", json!({ "path": "/machine/peripheral-anon" })),
         ("qom-get", stats),
         ("query-memory-size-summary", json!({})),
         ("query-cpus-fast", json!({})),

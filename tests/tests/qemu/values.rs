@@ -156,3 +156,36 @@ fn a_sparse_image_with_a_relative_name_has_its_path_and_size() {
         assert_eq!(block.physical, Some(8 << 20), "as libvirt: the size, for there are no blocks");
     }
 }
+
+#[test]
+fn why_a_guest_runs_is_told_by_events_alone() {
+    alone!();
+    let reason = |record: DomainStats| {
+        let state = record.state.unwrap();
+        (state.state.unwrap().word().unwrap(), state.reason.and_then(|reason| reason.word()))
+    };
+    let guest = Spec::new("resumed").running().boot();
+    let [shared, held] = POLICIES.map(|policy| Connect::open(policy).unwrap());
+    let mut side = guest.side();
+    assert_eq!(reason(ask(&shared, &guest, StatsGroups::STATE)), ("running", None));
+    assert_eq!(reason(ask(&held, &guest, StatsGroups::STATE)), ("running", None));
+    for _ in 0..2 {
+        side.ask("stop");
+        assert_eq!(reason(ask(&held, &guest, StatsGroups::STATE)), ("paused", Some("user")));
+        side.ask("cont");
+        let again = reason(ask(&held, &guest, StatsGroups::STATE));
+        assert_eq!(again, ("running", Some("unpaused")));
+    }
+    side.ask("stop");
+    side.ask("cont");
+    let at_once = reason(ask(&held, &guest, StatsGroups::STATE));
+    assert_eq!(at_once, ("running", Some("unpaused")));
+    held.close();
+    assert_eq!(reason(ask(&shared, &guest, StatsGroups::STATE)), ("running", None));
+    // Its first start: libvirt calls it booted or unpaused, by what its user wanted.
+    let first = Spec::new("first").boot();
+    let held = Connect::open(POLICIES[1]).unwrap();
+    assert_eq!(reason(ask(&held, &first, StatsGroups::STATE)), ("paused", Some("user")));
+    first.side().ask("cont");
+    assert_eq!(reason(ask(&held, &first, StatsGroups::STATE)), ("running", None));
+}

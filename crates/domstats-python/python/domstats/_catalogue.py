@@ -556,23 +556,23 @@ class Interfaces(Section):
     """Each network interface, seen from the guest.
 
     count: Number of interfaces that the guest has; some may have no entry.
-    interfaces: The interfaces that have a network device on the host.
+    interfaces: The interfaces. One without a network device on the host has neither name nor counters.
     """
 
     count: int | None = None
     """Number of interfaces that the guest has; some may have no entry.
 
-    A gauge. QEMU command line, and taps that were plugged in later; libvirt `net.count`.
+    A gauge. QMP `qom-list`, else QEMU's command line; libvirt `net.count`.
     """
     interfaces: tuple[Interface, ...] = ()
-    """The interfaces that have a network device on the host.
+    """The interfaces. One without a network device on the host has neither name nor counters.
 
-    libvirt `net.<n>`.
+    libvirt `net.<n>`, for those with a network device.
     """
 
 
 class Interface(Section):
-    """The interfaces that have a network device on the host.
+    """The interfaces. One without a network device on the host has neither name nor counters.
 
     name: Name of the host's network device.
     rx_bytes (B): Bytes received.

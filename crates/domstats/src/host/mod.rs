@@ -1,6 +1,7 @@
 //! Readers of the Linux host, each with an injectable root so that tests can build a host.
 
 pub(crate) mod cgroup;
+pub(crate) mod files;
 pub(crate) mod fuzz;
 pub(crate) mod links;
 pub(crate) mod perf;

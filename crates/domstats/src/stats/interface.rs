@@ -6,10 +6,10 @@ section! {
     /// The network interfaces of the domain.
     pub struct Interfaces[] {
         /// Number of interfaces that the guest has; some may have no entry.
-        /// QEMU command line, and taps that were plugged in later; libvirt `net.count`.
+        /// QMP `qom-list`, else QEMU's command line; libvirt `net.count`.
         count: u32 = ("count", Gauge, Count, metric "interfaces", place Attribute);
-        /// The interfaces that have a network device on the host.
-        /// libvirt `net.<n>`.
+        /// The interfaces. One without a network device on the host has neither name nor counters.
+        /// libvirt `net.<n>`, for those with a network device.
         interfaces: [Interface] = ("", "interface", label "target_device", info "interface_stats");
     }
 }

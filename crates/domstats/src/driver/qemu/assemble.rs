@@ -7,15 +7,15 @@ use std::{
 
 use super::{
     accounts::Given,
-    blocks::{blocks, needs_files},
+    blocks::{Chains, Images, blocks, needs_files},
     command_line::Backend,
     dirty_rate::dirty_rate,
     guest::{Guest, Learned},
     host_side::HostSide,
     hypervisor::{self, Counted, Counts},
-    interfaces::interfaces,
+    interfaces::{interfaces, places},
     iothreads::iothreads,
-    open_files::OpenFiles,
+    open_files::{OpenFiles, is_confined},
     query::{self, Answer, Query, Replies, Reported},
     threads::VcpuThread,
 };
@@ -28,7 +28,7 @@ use crate::{
     report::{DomainStats, Missing, MissingReason},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     stats::{
-        Balloon, Blocks, Cpu, DomainState, State, Vcpu, VcpuState, Vcpus,
+        Balloon, Blocks, Cpu, DomainState, State, StateReason, Vcpu, VcpuState, Vcpus,
         catalogue::keep_first_of_each,
     },
 };
@@ -95,23 +95,24 @@ pub(crate) struct Sources<'a> {
 
 /// Returns the state that a domain is in, if its monitor told.
 pub(crate) fn state(replies: &Replies) -> Option<State> {
-    // libvirt's mapping. What came before is not known: a running guest counts as booted, a
-    // paused one as paused by its user.
-    let (state, reason) = match replies.status.got()?.status.as_str() {
-        "running" => (DomainState::Running, "booted"),
-        "paused" | "prelaunch" => (DomainState::Paused, "user"),
-        "io-error" => (DomainState::Paused, "ioerror"),
-        "watchdog" => (DomainState::Paused, "watchdog"),
-        "save-vm" => (DomainState::Paused, "save"),
-        "inmigrate" | "postmigrate" | "finish-migrate" => (DomainState::Paused, "migration"),
-        "shutdown" => (DomainState::Shutdown, "unknown"),
-        "guest-panicked" => (DomainState::Crashed, "panicked"),
-        "suspended" => (DomainState::PmSuspended, "unknown"),
-        "debug" | "internal-error" | "restore-vm" | "colo" => (DomainState::Paused, "unknown"),
-        _ => (DomainState::NoState, "unknown"),
+    let status = replies.status.got()?;
+    // libvirt's mapping. Why a guest runs only an event tells; one that was paused was so by its
+    // user.
+    let (state, reason) = match status.status.as_str() {
+        "running" => (DomainState::Running, status.why_running),
+        "paused" | "prelaunch" => (DomainState::Paused, Some("user")),
+        "io-error" => (DomainState::Paused, Some("ioerror")),
+        "watchdog" => (DomainState::Paused, Some("watchdog")),
+        "save-vm" => (DomainState::Paused, Some("save")),
+        "inmigrate" | "postmigrate" | "finish-migrate" => (DomainState::Paused, Some("migration")),
+        "shutdown" => (DomainState::Shutdown, None),
+        "guest-panicked" => (DomainState::Crashed, Some("panicked")),
+        "suspended" => (DomainState::PmSuspended, None),
+        "debug" | "internal-error" | "restore-vm" | "colo" => (DomainState::Paused, None),
+        _ => (DomainState::NoState, None),
     };
-    let reason = crate::stats::StateReason::from_word(state, reason);
-    Some(State::new(state, reason.map_or(0, |reason| reason.code())))
+    let reason = reason.and_then(|reason| StateReason::from_word(state, reason));
+    Some(State { state: Some(state), reason, ..State::default() })
 }
 
 impl Sources<'_> {
@@ -361,17 +362,26 @@ impl Sources<'_> {
         if self.guest.process.is_none() {
             return Some(self.no_process());
         }
-        let networks = &self.guest.line.networks;
         let taps = self.host.taps.as_deref();
-        stats.interface = Some(interfaces(networks, taps, self.devices));
+        let told = self.guest.nics_with(taps);
+        let places = places(&self.guest.line, told.as_deref(), taps);
+        stats.interface = Some(interfaces(&places, taps, self.devices));
+        let networks = &self.guest.line.networks;
         let needs_taps =
             networks.iter().any(|network| matches!(network.backend, Backend::TapFds(_)));
-        (needs_taps && taps.is_none()).then(|| {
-            Missing::new(
-                MissingReason::Denied,
-                "no right to see which taps the process holds: run as root or as the VM's user",
-            )
-        })
+        let missing = Missing::new;
+        if needs_taps && taps.is_none() {
+            let text =
+                "no right to see which taps the process holds: run as root or as the VM's user";
+            return Some(missing(MissingReason::Denied, text));
+        }
+        if !places.is_all {
+            let text = "the monitor did not tell whether the machine has a NIC";
+            let unasked = || Missing::new(MissingReason::Failed, text);
+            let why = self.missing.or(self.guest.monitors.as_ref().err());
+            return Some(why.cloned().unwrap_or_else(unasked));
+        }
+        places.uncounted().map(|text| Missing::new(MissingReason::Unsupported, text))
     }
 
     fn block(&self, stats: &mut DomainStats, request: &StatsRequest) -> Option<Missing> {
@@ -381,15 +391,30 @@ impl Sources<'_> {
             let is_whole = !request.basic.contains(StatsGroups::BLOCK);
             let nodes = self.replies.block_nodes.got().filter(|_| is_whole);
             let nodes = nodes.map_or(&[][..], Vec::as_slice);
-            let chain = request.options.contains(StatsOptions::BACKING);
-            let pid = self.guest.pid().filter(|_| nodes.iter().any(needs_files));
+            let needs_files =
+                |pid: &u32| nodes.iter().any(needs_files) || is_confined(self.proc, *pid);
+            let pid = self.guest.pid().filter(|pid| !nodes.is_empty() && needs_files(pid));
             let files = pid.and_then(|pid| OpenFiles::of(self.proc, pid));
-            let Blocks { count, blocks, .. } = blocks(counters, nodes, files.as_ref(), chain);
+            let sets = self.replies.fd_sets.got().map_or(&[][..], Vec::as_slice);
+            let images = Images::new(nodes, files.as_ref(), sets);
+            let chains = Chains {
+                graph: self.replies.block_graph.got(),
+                stats: self.replies.node_stats.got().map_or(&[][..], Vec::as_slice),
+            };
+            let wants_chains = request.options.contains(StatsOptions::BACKING);
+            let Blocks { count, blocks, .. } =
+                blocks(counters, &images, wants_chains.then_some(&chains));
             stats.block = Some(Blocks { count, blocks, ..storage.unwrap_or_default() });
         } else {
             stats.block = storage;
         }
-        self.lacks(&self.replies.block_stats).or_else(|| self.lacks(&self.replies.block_nodes))
+        let lacks_copies = || {
+            let (graph, stats) = (&self.replies.block_graph, &self.replies.node_stats);
+            graph.missing().or_else(|| stats.missing()).cloned()
+        };
+        self.lacks(&self.replies.block_stats)
+            .or_else(|| self.lacks(&self.replies.block_nodes))
+            .or_else(lacks_copies)
     }
 
     /// Gives a group that the host alone tells.

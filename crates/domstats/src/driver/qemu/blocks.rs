@@ -1,50 +1,104 @@
 //! The disks of a guest and their images.
 //!
-//! The image that a running copy or backup writes to is none of them: QEMU does not tell whose it is.
-//! Nor is a disk of vhost-user, whose requests QEMU does not see.
+//! A disk of vhost-user is none of them: QEMU does not see its requests.
 
 use std::collections::HashMap;
 
 use super::{
-    open_files::OpenFiles,
-    query::{BlockNode, BlockStats, Histogram, ImageLimits, TimedStats},
+    copies::copies,
+    open_files::{OpenFiles, is_inner_name},
+    query::{BlockGraph, BlockNode, BlockStats, FdSet, Histogram, ImageLimits, TimedStats},
 };
 use crate::stats::{Block, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
 
-/// Returns the disks, and with `chain` every image below them. `files` are those that the guest has
-/// open.
+/// What is known of the images of all disks.
+#[derive(Debug)]
+pub(crate) struct Images<'a> {
+    nodes: HashMap<&'a str, &'a BlockNode>,
+    /// The files that the guest has open.
+    files: Option<&'a OpenFiles>,
+    /// Descriptors that the guest was handed.
+    sets: &'a [FdSet],
+}
+
+impl<'a> Images<'a> {
+    pub(crate) fn new(
+        nodes: &'a [BlockNode],
+        files: Option<&'a OpenFiles>,
+        sets: &'a [FdSet],
+    ) -> Self {
+        let by_name = |node: &'a BlockNode| Some((node.node_name.as_deref()?, node));
+        Self { nodes: nodes.iter().filter_map(by_name).collect(), files, sets }
+    }
+}
+
+/// The images below the first one of each disk.
+#[derive(Debug)]
+pub(crate) struct Chains<'a> {
+    /// How jobs are joined with the disks that they copy, and with what they copy to.
+    pub(crate) graph: Option<&'a BlockGraph>,
+    /// The counters of the images that are copied to, among those of all.
+    pub(crate) stats: &'a [BlockStats],
+}
+
+/// Returns the disks, and with `chains` every other image of theirs: those below, then those that a
+/// job copies the disk to.
 pub(crate) fn blocks(
     counters: &[BlockStats],
-    nodes: &[BlockNode],
-    files: Option<&OpenFiles>,
-    chain: bool,
+    images: &Images<'_>,
+    chains: Option<&Chains<'_>>,
 ) -> Blocks {
-    let nodes: HashMap<&str, &BlockNode> =
-        nodes.iter().filter_map(|node| Some((node.node_name.as_deref()?, node))).collect();
     // A drive that no device of the guest uses is no disk, nor is the firmware's flash.
     let disks: Vec<&BlockStats> = counters
         .iter()
         .filter(|disk| disk.qdev.as_deref().is_some_and(|qdev| !qdev.is_empty()))
         .filter(|disk| !is_flash(disk))
         .collect();
+    let tops: Vec<&str> =
+        disks.iter().filter_map(|disk| below_filters(disk).node_name.as_deref()).collect();
+    let copies = chains.and_then(|chains| chains.graph).map(|graph| copies(graph, &tops));
+    let copies = copies.unwrap_or_default();
     let mut blocks = Blocks::default();
     for (disk, name) in disks.iter().zip(names(&disks)) {
-        let mut image = Some(*disk);
-        let mut depth = 0;
-        while let Some(stats) = image.map(below_filters) {
-            let mut block = image_of(stats, &nodes, files, depth);
+        let mut chain = vec![below_filters(disk)];
+        while let Some(chains) = chains {
+            let last = chain[chain.len() - 1];
+            match &last.backing {
+                Some(backing) => chain.push(below_filters(backing)),
+                None => {
+                    chain.extend(copies_of(&chain, &copies, chains.stats));
+                    break;
+                }
+            }
+        }
+        for (stats, depth) in chain.into_iter().zip(0..) {
+            let mut block = image_of(stats, images, depth);
             block.index = u32::try_from(blocks.blocks.len()).unwrap_or(u32::MAX);
             block.name = Some(name.clone());
             if depth == 0 {
                 count(&mut block, disk);
             }
             blocks.blocks.push(block);
-            image = stats.backing.as_deref().filter(|_| chain);
-            depth += 1;
         }
     }
     blocks.count = u32::try_from(blocks.blocks.len()).ok();
     blocks
+}
+
+/// Returns the images that a chain is copied to, but those that are in the chain.
+fn copies_of<'a>(
+    chain: &[&BlockStats],
+    copies: &HashMap<&str, Vec<&str>>,
+    stats: &'a [BlockStats],
+) -> Vec<&'a BlockStats> {
+    let top = chain.first().and_then(|top| top.node_name.as_deref());
+    let targets = top.and_then(|top| copies.get(top)).map_or(&[][..], Vec::as_slice);
+    let is_in_chain =
+        |target: &str| chain.iter().any(|image| image.node_name.as_deref() == Some(target));
+    let of_target = |target: &&str| {
+        stats.iter().find(|node| node.node_name.as_deref() == Some(*target)).map(below_filters)
+    };
+    targets.iter().filter(|target| !is_in_chain(target)).filter_map(of_target).collect()
 }
 
 /// Returns the node below those that only look at what goes through them: a throttle, copy-on-read,
@@ -162,13 +216,8 @@ fn qemu_name(disk: &BlockStats) -> String {
 }
 
 /// Returns where an image is and how large.
-fn image_of(
-    stats: &BlockStats,
-    nodes: &HashMap<&str, &BlockNode>,
-    files: Option<&OpenFiles>,
-    depth: u32,
-) -> Block {
-    let node_of = |stats: &BlockStats| nodes.get(stats.node_name.as_deref()?).copied();
+fn image_of(stats: &BlockStats, images: &Images<'_>, depth: u32) -> Block {
+    let node_of = |stats: &BlockStats| images.nodes.get(stats.node_name.as_deref()?).copied();
     let node = node_of(stats);
     let image = node.map(|node| &node.image);
     // A disk may use a file as it is, without a format above it.
@@ -177,18 +226,19 @@ fn image_of(
     let paths = [node, file_node].into_iter().flatten();
     let mut paths = paths.filter_map(|node| node.image.filename.as_deref());
     let path = paths.find(|path| is_path(path));
-    let open = path.zip(files).and_then(|(path, files)| files.find(path));
-    // A relative name means nothing outside of the guest's folder.
-    let is_relative = path.is_some_and(|path| !path.starts_with('/'));
-    let path = match open.filter(|_| is_relative).and_then(|open| open.path.to_str()) {
-        Some(whole) => Some(whole.to_owned()),
-        None => path.map(str::to_owned),
+    let open = path.zip(images.files).and_then(|(path, files)| files.find(path, images.sets));
+    let is_confined = images.files.is_some_and(|files| files.is_confined);
+    let is_inner = is_confined || path.is_some_and(is_inner_name);
+    let path = match open.filter(|_| is_inner) {
+        Some(open) => open.path.to_str(),
+        None => path,
     };
+    let path = path.map(str::to_owned);
     // QEMU counts the blocks that a file has, of which a device and a wholly sparse file have
     // none: then libvirt gives the size.
     let actual = image.and_then(|image| image.actual_size);
     let physical = match actual {
-        Some(0) => open.and_then(|open| open.size()),
+        Some(0) => open.and_then(|open| open.look.size()),
         actual => actual,
     };
     let mut block = Block {
@@ -214,7 +264,7 @@ fn image_of(
 /// Returns whether the files that the guest has open tell more of an image than QEMU does.
 pub(crate) fn needs_files(node: &BlockNode) -> bool {
     let name = node.image.filename.as_deref().filter(|name| is_path(name));
-    name.is_some_and(|name| !name.starts_with('/') || node.image.actual_size == Some(0))
+    name.is_some_and(|name| is_inner_name(name) || node.image.actual_size == Some(0))
 }
 
 /// Returns whether an image's name is that of a file or device: those of the network and of nested

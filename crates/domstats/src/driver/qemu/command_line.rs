@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     config_file::ConfigFile,
     monitor_option::MonitorOption,
+    nics::is_nic,
     options::{Groups, Options, size},
     sockets::MonitorSocket,
 };
@@ -25,8 +26,12 @@ pub(crate) struct CommandLine {
     pub(crate) memory_hotplug: bool,
     /// The most vCPUs that can be plugged in.
     pub(crate) maximum_vcpus: Option<u32>,
-    /// The network of every network interface.
+    /// The networks that NICs can be connected to.
     pub(crate) networks: Vec<Network>,
+    /// The NICs, in their order.
+    pub(crate) nics: Vec<NicOption>,
+    /// Whether nothing is said of networks, so that the machine may have a NIC of its own.
+    pub(crate) has_default_nic: bool,
     /// The balloon device: its id, or nothing for one without an id.
     pub(crate) balloon: Option<Option<String>>,
     /// The folder where it was started, as its environment says.
@@ -37,11 +42,33 @@ pub(crate) struct CommandLine {
     pub(crate) unread: Option<String>,
 }
 
-/// What one network interface is connected to.
+/// A NIC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NicOption {
+    pub(crate) id: Option<String>,
+    pub(crate) link: Link,
+    /// Whether the machine makes it (`-nic`, `-net nic`), and not `-device`.
+    pub(crate) is_boards: bool,
+}
+
+/// What a NIC is connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Link {
+    Nothing,
+    /// The network of this id.
+    Id(String),
+    /// The network at this place of the command line: the other half of a `-nic`.
+    Place(usize),
+    Hub(u32),
+}
+
+/// What NICs can be connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Network {
     /// By which QEMU's devices name it.
     pub(crate) id: Option<String>,
+    /// The hub that it is connected to itself.
+    pub(crate) hub: Option<u32>,
     pub(crate) backend: Backend,
 }
 
@@ -52,6 +79,8 @@ pub(crate) enum Backend {
     Tap(String),
     /// Taps that the process was handed or named itself: file descriptors, possibly none known.
     TapFds(Vec<u32>),
+    /// A port of a hub, to which another network may be connected.
+    HubPort { hub: u32, netdev: Option<String> },
     /// Anything without a network device on the host.
     Other,
 }
@@ -79,11 +108,13 @@ impl CommandLine {
         {
             line.unread = add_file(&mut groups, USER_CONFIG, &file);
         }
+        let mut has_defaults = true;
         let mut arguments = arguments.iter().skip(1).peekable();
         while let Some(argument) = arguments.next() {
             // Anything else is a disk image.
             let Some(option) = argument.strip_prefix('-') else { continue };
             let option = option.strip_prefix('-').unwrap_or(option);
+            has_defaults &= option != "nodefaults";
             // Options without a value are of no interest, and their next argument is an option. The
             // values that people choose freely may look like one.
             let is_value =
@@ -135,6 +166,9 @@ impl CommandLine {
             }
         }
         line.read(&groups);
+        let is_of_networks = |name: &str| matches!(name, "nic" | "net" | "netdev");
+        line.has_default_nic =
+            has_defaults && !groups.iter().any(|group| is_of_networks(&group.name));
         line
     }
 
@@ -145,16 +179,18 @@ impl CommandLine {
         for group in groups.iter() {
             let options = &group.options;
             match group.name.as_str() {
-                "netdev" | "nic" => self.networks.extend(network(options, group.id.clone())),
-                // The old way: `-net nic` is the guest's side, anything else the host's. Between
-                // them is a hub, which has other ids.
-                "net" if options.get("type") != Some("nic") => {
-                    self.networks.extend(network(options, None));
-                }
+                "netdev" => self.networks.extend(network(options, group.id.clone())),
+                "nic" => self.add_nic(options, group.id.clone()),
+                "net" => self.add_net(options),
                 "device" => {
                     let driver = options.get("driver").unwrap_or_default();
                     if driver.starts_with("virtio-balloon") {
                         self.balloon = Some(group.id.clone());
+                    }
+                    if is_nic(driver) {
+                        let network = options.get("netdev").map(str::to_owned);
+                        let link = network.map_or(Link::Nothing, Link::Id);
+                        self.nics.push(NicOption { id: group.id.clone(), link, is_boards: false });
                     }
                 }
                 _ => {}
@@ -173,6 +209,27 @@ impl CommandLine {
         self.memory_hotplug =
             memory.get("maxmem").or_else(|| machine.get("memory.max-size")).is_some();
         self.maximum_vcpus = maximum_vcpus(machine);
+    }
+
+    /// Takes a `-nic`: a NIC of the machine and its network.
+    fn add_nic(&mut self, options: &Options, id: Option<String>) {
+        if options.get("type") == Some("none") {
+            return;
+        }
+        let link = Link::Place(self.networks.len());
+        self.networks.extend(network(options, id));
+        self.nics.push(NicOption { id: None, link, is_boards: true });
+    }
+
+    /// Takes a `-net`, the old way: a NIC of the machine or a network, both at the first hub unless
+    /// the NIC names another network. What is on a hub has other ids.
+    fn add_net(&mut self, options: &Options) {
+        if options.get("type") == Some("nic") {
+            let link = options.get("netdev").map_or(Link::Hub(0), |id| Link::Id(id.to_owned()));
+            self.nics.push(NicOption { id: None, link, is_boards: true });
+        } else if let Some(network) = network(options, None) {
+            self.networks.push(Network { hub: Some(0), ..network });
+        }
     }
 
     /// Returns the sockets of the monitors that the driver may use.
@@ -231,9 +288,13 @@ fn network(options: &Options, id: Option<String>) -> Option<Network> {
             }
         },
         "bridge" => Backend::TapFds(Vec::new()),
+        "hubport" => Backend::HubPort {
+            hub: options.get("hubid")?.parse().ok()?,
+            netdev: options.get("netdev").map(str::to_owned),
+        },
         _ => Backend::Other,
     };
-    Some(Network { id, backend })
+    Some(Network { id, hub: None, backend })
 }
 
 #[cfg(test)]
@@ -244,7 +305,7 @@ mod tests {
     use crate::driver::qemu::monitor_option::{Address, Role, is_libvirt_monitor};
 
     fn network(id: Option<&str>, backend: Backend) -> Network {
-        Network { id: id.map(str::to_owned), backend }
+        Network { id: id.map(str::to_owned), hub: None, backend }
     }
 
     fn first(line: &CommandLine) -> Option<PathBuf> {
@@ -283,7 +344,7 @@ mod tests {
                 network(Some("n0"), Backend::Tap("tap0".into())),
                 network(Some("n1"), Backend::Other),
                 network(None, Backend::TapFds(Vec::new())),
-                network(None, Backend::Tap("tap1".into())),
+                Network { hub: Some(0), ..network(None, Backend::Tap("tap1".into())) },
             ]
         );
         assert_eq!(line.balloon, Some(None));

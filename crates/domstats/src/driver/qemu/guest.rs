@@ -13,6 +13,7 @@ use super::{
     hypervisor::Counted,
     monitor::Monitor,
     named::name_of,
+    nics,
     processes::runs_qemu,
     query::{Answer, Cpu, ObjectPath, PossibleCpu, Query, Replies},
     sockets::{self, Door, MonitorSocket},
@@ -81,6 +82,8 @@ pub(crate) struct Learned {
     pub(crate) counted: Option<Arc<Counted>>,
     /// Where the balloon device is, if that is known.
     pub(crate) balloon: Option<ObjectPath>,
+    /// The NICs.
+    pub(crate) nics: Option<Arc<nics::Told>>,
 }
 
 impl Guest {
@@ -256,6 +259,20 @@ impl Guest {
     /// Returns the inode of the network namespace, if the caller may know it.
     pub(crate) fn net_namespace(&self, folder: &Folder<'_>) -> Option<u64> {
         *self.state().namespace.get_or_init(|| folder.net_namespace())
+    }
+
+    pub(crate) fn learn_nics(&self, told: nics::Told) {
+        self.state().learned.nics = Some(Arc::new(told));
+    }
+
+    /// Returns what the NICs are, if the monitor told lately.
+    pub(crate) fn nics(&self) -> Option<Arc<nics::Told>> {
+        self.learned(|learned| learned.nics.clone()).filter(|told| told.is_fresh())
+    }
+
+    /// Returns what the NICs are, as far as it is true while the process holds these taps.
+    pub(crate) fn nics_with(&self, taps: Option<&[Tap]>) -> Option<Arc<nics::Told>> {
+        self.learned(|learned| learned.nics.clone()).filter(|told| told.taps.as_deref() == taps)
     }
 
     pub(crate) fn learn_balloon(&self, path: Option<ObjectPath>) {

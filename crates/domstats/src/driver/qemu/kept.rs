@@ -13,6 +13,7 @@
 //! | no balloon among the devices | always: it is somewhere else | an event, 1 s |
 //! | `query-iothreads` | always: to set an iothread wakes it | an event, a new thread, an iothread that ran |
 //! | `query-named-block-nodes` | if all images are plain files | an event, other images in `query-blockstats`, a file that changed, 1 s: thresholds give no sign |
+//! | the NICs | always | an event of devices, another tap, 60 s |
 //! | `query-dirty-rate` | if it does not measure: that takes a thread | an event, a new thread, 1 s |
 //!
 //! A thread that was woken and has no CPU yet has not run: for so long, and no longer, the old
@@ -47,6 +48,9 @@ const BALLOON_RATE: Duration = Duration::from_millis(1500);
 /// that is kept.
 const HARMLESS: [&str; 5] =
     ["RTC_CHANGE", "VSERPORT_CHANGE", "NIC_RX_FILTER_CHANGED", "VNC_", "SPICE_"];
+
+/// The events that may change what NICs there are.
+const OF_DEVICES: [&str; 3] = ["DEVICE_DELETED", "FAILOVER_NEGOTIATED", "UNPLUG_PRIMARY"];
 
 /// What the host showed of a guest before a call asked its monitor.
 #[derive(Debug, Clone)]
@@ -125,6 +129,12 @@ pub(crate) struct Kept {
     iothreads: Option<Told<Vec<Iothread>>>,
     layout: Option<Layout>,
     dirty_rate: Option<Told<DirtyRate>>,
+    /// Whether the NICs were asked for, and no event of devices came since.
+    knows_nics: bool,
+    /// The last status that was told.
+    before: Option<String>,
+    /// Why the guest runs again, by an event.
+    resumed: Option<&'static str>,
     /// When the balloon last moved, or may have.
     balloon_moved: Instant,
 }
@@ -140,6 +150,9 @@ impl Kept {
             iothreads: None,
             layout: None,
             dirty_rate: None,
+            knows_nics: false,
+            before: None,
+            resumed: None,
             balloon_moved: Instant::now(),
         }
     }
@@ -150,7 +163,18 @@ impl Kept {
             self.balloon = None;
             self.balloon_moved = Instant::now();
         } else if !HARMLESS.iter().any(|harmless| name.starts_with(harmless)) {
-            *self = Self::new();
+            let knows_nics = self.knows_nics && !OF_DEVICES.contains(&name);
+            let before = self.before.take();
+            let resumed = match (name, before.as_deref()) {
+                // From other states it may be the end of a start, a migration or a restore.
+                ("RESUME", Some("running" | "paused" | "io-error" | "watchdog")) => {
+                    Some("unpaused")
+                }
+                ("WAKEUP", Some("running" | "suspended")) => Some("wakeup"),
+                ("RESUME" | "WAKEUP" | "STOP" | "SUSPEND" | "SUSPEND_DISK", _) => None,
+                _ => self.resumed,
+            };
+            *self = Self { knows_nics, before, resumed, ..Self::new() };
         }
     }
 
@@ -198,6 +222,16 @@ impl Kept {
         self.unplaced_balloon = Some(sight.signs.clone());
     }
 
+    /// Returns whether the NICs were asked for, and no event of devices came since.
+    pub(crate) fn knows_nics(&self) -> bool {
+        self.knows_nics
+    }
+
+    /// Keeps that the NICs were asked for.
+    pub(crate) fn keep_nics(&mut self) {
+        self.knows_nics = true;
+    }
+
     fn runs(&self) -> bool {
         self.is_status(&["running"])
     }
@@ -214,7 +248,10 @@ impl Kept {
     pub(crate) fn keep(&mut self, query: &Query, replies: &mut Replies, sight: &Sight<'_>) {
         let signs = &sight.signs;
         match query {
-            Query::Status => self.status = told(&replies.status, signs),
+            Query::Status => {
+                self.explain(&mut replies.status);
+                self.status = told(&replies.status, signs);
+            }
             Query::Balloon => self.balloon = told(&replies.balloon, signs),
             Query::GuestStats(_) => self.guest_stats = told(&replies.guest_stats, signs),
             Query::Iothreads => self.iothreads = told(&replies.iothreads, signs),
@@ -230,6 +267,18 @@ impl Kept {
             }
             _ => {}
         }
+    }
+
+    /// Adds to a status why the guest runs, if an event told.
+    fn explain(&mut self, status: &mut Answer<Status>) {
+        let Answer::Got(status) = status else { return };
+        let Some(status) = Arc::get_mut(status) else { return };
+        if status.status == "running" {
+            status.why_running = self.resumed;
+        } else {
+            self.resumed = None;
+        }
+        self.before = Some(status.status.clone());
     }
 
     /// Gives the block nodes, if the disks still have these; else they are forgotten.

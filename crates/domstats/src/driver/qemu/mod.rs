@@ -56,8 +56,9 @@
 //!
 //! A domain's [`id`](crate::DomainInfo::id) is its process id.
 //!
-//! What its NICs are ([`Domain::nics`](crate::Domain::nics)) the monitor tells when that is asked for,
-//! and no pass for statistics asks it: `qom-list`, and `qom-get` of each NIC's `netdev` and `mac`.
+//! What its NICs are the monitor tells: `qom-list`, and `qom-get` of each NIC's `netdev`, for
+//! [`Domain::nics`](crate::Domain::nics) also of its `mac`. A pass for statistics asks that once a
+//! minute, when the taps of the process changed, and when a held monitor tells of a change.
 //!
 //! # Performance counters
 //!
@@ -78,6 +79,7 @@ mod blocks;
 mod command_line;
 mod command_lines;
 mod config_file;
+mod copies;
 mod dirty_rate;
 mod discover;
 mod first_client;
@@ -111,6 +113,7 @@ use discover::{Discovery, Found, Sighting};
 use guest::Guest;
 use host_side::{Host, HostSide, Networks};
 use kept::Sight;
+use nics::Told;
 use pass::{Conversation, Rules};
 
 use crate::{
@@ -286,6 +289,12 @@ impl Qemu {
             networks = self.host.meanwhile(proc, &guests, &mut hosts, request.groups, deadline);
             host_time += start.elapsed();
         });
+        if request.groups.contains(StatsGroups::INTERFACE) {
+            for (conversation, host) in conversations.iter_mut().zip(&hosts) {
+                learn_nics(conversation, host);
+            }
+            self.ask_for_new_nics(&conversations, &hosts, &rules);
+        }
         let monitor_time = start.elapsed().saturating_sub(host_time);
         let start = Instant::now();
         let records = conversations.iter().zip(&hosts).map(|(conversation, host)| {
@@ -308,6 +317,41 @@ impl Qemu {
         ]);
         records
     }
+
+    /// Asks again for the NICs of guests whose taps are others now.
+    fn ask_for_new_nics(
+        &self,
+        conversations: &[Conversation<'_>],
+        hosts: &[HostSide],
+        rules: &Rules,
+    ) {
+        let has_other_taps = |(conversation, host): &(&Conversation<'_>, &HostSide)| {
+            let guest = conversation.guest();
+            conversation.missing.is_none()
+                && guest.monitors.is_ok()
+                && guest.nics().is_some()
+                && guest.nics_with(host.taps.as_deref()).is_none()
+        };
+        let (mut again, hosts): (Vec<_>, Vec<_>) = conversations
+            .iter()
+            .zip(hosts)
+            .filter(has_other_taps)
+            .map(|(conversation, host)| {
+                (Conversation::new(conversation.guest(), Vec::new(), None).find_nics(false), host)
+            })
+            .unzip();
+        pass::converse(&mut again, rules, &self.discovery.proc, || {});
+        for (conversation, host) in again.iter_mut().zip(hosts) {
+            learn_nics(conversation, host);
+        }
+    }
+}
+
+/// Keeps what a conversation told of the NICs, if it did.
+fn learn_nics(conversation: &mut Conversation<'_>, host: &HostSide) {
+    if let Some(Ok(told)) = conversation.nics.take() {
+        conversation.guest().learn_nics(Told { taps: host.taps.clone(), ..told });
+    }
 }
 
 /// Prepares the questions to a guest. One that is stopped is not asked: it could not answer, and
@@ -319,7 +363,19 @@ fn begin<'a>(
     sight: Option<Sight<'a>>,
 ) -> Conversation<'a> {
     let queries = assemble::queries(guest, host, request);
+    let is_held = sight.is_some();
     let mut conversation = Conversation::new(guest, queries, sight);
+    if request.options.contains(StatsOptions::BACKING) {
+        conversation = conversation.find_copies();
+    }
+    let has_interfaces = guest.process.is_some() && guest.monitors.is_ok();
+    if request.groups.contains(StatsGroups::INTERFACE) && has_interfaces {
+        conversation = match guest.nics() {
+            None => conversation.find_nics(false),
+            Some(_) if is_held => conversation.watch_nics(),
+            Some(_) => conversation,
+        };
+    }
     if let Some(missing) = stopped(host) {
         guest.excuse();
         conversation.refuse(missing);

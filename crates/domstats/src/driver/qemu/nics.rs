@@ -1,24 +1,24 @@
-//! What the NICs of a guest are: their MAC addresses and models, as its monitor tells them now.
+//! What the NICs of a guest are: how many, their networks, MAC addresses and models, as its monitor
+//! tells them now.
 //!
 //! The command line would not do. NICs are plugged in and out, also for another one on the same
-//! network, and QEMU chooses an address itself where none was given.
-//!
-//! A NIC names its network, and the command line says which device of the host that has. Of what was
-//! plugged in later, or named by QEMU, nobody says so: if just one device and just one NIC are left
-//! over, they belong together.
+//! network, the machine brings some, and QEMU chooses an address itself where none was given.
 
 use std::{
     slice,
-    time::{Instant, SystemTime},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
     Qemu,
+    command_line::CommandLine,
     guest::Guest,
-    interfaces::{Place, places},
+    interfaces::places,
     pass::{self, Conversation, Rules},
-    query::{Answer, Query, Replies},
+    query::{Answer, ObjectPath, Query, Replies},
     select, stopped,
+    taps::Tap,
 };
 use crate::{
     domain::{DomainInfo, Nic},
@@ -27,12 +27,16 @@ use crate::{
     request::{DomainFilter, StatsGroups},
 };
 
-/// Where devices are: those with an id, those without, and what `-nic` and the machine brought.
+/// How long it is believed what the NICs are, as long as nothing says otherwise.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Where devices are: what `-nic` and the machine brought, those with an id, those without. What is
+/// plugged in later is never in the first.
 const FOLDERS: [&str; 3] =
-    ["/machine/peripheral", "/machine/peripheral-anon", "/machine/unattached"];
+    ["/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon"];
 
 /// The types of NICs, which have nothing in common by which QEMU would tell them.
-const TYPES: [&str; 25] = [
+const TYPES: [&str; 51] = [
     "i82550",
     "i82551",
     "i82557a",
@@ -58,18 +62,222 @@ const TYPES: [&str; 25] = [
     "usb-net",
     "vmxnet3",
     "xen-net-device",
+    // Those of boards.
+    "allwinner-emac",
+    "allwinner-sun8i-emac",
+    "cadence_gem",
+    "dp8393x",
+    "eTSEC",
+    "etraxfs-eth",
+    "ftgmac100",
+    "imx.enet",
+    "imx.fec",
+    "isa-pcnet",
+    "lan9118",
+    "lance",
+    "mcf-fec",
+    "mipsnet",
+    "msf2-emac",
+    "mv88w8618_eth",
+    "npcm-gmac",
+    "npcm7xx-emc",
+    "open_eth",
+    "pxa2xx-eth",
+    "smc91c111",
+    "stellaris_enet",
+    "sysbus-pcnet",
+    "xgmac",
+    "xlnx.axi-ethernet",
+    "xlnx.xps-ethernetlite",
 ];
 
 /// How those of several buses or chips begin.
 const FAMILIES: [&str; 2] = ["e1000", "virtio-net-"];
 
 /// A NIC, as QEMU tells it.
-#[derive(Debug)]
-struct Device {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Device {
+    /// Its place in QEMU's object tree.
+    path: ObjectPath,
     /// The id of its network; empty if it has none.
     network: String,
+    /// Empty if it was not asked for.
     mac: String,
     model: String,
+}
+
+impl Device {
+    #[cfg(test)]
+    pub(crate) fn new(path: &str, network: &str, kind: &str) -> Option<Self> {
+        let model = model(kind)?;
+        Some(Self { path: path.to_owned(), network: network.to_owned(), mac: String::new(), model })
+    }
+
+    pub(crate) fn network(&self) -> &str {
+        &self.network
+    }
+
+    /// Returns the id that somebody gave it.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.path.strip_prefix("/machine/peripheral/")
+    }
+
+    fn is_boards(&self) -> bool {
+        self.path.starts_with("/machine/unattached/")
+    }
+
+    /// Returns its number, if it has no id: 2 of `device[2]`.
+    fn number(&self) -> u32 {
+        let digits: String = self.path.chars().filter(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(u32::MAX)
+    }
+}
+
+/// The NICs that a monitor told of.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) at: Instant,
+    /// In the order of the command line, each with its place there, then those that were plugged in.
+    pub(crate) nics: Vec<(Device, Option<usize>)>,
+    /// The taps that the process held then.
+    pub(crate) taps: Option<Arc<[Tap]>>,
+}
+
+impl Told {
+    /// Puts NICs in order: QEMU tells them in none.
+    pub(crate) fn new(line: &CommandLine, mut devices: Vec<Device>) -> Self {
+        devices.sort_by(|one, other| {
+            let key = |device: &Device| (device.id().is_some(), device.number());
+            key(one).cmp(&key(other)).then_with(|| one.path.cmp(&other.path))
+        });
+        let is_known = devices.iter().filter(|device| device.is_boards()).count()
+            == line.nics.iter().filter(|nic| nic.is_boards).count();
+        let mut left = devices;
+        let mut nics = Vec::new();
+        for (place, option) in line.nics.iter().enumerate() {
+            // Those without an id are told apart by their order.
+            let is_it = |device: &Device| match option.id.as_deref() {
+                Some(id) => device.id() == Some(id),
+                None if option.is_boards => device.is_boards() && is_known,
+                None => device.id().is_none() && !device.is_boards(),
+            };
+            if let Some(found) = left.iter().position(is_it) {
+                nics.push((left.remove(found), Some(place)));
+            }
+        }
+        let (boards, plugged): (Vec<_>, Vec<_>) = left.into_iter().partition(Device::is_boards);
+        let without_place = |device| (device, None);
+        let boards = boards.into_iter().map(without_place);
+        let nics = boards.chain(nics).chain(plugged.into_iter().map(without_place)).collect();
+        Self { at: Instant::now(), nics, taps: None }
+    }
+
+    /// Returns whether it is to be believed, by its age.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.at.elapsed() < LONGEST
+    }
+}
+
+/// The search for the NICs of a guest, question by question.
+#[derive(Debug)]
+pub(crate) struct Search {
+    wants_addresses: bool,
+    /// The folders that were not looked at.
+    left: &'static [&'static str],
+    /// Devices that are NICs, of which nothing more is known.
+    waiting: Vec<(ObjectPath, String)>,
+    asked: Asked,
+    found: Vec<Device>,
+    is_new: bool,
+}
+
+#[derive(Debug)]
+enum Asked {
+    Nothing,
+    Folder(&'static str),
+    Nic(ObjectPath, String),
+}
+
+impl Search {
+    /// Begins. What the machine brought need not be looked at if it brought none.
+    pub(crate) fn new(line: &CommandLine, wants_addresses: bool) -> Self {
+        let may_bring = line.has_default_nic || line.unread.is_some();
+        let brings_some = may_bring || line.nics.iter().any(|nic| nic.is_boards);
+        let left = if brings_some { &FOLDERS[..] } else { &FOLDERS[1..] };
+        Self {
+            wants_addresses,
+            left,
+            waiting: Vec::new(),
+            asked: Asked::Nothing,
+            found: Vec::new(),
+            is_new: true,
+        }
+    }
+
+    /// Begins again on another connection.
+    pub(crate) fn again(self, line: &CommandLine) -> Self {
+        Self::new(line, self.wants_addresses)
+    }
+
+    /// Returns whether nothing was asked yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Takes the answers and returns the next questions, none at the end, or why there is no answer.
+    pub(crate) fn go_on(&mut self, replies: &mut Replies) -> Result<Vec<Query>, Missing> {
+        self.is_new = false;
+        match std::mem::replace(&mut self.asked, Asked::Nothing) {
+            Asked::Nothing => {}
+            Asked::Folder(folder) => {
+                for device in taken(&mut replies.devices)?.iter().flat_map(|it| it.iter()) {
+                    if let Some(model) = model(&device.kind) {
+                        self.waiting.push((format!("{folder}/{}", device.name), model));
+                    }
+                }
+            }
+            Asked::Nic(path, model) => {
+                let network = taken(&mut replies.nic_network)?;
+                let mac = taken(&mut replies.nic_address)?;
+                // Unless it was unplugged meanwhile.
+                if let Some(network) = network {
+                    let mac = mac.as_deref().cloned().unwrap_or_default();
+                    self.found.push(Device { path, network: String::clone(&network), mac, model });
+                }
+            }
+        }
+        if let Some((path, model)) = self.waiting.pop() {
+            let mut queries = vec![Query::NicNetwork(path.clone())];
+            if self.wants_addresses {
+                queries.push(Query::NicAddress(path.clone()));
+            }
+            self.asked = Asked::Nic(path, model);
+            return Ok(queries);
+        }
+        let Some((folder, left)) = self.left.split_first() else { return Ok(Vec::new()) };
+        self.left = left;
+        self.asked = Asked::Folder(folder);
+        Ok(vec![Query::Devices((*folder).to_owned())])
+    }
+
+    /// Ends, and returns what was found.
+    pub(crate) fn end(self, line: &CommandLine) -> Told {
+        Told::new(line, self.found)
+    }
+}
+
+/// Takes an answer; `None` if what was asked for is not there.
+fn taken<T>(answer: &mut Answer<T>) -> Result<Option<Arc<T>>, Missing> {
+    match std::mem::take(answer) {
+        Answer::Got(answer) => Ok(Some(answer)),
+        Answer::Missing(missing) if missing.reason != MissingReason::Unsupported => Err(missing),
+        Answer::Missing(_) | Answer::NotAsked => Ok(None),
+    }
+}
+
+/// Returns whether a driver of `-device` is one of a NIC.
+pub(crate) fn is_nic(driver: &str) -> bool {
+    TYPES.contains(&driver) || FAMILIES.iter().any(|start| driver.starts_with(start))
 }
 
 impl Qemu {
@@ -94,55 +302,36 @@ impl Qemu {
         if let Some(missing) = stopped(&hosts[0]) {
             return Err(missing.error(ErrorOrigin::Qemu));
         }
-        let devices = self
+        let told = self
             .ask_for_nics(guest, deadline)
             .map_err(|missing| missing.error(ErrorOrigin::Qemu))?;
-        Ok(join(&places(&guest.line.networks, hosts[0].taps.as_deref()), devices))
+        Ok(certain(&guest.line, &told, hosts[0].taps.as_deref()))
     }
 
-    fn ask_for_nics(&self, guest: &Guest, deadline: Instant) -> Result<Vec<Device>, Missing> {
-        // One connection for all questions.
-        let rules = Rules { deadline, nowait: false, hold: true };
-        let devices = devices(|queries| {
-            let mut conversation = [Conversation::new(guest, queries, None)];
-            pass::converse(&mut conversation, &rules, &self.discovery.proc, || {});
-            let [conversation] = conversation;
-            conversation.missing.map_or(Ok(conversation.replies), Err)
-        });
-        if !self.hold {
-            guest.hang_up();
-        }
-        devices
+    fn ask_for_nics(&self, guest: &Guest, deadline: Instant) -> Result<Told, Missing> {
+        let rules = Rules { deadline, nowait: false, hold: self.hold };
+        let mut conversation = [Conversation::new(guest, Vec::new(), None).find_nics(true)];
+        pass::converse(&mut conversation, &rules, &self.discovery.proc, || {});
+        let [conversation] = conversation;
+        let unasked = || Missing::new(MissingReason::Failed, "the monitor was not asked");
+        conversation.nics.unwrap_or_else(|| Err(conversation.missing.unwrap_or_else(unasked)))
     }
 }
 
-/// Asks for all NICs, with or without a device of the host.
-fn devices(
-    mut ask: impl FnMut(Vec<Query>) -> Result<Replies, Missing>,
-) -> Result<Vec<Device>, Missing> {
-    let mut found = Vec::new();
-    for folder in FOLDERS {
-        let replies = ask(vec![Query::Devices(folder.to_owned())])?;
-        for device in answer(&replies.devices)? {
-            let Some(model) = model(&device.kind) else { continue };
-            let path = format!("{folder}/{}", device.name);
-            let replies = ask(vec![Query::NicNetwork(path.clone()), Query::NicAddress(path)])?;
-            let network = answer(&replies.nic_network)?.clone();
-            found.push(Device { network, mac: answer(&replies.nic_address)?.clone(), model });
-        }
-    }
-    Ok(found)
-}
-
-fn answer<T>(answer: &Answer<T>) -> Result<&T, Missing> {
-    let unasked = || Missing::new(MissingReason::Failed, "the monitor was not asked");
-    answer.got().ok_or_else(|| answer.missing().cloned().unwrap_or_else(unasked))
+/// Returns the NICs that have a device of the host for certain.
+fn certain(line: &CommandLine, told: &Told, taps: Option<&[Tap]>) -> Vec<Nic> {
+    let places = places(line, Some(told), taps);
+    let nics = places.all.iter().filter(|place| place.is_certain).filter_map(|place| {
+        let (device, told) = (place.device?.to_owned(), place.told?);
+        Some(Nic { device, mac: told.mac.clone(), model: told.model.clone() })
+    });
+    nics.collect()
 }
 
 /// Returns the model of a NIC in libvirt's words, by the type of its device: `child<e1000>`.
 fn model(kind: &str) -> Option<String> {
     let kind = kind.strip_prefix("child<")?.strip_suffix('>')?;
-    if !TYPES.contains(&kind) && !FAMILIES.iter().any(|start| kind.starts_with(start)) {
+    if !is_nic(kind) {
         return None;
     }
     Some(match kind.strip_prefix("virtio-net-") {
@@ -153,72 +342,9 @@ fn model(kind: &str) -> Option<String> {
     })
 }
 
-/// Gives each device of the host its NIC, where that is certain.
-fn join(places: &[Place<'_>], devices: Vec<Device>) -> Vec<Nic> {
-    let nic = |place: &Place<'_>, device: Device| {
-        let name = place.device?.to_owned();
-        Some(Nic { device: name, mac: device.mac, model: device.model })
-    };
-    let connected = devices.into_iter().filter(|device| !device.network.is_empty());
-    let mut left = Vec::new();
-    let mut nics = Vec::new();
-    for device in connected {
-        match places.iter().find(|place| place.network == Some(&device.network)) {
-            Some(place) => nics.extend(nic(place, device)),
-            None => left.push(device),
-        }
-    }
-    let mut unknown = places.iter().filter(|place| place.network.is_none());
-    if let (Some(place), None, [_]) = (unknown.next(), unknown.next(), &left[..]) {
-        nics.extend(left.pop().and_then(|device| nic(place, device)));
-    }
-    nics
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn place<'a>(device: &'a str, network: &'a str) -> Place<'a> {
-        let known = |text: &'a str| Some(text).filter(|text| !text.is_empty());
-        Place { device: known(device), network: known(network) }
-    }
-
-    fn joined(places: &[Place<'_>], networks: &[&str]) -> Vec<(String, String)> {
-        let device = |network: &&str| Device {
-            network: (*network).to_owned(),
-            mac: format!("of {network}"),
-            model: "virtio".to_owned(),
-        };
-        let nics = join(places, networks.iter().map(device).collect());
-        nics.into_iter().map(|nic| (nic.device, nic.mac)).collect()
-    }
-
-    fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
-        pairs.map(|(device, mac)| (device.to_owned(), mac.to_owned())).to_vec()
-    }
-
-    #[test]
-    fn a_nic_is_found_by_its_network() {
-        let places = [place("tap1", "b"), place("", "user"), place("tap0", "a")];
-        assert_eq!(
-            joined(&places, &["a", "", "user", "b"]),
-            pairs([("tap0", "of a"), ("tap1", "of b")])
-        );
-        // Its NIC was unplugged; that which was plugged in has no device that is left over.
-        assert_eq!(joined(&places, &["user", "b", "new"]), pairs([("tap1", "of b")]));
-    }
-
-    #[test]
-    fn what_is_left_over_belongs_together_if_it_is_one_of_each() {
-        let places = [place("tap0", "a"), place("tap1", "")];
-        assert_eq!(joined(&places, &["new", "a"]), pairs([("tap0", "of a"), ("tap1", "of new")]));
-        assert_eq!(joined(&places, &["new", "other", "a"]), pairs([("tap0", "of a")]));
-        let two = [place("tap0", ""), place("tap1", "")];
-        assert_eq!(joined(&two, &["new"]), []);
-        // A network without an id and without a device of the host may be the one.
-        assert_eq!(joined(&[place("tap0", ""), place("", "")], &["new"]), []);
-    }
 
     #[test]
     fn models_are_in_libvirts_words() {

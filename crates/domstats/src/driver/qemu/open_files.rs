@@ -2,18 +2,18 @@
 //! large one is of which QEMU does not know.
 //!
 //! Only what the process has open is looked at, and only looked at: the name of an image is a claim,
-//! and must not tell of a file that the process could not open.
+//! and must not tell of a file that the process could not open, nor lead to storage that is dead.
 
 use std::{
-    fs::{self, Metadata},
-    os::unix::fs::{FileTypeExt, MetadataExt},
-    path::{Path, PathBuf},
+    fs,
+    path::{Component, Path, PathBuf},
 };
 
-use crate::host::procfs::Proc;
-
-/// The unit of sizes in sysfs.
-const SECTOR: u64 = 512;
+use super::query::FdSet;
+use crate::host::{
+    files::{Below, Look},
+    procfs::Proc,
+};
 
 /// More descriptors than this are not looked at.
 const MOST: usize = 65_536;
@@ -23,14 +23,20 @@ const MOST: usize = 65_536;
 pub(crate) struct OpenFiles {
     cwd: PathBuf,
     root: PathBuf,
+    /// Whether the process has another root than the caller.
+    pub(crate) is_confined: bool,
     files: Vec<OpenFile>,
 }
 
 /// One of them.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
+    /// Its descriptor, as a path below `/proc`.
+    pub(crate) descriptor: PathBuf,
+    number: u32,
+    /// Where it is, as the kernel says.
     pub(crate) path: PathBuf,
-    metadata: Metadata,
+    pub(crate) look: Look,
 }
 
 impl OpenFiles {
@@ -38,24 +44,56 @@ impl OpenFiles {
     pub(crate) fn of(proc: &Proc, pid: u32) -> Option<Self> {
         let entries = fs::read_dir(proc.of(pid, "fd")).ok()?;
         let files = entries.take(MOST).flatten().filter_map(|entry| {
-            let path = fs::read_link(entry.path()).ok()?;
-            let metadata = fs::metadata(entry.path()).ok()?;
-            let kind = metadata.file_type();
-            (kind.is_file() || kind.is_block_device()).then_some(OpenFile { path, metadata })
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            let descriptor = entry.path();
+            let path = fs::read_link(&descriptor).ok()?;
+            // Sockets and the like have no path: most descriptors of a QEMU.
+            if !path.is_absolute() {
+                return None;
+            }
+            let look = Look::at_descriptor(&descriptor)?;
+            let is_storage = look.is_plain() || look.is_block_device();
+            is_storage.then_some(OpenFile { descriptor, number, path, look })
         });
         let files = files.collect();
-        Some(Self { cwd: proc.of(pid, "cwd"), root: proc.of(pid, "root"), files })
+        let (cwd, root) = (proc.of(pid, "cwd"), proc.of(pid, "root"));
+        Some(Self { cwd, root, is_confined: is_confined(proc, pid), files })
     }
 
-    /// Returns the file that the process calls by this name.
-    pub(crate) fn find(&self, name: &str) -> Option<&OpenFile> {
-        let path = match name.strip_prefix('/') {
-            Some(rest) => self.root.join(rest),
-            None => self.cwd.join(name),
+    /// Returns the file that the process calls by this name; `sets` are those of descriptors that it
+    /// was handed.
+    pub(crate) fn find(&self, name: &str, sets: &[FdSet]) -> Option<&OpenFile> {
+        if let Some(set) = name.strip_prefix(FD_SET) {
+            let set = sets.iter().find(|one| set.parse() == Ok(one.fdset_id))?;
+            let of_set = |file: &&OpenFile| set.fds.iter().any(|one| one.fd == file.number);
+            return self.files.iter().find(of_set);
+        }
+        let by_path = self.by_path(Path::new(name)).filter(|_| !self.is_confined);
+        by_path.or_else(|| self.by_name(name))
+    }
+
+    /// Returns the files that are the same one.
+    pub(crate) fn same_as(&self, look: &Look) -> impl Iterator<Item = &OpenFile> {
+        self.files.iter().filter(|file| file.look.is_same_file(look))
+    }
+
+    /// Returns the file that is open below the very path, without a look at the path.
+    fn by_path(&self, name: &Path) -> Option<&OpenFile> {
+        let path = match name.is_absolute() {
+            true => name.to_owned(),
+            false => fs::read_link(&self.cwd).ok()?.join(name),
         };
-        let same = fs::metadata(path)
-            .ok()
-            .and_then(|metadata| self.files.iter().find(|file| file.id() == id(&metadata)));
+        let path = plain(&path);
+        self.files.iter().find(|file| file.path == path)
+    }
+
+    /// Returns the file by where a name leads, symbolic links included, else by how its path ends.
+    fn by_name(&self, name: &str) -> Option<&OpenFile> {
+        let look = match name.strip_prefix('/') {
+            Some(rest) => Below::new(&self.root)?.look(Path::new(rest), true),
+            None => Below::new(&self.cwd)?.look(Path::new(name), false),
+        };
+        let same = look.and_then(|look| self.same_as(&look).next());
         same.or_else(|| self.by_end(name))
     }
 
@@ -68,31 +106,37 @@ impl OpenFiles {
         }
         let mut found = self.files.iter().filter(|file| file.path.ends_with(Path::new(name)));
         let first = found.next()?;
-        found.all(|other| other.id() == first.id()).then_some(first)
+        found.all(|other| other.look.is_same_file(&first.look)).then_some(first)
     }
 }
 
-impl OpenFile {
-    fn id(&self) -> (u64, u64) {
-        id(&self.metadata)
-    }
+/// Returns whether a process has another root than the caller, so that its names are others.
+pub(crate) fn is_confined(proc: &Proc, pid: u32) -> bool {
+    fs::read_link(proc.of(pid, "root")).is_ok_and(|root| root != Path::new("/"))
+}
 
-    /// Returns how many bytes it has, holes included; that of a block device stands in sysfs.
-    pub(crate) fn size(&self) -> Option<u64> {
-        if !self.metadata.file_type().is_block_device() {
-            return Some(self.metadata.len());
+/// How QEMU names a descriptor that it was handed.
+const FD_SET: &str = "/dev/fdset/";
+
+/// Returns whether a name means nothing outside of the process.
+pub(crate) fn is_inner_name(name: &str) -> bool {
+    !name.starts_with('/') || is_of_fd_set(name)
+}
+
+/// Returns whether a name is that of a set of descriptors.
+pub(crate) fn is_of_fd_set(name: &str) -> bool {
+    name.starts_with(FD_SET)
+}
+
+/// Returns a path without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            other => plain.push(other),
         }
-        let device = self.metadata.rdev();
-        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-        let text = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/size")).ok()?;
-        text.trim().parse::<u64>().ok()?.checked_mul(SECTOR)
     }
-}
-
-/// Returns what is the same for two names of a file, and for two nodes of a device.
-fn id(metadata: &Metadata) -> (u64, u64) {
-    match metadata.file_type().is_block_device() {
-        true => (u64::MAX, metadata.rdev()),
-        false => (metadata.dev(), metadata.ino()),
-    }
+    plain
 }

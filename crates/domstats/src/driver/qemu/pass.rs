@@ -19,10 +19,13 @@ use rustix::{
 };
 
 use super::{
+    copies::may_copy,
     guest::{Guest, Lease},
     kept::Sight,
     monitor::{Monitor, Progress},
-    query::{Answer, ObjectPath, Query, Replies},
+    nics,
+    open_files::is_of_fd_set,
+    query::{Answer, BlockNode, ObjectPath, Query, Replies},
 };
 use crate::{
     host::{procfs::Proc, queues::Queues, sock_diag::Socket},
@@ -76,10 +79,18 @@ pub(crate) struct Conversation<'a> {
     /// Why no connection was tried yet.
     why_later: Option<Missing>,
     search: Search,
+    /// The search for the NICs, if they are wanted.
+    nic_search: Option<nics::Search>,
+    /// Whether to ask for the images that jobs copy disks to.
+    wants_copies: bool,
+    /// Whether to search for the NICs if the monitor told of a change.
+    watches_nics: bool,
     asked: bool,
     retried: bool,
     over: bool,
     pub(crate) replies: Replies,
+    /// What came of the search for the NICs, if there was one.
+    pub(crate) nics: Option<Result<nics::Told, Missing>>,
     /// Why the answers that are not in `replies` never came.
     pub(crate) missing: Option<Missing>,
 }
@@ -129,12 +140,36 @@ impl<'a> Conversation<'a> {
             why_later: None,
             unused: vec![None; guest.monitors.as_ref().map_or(0, Vec::len)],
             search,
+            nic_search: None,
+            wants_copies: false,
+            watches_nics: false,
             asked: false,
             retried: false,
             over,
             replies: Replies::default(),
+            nics: None,
             missing: None,
         }
+    }
+
+    /// Asks for the images that running jobs copy disks to.
+    pub(crate) fn find_copies(mut self) -> Self {
+        self.wants_copies = true;
+        self
+    }
+
+    /// Asks for the NICs too, and perhaps for their addresses.
+    pub(crate) fn find_nics(mut self, with_addresses: bool) -> Self {
+        self.nic_search = Some(nics::Search::new(&self.guest.line, with_addresses));
+        self.over = false;
+        self
+    }
+
+    /// Asks for the NICs if a held monitor told of a change since they were asked for.
+    pub(crate) fn watch_nics(mut self) -> Self {
+        self.watches_nics = true;
+        self.over = false;
+        self
     }
 
     pub(crate) fn guest(&self) -> &'a Guest {
@@ -203,14 +238,13 @@ impl<'a> Conversation<'a> {
             match progress {
                 Ok(Progress::Waiting) => return,
                 Ok(Progress::Done) if !self.asked => {}
-                Ok(Progress::Done) => match self.follow_up() {
-                    Some(query) => {
-                        if let Some(monitor) = self.monitor() {
-                            monitor.ask(&[query]);
-                        }
+                Ok(Progress::Done) => {
+                    let queries = self.follow_up();
+                    match self.monitor() {
+                        Some(monitor) if !queries.is_empty() => monitor.ask(&queries),
+                        _ => return self.end(None, rules),
                     }
-                    None => return self.end(None, rules),
-                },
+                }
                 Err(missing) => {
                     // A held connection may have ended since the last call: try a new one, once.
                     lease.monitor = None;
@@ -219,6 +253,8 @@ impl<'a> Conversation<'a> {
                         self.asked = false;
                         self.replies = Replies::default();
                         self.search.restart();
+                        let again = |search: nics::Search| search.again(&self.guest.line);
+                        self.nic_search = self.nic_search.take().map(again);
                         return;
                     }
                     return self.end(Some(missing), rules);
@@ -227,15 +263,66 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Returns the question that an answer raised.
-    fn follow_up(&mut self) -> Option<Query> {
-        self.new_nodes().or_else(|| self.place_of_balloon())
+    /// Returns the questions that an answer raised.
+    fn follow_up(&mut self) -> Vec<Query> {
+        match self.new_nodes().or_else(|| self.fd_sets()).or_else(|| self.place_of_balloon()) {
+            Some(query) => vec![query],
+            None if self.lacks_copies() => vec![Query::BlockGraph, Query::NodeStats],
+            None => self.next_of_nics(),
+        }
+    }
+
+    /// Returns whether the images that jobs copy to are wanted, and were not asked for.
+    fn lacks_copies(&self) -> bool {
+        let is_open = matches!(self.replies.block_graph, Answer::NotAsked);
+        self.wants_copies
+            && is_open
+            && self.replies.block_nodes.got().is_some_and(|nodes| may_copy(nodes))
+    }
+
+    /// Goes on with the search for the NICs.
+    fn next_of_nics(&mut self) -> Vec<Query> {
+        let guest = self.guest;
+        let Some(monitor) = self.lease.as_mut().and_then(|lease| lease.monitor.as_mut()) else {
+            return Vec::new();
+        };
+        if self.watches_nics && self.nic_search.is_none() && !monitor.kept().knows_nics() {
+            self.nic_search = Some(nics::Search::new(&guest.line, false));
+        }
+        self.watches_nics = false;
+        let Some(mut search) = self.nic_search.take() else { return Vec::new() };
+        if search.is_new() {
+            // Before they are asked for: an event may come meanwhile.
+            monitor.kept_mut().keep_nics();
+        }
+        match search.go_on(&mut self.replies) {
+            Ok(queries) if queries.is_empty() => {
+                self.nics = Some(Ok(search.end(&guest.line)));
+                Vec::new()
+            }
+            Ok(queries) => {
+                self.nic_search = Some(search);
+                queries
+            }
+            Err(missing) => {
+                self.nics = Some(Err(missing));
+                Vec::new()
+            }
+        }
     }
 
     /// Asks for the block nodes after all, if those that were kept belong to other disks.
     fn new_nodes(&self) -> Option<Query> {
         let is_open = matches!(self.replies.block_nodes, Answer::NotAsked);
         (is_open && self.queries.contains(&Query::BlockNodes)).then_some(Query::BlockNodes)
+    }
+
+    /// Asks which descriptors images were handed over by, if some were.
+    fn fd_sets(&self) -> Option<Query> {
+        let is_handed = |node: &BlockNode| node.image.filename.as_deref().is_some_and(is_of_fd_set);
+        let is_open = matches!(self.replies.fd_sets, Answer::NotAsked);
+        let nodes = self.replies.block_nodes.got()?;
+        (is_open && nodes.iter().any(is_handed)).then_some(Query::FdSets)
     }
 
     /// Asks where the balloon is, if there is one and its place is not known or no longer right: it

@@ -105,6 +105,12 @@ queries! {
     BlockStats = "query-blockstats", block_stats: Vec<BlockStats>;
     /// The sizes of every image.
     BlockNodes = "query-named-block-nodes", block_nodes: Vec<BlockNode>;
+    /// How the nodes of images are joined with jobs.
+    BlockGraph = "x-debug-query-block-graph", block_graph: BlockGraph;
+    /// The counters of every node, also of those below no disk.
+    NodeStats = "query-blockstats", node_stats: Vec<BlockStats>;
+    /// The descriptors that images were handed over by.
+    FdSets = "query-fdsets", fd_sets: Vec<FdSet>;
     /// The iothreads, their threads and settings.
     Iothreads = "query-iothreads", iothreads: Vec<Iothread>;
     /// The last dirty rate measurement.
@@ -134,6 +140,7 @@ impl Query {
             }
             // Flat: without it every node repeats the chain of images below it.
             Self::BlockNodes => out.extend_from_slice(b",\"arguments\":{\"flat\":true}"),
+            Self::NodeStats => out.extend_from_slice(b",\"arguments\":{\"query-nodes\":true}"),
             Self::VmStats => out.extend_from_slice(b",\"arguments\":{\"target\":\"vm\"}"),
             Self::VcpuStats(names) => {
                 out.extend_from_slice(b",\"arguments\":{\"target\":\"vcpu\"");

@@ -10,6 +10,9 @@ pub(crate) type ObjectPath = String;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Status {
     pub(crate) status: String,
+    /// Why it runs, which QEMU tells by events alone.
+    #[serde(skip)]
+    pub(crate) why_running: Option<&'static str>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -189,8 +192,7 @@ pub(crate) struct Histogram {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct BlockNode {
     pub(crate) node_name: Option<String>,
-    #[serde(default)]
-    pub(crate) drv: String,
+    pub(crate) drv: Option<String>,
     #[serde(rename = "write_threshold")]
     pub(crate) write_threshold: Option<u64>,
     pub(crate) image: Image,
@@ -220,6 +222,39 @@ pub(crate) struct ImageLimits {
     pub(crate) max_hw_iov: Option<u64>,
     pub(crate) min_mem_alignment: Option<u64>,
     pub(crate) opt_mem_alignment: Option<u64>,
+}
+
+/// How nodes, jobs and disks are joined.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BlockGraph {
+    pub(crate) nodes: Vec<GraphNode>,
+    pub(crate) edges: Vec<GraphEdge>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct GraphNode {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct GraphEdge {
+    pub(crate) parent: u64,
+    pub(crate) child: u64,
+    pub(crate) name: String,
+}
+
+/// Descriptors that QEMU was handed, under a number that names them all.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct FdSet {
+    pub(crate) fdset_id: u64,
+    pub(crate) fds: Vec<FdOfSet>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct FdOfSet {
+    pub(crate) fd: u32,
 }
 
 #[derive(Debug, Deserialize)]
