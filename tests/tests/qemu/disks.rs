@@ -244,7 +244,13 @@ fn a_running_job_changes_no_disk_and_no_chain() {
         let during = [disks(&guest), images(&guest)];
         let jobs = side.ask("query-block-jobs");
         assert_eq!(jobs.as_array().unwrap().len(), 1, "{job} still runs");
+        // What a job copies to comes after the chain.
+        let is_copy = matches!(job, "blockdev-mirror" | "drive-mirror" | "blockdev-backup");
+        let copies: Vec<_> = during[1][before[1].len()..].iter().map(|copy| &copy.path).collect();
+        let expected = text(&scratch);
+        assert_eq!(copies, if is_copy { vec![&expected] } else { vec![] }, "{job}");
         for (before, during) in before.iter().zip(&during) {
+            let during = &during[..before.len()];
             assert_eq!(places(during), places(before), "{job}");
             for (before, during) in before.iter().zip(during) {
                 assert_eq!(during.capacity, before.capacity, "{job}");

@@ -52,8 +52,14 @@ impl Held {
         for call in 1..=3 {
             let record = self.record();
             let after = oracle::read(&self.guest, false);
+            let mut ours = params(&record);
+            // Why it runs, only the events tell that this connection saw.
+            if ours["state.state"] == 1 {
+                let reason = ours.remove("state.reason");
+                assert!(reason.is_none_or(|reason| reason == 5), "{what}");
+            }
             let call = format!("{what}, call {call} after it");
-            assert_eq!(differences(&before, &params(&record), &after), [""; 0], "{call}");
+            assert_eq!(differences(&before, &ours, &after), [""; 0], "{call}");
             before = after;
         }
         record

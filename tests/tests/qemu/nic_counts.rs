@@ -140,7 +140,7 @@ fn the_machines_own_nic_is_one() {
     let mut guest =
         boot(&name, &["-qmp", &format!("unix:{},server=on,wait=off", socket.display())]);
     let mut unknown = boot(&mute, &[]);
-    wait_until(Duration::from_secs(20), "the monitor listens", || socket.exists());
+    wait_until(Duration::from_secs(20), "the monitor answers", || Qmp::connect(&socket).is_ok());
     for policy in POLICIES {
         let connect = Connect::open(policy).unwrap();
         assert_eq!(devices(&ask(&connect, &name)), [None], "{policy}");
