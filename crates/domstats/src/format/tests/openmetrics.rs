@@ -1,4 +1,4 @@
-//! Metric names, base units and labels. `tests/tools.rs` asks promtool and the Python parser.
+//! Metric names, base units and labels. `tests/library/tools.rs` asks promtool and the Python parser.
 
 use std::{collections::HashSet, time::Duration};
 

@@ -1,5 +1,4 @@
 //! A visitor is told of everything that a report has, with its type, unit and word.
-#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::{fs, path::Path};
 

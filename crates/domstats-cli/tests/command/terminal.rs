@@ -1,10 +1,8 @@
 //! Terminal or pipe, and `--watch`.
 
-mod kit;
-
 use std::time::{Duration, Instant};
 
-use kit::{FIXED, finish, run, shell};
+use crate::kit::{FIXED, finish, run, shell};
 
 /// Runs a line of shell on a terminal that util-linux makes, with 80 columns.
 fn on_terminal(line: &str) -> String {

@@ -1,6 +1,5 @@
 //! The programs of `docs/c.md`: they print what the page says, whoever compiles them, and valgrind
 //! finds nothing.
-#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::{fs, path::Path};
 

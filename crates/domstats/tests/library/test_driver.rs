@@ -1,5 +1,4 @@
 //! What the test driver promises in its manual, through the public API.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     collections::BTreeSet,

@@ -1,8 +1,5 @@
 //! What the tests of the command share.
 
-#![allow(dead_code, reason = "every test binary uses its own part of the kit")]
-#![allow(clippy::unwrap_used, reason = "a broken kit is a failed test")]
-
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},

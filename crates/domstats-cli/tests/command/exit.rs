@@ -1,10 +1,8 @@
 //! Exit codes, and what goes to standard error.
 
-mod kit;
-
 use std::time::{Duration, Instant};
 
-use kit::{FIXED, finish, run, shell};
+use crate::kit::{FIXED, finish, run, shell};
 
 #[test]
 fn a_wrong_command_line_is_2() {

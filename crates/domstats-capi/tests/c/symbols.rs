@@ -1,5 +1,4 @@
 //! The names that the shared library gives to a process, and a process that has libvirt too.
-#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +11,7 @@ use domstats_live::{
     tools::python_with_libvirt,
 };
 
-const HEADER: &str = include_str!("../include/domstats.h");
+const HEADER: &str = include_str!("../../include/domstats.h");
 
 fn program(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name)

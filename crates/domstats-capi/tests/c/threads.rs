@@ -1,5 +1,4 @@
 //! Threads share connections and domains, and have errors of their own.
-#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 

@@ -2,7 +2,6 @@
 //!
 //! Numbers are libvirt's: error codes of `virErrorNumber`, origins of `virErrorDomain`
 //! (12 is the test driver, 20 the checks on domains), flags of `virConnectGetAllDomainStatsFlags`.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     collections::HashSet,

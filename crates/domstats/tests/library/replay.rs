@@ -1,5 +1,4 @@
 //! Saved documents as hypervisors, through the public API.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::PathBuf;
 

@@ -1,8 +1,6 @@
 //! What the command says of itself: the manual page and the completions.
 
-mod kit;
-
-use kit::{is_blessing, repository, run};
+use crate::kit::{is_blessing, repository, run};
 
 #[test]
 fn the_committed_manual_page_is_fresh() {
@@ -16,7 +14,7 @@ fn the_committed_manual_page_is_fresh() {
     let committed = std::fs::read_to_string(&path).unwrap();
     assert_eq!(
         committed, page.out,
-        "docs/man/domstats.1 is stale: DOMSTATS_BLESS=1 cargo test -p domstats-cli --test generated"
+        "docs/man/domstats.1 is stale: DOMSTATS_BLESS=1 cargo test -p domstats-cli generated"
     );
 }
 

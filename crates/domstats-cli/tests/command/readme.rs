@@ -1,9 +1,7 @@
 //! The examples of README.md, run as they stand: see `domstats_live::page`.
 
-mod kit;
-
+use crate::kit::{finish, shell};
 use domstats_live::page;
-use kit::{finish, shell};
 
 #[test]
 fn the_examples_print_what_the_readme_says() {

@@ -1,16 +1,16 @@
 //! What happens to a program that misuses the library: libvirt's own errors, and no bad access.
-#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 
 use domstats_live::{
+    alone,
     c_library::{compile, under_valgrind},
     lab::lab,
     libvirt::Libvirt,
 };
 
 /// What is printed of misuses that libvirt does not survive or does not have.
-const OURS: &str = include_str!("programs/misuse.expected");
+const OURS: &str = include_str!("../programs/misuse.expected");
 
 fn compiled(arguments: &[&str]) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/misuse.c");
@@ -37,6 +37,7 @@ fn every_misuse_has_libvirts_error() {
 
 #[test]
 fn every_misuse_of_a_daemon_has_libvirts_error() {
+    alone!();
     let libvirt = Libvirt::start();
     let _active = libvirt.create("misuse", false);
     let _off = libvirt.define("misuse-off");

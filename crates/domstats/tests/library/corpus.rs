@@ -1,7 +1,6 @@
 //! The fuzz targets of the library.
-#![allow(clippy::unwrap_used, reason = "tests")]
 
-#[path = "../../../fuzz/replay.rs"]
+#[path = "../../../../fuzz/replay.rs"]
 mod replay;
 
 #[test]

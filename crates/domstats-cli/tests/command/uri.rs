@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test")]
 
-mod kit;
-
 use std::{env, fs, path::PathBuf, process};
 
-use kit::{Finished, domstats, finish, shell};
+use crate::kit::{Finished, domstats, finish, shell};
 
 #[test]
 fn the_uri_comes_from_the_option_then_from_the_variables() {

@@ -1,8 +1,6 @@
 //! The promise to people who have scripts: the options of `virsh domstats` work here.
 
-mod kit;
-
-use kit::{FIXED, finish, run, shell};
+use crate::kit::{FIXED, finish, run, shell};
 
 /// The options of `virsh domstats`, as its help lists them.
 const OPTIONS: &str = "--state --cpu-total --balloon --vcpu --interface --block --perf --iothread \

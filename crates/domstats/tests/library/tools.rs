@@ -2,8 +2,6 @@
 //! promtool and the Python client's parser of the metrics. The documents are the snapshots, which
 //! the library's own tests keep fresh.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::{
     io::Write,
     path::{Path, PathBuf},

@@ -1,0 +1,10 @@
+//! The library, as programs in C, C++ and Python have it.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod header;
+mod install;
+mod misuse;
+mod page;
+mod symbols;
+mod threads;
+mod visit;

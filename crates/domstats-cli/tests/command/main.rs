@@ -1,0 +1,10 @@
+//! The command, as people and scripts start it.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod exit;
+mod generated;
+mod kit;
+mod readme;
+mod terminal;
+mod uri;
+mod virsh;

@@ -1,0 +1,9 @@
+//! The library, through its public API.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod api;
+mod corpus;
+mod monitor_reader;
+mod replay;
+mod test_driver;
+mod tools;
