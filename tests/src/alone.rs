@@ -10,7 +10,7 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitStatus},
 };
 
 use crate::{lab::lab, roots::RELEASE, tools::tool};
@@ -20,6 +20,9 @@ pub const PLACE: &str = "DOMSTATS_ALONE";
 
 /// Tells a test program that everything is built and installed that tests use, by `scripts/test`.
 const PREPARED: &str = "DOMSTATS_PREPARED";
+
+/// Tells where the files of failed tests are to stay, for one of two runs at the same time.
+const KEPT: &str = "DOMSTATS_KEPT";
 
 /// Returns whether programs and the Python module were built before the tests.
 #[must_use]
@@ -33,8 +36,8 @@ pub fn is_inside() -> bool {
     env::var_os(PLACE).is_some()
 }
 
-/// A test that takes longer than this hangs, in seconds.
-const LIMIT: u32 = 900;
+/// A test that takes longer than this hangs, in seconds. Nextest would wait a minute longer.
+const LIMIT: u32 = 840;
 
 /// Runs the rest of the test in namespaces of its own. With `kvm` the test sees `/dev/kvm`; with
 /// `in "sid"` it runs in the [root](crate::roots) of that release.
@@ -134,10 +137,20 @@ fn run(place: &Place, mut command: Command, test: &str, name: &str) {
     fs::write(place.0.join("output"), text).unwrap();
     panic!(
         "failed in namespaces of its own ({}); its files, logs among them, are in {}; the machine: {}",
-        output.status,
+        how_it_ended(output.status),
         place.keep(name).display(),
         machine()
     );
+}
+
+/// Says how a program ended that `timeout` and a shell started.
+fn how_it_ended(status: ExitStatus) -> String {
+    match status.code() {
+        // `timeout` kills itself by the signal that it sends.
+        None => format!("killed after {LIMIT} s"),
+        Some(code @ 129..) => format!("killed by signal {}", code - 128),
+        Some(code) => format!("exit code {code}"),
+    }
 }
 
 /// Runs this program, a benchmark, in namespaces, unless it runs there already. Returns its exit code
@@ -179,7 +192,8 @@ impl Place {
 
     /// Moves the files of a failed test to where they stay until it fails again.
     fn keep(&self, test: &str) -> PathBuf {
-        let folder = env::temp_dir().join("domstats-failed");
+        let folder = env::var_os(KEPT)
+            .map_or_else(|| env::temp_dir().join("domstats-failed"), PathBuf::from);
         fs::create_dir_all(&folder).unwrap();
         let kept = folder.join(test.replace("::", "."));
         let _ = fs::remove_dir_all(&kept);
@@ -200,12 +214,20 @@ fn machine() -> String {
     let load = read("/proc/loadavg");
     let memory = read("/proc/meminfo");
     let free = memory.lines().find(|line| line.starts_with("MemAvailable")).unwrap_or_default();
-    let qemus = Command::new("pgrep").args(["-c", "qemu"]).output();
-    let qemus = qemus.map_or_else(|_| "?".into(), |output| output.stdout);
+    let namespace = |process: &Path| fs::read_link(process.join("ns/pid")).ok();
+    let ours = namespace(Path::new("/proc/self"));
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_qemu = |process: &PathBuf| {
+        fs::read(process.join("comm")).is_ok_and(|name| name.starts_with(b"qemu-system"))
+    };
+    // Those of live tests are in namespaces of their own.
+    let (foreign, tests): (Vec<_>, Vec<_>) =
+        processes.filter(is_qemu).partition(|process| namespace(process) == ours);
     format!(
-        "load {}, memory available {}, {} QEMU processes",
+        "load {}, {} available, {} foreign QEMUs and {} of tests",
         load.split(' ').take(3).collect::<Vec<_>>().join(" "),
         free.split_whitespace().skip(1).collect::<Vec<_>>().join(" "),
-        String::from_utf8_lossy(&qemus).trim()
+        foreign.len(),
+        tests.len()
     )
 }

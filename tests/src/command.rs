@@ -30,7 +30,14 @@ pub(crate) fn build(package: &str) -> PathBuf {
     let profile = built.file_name().unwrap().to_str().unwrap();
     let profile = if profile == "debug" { "dev" } else { profile };
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.args(["build", "--quiet", "--profile", profile, "--package", package]);
+    cargo.args(["build", "--quiet", "--profile", profile]);
+    if profile == "dev" {
+        // With a test program, so that dependencies have the features that tests have: with those of one
+        // package, cargo compiles all of them again.
+        cargo.args(["--workspace", "--lib", "--bins", "--test", "corpus"]);
+    } else {
+        cargo.args(["--package", package]);
+    }
     forget_package(&mut cargo);
     lab().run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")));
     built

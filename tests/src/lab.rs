@@ -5,7 +5,7 @@
 //! `SIGKILL` as well as by returning; then the janitor kills the group and removes the directory.
 
 use std::{
-    env, fs,
+    env, fs, iter,
     net::TcpListener,
     os::unix::{
         fs::{PermissionsExt, chown},
@@ -111,10 +111,11 @@ impl Lab {
         // A test in namespaces has a part of the lab outside, which is its own.
         let dir = env::var_os(PLACE).map_or_else(
             || {
-                let dir = env::temp_dir().join(format!("domstats-{}", process::id()));
-                // A process of this number that died long ago may have left one.
-                let _ = fs::remove_dir_all(&dir);
-                dir
+                // A process of this number may have one that died long ago, or is in another namespace.
+                let first = env::temp_dir().join(format!("domstats-{}", process::id()));
+                let others = (2..).map(|number| format!("{}n{number}", first.display()).into());
+                let mut dirs = iter::once(first.clone()).chain(others);
+                dirs.find(|dir: &PathBuf| fs::create_dir(dir).is_ok() || !dir.exists()).unwrap()
             },
             PathBuf::from,
         );

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`alone`](mod@alone) | namespaces of its own for each live test |
 //! | [`roots`] | roots of other Debian releases, where a live test runs with their QEMU and libvirt |
+//! | [`checks`](mod@checks) | several checks in one test, which share what takes long to start |
 //! | [`lab`] | a directory and a process group that vanish with the test program, however it ends |
 //! | [`guest`] | QEMU guests: paused ones, and ones that run a boot sector which works its disk |
 //! | [`cgroup`] | cgroups for guests, of both versions |
@@ -43,6 +44,7 @@ pub mod alone;
 pub mod boot;
 pub mod c_library;
 pub mod cgroup;
+pub mod checks;
 pub mod collectd;
 pub mod collector;
 pub mod command;

@@ -101,7 +101,7 @@ impl Authority {
     fn new(dir: &Path) -> Self {
         fs::create_dir_all(dir).unwrap();
         let (key, template) = (dir.join("cakey.pem"), dir.join("template"));
-        generate_key(&key, "ecdsa");
+        generate_key(&key, "ecdsa", "high");
         let name = dir.file_name().unwrap().display();
         let text = format!("cn = \"{name}\"\nca\ncert_signing_key\n{VALID}");
         fs::write(&template, text).unwrap();
@@ -119,10 +119,11 @@ impl Authority {
         dir.to_owned()
     }
 
-    /// Makes a party's key, of the kind that libvirt's documentation makes, and its certificate.
+    /// Makes a party's key, of the kind that libvirt's documentation makes, and its certificate. Of 2048
+    /// bits, for longer ones take longer to find than most tests take.
     fn sign(&self, party: &Path, role: &str, text: &str) {
         let (key, template) = (party.join(format!("{role}key.pem")), party.join("template"));
-        generate_key(&key, "rsa");
+        generate_key(&key, "rsa", "medium");
         fs::write(&template, text).unwrap();
         let mut command = lab().command("certtool");
         command.arg("--generate-certificate").arg("--load-privkey").arg(&key);
@@ -146,9 +147,9 @@ impl Authority {
     }
 }
 
-fn generate_key(path: &Path, kind: &str) {
+fn generate_key(path: &Path, kind: &str, strength: &str) {
     let mut command = lab().command("certtool");
-    command.args(["--generate-privkey", "--key-type", kind, "--sec-param", "high"]);
+    command.args(["--generate-privkey", "--key-type", kind, "--sec-param", strength]);
     lab().run(command.arg("--outfile").arg(path));
     // For the user `nobody`, as whom the daemons run.
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();

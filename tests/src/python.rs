@@ -49,10 +49,13 @@ fn install() -> PathBuf {
         pip
     };
     lab().run(pip().args(["pytest", "mypy"]));
-    // With what cargo built already.
+    // Beside what cargo built: what builds the module tells the build scripts of other Pythons, and all that
+    // depends on them would be compiled again by each.
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/domstats-python");
     let mut install = pip();
-    install.env("CARGO_TARGET_DIR", target).env("MATURIN_PEP517_ARGS", "--profile dev");
+    install
+        .env("CARGO_TARGET_DIR", target.join("wheel"))
+        .env("MATURIN_PEP517_ARGS", "--profile dev");
     forget_package(&mut install);
     lab().run(install.arg(module));
     python

@@ -1,7 +1,7 @@
 //! The C and C++ programs of `docs/c.md` read real QEMU guests, and those of a real libvirtd.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -14,15 +14,33 @@ use domstats_live::{
     libvirt::Libvirt,
 };
 
-/// Runs a program of the page until it prints what is `expected`, for the machine may be too busy to
-/// answer in the second that a call has. Under valgrind it may always be, and has to do nothing
-/// wrong.
-fn run(name: &str, arguments: &[&str], expected: impl Fn(&str) -> bool) {
+fn program(name: &str) -> &'static Path {
     static PROGRAMS: LazyLock<Vec<(String, PathBuf)>> = LazyLock::new(|| programs(false));
-    let (_, program) = PROGRAMS.iter().find(|(file, _)| file == name).unwrap();
-    let checked = under_valgrind(program).args(arguments).output().unwrap();
-    let errors = String::from_utf8_lossy(&checked.stderr);
-    assert!(matches!(checked.status.code(), Some(0 | 1)), "{name} {}: {errors}", checked.status);
+    &PROGRAMS.iter().find(|(file, _)| file == name).unwrap().1
+}
+
+/// Runs each of the programs once under valgrind, where the machine may always be too busy to answer in
+/// the second that a call has: it has to do nothing wrong.
+fn check(uri: &str, guest: &str) {
+    let lines: [&[&str]; 5] = [
+        &["all.c", uri],
+        &["all.c", uri, "json"],
+        &["running.c", uri],
+        &["visit.c", uri],
+        &["tour.cc", uri, guest],
+    ];
+    for line in lines {
+        let checked = under_valgrind(program(line[0])).args(&line[1..]).output().unwrap();
+        let errors = String::from_utf8_lossy(&checked.stderr);
+        let status = checked.status;
+        assert!(matches!(status.code(), Some(0 | 1)), "{line:?} {status}: {errors}");
+    }
+}
+
+/// Runs a program of the page until it prints what is `expected`, for the machine may be too busy to
+/// answer in the second that a call has.
+fn run(name: &str, arguments: &[&str], expected: impl Fn(&str) -> bool) {
+    let program = program(name);
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let output = with_library(program).args(arguments).output().unwrap();
@@ -66,6 +84,7 @@ fn they_read_qemu() {
     alone!();
     let uri = "qemu+qmp:///system";
     let running = Spec::full("c-running").without_uuid().running().boot();
+    check(uri, running.name());
     read(uri, running.name(), DomainState::Running);
     let line = format!("{}: number {}, UUID none\n", running.name(), running.pid);
     run("running.c", &[uri], |printed| printed.contains(&line));
@@ -78,5 +97,6 @@ fn they_read_a_libvirtd() {
     alone!();
     let libvirt = Libvirt::start();
     let guest = libvirt.create("c", false);
+    check(&libvirt.uri(), &guest.name);
     read(&libvirt.uri(), &guest.name, DomainState::Paused);
 }

@@ -23,13 +23,15 @@ fn the_examples_print_what_the_page_says() {
 
 #[test]
 fn valgrind_finds_nothing() {
-    for clang in [false, true] {
+    let uris = [
+        ("test:///default?hang=vm2", 0),
+        ("test:///default?domains=30", 0),
+        ("test:///nothing-here.xml", 1),
+    ];
+    // Another compiler changes the programs, which do little, and not the library.
+    for (clang, uris) in [(false, &uris[..]), (true, &uris[..1])] {
         for (name, program) in programs(clang) {
-            for (uri, code) in [
-                ("test:///default?hang=vm2", 0),
-                ("test:///default?domains=30", 0),
-                ("test:///nothing-here.xml", 1),
-            ] {
+            for &(uri, code) in uris {
                 let output = under_valgrind(&program).arg(uri).output().unwrap();
                 let errors = String::from_utf8_lossy(&output.stderr);
                 assert_eq!(output.status.code(), Some(code), "{name} {uri}: {errors}");

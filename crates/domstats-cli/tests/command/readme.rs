@@ -1,12 +1,10 @@
 //! The examples of README.md, run as they stand: see `domstats_live::page`.
 
 use crate::kit::{finish, shell};
-use domstats_live::page;
+use domstats_live::{lab::lab, page};
 
 #[test]
 fn the_examples_print_what_the_readme_says() {
     // Each in a folder of its own, since some examples write files.
-    page::check("README.md", 9, |script| {
-        finish(shell(script).current_dir(env!("CARGO_TARGET_TMPDIR"))).out
-    });
+    page::check("README.md", 9, |script| finish(shell(script).current_dir(lab().path(""))).out);
 }

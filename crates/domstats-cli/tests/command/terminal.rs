@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use domstats_live::lab::lab;
+
 use crate::kit::{FIXED, finish, run, shell};
 
 /// Runs a line of shell on a terminal that util-linux makes, with 80 columns.
@@ -33,8 +35,7 @@ fn colours_are_for_terminals_that_want_them() {
 
 #[test]
 fn a_name_cannot_steer_the_terminal() {
-    let folder = env!("CARGO_TARGET_TMPDIR");
-    let path = format!("{folder}/steering.xml");
+    let path = lab().path("steering.xml").display().to_string();
     // As a word of a URI, and of a shell.
     let uri = format!("test://{}", path.replace(' ', "%20"));
     let document = "<domainstats time='2026-01-31T00:00:00Z'><domain name='a&#27;[2Jb'>\

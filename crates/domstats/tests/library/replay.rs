@@ -20,7 +20,10 @@ fn taken(connect: &Connect) -> StatsReport {
 /// Writes a file of this test; returns its URI.
 fn save(name: &str, content: &[u8]) -> String {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&file, content).unwrap();
+    // A second run at the same time writes the same: never does one read half of it.
+    let draft = file.with_extension(std::process::id().to_string());
+    std::fs::write(&draft, content).unwrap();
+    std::fs::rename(draft, &file).unwrap();
     format!("test://{}", file.display())
 }
 
