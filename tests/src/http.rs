@@ -59,7 +59,7 @@ impl Http {
     pub fn ask(&self, method: &str, path: &str, headers: &[&str]) -> Answer {
         let mut stream = self.connect();
         let mut request =
-            format!("{method} {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n");
+            format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.0);
         for header in headers {
             request.push_str(header);
             request.push_str("\r\n");

@@ -302,11 +302,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 impl Cli {
-    /// Reads the command line. Help, version and mistakes end the process here.
-    pub(crate) fn read() -> Self {
-        let matches = Self::command().get_matches();
-        refuse_lost_arguments(&matches).unwrap_or_else(|error| error.exit());
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    /// Reads the command line.
+    ///
+    /// # Errors
+    ///
+    /// What is to be printed instead of running: help, the version, or a mistake.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        refuse_lost_arguments(&matches)?;
+        Self::from_arg_matches(&matches)
     }
 }
 

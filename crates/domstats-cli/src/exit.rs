@@ -60,6 +60,15 @@ pub(crate) fn code(result: Result) -> ExitCode {
     }
 }
 
+/// Prints help, the version or a mistake of the command line, and returns the exit code.
+pub(crate) fn print(instead: &clap::Error) -> ExitCode {
+    let printed = instead.print().and_then(|()| io::stdout().flush());
+    match printed {
+        Err(error) if !instead.use_stderr() => code(Err(error.into())),
+        _ => u8::try_from(instead.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
+    }
+}
+
 /// Prints one line about what could not be read.
 pub(crate) fn warn(line: &str) {
     say(AnsiColor::Yellow, line);

@@ -21,7 +21,10 @@ use args::{Cli, Command};
 use commands::{completions, doctor, fields, list, man, stats};
 
 fn main() -> ExitCode {
-    let cli = Cli::read();
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(instead) => return exit::print(&instead),
+    };
     raise_descriptor_limit();
     exit::code(run(&cli))
 }

@@ -39,9 +39,17 @@ impl DomainInfo {
     }
 }
 
-/// Returns a domain's name without control characters: names go to terminals and into documents.
+/// Returns a domain's name without characters that deceive: names go to terminals and into documents.
 pub(crate) fn printable_name(name: &str) -> String {
-    name.replace(char::is_control, "\u{fffd}")
+    name.replace(is_deceptive, "\u{fffd}")
+}
+
+/// True for what moves a terminal's cursor, ends a line, or turns the direction of text, so that a reader
+/// sees something else than what is there.
+pub(crate) fn is_deceptive(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What a network interface of a domain is, beside what its statistics say.

@@ -58,6 +58,8 @@ pub(crate) struct Http {
     /// Where it is served.
     #[serde(deserialize_with = "address")]
     pub(crate) listen: SocketAddr,
+    /// The names by which clients reach it, beside `localhost` and addresses.
+    pub(crate) hosts: Vec<String>,
     /// How old an answer may be, at most, if the question does not say.
     #[serde(deserialize_with = "duration")]
     pub(crate) max_age: Duration,
@@ -162,6 +164,7 @@ impl Default for Http {
         // further away says so, and how clients show who they are.
         Self {
             listen: ([127, 0, 0, 1], 9177).into(),
+            hosts: Vec::new(),
             max_age: Duration::ZERO,
             compat: Vec::new(),
             certificate: None,
@@ -410,7 +413,7 @@ mod tests {
         let all: Vec<_> = example.lines().map(example_of).collect();
         let Config { connect, rpc, http, otlp, .. } = read(&all.join("\n"));
         let keys = all.iter().filter(|line| !line.starts_with('#') && line.contains(" = "));
-        assert_eq!(keys.count(), 26);
+        assert_eq!(keys.count(), 27);
         assert!(!connect.is_empty() && rpc.socket.and(rpc.group).is_some() && rpc.tls.is_some());
         assert!(http.certificate.and(http.key).and(http.client_ca).and(http.token_file).is_some());
         assert!(otlp.endpoint.is_some() && otlp.token_file.and(otlp.ca).is_some());

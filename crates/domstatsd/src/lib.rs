@@ -9,6 +9,7 @@
 //! A library so that the fuzz targets reach into it. The program is [`main`].
 
 mod args;
+mod client;
 mod config;
 mod daemon;
 mod host;
@@ -17,8 +18,10 @@ mod listen;
 mod log;
 mod pass;
 mod rpc;
+mod secret;
 mod shared;
 mod source;
+mod strangers;
 mod systemd;
 mod tls;
 
@@ -36,7 +39,10 @@ pub mod fuzz {
         [("http_query", http_query), ("rpc_server", rpc_server)];
 }
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -50,7 +56,22 @@ const PASSES: usize = 64;
 /// Runs the daemon with the arguments of the process until it is told to end.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(instead) => {
+            let printed = instead.print().and_then(|()| io::stdout().flush());
+            return match printed {
+                // A closed pipe has a reader that has seen enough.
+                Err(error)
+                    if error.kind() != io::ErrorKind::BrokenPipe && !instead.use_stderr() =>
+                {
+                    eprintln!("domstatsd: cannot print: {error}");
+                    ExitCode::FAILURE
+                }
+                _ => u8::try_from(instead.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
+            };
+        }
+    };
     let config = match args.settings() {
         Ok(config) => config,
         Err(error) => {

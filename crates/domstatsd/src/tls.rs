@@ -12,9 +12,10 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-use crate::config::BadFile;
+use crate::{config::BadFile, secret};
 
 const CERTIFICATE: &str = "our certificate";
+const PRIVATE_KEY: &str = "our private key";
 const AUTHORITY: &str = "the authority of clients";
 const REVOKED: &str = "what the authority of clients took back";
 
@@ -40,8 +41,9 @@ pub(crate) fn server(
     clients: Option<Clients<'_>>,
 ) -> Result<ServerConfig, BadFile> {
     let chain = certificates(certificate, CERTIFICATE)?;
-    let secret = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| unreadable(key, "our private key", &error))?;
+    let secret = secret::read(key, PRIVATE_KEY)?;
+    let secret = PrivateKeyDer::from_pem_slice(secret.as_bytes())
+        .map_err(|error| unreadable(key, PRIVATE_KEY, &error))?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

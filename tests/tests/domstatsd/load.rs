@@ -86,7 +86,7 @@ fn misbehave_by_rpc(socket: &Path, is_over: &AtomicBool) {
         b"",
         &call(66, &[])[..10],
         &[0xff; 28],
-        b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n",
         &greedy,
     ];
     let mut held = Vec::new();
@@ -109,7 +109,7 @@ fn misbehave(http: Http, is_over: &AtomicBool) {
         b"",
         b"GET /metrics HTTP/1.1\r\nhost: ",
         // It never reads what it asked for.
-        b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"{\"execute\": \"qmp_capabilities\"}\r\n\r\n",
     ];

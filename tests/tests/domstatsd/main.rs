@@ -19,4 +19,5 @@ mod rpc_limits;
 mod rpc_nonsense;
 mod rpc_stuck;
 mod rpc_tls;
+mod strangers;
 mod systemd;

@@ -21,6 +21,17 @@ fn a_wrong_command_line_is_2() {
 }
 
 #[test]
+fn what_cannot_be_written_is_1_and_a_closed_pipe_is_0() {
+    for line in ["--help", "-h", "--version", "man", "completions bash", "fields", "list --help"] {
+        let full = finish(&mut shell(&format!("domstats {line} >/dev/full")));
+        assert_eq!(full.code, Some(1), "{line}: {full:?}");
+        assert!(full.err.contains("No space left on device"), "{line}: {full:?}");
+        let closed = finish(&mut shell(&format!("{{ domstats {line}; echo $? >&2; }} | true")));
+        assert_eq!(closed.err.trim(), "0", "{line}");
+    }
+}
+
+#[test]
 fn a_domain_that_does_not_exist_is_1_and_named() {
     let run = run(&format!("-c {FIXED} vm1 nosuch"));
     assert_eq!((run.code, run.out.as_str()), (Some(1), ""));

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use rustix::system::uname;
 use tokio_rustls::TlsAcceptor;
 
 use super::{HttpError, auth::Auth};
@@ -23,6 +24,8 @@ pub(crate) struct Access {
 pub(super) struct Secrets {
     pub(super) auth: Auth,
     pub(super) tls: Option<TlsAcceptor>,
+    /// Names of this host, beside its addresses.
+    pub(super) hosts: Vec<String>,
 }
 
 impl Access {
@@ -54,6 +57,8 @@ impl Access {
 impl Secrets {
     fn read(http: &config::Http, addresses: &[SocketAddr]) -> Result<Self, HttpError> {
         let (auth, tls) = (Auth::new(http)?, acceptor(http)?);
+        let mut hosts = http.hosts.clone();
+        hosts.push(uname().nodename().to_string_lossy().into_owned());
         let is_open = tls.is_none() || auth.is_open();
         let is_far = |address: &&SocketAddr| !address.ip().to_canonical().is_loopback();
         if let Some(address) = addresses.iter().find(is_far).filter(|_| is_open) {
@@ -62,7 +67,7 @@ impl Secrets {
                  http.key, and http.token_file or http.client_ca, or listen on 127.0.0.1"
             )));
         }
-        Ok(Self { auth, tls })
+        Ok(Self { auth, tls, hosts })
     }
 }
 

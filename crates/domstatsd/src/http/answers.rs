@@ -15,13 +15,17 @@ use domstats::StatsReport;
 
 use super::form::Form;
 use crate::{
+    client::Source,
     host::{Answer, Host},
     pass::{self, Of, Passes, Taken},
     shared::Shared,
 };
 
-/// The questions that are asked at a time. Each has a few passes at most, however many ask it.
+/// The questions that are asked at a time, beside the usual one. Each has a few passes at most, however many
+/// ask it.
 const MOST_QUESTIONS: usize = 8;
+/// Those of one source: a user of this host, or another host.
+const MOST_OF_ONE: usize = 3;
 /// What an answer may take beyond its timeout, before it is given up.
 const GRACE: Duration = Duration::from_millis(500);
 /// How old an answer may be, at most.
@@ -30,8 +34,21 @@ pub(super) const KEPT: Duration = Shared::<Of<Question>, Pass>::LONGEST;
 /// What is asked, and how long the answer may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Question {
-    pub(super) of_domains: pass::Question,
-    pub(super) timeout: Duration,
+    of_domains: pass::Question,
+    timeout: Duration,
+}
+
+impl Question {
+    /// Asks within a time. One that is not the configured one, `usual`, is rounded down to its first digit in
+    /// milliseconds: there are few of those, and clients that ask alike share passes.
+    pub(super) fn new(of_domains: pass::Question, timeout: Duration, usual: Duration) -> Self {
+        let round = |timeout: Duration| {
+            let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
+            let unit = 10u64.pow(milliseconds.ilog10());
+            Duration::from_millis(milliseconds / unit * unit)
+        };
+        Self { of_domains, timeout: if timeout == usual { usual } else { round(timeout) } }
+    }
 }
 
 /// A pass that is over.
@@ -75,8 +92,8 @@ impl fmt::Display for NoAnswer {
         match self {
             Self::Busy => write!(
                 f,
-                "{MOST_QUESTIONS} other questions are being asked: ask again in a moment, or ask \
-                 the same as others"
+                "as many other questions are being asked as there may be, {MOST_OF_ONE} by one client and \
+                 {MOST_QUESTIONS} in all: ask again in a moment, or ask the same as others"
             ),
             Self::Late => f.write_str("the hypervisors did not answer in time"),
         }
@@ -100,9 +117,15 @@ pub(super) struct Answers {
     pub(super) counters: Counters,
 }
 
-/// The questions that are asked, each with the number of those who ask it and of its passes.
+/// The questions that are asked.
 #[derive(Default)]
-struct Asked(Mutex<HashMap<Question, usize>>);
+struct Asked(Mutex<HashMap<Question, Askers>>);
+
+/// The number of those who ask a question and of its passes, and who asked it first.
+struct Askers {
+    count: usize,
+    first: Source,
+}
 
 /// That a question is asked, for as long as this lives.
 struct Asking {
@@ -111,16 +134,21 @@ struct Asking {
 }
 
 impl Asked {
-    fn enter(self: &Arc<Self>, question: Question) -> Result<Asking, NoAnswer> {
+    /// Notes a question, if it has a place. The daemon's own questions always have one.
+    fn enter(self: &Arc<Self>, question: Question, source: Source) -> Result<Asking, NoAnswer> {
         let mut all = self.all();
-        if all.len() >= MOST_QUESTIONS && !all.contains_key(&question) {
-            return Err(NoAnswer::Busy);
+        if source != Source::Daemon && !all.contains_key(&question) {
+            let clients = || all.values().filter(|askers| askers.first != Source::Daemon);
+            let its = clients().filter(|askers| askers.first == source).count();
+            if clients().count() >= MOST_QUESTIONS || (source.is_limited() && its >= MOST_OF_ONE) {
+                return Err(NoAnswer::Busy);
+            }
         }
-        *all.entry(question).or_default() += 1;
+        all.entry(question).or_insert(Askers { count: 0, first: source }).count += 1;
         Ok(Asking { asked: Arc::clone(self), question })
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Question, usize>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<Question, Askers>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -128,9 +156,9 @@ impl Asked {
 impl Drop for Asking {
     fn drop(&mut self) {
         let mut all = self.asked.all();
-        if let Some(count) = all.get_mut(&self.question) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(askers) = all.get_mut(&self.question) {
+            askers.count -= 1;
+            if askers.count == 0 {
                 all.remove(&self.question);
             }
         }
@@ -173,8 +201,9 @@ impl Answers {
         &self,
         question: Question,
         max_age: Duration,
+        source: Source,
     ) -> Result<Arc<Pass>, NoAnswer> {
-        let result = self.ask_uncounted(question, max_age).await;
+        let result = self.ask_uncounted(question, max_age, source).await;
         let counter = match result {
             Ok(_) => &self.counters.answers,
             Err(_) => &self.counters.refused,
@@ -187,11 +216,15 @@ impl Answers {
         &self,
         question: Question,
         max_age: Duration,
+        source: Source,
     ) -> Result<Arc<Pass>, NoAnswer> {
-        let asking = self.asked.enter(question)?;
-        // A pass goes on when those who asked have gone.
-        let its = self.asked.enter(question)?;
         let current = self.passes.current();
+        // What `/metrics` asks has a place kept, whoever asks it.
+        let usual = Question { of_domains: pass::Question::default(), timeout: current.timeout };
+        let source = if question == usual { Source::Daemon } else { source };
+        let asking = self.asked.enter(question, source)?;
+        // A pass goes on when those who asked have gone.
+        let its = self.asked.enter(question, source)?;
         let key = current.of(question);
         let taken = Arc::clone(&self.passes.taken);
         let pass = move |waited| {
@@ -211,6 +244,8 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use domstats::{StatsGroups, stats::GROUPS};
 
     use super::*;
     use crate::config::Config;
@@ -232,7 +267,9 @@ mod tests {
             let answers = Arc::clone(answers);
             tokio::spawn(async move {
                 let asked = Instant::now();
-                let pass = answers.ask(question(Duration::from_secs(1)), Duration::ZERO).await;
+                let pass = answers
+                    .ask(question(Duration::from_secs(1)), Duration::ZERO, Source::Daemon)
+                    .await;
                 let began = pass.unwrap_or_else(|why| panic!("{why}")).began;
                 assert!(began >= asked, "an answer from before the question");
                 began
@@ -280,7 +317,9 @@ mod tests {
         // The first one begins to open it, the second one finds it being opened.
         for _ in 0..2 {
             let start = Instant::now();
-            let asked = answers.ask(question(Duration::from_millis(300)), Duration::ZERO).await;
+            let asked = answers
+                .ask(question(Duration::from_millis(300)), Duration::ZERO, Source::Daemon)
+                .await;
             let pass = asked.unwrap_or_else(|why| panic!("{why}"));
             assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
             assert!(!pass.answer.of_all.domains.is_empty());
@@ -295,23 +334,40 @@ mod tests {
     async fn an_old_answer_is_for_those_who_take_it() {
         let answers = answers("test:///default");
         let question = question(Duration::from_secs(1));
-        let first = answers.ask(question, Duration::from_secs(5)).await.ok().unwrap();
-        let again = answers.ask(question, Duration::from_secs(5)).await.ok().unwrap();
+        let ask = |age| answers.ask(question, age, Source::Daemon);
+        let first = ask(Duration::from_secs(5)).await.ok().unwrap();
+        let again = ask(Duration::from_secs(5)).await.ok().unwrap();
         assert!(Arc::ptr_eq(&first, &again));
-        let fresh = answers.ask(question, Duration::ZERO).await.ok().unwrap();
+        let fresh = ask(Duration::ZERO).await.ok().unwrap();
         assert!(fresh.began > first.began);
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn too_many_different_questions_are_refused_in_time() {
+    async fn too_many_different_questions_are_refused_and_the_usual_one_never() {
         let answers = answers("test:///default?hang=vm1");
-        let start = Instant::now();
-        let ask = |number: u64| {
+        let usual = answers.timeout();
+        let ask = |groups, timeout, source| {
             let answers = Arc::clone(&answers);
-            let question = question(Duration::from_millis(1_000 + number));
-            tokio::spawn(async move { answers.ask(question, Duration::ZERO).await.err() })
+            let of_domains = pass::Question::new(groups);
+            let question = Question::new(of_domains, timeout, usual);
+            tokio::spawn(async move { answers.ask(question, Duration::ZERO, source).await.err() })
         };
-        let asked: Vec<_> = (0..20).map(ask).collect();
+        // Each user tries as many questions as there are groups, and as many timeouts.
+        let mut asked = Vec::new();
+        for uid in 1..=4 {
+            for group in GROUPS {
+                asked.push(ask(group.bit | StatsGroups::BLOCK, usual, Source::User(uid)));
+            }
+            for number in 0..50 {
+                let timeout = Duration::from_millis(900 + number);
+                asked.push(ask(StatsGroups::default(), timeout, Source::User(uid)));
+            }
+        }
+        while answers.questions() < MOST_QUESTIONS {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let scrape = ask(StatsGroups::default(), usual, Source::User(1));
+        assert_eq!(scrape.await.unwrap(), None, "the place of /metrics is taken");
         let mut refused = 0;
         for one in asked {
             match one.await.unwrap() {
@@ -320,7 +376,45 @@ mod tests {
                 Some(NoAnswer::Late) => panic!("late"),
             }
         }
-        assert_eq!(refused, 20 - MOST_QUESTIONS);
-        assert!(start.elapsed() < Duration::from_millis(1_250), "{:?}", start.elapsed());
+        assert!(refused > 0);
+        assert_eq!(answers.questions(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_client_leaves_places_to_others() {
+        let answers = answers("test:///default?hang=vm1");
+        let usual = answers.timeout();
+        let ask = |group: usize, source| {
+            let answers = Arc::clone(&answers);
+            let groups = GROUPS[group].bit | StatsGroups::BLOCK;
+            let question = Question::new(pass::Question::new(groups), usual, usual);
+            tokio::spawn(async move { answers.ask(question, Duration::ZERO, source).await.err() })
+        };
+        let host = Source::Host([192, 0, 2, 7].into());
+        let greedy: Vec<_> = (0..GROUPS.len()).map(|group| ask(group, host)).collect();
+        while answers.questions() < MOST_OF_ONE {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let others: Vec<_> = (6..10).map(|group| ask(group, Source::User(group as u32))).collect();
+        for other in others {
+            assert_eq!(other.await.unwrap(), None);
+        }
+        let mut refused = 0;
+        for one in greedy {
+            refused += usize::from(one.await.unwrap().is_some());
+        }
+        assert!(refused > 0, "one client asked {} questions at once", GROUPS.len());
+    }
+
+    #[test]
+    fn a_timeout_is_no_new_question() {
+        let usual = Duration::from_millis(1_234);
+        let ask = |ms| Question::new(pass::Question::default(), Duration::from_millis(ms), usual);
+        assert_eq!(ask(1_234).timeout, usual);
+        assert_eq!(ask(5_901), ask(5_999));
+        assert_eq!(ask(5_901).timeout, Duration::from_secs(5), "never later than the client asked");
+        assert_eq!(ask(0).timeout, Duration::from_millis(1));
+        let different: HashSet<_> = (1..60_000).map(ask).collect();
+        assert!(different.len() < 50, "{} timeouts", different.len());
     }
 }

@@ -1,7 +1,6 @@
 //! Who may ask: whoever has the token, or a certificate of an authority that is trusted.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,7 +14,10 @@ use axum::{
 use subtle::ConstantTimeEq;
 
 use super::{HttpError, Shared, listen::Client, refusal::Refusal};
-use crate::config::{self, BadFile};
+use crate::{
+    config::{self, BadFile},
+    secret,
+};
 
 /// What a client has to show.
 pub(crate) struct Auth {
@@ -36,19 +38,19 @@ impl Auth {
         self.token.is_none() && !self.certificate
     }
 
-    fn allows(&self, client: Client, shown: Option<&str>) -> bool {
+    fn allows(&self, has_certificate: bool, shown: Option<&str>) -> bool {
         let has_token = match (&self.token, shown) {
             (Some(token), Some(shown)) => bool::from(token.as_bytes().ct_eq(shown.as_bytes())),
             _ => false,
         };
-        self.is_open() || has_token || (self.certificate && client.has_certificate)
+        self.is_open() || has_token || (self.certificate && has_certificate)
     }
 }
 
 /// Reads a token of at least so many characters.
 pub(super) fn token(path: &Path, what: &'static str, shortest: usize) -> Result<String, BadFile> {
     let wrong = |why: String| BadFile { path: path.to_owned(), what, why };
-    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let text = secret::read(path, what)?;
     match text.trim() {
         "" => Err(wrong("it is empty".to_owned())),
         token if token.len() < shortest => {
@@ -64,12 +66,14 @@ pub(super) async fn check(
     request: Request,
     next: Next,
 ) -> Response {
-    let client = request.extensions().get::<Client>().copied().unwrap_or_default();
     let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    if request.uri().path() == "/healthz" || shared.access.current().auth.allows(client, shown) {
+    let has_certificate =
+        request.extensions().get::<Client>().is_some_and(|client| client.has_certificate);
+    let auth = &shared.access.current().auth;
+    if request.uri().path() == "/healthz" || auth.allows(has_certificate, shown) {
         return next.run(request).await;
     }
     let sentence = "show who you are: 'Authorization: Bearer TOKEN', or a client certificate, \

@@ -6,6 +6,7 @@ use std::{
 };
 
 use axum::{
+    Extension,
     body::{Body, Bytes},
     extract::{Path, RawQuery, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -17,6 +18,7 @@ use super::{
     Shared,
     answers::Pass,
     form::{self, Form},
+    listen::Client,
     question,
     refusal::Refusal,
 };
@@ -26,10 +28,11 @@ const FORMS: [Form; 2] = [Form::Json, Form::Xml];
 /// The document of all domains.
 pub(super) async fn all(
     State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (form, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let (form, pass) = ask(&shared, client, query.as_deref(), &headers).await?;
     let all = move |pass: &Pass| Ok(pass.text(form, || text(form, &pass.answer.of_all)));
     answer(&shared, form, &headers, pass, all).await
 }
@@ -37,12 +40,13 @@ pub(super) async fn all(
 /// The document of one domain, by its name or UUID.
 pub(super) async fn one(
     State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
     domain: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let Path(domain) = domain.map_err(Refusal::bad_path)?;
-    let (form, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let (form, pass) = ask(&shared, client, query.as_deref(), &headers).await?;
     let one = move |pass: &Pass| {
         let report = only(&pass.answer.of_all, &domain)?;
         Ok(text(form, &report).into())
@@ -53,6 +57,7 @@ pub(super) async fn one(
 /// Asks the hypervisors. Returns the client's form, and the answer.
 async fn ask(
     shared: &Shared,
+    client: Client,
     query: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<(Form, Arc<Pass>), Refusal> {
@@ -63,7 +68,9 @@ async fn ask(
         Refusal::new(StatusCode::NOT_ACCEPTABLE, sentence)
     })?;
     let max_age = query.max_age.unwrap_or(shared.max_age);
-    let pass = shared.answers.ask(question(&query, shared.answers.timeout()), max_age).await?;
+    let usual = shared.answers.timeout();
+    let question = question(&query, usual, usual);
+    let pass = shared.answers.ask(question, max_age, client.source).await?;
     if pass.is_down() {
         return Err(Refusal::unreachable(&pass.answer.failures));
     }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use domstats::{StatsGroups, StatsOptions};
 
 use super::{Shared, answers::Question, refusal::Refusal};
-use crate::pass;
+use crate::{client::Source, pass};
 
 /// How old what is known may be: probes come often.
 const MAX_AGE: Duration = Duration::from_secs(1);
@@ -20,8 +20,10 @@ pub(super) async fn healthz() -> &'static str {
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<&'static str, Refusal> {
     let mut of_domains = pass::Question::new(StatsGroups::STATE);
     of_domains.options = StatsOptions::NOWAIT;
-    let question = Question { of_domains, timeout: shared.answers.timeout() };
-    let pass = shared.answers.ask(question, MAX_AGE).await?;
+    let usual = shared.answers.timeout();
+    let question = Question::new(of_domains, usual, usual);
+    // One question for all who probe, so it needs no limit.
+    let pass = shared.answers.ask(question, MAX_AGE, Source::Daemon).await?;
     match pass.is_down() {
         true => Err(Refusal::unreachable(&pass.answer.failures)),
         false => Ok("ready\n"),

@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -23,18 +24,26 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
-    time::{Sleep, sleep, timeout},
+    time::{Sleep, sleep},
 };
 use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
-use crate::listen::refused;
+use crate::{
+    client::Source,
+    listen::refused,
+    strangers::{Counted, PerSource, Strangers},
+};
 
 /// What clients may take, at all addresses together.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Limits {
     /// A permit for each connection that there may be at a time.
     connections: Arc<Semaphore>,
+    /// A quarter of them may be of one source.
+    of_one: Arc<PerSource>,
+    /// As many again may be greeting with TLS.
+    strangers: Arc<Strangers>,
     /// The time for each step.
     patience: Duration,
 }
@@ -42,13 +51,19 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn new(connections: usize, patience: Duration) -> Self {
         let connections = connections.clamp(1, Semaphore::MAX_PERMITS);
-        Self { connections: Arc::new(Semaphore::new(connections)), patience }
+        Self {
+            connections: Arc::new(Semaphore::new(connections)),
+            of_one: PerSource::new(connections / 4),
+            strangers: Strangers::new(connections),
+            patience,
+        }
     }
 }
 
 /// Who asks.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Client {
+    pub(super) source: Source,
     /// Whether it has shown a certificate of a trusted authority.
     pub(super) has_certificate: bool,
 }
@@ -63,28 +78,36 @@ pub(super) async fn serve(
 ) {
     let mut connections = JoinSet::new();
     loop {
+        let tls = shared.access.current().tls.clone();
         let accepted = async {
-            // The others wait in the kernel's queue until one goes.
-            let place = Arc::clone(&limits.connections).acquire_owned().await;
-            (place, listener.accept().await)
+            // The others wait in the kernel's queue until one goes. With TLS they get a place when they have
+            // greeted.
+            let place = match &tls {
+                None => Some(limits.place().await?),
+                Some(_) => None,
+            };
+            Ok((place, listener.accept().await?))
         };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             accepted = accepted => accepted,
             Some(_) = connections.join_next() => continue,
             () = stopped(&mut stop) => break,
         };
-        // Nobody closes the places.
-        let Ok(place) = place else { break };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((place, (stream, client))) => {
+                let server = stream.local_addr().unwrap_or(client);
+                let source = Source::of(client, server);
+                // A client that has its share is let go without a word, as the kernel does.
+                let Some(counted) = limits.of_one.enter(source) else { continue };
                 let connection = Connection {
                     router: router.clone(),
-                    patience: limits.patience,
+                    limits: limits.clone(),
                     stop: stop.clone(),
-                    place,
+                    client: Client { source, has_certificate: false },
+                    _counted: counted,
                 };
                 shared.own.connected();
-                connections.spawn(connection.serve(stream, shared.access.current().tls.clone()));
+                connections.spawn(connection.serve((stream, client), tls, place));
             }
             Err(error) => refused(&error).await,
         }
@@ -98,35 +121,54 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+impl Limits {
+    async fn place(&self) -> io::Result<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.connections).acquire_owned().await;
+        place.map_err(io::Error::other)
+    }
+}
+
 struct Connection {
     router: Router,
-    patience: Duration,
+    limits: Limits,
     stop: watch::Receiver<bool>,
-    place: OwnedSemaphorePermit,
+    client: Client,
+    _counted: Counted,
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+    async fn serve(
+        mut self,
+        (stream, address): (TcpStream, SocketAddr),
+        tls: Option<TlsAcceptor>,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
         // Answers are written at once: there is nothing to gather.
         let _ = stream.set_nodelay(true);
-        let stream = Patient::new(stream, self.patience);
-        let Some(tls) = tls else { return self.http(stream, Client::default()).await };
-        match timeout(self.patience, tls.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let has_certificate = stream.get_ref().1.peer_certificates().is_some();
-                self.http(stream, Client { has_certificate }).await;
-            }
-            Ok(Err(error)) => tracing::debug!(%error, "TLS failed"),
-            Err(_) => tracing::debug!("TLS took too long"),
+        let patience = self.limits.patience;
+        let stream = Patient::new(stream, patience);
+        let Some(tls) = tls else {
+            self.http(stream).await;
+            return drop(place);
+        };
+        let limits = self.limits.clone();
+        let greeting = async {
+            let stream = tls.accept(stream).await?;
+            Ok((stream, limits.place().await?))
+        };
+        let client = (address, self.client.source);
+        if let Some((stream, _place)) = limits.strangers.greet(client, patience, greeting).await {
+            self.client.has_certificate = stream.get_ref().1.peer_certificates().is_some();
+            self.http(stream).await;
         }
     }
 
-    async fn http(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, client: Client) {
-        let service = TowerToHyperService::new(self.router.layer(Extension(client)));
+    async fn http(mut self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let service = TowerToHyperService::new(self.router.layer(Extension(self.client)));
         let mut connection = std::pin::pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(self.patience)
+                .header_read_timeout(self.limits.patience)
                 .max_headers(64)
                 .max_buf_size(32 * 1024)
                 .serve_connection(TokioIo::new(stream), service)
@@ -141,7 +183,6 @@ impl Connection {
         if let Err(error) = result {
             tracing::debug!(%error, "a connection ended early");
         }
-        drop(self.place);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     body::Body,
     extract::{Path, RawQuery, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -19,6 +20,7 @@ use super::{
     answers::Pass,
     compat::Profile,
     form::{self, Form},
+    listen::Client,
     own,
     parts::Parts,
     question,
@@ -30,10 +32,11 @@ const FORMS: [Form; 2] = [Form::Prometheus, Form::OpenMetrics];
 /// All metrics, and those of the daemon.
 pub(super) async fn metrics(
     State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (form, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let (form, pass) = ask(&shared, client, query.as_deref(), &headers).await?;
     let its = Arc::clone(&shared);
     let write = move || {
         let shared = its;
@@ -79,6 +82,7 @@ pub(super) fn push_ours(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
 /// The metrics of another exporter, alone.
 pub(super) async fn compat(
     State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
     name: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -86,7 +90,7 @@ pub(super) async fn compat(
     let Path(name) = name.map_err(Refusal::bad_path)?;
     let profile = Profile::named(&name)
         .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, Profile::unknown(&name)))?;
-    let (form, pass) = ask(&shared, query.as_deref(), &headers).await?;
+    let (form, pass) = ask(&shared, client, query.as_deref(), &headers).await?;
     let its = Arc::clone(&shared);
     let write = move || {
         let mut metrics = Metrics::new();
@@ -100,6 +104,7 @@ pub(super) async fn compat(
 /// Asks the hypervisors. Returns the client's form, and the answer.
 async fn ask(
     shared: &Shared,
+    client: Client,
     query: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<(Form, Arc<Pass>), Refusal> {
@@ -109,7 +114,7 @@ async fn ask(
     let usual = shared.answers.timeout();
     let timeout = scrape_timeout(headers).map_or(usual, |most| usual.min(most));
     let max_age = query.max_age.unwrap_or(shared.max_age);
-    Ok((form, shared.answers.ask(question(&query, timeout), max_age).await?))
+    Ok((form, shared.answers.ask(question(&query, timeout, usual), max_age, client.source).await?))
 }
 
 /// The time that Prometheus gives a scrape, less what the way takes.

@@ -3,7 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `listen.rs` | connections, and what a client may take of time |
-//! | `access.rs`, `auth.rs` | who may ask |
+//! | `access.rs`, `auth.rs`, `site.rs` | who may ask |
 //! | `answers.rs` | what is asked of the hypervisors, and for how many at once |
 //! | `query.rs`, `accept.rs`, `form.rs` | what a client says, and the form that it gets |
 //! | `metrics.rs`, `parts.rs`, `own.rs`, `compat/` | `/metrics` |
@@ -31,6 +31,7 @@ mod own;
 mod parts;
 pub(crate) mod query;
 mod refusal;
+mod site;
 
 use std::{fmt, net::SocketAddr, sync::Arc, thread, time::Duration};
 
@@ -89,11 +90,11 @@ impl Shared {
     }
 }
 
-/// Returns what a query asks, within this time if it does not say another.
-fn question(query: &Query, timeout: Duration) -> Question {
+/// Returns what a query asks, within this time if it does not say another. `usual` is the configured one.
+fn question(query: &Query, timeout: Duration, usual: Duration) -> Question {
     let Query { groups, filter, options, .. } = *query;
     let of_domains = pass::Question { filter, options, ..pass::Question::new(groups) };
-    Question { of_domains, timeout: query.timeout.unwrap_or(timeout) }
+    Question::new(of_domains, query.timeout.unwrap_or(timeout), usual)
 }
 
 /// The server, before it serves.
@@ -227,6 +228,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .fallback(nothing_there)
         .method_not_allowed_fallback(only_get)
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::check))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), site::check))
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), own::count))
         .with_state(shared)

@@ -5,25 +5,23 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time,
+    sync::OwnedSemaphorePermit,
 };
 use tokio_rustls::server::TlsStream;
 
 use super::{Server, Tls, tls};
-use crate::listen::{self, UnixSocket};
+use crate::{
+    client::Source,
+    listen::{self, UnixSocket},
+    strangers::{PATIENCE, Strangers},
+};
 
-/// How long a client may take to say who it is.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The clients that may be saying who they are at a time. More wait: nobody without a certificate
-/// takes the place of a client.
+/// The clients that may be showing who they are at a time.
 const STRANGERS: usize = 256;
 
 /// Serves a Unix socket; its rights have decided who may come.
@@ -45,21 +43,20 @@ pub(crate) async fn serve_unix(socket: UnixSocket, server: Arc<Server>) {
 
 /// Serves TLS.
 pub(crate) async fn serve_tls(listener: TcpListener, tls: Arc<Tls>, server: Arc<Server>) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS));
-    while let Ok(stranger) = Arc::clone(&strangers).acquire_owned().await {
+    let strangers = Strangers::new(STRANGERS);
+    loop {
         match listener.accept().await {
             Ok((stream, address)) => {
                 let (server, tls) = (Arc::clone(&server), Arc::clone(&tls));
+                let strangers = Arc::clone(&strangers);
                 tokio::spawn(async move {
-                    let greeted = time::timeout(PATIENCE, greet(stream, &tls, &server)).await;
-                    drop(stranger);
-                    match greeted {
-                        Ok(Ok((stream, place))) => {
-                            server.serve(stream, true).await;
-                            drop(place);
-                        }
-                        Ok(Err(error)) => tracing::info!(%address, %error, "TLS failed"),
-                        Err(_) => tracing::info!(%address, "TLS took too long"),
+                    let local = stream.local_addr().unwrap_or(address);
+                    let client = (address, Source::of(address, local));
+                    let greeting = greet(stream, &tls, &server);
+                    if let Some((stream, _place)) =
+                        strangers.greet(client, PATIENCE, greeting).await
+                    {
+                        server.serve(stream, true).await;
                     }
                 });
             }

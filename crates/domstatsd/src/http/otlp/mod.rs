@@ -23,7 +23,7 @@ use domstats::format::Metrics;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::{HttpError, Shared, metrics, query::Query, question};
-use crate::config;
+use crate::{client::Source, config};
 use collector::{Collector, Failure};
 use encode::Export;
 
@@ -147,8 +147,10 @@ impl Pusher {
     /// Returns what is to be sent of a pass that is taken now: the metrics of `/metrics`.
     async fn exports(&self) -> Result<Vec<Export>, String> {
         let answers = &self.shared.answers;
-        let question = question(&Query::default(), answers.timeout());
-        let pass = answers.ask(question, Duration::ZERO).await.map_err(|why| why.to_string())?;
+        let usual = answers.timeout();
+        let question = question(&Query::default(), usual, usual);
+        let pass = answers.ask(question, Duration::ZERO, Source::Daemon).await;
+        let pass = pass.map_err(|why| why.to_string())?;
         let shared = Arc::clone(&self.shared);
         let write = move || {
             let mut ours = Metrics::new();

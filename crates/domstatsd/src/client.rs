@@ -1,0 +1,132 @@
+//! Whose a TCP connection is: a user of this host, or another host. Limits hold for each of them, so that one
+//! cannot take the places of all.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
+    netlink::{SOCK_DIAG, SocketAddrNetlink},
+    recv, sendto, socket_with,
+};
+
+/// Where requests come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    /// The daemon itself.
+    Daemon,
+    /// A user of this host, by uid.
+    User(u32),
+    /// Another host, or all of this host's users where the kernel does not say which. Of IPv6 a whole
+    /// network: a host has 2^64 addresses there.
+    Host(IpAddr),
+}
+
+impl Source {
+    /// Returns the source of a connection between two addresses, the client's first.
+    pub(crate) fn of(client: SocketAddr, server: SocketAddr) -> Self {
+        let address = client.ip().to_canonical();
+        let is_local = address.is_loopback() || address == server.ip().to_canonical();
+        if is_local && let Some(uid) = uid(client, server) {
+            return Self::User(uid);
+        }
+        match address {
+            IpAddr::V6(address) => {
+                let network = u128::from(address) >> 64 << 64;
+                Self::Host(Ipv6Addr::from(network).into())
+            }
+            IpAddr::V4(_) => Self::Host(address),
+        }
+    }
+
+    /// True if limits hold for this source. The daemon and root need no daemon to harm the host.
+    pub(crate) fn is_limited(self) -> bool {
+        !matches!(self, Self::Daemon | Self::User(0))
+    }
+}
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLM_F_REQUEST: u16 = 1;
+const IPPROTO_TCP: u8 = 6;
+/// `nlmsghdr`, `inet_diag_req_v2`; and where an `inet_diag_msg` has the uid.
+const HEADER: usize = 16;
+const REQUEST: usize = 56;
+const UID: usize = HEADER + 64;
+
+/// Returns the uid of a local client's socket: the kernel is asked for that one connection (sock_diag(7)). Never
+/// waits; `None` where the kernel does not say.
+fn uid(client: SocketAddr, server: SocketAddr) -> Option<u32> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let kernel =
+        socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(SOCK_DIAG)).ok()?;
+    sendto(&kernel, &request(client, server), SendFlags::empty(), &SocketAddrNetlink::new(0, 0))
+        .ok()?;
+    let mut answer = [0; 512];
+    let (length, _) = recv(&kernel, &mut answer, RecvFlags::empty()).ok()?;
+    let answer = answer.get(..length)?;
+    let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
+    let uid = u32::from_ne_bytes(answer.get(UID..UID + 4)?.try_into().ok()?);
+    (kind == SOCK_DIAG_BY_FAMILY).then_some(uid)
+}
+
+fn request(client: SocketAddr, server: SocketAddr) -> Vec<u8> {
+    let (own, other) = (client.ip().to_canonical(), server.ip().to_canonical());
+    let family = if own.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let mut bytes = Vec::with_capacity(HEADER + REQUEST);
+    bytes.extend(u32::try_from(HEADER + REQUEST).unwrap_or_default().to_ne_bytes());
+    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    bytes.extend(NLM_F_REQUEST.to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend([family.as_raw().to_ne_bytes()[0], IPPROTO_TCP, 0, 0]);
+    // Connections in any state.
+    bytes.extend(u32::MAX.to_ne_bytes());
+    bytes.extend(client.port().to_be_bytes());
+    bytes.extend(server.port().to_be_bytes());
+    for address in [own, other] {
+        let mut space = [0; 16];
+        match address {
+            IpAddr::V4(address) => space[..4].copy_from_slice(&address.octets()),
+            IpAddr::V6(address) => space = address.octets(),
+        }
+        bytes.extend(space);
+    }
+    // Any interface, any cookie.
+    bytes.extend(0u32.to_ne_bytes());
+    bytes.extend([0xff; 8]);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_whose_a_local_connection_is() {
+        let ours = rustix::process::getuid().as_raw();
+        for (listen, connect) in
+            [("127.0.0.1:0", None), ("[::1]:0", None), ("[::]:0", Some("127.0.0.1"))]
+        {
+            let Ok(listener) = TcpListener::bind(listen) else { continue };
+            let mut address = listener.local_addr().unwrap();
+            if let Some(ip) = connect {
+                address.set_ip(ip.parse().unwrap());
+            }
+            let stream = TcpStream::connect(address).unwrap();
+            let (accepted, client) = listener.accept().unwrap();
+            let server = accepted.local_addr().unwrap();
+            assert_eq!(Source::of(client, server), Source::User(ours), "{listen}");
+            drop(stream);
+        }
+    }
+
+    #[test]
+    fn other_hosts_are_known_by_address_and_ipv6_by_network() {
+        let server = "192.0.2.1:9177".parse().unwrap();
+        let of = |client: &str| Source::of(client.parse().unwrap(), server);
+        assert_eq!(of("192.0.2.7:1000"), Source::Host("192.0.2.7".parse().unwrap()));
+        assert_eq!(of("[::ffff:192.0.2.7]:1000"), of("192.0.2.7:2000"));
+        assert_eq!(of("[2001:db8::1]:1000"), of("[2001:db8::ffff:2]:1000"));
+        assert_ne!(of("[2001:db8::1]:1000"), of("[2001:db8:0:1::1]:1000"));
+    }
+}

@@ -1,0 +1,202 @@
+//! Connections whose client has yet to show who it is. They have places of their own: however many come and say
+//! nothing, clients with a certificate get in.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    future::Future,
+    hash::{BuildHasher, Hasher, RandomState},
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::oneshot, time};
+
+use crate::client::Source;
+
+/// How long a client may take to show who it is.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The strangers of one listener.
+pub(crate) struct Strangers {
+    /// How many there may be.
+    most: usize,
+    all: Mutex<Vec<Stranger>>,
+    /// When a failure was logged last, and how many were not since.
+    log: Mutex<Option<(Instant, u64)>>,
+}
+
+struct Stranger {
+    source: Source,
+    /// Dropped when it has to go.
+    _place: oneshot::Sender<()>,
+    number: u64,
+}
+
+impl Strangers {
+    /// Those of one source are at most this part of all.
+    const PART: usize = 8;
+    /// A failure is logged this often.
+    const LOG: Duration = Duration::from_secs(10);
+
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, all: Mutex::default(), log: Mutex::default() })
+    }
+
+    /// Waits until a client has shown who it is. `None` if it did not in time, could not, or had to make place for
+    /// another one: at random among all, so that nobody can hold all places by coming first or by coming often.
+    pub(crate) async fn greet<T>(
+        &self,
+        (client, source): (SocketAddr, Source),
+        patience: Duration,
+        greeting: impl Future<Output = io::Result<T>>,
+    ) -> Option<T> {
+        let (number, goes) = self.enter(source);
+        let result = tokio::select! {
+            result = time::timeout(patience, greeting) => match result {
+                Ok(result) => result,
+                Err(_) => Err(io::Error::other("it took too long")),
+            },
+            _ = goes => Err(io::Error::other("it made place for others")),
+        };
+        self.all().retain(|stranger| stranger.number != number);
+        result.map_err(|error| self.log(client, &error)).ok()
+    }
+
+    fn enter(&self, source: Source) -> (u64, oneshot::Receiver<()>) {
+        let (_place, goes) = oneshot::channel();
+        let number = random();
+        let mut all = self.all();
+        let mut of_source = (0..all.len()).filter(|place| all[*place].source == source);
+        let most_of_one = self.most.div_ceil(Self::PART);
+        let leaves = if of_source.clone().count() >= most_of_one && source.is_limited() {
+            of_source.nth(number as usize % most_of_one)
+        } else {
+            (all.len() >= self.most).then(|| number as usize % self.most)
+        };
+        if let Some(place) = leaves {
+            all.swap_remove(place);
+        }
+        all.push(Stranger { source, _place, number });
+        (number, goes)
+    }
+
+    /// Logs that a client was not let in; not for each of many.
+    fn log(&self, client: SocketAddr, error: &io::Error) {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *log {
+            Some((last, more)) if last.elapsed() < Self::LOG => *more += 1,
+            last => {
+                let more = last.map_or(0, |(_, more)| more);
+                *last = Some((Instant::now(), 0));
+                tracing::info!(%client, %error, more, "TLS failed");
+            }
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Stranger>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns a number that no client can foresee.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Connections by source, of which each may have so many.
+pub(crate) struct PerSource {
+    most: usize,
+    count: Mutex<HashMap<Source, usize>>,
+}
+
+/// A connection that counts for its source as long as this lives.
+pub(crate) struct Counted {
+    all: Arc<PerSource>,
+    source: Source,
+}
+
+impl PerSource {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most: most.max(1), count: Mutex::default() })
+    }
+
+    /// Returns nothing if the source has as many as it may have.
+    pub(crate) fn enter(self: &Arc<Self>, source: Source) -> Option<Counted> {
+        let mut count = self.count();
+        let its = count.entry(source).or_default();
+        if *its >= self.most && source.is_limited() {
+            return None;
+        }
+        *its += 1;
+        Some(Counted { all: Arc::clone(self), source })
+    }
+
+    fn count(&self) -> MutexGuard<'_, HashMap<Source, usize>> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut its) = self.all.count().entry(self.source) {
+            *its.get_mut() -= 1;
+            if *its.get() == 0 {
+                its.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    const CLIENT: &str = "192.0.2.7:1000";
+
+    fn silent(strangers: &Arc<Strangers>, source: Source) -> tokio::task::JoinHandle<Option<()>> {
+        let (strangers, client) = (Arc::clone(strangers), CLIENT.parse().unwrap());
+        tokio::spawn(async move { strangers.greet((client, source), PATIENCE, pending()).await })
+    }
+
+    #[tokio::test]
+    async fn silent_strangers_keep_nobody_out() {
+        let strangers = Strangers::new(16);
+        for uid in 1..100 {
+            silent(&strangers, Source::User(uid));
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(strangers.all().len(), 16);
+        let client = (CLIENT.parse().unwrap(), Source::User(1000));
+        let known = strangers.greet(client, PATIENCE, async { Ok(7) }).await;
+        assert_eq!(known, Some(7));
+    }
+
+    #[tokio::test]
+    async fn one_source_drives_out_only_itself() {
+        let strangers = Strangers::new(16);
+        let other = silent(&strangers, Source::User(2));
+        tokio::task::yield_now().await;
+        for _ in 0..100 {
+            silent(&strangers, Source::User(1));
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(strangers.all().len(), 1 + 16 / Strangers::PART);
+        assert!(!other.is_finished(), "somebody else's connection was let go");
+    }
+
+    #[test]
+    fn connections_are_counted_by_source() {
+        let all = PerSource::new(2);
+        let held: Vec<_> = (0..2).map(|_| all.enter(Source::User(1)).unwrap()).collect();
+        assert!(all.enter(Source::User(1)).is_none());
+        assert!(all.enter(Source::User(2)).is_some());
+        let _roots: Vec<_> = (0..5).map(|_| all.enter(Source::User(0)).unwrap()).collect();
+        drop(held);
+        assert!(all.enter(Source::User(1)).is_some());
+        assert_eq!(all.count().len(), 1, "sources that left are forgotten");
+    }
+}

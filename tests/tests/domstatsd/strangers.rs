@@ -1,0 +1,150 @@
+//! Attacks on the daemon's HTTP and TLS by web pages and by a user without rights: others are served meanwhile.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Stdio},
+};
+
+use domstats_live::{alone, domstatsd::Domstatsd, lab::lab, libvirt::virsh, pki::Pki};
+
+#[test]
+fn pages_of_other_sites_read_nothing() {
+    alone!();
+    let daemon =
+        Domstatsd::start_with(&["-c", "test:///default"], "hosts = [\"metrics.example\"]\n");
+    let ask = |path: &str, headers: &[&str]| {
+        let mut command = lab().command("curl");
+        command.args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}"]);
+        for header in headers {
+            command.args(["--header", header]);
+        }
+        lab().run(command.arg(format!("http://{}{path}", daemon.address())))
+    };
+    for path in ["/metrics", "/v1/domains", "/v1/openapi.json", "/healthz", "/"] {
+        assert_eq!(ask(path, &[]), "200");
+        assert_eq!(ask(path, &["Host: localhost"]), "200");
+        assert_eq!(ask(path, &["Host: metrics.example:8443"]), "200");
+        assert_eq!(ask(path, &["Host: evil:9177"]), "421");
+        assert_eq!(ask(path, &["Host: evil:9177", "Host: localhost"]), "421");
+        assert_eq!(ask(path, &["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors"]), "403");
+        assert_eq!(ask(path, &["Origin: http://evil"]), "403");
+    }
+    let refused = daemon.http().get_with("/metrics", &["sec-fetch-site: cross-site"]);
+    assert!(refused.error().starts_with("a web page of another site"), "{}", refused.error());
+}
+
+/// A process that was told to stop with its attack when this is dropped.
+struct Attack(Child);
+
+impl Attack {
+    /// Starts a script of Python as a user without rights, and waits for its first line.
+    fn start(script: &str, arguments: &[&str]) -> Self {
+        let mut command = lab().command_as_nobody(Path::new("/usr/bin/python3"));
+        let mut child =
+            command.args(["-c", script]).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Self(child)
+    }
+}
+
+impl Drop for Attack {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn questions_of_one_user_leave_places_to_others() {
+    alone!();
+    // Each loop asks another question all the time, and each takes seconds.
+    const SCRIPT: &str = "
+import http.client, sys, threading
+def loop(number):
+    while True:
+        client = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]))
+        client.request('GET', '/v1/domains?' + sys.argv[2] % number)
+        client.getresponse().read()
+for number in range(9):
+    threading.Thread(target=loop, args=[number], daemon=True).start()
+import time; time.sleep(1)
+print('ready', flush=True)
+time.sleep(600)
+";
+    let daemon = Domstatsd::start(&["-c", "test:///default?hang=vm1"]);
+    let http = daemon.http();
+    let port = daemon.address().port().to_string();
+    for question in ["timeout=5%d00ms", "timeout=%d001ms&stats=block", "max_age=0s&timeout=%d500ms"]
+    {
+        let _attack = Attack::start(SCRIPT, &[&port, question]);
+        for _ in 0..3 {
+            assert_eq!(http.get("/metrics").status, 200, "{question}");
+            assert_eq!(http.get("/readyz").status, 200, "{question}");
+            // Another user's question, which nobody else asks.
+            let others = http.get("/v1/domains?stats=vcpu,block&timeout=700ms");
+            assert_eq!(others.status, 200, "{question}: {}", others.text());
+        }
+    }
+}
+
+/// Opens connections that say the first half of a greeting, again and again.
+const HALF_OPEN: &str = "
+import socket, sys, time, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE)[1:] * 2)
+def connect():
+    one = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+    one.send(bytes.fromhex('16030102000100'))
+    one.setblocking(False)
+    return one
+held = [connect() for _ in range(1000)]
+print('ready', flush=True)
+while True:
+    for place, one in enumerate(held):
+        try:
+            if one.recv(100) == b'': held[place] = connect()
+        except BlockingIOError: pass
+        except OSError: held[place] = connect()
+    time.sleep(0.05)
+";
+
+#[test]
+fn half_open_connections_keep_no_client_with_a_certificate_out() {
+    alone!();
+    let pki = Pki::new();
+    let port = lab().port();
+    let server = pki.server.display();
+    let lines = format!(
+        "certificate = \"{server}/servercert.pem\"\nkey = \"{server}/serverkey.pem\"\n\
+         client_ca = \"{server}/cacert.pem\"\n[rpc]\npki = \"{server}\"\n"
+    );
+    let options = ["-c", "test:///default", "--rpc-tls", &format!("127.0.0.1:{port}")];
+    let daemon = Domstatsd::start_with(&options, &lines);
+    let scrape = |party: &Path| {
+        let file = |name: &str| party.join(name).display().to_string();
+        let mut curl = lab().command("curl");
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "30",
+            "--cacert",
+            &file("cacert.pem"),
+        ]);
+        curl.args(["--cert", &file("clientcert.pem"), "--key", &file("clientkey.pem")]);
+        lab().run(curl.arg(format!("https://localhost:{}/metrics", daemon.address().port())))
+    };
+    let uri = format!("qemu+tls://localhost:{port}/system?pkipath={}", pki.client.display());
+    let _attacks =
+        [daemon.address().port(), port].map(|port| Attack::start(HALF_OPEN, &[&port.to_string()]));
+    for _ in 0..5 {
+        assert!(scrape(&pki.client).contains("libvirt_up 1"));
+        assert_eq!(lab().run(&mut virsh(&uri, &["list", "--name"])).trim(), "vm1\nvm2\nvm3");
+    }
+    let said = daemon.said();
+    let failures = said.iter().filter(|line| line.contains("TLS failed")).count();
+    // One for each listener and ten seconds.
+    assert!(failures > 0 && failures < 40, "{failures} of {} lines", said.len());
+}
