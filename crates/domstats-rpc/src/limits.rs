@@ -34,6 +34,10 @@ pub const JOB_PARAMS: usize = 64;
 /// The most I/O threads of a domain.
 #[doc(alias = "REMOTE_IOTHREAD_INFO_MAX")]
 pub const IOTHREADS: usize = 16_384;
+/// The most network interfaces of a domain that have addresses, and addresses of one.
+#[doc(alias = "REMOTE_DOMAIN_INTERFACE_MAX")]
+#[doc(alias = "REMOTE_DOMAIN_IP_ADDR_MAX")]
+pub const ADDRESSES: usize = 2048;
 /// The most messages about a domain.
 #[doc(alias = "REMOTE_DOMAIN_MESSAGES_MAX")]
 pub const MESSAGES: usize = 2048;

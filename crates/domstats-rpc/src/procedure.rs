@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use crate::{
     limits,
     message::{
-        AuthTypes, BlockInfo, BlockLimits, BlockLimitsArgs, BlockParams, BlockParamsArgs,
-        BlockStats, ControlInfo, CpuMap, CpuMapArgs, CpuParams, CpuParamsArgs, Device, DeviceFlags,
-        DiskErrors, DiskErrorsArgs, Domain, DomainFlags, DomainStatsArgs, DomainSummary, EventArgs,
-        InterfaceStats, Iothreads, JobInfo, JobStats, ListDomainsArgs, ListPoolsArgs,
-        ListedDomains, ListedPools, MemoryStats, MemoryStatsArgs, MetadataArgs, NodeCpuStatsArgs,
-        NodeInfo, NodeMemoryStatsArgs, NodeStats, OpenArgs, RemoteError, SaslReply, SaslStartArgs,
-        SaslStepArgs, SecurityLabel, SecurityModel, StateArgs, StateReply, StatsRecords, VcpuPins,
-        VcpuPinsArgs, VcpusArgs, VcpusReply,
+        AddressesArgs, AuthTypes, BlockInfo, BlockLimits, BlockLimitsArgs, BlockParams,
+        BlockParamsArgs, BlockStats, ControlInfo, CpuMap, CpuMapArgs, CpuParams, CpuParamsArgs,
+        Device, DeviceFlags, DiskErrors, DiskErrorsArgs, Domain, DomainFlags, DomainStatsArgs,
+        DomainSummary, EventArgs, InterfaceAddresses, InterfaceStats, Iothreads, JobInfo, JobStats,
+        ListDomainsArgs, ListPoolsArgs, ListedDomains, ListedPools, MemoryStats, MemoryStatsArgs,
+        MetadataArgs, NodeCpuStatsArgs, NodeInfo, NodeMemoryStatsArgs, NodeStats, OpenArgs,
+        RemoteError, SaslReply, SaslStartArgs, SaslStepArgs, SecurityLabel, SecurityModel,
+        StateArgs, StateReply, StatsRecords, VcpuPins, VcpuPinsArgs, VcpusArgs, VcpusReply,
     },
     packet::{Header, Kind, Program, Status, VERSION},
     xdr::{Fault, List, Xdr},
@@ -267,6 +267,10 @@ procedures! {
     /// Returns the I/O threads of a domain.
     #[doc(alias = "REMOTE_PROC_DOMAIN_GET_IOTHREAD_INFO")]
     351 DomainGetIothreadInfo(DomainFlags<'a>) -> Iothreads;
+    /// Returns the addresses of a domain's network interfaces. Asking the guest's agent is no reading.
+    #[doc(alias = "REMOTE_PROC_DOMAIN_INTERFACE_ADDRESSES")]
+    353 DomainInterfaceAddresses(AddressesArgs<'a>)
+        -> List<InterfaceAddresses<'a>, { limits::ADDRESSES }>;
     /// Asks to be told when the hypervisor closes the connection.
     #[doc(alias = "REMOTE_PROC_CONNECT_REGISTER_CLOSE_CALLBACK")]
     360 ConnectRegisterCloseCallback(()) -> ();

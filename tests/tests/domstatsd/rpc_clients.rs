@@ -134,6 +134,7 @@ fn virsh_says_the_same() {
         &["dumpxml", name],
         &["dumpxml", off],
         &["domiflist", name],
+        &["domifaddr", name],
         &["domblklist", name, "--details"],
         &["domblkinfo", name, "vda"],
         &["domblkinfo", name, "vdb"],
@@ -217,6 +218,7 @@ fn what_is_refused_is_refused_as_by_libvirt() {
         (&["resume", name], "virDomainResume"),
         (&["setmem", name, "1024"], "virDomainSetMemory"),
         (&["undefine", host.off.as_str()], "virDomainUndefine"),
+        (&["domifaddr", name, "--source", "agent"], "virDomainInterfaceAddresses"),
     ] {
         let (ok, _, error) = said(&virsh(&host.daemon.uri(), arguments).output().unwrap());
         let expected = format!("operation forbidden: read only access prevents {function}");

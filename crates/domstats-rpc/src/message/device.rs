@@ -353,3 +353,54 @@ xdr_struct! {
         domain: Option<Domain<'a>>,
     }
 }
+
+xdr_struct! {
+    /// Arguments of [`DomainInterfaceAddresses`](crate::procedure::DomainInterfaceAddresses).
+    #[doc(alias = "remote_domain_interface_addresses_args")]
+    #[derive(Eq)]
+    AddressesArgs<'a> {
+        /// The domain.
+        #[doc(alias = "dom")]
+        domain: Domain<'a>,
+        /// Who is asked: 0 for leases of libvirt's own networks, 1 for the guest's agent, 2 for the
+        /// host's table of neighbours.
+        #[doc(alias = "virDomainInterfaceAddressesSource")]
+        source: u32,
+        /// 0.
+        flags: u32,
+    }
+}
+
+xdr_struct! {
+    /// An address of a network interface.
+    #[doc(alias = "virDomainIPAddress")]
+    #[doc(alias = "remote_domain_ip_addr")]
+    #[derive(Eq)]
+    IpAddress<'a> {
+        /// 0 for IPv4, 1 for IPv6.
+        #[doc(alias = "virIPAddrType")]
+        kind: i32,
+        /// The address.
+        #[doc(alias = "addr")]
+        address: Cow<'a, str>,
+        /// The length of the network's part.
+        prefix: u32,
+    }
+}
+
+xdr_struct! {
+    /// The addresses of a network interface.
+    #[doc(alias = "virDomainInterface")]
+    #[doc(alias = "remote_domain_interface")]
+    #[derive(Eq)]
+    InterfaceAddresses<'a> {
+        /// The interface's name.
+        name: Cow<'a, str>,
+        /// Its MAC address.
+        #[doc(alias = "hwaddr")]
+        mac: Option<Cow<'a, str>>,
+        /// Its addresses.
+        #[doc(alias = "addrs")]
+        addresses: List<IpAddress<'a>, { limits::ADDRESSES }>,
+    }
+}

@@ -13,10 +13,10 @@ pub use connect::{
     SaslStartArgs, SaslStepArgs,
 };
 pub use device::{
-    BlockInfo, BlockParams, BlockParamsArgs, BlockStats, CpuParams, CpuParamsArgs, Device,
-    DeviceFlags, DomainFlags, DomainSummary, EventArgs, InterfaceStats, MemoryStat, MemoryStats,
-    MemoryStatsArgs, MetadataArgs, SecurityLabel, VcpuInfo, VcpuPins, VcpuPinsArgs, VcpusArgs,
-    VcpusReply,
+    AddressesArgs, BlockInfo, BlockParams, BlockParamsArgs, BlockStats, CpuParams, CpuParamsArgs,
+    Device, DeviceFlags, DomainFlags, DomainSummary, EventArgs, InterfaceAddresses, InterfaceStats,
+    IpAddress, MemoryStat, MemoryStats, MemoryStatsArgs, MetadataArgs, SecurityLabel, VcpuInfo,
+    VcpuPins, VcpuPinsArgs, VcpusArgs, VcpusReply,
 };
 pub use domain::{Domain, ListDomainsArgs, ListedDomains, StateArgs, StateReply};
 pub use error::{Network, RemoteError, code};

@@ -38,7 +38,7 @@ pub(crate) fn packets<'a>(
 pub(crate) type Again = fn(&[u8]) -> Result<Vec<u8>, Fault>;
 
 /// Every procedure of the crate: its number, its arguments, its result.
-pub(crate) const PROCEDURES: [(i32, Again, Again); 69] = [
+pub(crate) const PROCEDURES: [(i32, Again, Again); 70] = [
     messages::<ConnectOpen>(),
     messages::<ConnectClose>(),
     messages::<ConnectGetType>(),
@@ -104,6 +104,7 @@ pub(crate) const PROCEDURES: [(i32, Again, Again); 69] = [
     messages::<ConnectDomainEventCallbackDeregisterAny>(),
     messages::<ConnectGetAllDomainStats>(),
     messages::<DomainGetIothreadInfo>(),
+    messages::<DomainInterfaceAddresses>(),
     messages::<ConnectRegisterCloseCallback>(),
     messages::<ConnectUnregisterCloseCallback>(),
     messages::<DomainGetMessages>(),

@@ -144,6 +144,7 @@ served! {
     ConnectDomainEventCallbackDeregisterAny => connect::deregister_callback,
     ConnectGetAllDomainStats => stats::all,
     #[monitor] DomainGetIothreadInfo,
+    #[domain] DomainInterfaceAddresses,
     ConnectRegisterCloseCallback => connect::close_callback,
     ConnectUnregisterCloseCallback => connect::close_callback,
     #[domain] DomainGetMessages,

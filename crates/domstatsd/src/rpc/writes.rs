@@ -192,7 +192,6 @@ const WRITES: &[Write] = &[
     Write(349, DOMAIN, "virDomainGetFSInfo"),
     Write(350, DOMAIN, "virDomainDefineXMLFlags"),
     Write(352, DOMAIN, "virDomainPinIOThread"),
-    Write(353, DOMAIN, "virDomainInterfaceAddresses"),
     Write(355, DOMAIN, "virDomainAddIOThread"),
     Write(356, DOMAIN, "virDomainDelIOThread"),
     Write(357, DOMAIN, "virDomainSetUserPassword"),
