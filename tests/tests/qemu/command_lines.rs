@@ -333,14 +333,24 @@ fn a_file_that_was_changed_since_is_not_believed() {
 #[test]
 fn options_as_json_are_read() {
     alone!();
-    let qemu = Qemu::start(
-        r#"-qmp unix:DIR/q,server=on,wait=off -m 32 -object {"qom-type":"iothread","id":"io1"}
-           -device {"driver":"virtio-balloon-pci","id":"b0"} -netdev {"type":"user","id":"n0"}
-           -device {"driver":"virtio-net-pci","netdev":"n0","id":"nic0","romfile":""}
-           -blockdev {"driver":"null-co","node-name":"disk","read-zeroes":true}
-           -device {"driver":"virtio-blk-pci","drive":"disk","id":"d0","iothread":"io1"}"#,
-    )
-    .up("q");
+    // The first NIC has the second one.
+    let [first, second] = [lab().tap_name(), lab().tap_name()];
+    let mut qemu = Qemu::start(&format!(
+        r#"-qmp unix:DIR/q,server=on,wait=off -object {{"qom-type":"iothread","id":"io1"}}
+           -netdev {{"type":"tap","id":"n1","ifname":"{first}","script":"no","downscript":"no"}}
+           -netdev {{"type":"tap","id":"n2","ifname":"{second}","script":"no","downscript":"no"}}
+           -device {{"driver":"virtio-net-pci","netdev":"n2","id":"nic0","romfile":""}}
+           -device {{"driver":"virtio-net-pci","netdev":"n1","id":"nic1","romfile":""}}
+           -device {{"driver":"virtio-balloon-pci","id":"b0"}}
+           -blockdev {{"driver":"null-co","node-name":"disk","read-zeroes":true}}
+           -device {{"driver":"virtio-blk-pci","drive":"disk","id":"d0","iothread":"io1"}}"#
+    ));
+    let taken = qemu.monitor("q");
+    let report = ask();
+    let nics = qemu.record(&report).unwrap().interface.as_ref().unwrap();
+    let names: Vec<_> = nics.interfaces.iter().map(|nic| nic.name.as_deref()).collect();
+    assert_eq!(names, [Some(&*second), Some(&*first)], "of the line alone");
+    drop(taken);
     let report = ask();
     let record = qemu.record(&report).unwrap();
     assert!(record.balloon.as_ref().unwrap().last_update.is_some());
