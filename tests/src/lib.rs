@@ -40,6 +40,8 @@
 //! be set up fails the test with a sentence; no test is skipped.
 #![allow(clippy::unwrap_used, reason = "what fails in the kit is to fail the test")]
 
+pub use domstats_patience as patience;
+
 pub mod alone;
 pub mod boot;
 pub mod c_library;
@@ -61,7 +63,6 @@ pub mod lab;
 pub mod libvirt;
 pub mod oracle;
 pub mod page;
-pub mod patience;
 pub mod pki;
 pub mod process;
 pub mod procfs;

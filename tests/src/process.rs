@@ -34,13 +34,22 @@ pub fn hang_up(pid: u32) {
     signal(pid, Signal::HUP).unwrap();
 }
 
+/// Returns the memory that a process holds, in KiB. Pages of files are not counted: the kernel takes
+/// them away and brings them back as it likes.
+#[must_use]
+pub fn memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let of = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    of("RssAnon:") + of("VmSwap:")
+}
+
 /// Returns the memory that a process holds, in KiB, and how many files it has open.
 #[must_use]
 pub fn held(pid: u32) -> (u64, usize) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let memory = line.trim().trim_end_matches(" kB").parse().unwrap();
-    (memory, fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count())
+    (memory(pid), fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count())
 }
 
 /// Returns whether somebody listens on a Unix socket.

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{lab::lab, oracle::Params, process, tools::tool};
+use crate::{lab::lab, oracle::Params, patience::PATIENCE, process, tools::tool};
 
 pub use guest::LibvirtGuest;
 pub use spec::{LibvirtSpec, PASSWORD, USER};
@@ -93,6 +93,12 @@ impl Libvirt {
         let path = self.dir.join(lab().name("auth"));
         fs::write(&path, spec::credentials(password)).unwrap();
         path
+    }
+
+    /// Asks for all that its guests have. The first time this takes it seconds: it looks at every
+    /// emulator that is installed.
+    pub fn warm_up(&self) {
+        lab().run(&mut self.virsh(&["domstats"]));
     }
 
     /// Returns the command `virsh`, connected.
@@ -195,7 +201,7 @@ impl Libvirt {
     }
 
     fn wait_until_up(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         while !self.virsh(&["uri"]).output().unwrap().status.success() {
             let ended = self.daemon.try_wait().unwrap();
             if ended.is_some() || Instant::now() > deadline {

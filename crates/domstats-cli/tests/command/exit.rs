@@ -1,6 +1,8 @@
 //! Exit codes, and what goes to standard error.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use domstats_live::patience;
 
 use crate::kit::{FIXED, finish, run, shell};
 
@@ -51,9 +53,8 @@ fn a_domain_called_like_a_command_comes_after_two_dashes() {
 #[test]
 fn what_is_missing_is_one_line_and_3_with_strict() {
     let line = "-c test:///default?hang=vm1 --timeout 100ms --state --balloon --block";
-    let began = Instant::now();
-    let lenient = run(line);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let (lenient, took) = patience::time(|| run(line));
+    took.assert_within(Duration::from_secs(5));
     assert_eq!(lenient.code, Some(0), "{lenient:?}");
     let warnings: Vec<_> = lenient.err.lines().filter(|line| line.contains("timeout")).collect();
     assert_eq!(warnings.len(), 1, "{lenient:?}");
@@ -101,7 +102,7 @@ fn doctor_says_what_each_domain_gives_and_why_not_more() {
 
 #[test]
 fn doctor_says_what_a_call_costs() {
-    let run = run("doctor --timings -c test:///default --timeout 2s");
+    let run = run("doctor --timings -c test:///default --timeout 1m");
     assert_eq!(run.code, Some(0), "{run:?}");
     for call in ["first", "next"] {
         let line = run.out.lines().find(|line| line.contains(&format!("{call} call: ")));

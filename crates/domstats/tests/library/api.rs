@@ -6,13 +6,14 @@
 use std::{
     collections::HashSet,
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use domstats::{
     Connect, Domain, DomainFilter, DomainInfo, DomainStats, Error, MissingReason, StatsGroups,
     StatsOptions, StatsReport, StatsRequest, Uuid, stats::GROUPS,
 };
+use domstats_patience::{self as patience, PATIENCE, Stopwatch};
 use domstats_rpc::procedure::{NodeGetInfo, ProcedureId};
 
 fn open() -> Connect {
@@ -379,16 +380,15 @@ fn an_address_that_nobody_serves_is_an_error() {
 
 // ---- time ----
 
-/// What a busy test machine may add.
+/// What a call may take beyond its timeout.
 const SLACK: Duration = Duration::from_millis(500);
 
 #[test]
 fn the_default_timeout_is_one_second() {
     let connect = Connect::open("test:///default?hang=vm1").unwrap();
-    let begin = Instant::now();
-    let report = connect.all_domain_stats(&StatsRequest::new()).unwrap();
-    let took = begin.elapsed();
-    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(1) + SLACK, "{took:?}");
+    let (report, took) = patience::time(|| connect.all_domain_stats(&StatsRequest::new()).unwrap());
+    assert!(took.passed >= Duration::from_secs(1), "{took:?}");
+    took.assert_within(Duration::from_secs(1) + SLACK);
     assert_eq!(names(&report), ["vm1", "vm2", "vm3", "vm4"]);
     assert!(report.domain("vm3").unwrap().missing.is_empty());
 }
@@ -398,32 +398,32 @@ fn a_list_with_a_hanging_domain_returns_in_time() {
     let connect = Connect::open("test:///default?hang=vm3").unwrap();
     let timeout = Duration::from_millis(150);
     let request = StatsRequest::new().timeout(timeout);
-    let begin = Instant::now();
-    let report = Domain::list_stats(&domains(&connect), &request).unwrap();
-    let took = begin.elapsed();
-    assert!(took >= timeout && took < timeout + SLACK, "{took:?}");
+    let domains = domains(&connect);
+    let (report, took) = patience::time(|| Domain::list_stats(&domains, &request).unwrap());
+    assert!(took.passed >= timeout, "{took:?}");
+    took.assert_within(timeout + SLACK);
     assert_eq!(report.domains.len(), 4);
     // The list without the stuck domain does not wait.
-    let begin = Instant::now();
-    Domain::list_stats(&domains(&connect)[..2], &request).unwrap();
-    assert!(begin.elapsed() < timeout);
+    let request = request.timeout(PATIENCE);
+    let (_, took) = patience::time(|| Domain::list_stats(&domains[..2], &request).unwrap());
+    took.assert_within(SLACK);
 }
 
 #[test]
 fn a_call_does_not_wait_for_a_stuck_call_of_another_thread() {
     let connect = Connect::open("test:///default?hang=vm1").unwrap();
     let vm3 = connect.domain_by_name("vm3").unwrap();
-    let timeout = Duration::from_millis(800);
+    let timeout = Duration::from_secs(2);
     thread::scope(|scope| {
         let stuck = scope.spawn(|| {
             let request = StatsRequest::new().timeout(timeout);
             connect.all_domain_stats(&request).unwrap().elapsed
         });
         thread::sleep(Duration::from_millis(50));
-        let begin = Instant::now();
-        assert!(vm3.stats(&StatsRequest::new()).unwrap().block.is_some());
-        assert!(begin.elapsed() < timeout / 2, "{:?}", begin.elapsed());
-        assert!(!stuck.is_finished(), "the other call should still wait");
+        let ask = || vm3.stats(&StatsRequest::new().timeout(PATIENCE)).unwrap();
+        let (stats, took) = patience::time(ask);
+        assert!(stats.block.is_some());
+        took.assert_within(timeout / 2);
         assert!(stuck.join().unwrap() >= timeout);
     });
 }
@@ -440,15 +440,14 @@ fn sixteen_threads_at_once() {
         format!("{missing:?} {}", report.to_text())
     };
     let expected = ask();
-    let begin = Instant::now();
+    let stopwatch = Stopwatch::start();
     thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| assert!(ask() == expected));
         }
     });
     // One after another would take 16 timeouts, more than 3 seconds.
-    let took = begin.elapsed();
-    assert!(took < Duration::from_millis(2_400), "{took:?}");
+    stopwatch.assert_within(Duration::from_millis(2_400));
 }
 
 #[test]
@@ -458,7 +457,7 @@ fn calls_at_once_share_passes_and_get_nothing_older_than_themselves() {
     for of_list in [false, true] {
         let call = || {
             let called = SystemTime::now();
-            let request = StatsRequest::new().timeout(Duration::from_secs(5));
+            let request = StatsRequest::new().timeout(PATIENCE);
             let report = match of_list {
                 false => connect.all_domain_stats(&request),
                 true => Domain::list_stats(&domains, &request),
@@ -472,8 +471,8 @@ fn calls_at_once_share_passes_and_get_nothing_older_than_themselves() {
             let calls: Vec<_> = (0..32).map(|_| scope.spawn(call)).collect();
             calls.into_iter().map(|call| call.join().unwrap()).collect()
         });
-        // The first call's, and that of those who came during it; some threads start late.
-        assert!((2..=8).contains(&passes.len()), "{}", passes.len());
+        // The first call's, and that of those who came during it; on a busy machine threads start late.
+        assert!((2..=16).contains(&passes.len()), "{}", passes.len());
     }
 }
 

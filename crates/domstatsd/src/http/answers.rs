@@ -246,6 +246,7 @@ mod tests {
     use std::collections::HashSet;
 
     use domstats::{StatsGroups, stats::GROUPS};
+    use domstats_patience::{PATIENCE, Stopwatch, Time};
 
     use super::*;
     use crate::config::Config;
@@ -261,15 +262,17 @@ mod tests {
     }
 
     /// Has many ask at once, and returns which passes they got, and how long the slowest waited.
-    async fn crowd(answers: &Arc<Answers>, count: usize) -> (HashSet<Instant>, Duration) {
-        let start = Instant::now();
+    async fn crowd(
+        answers: &Arc<Answers>,
+        count: usize,
+        timeout: Duration,
+    ) -> (HashSet<Instant>, Time) {
+        let stopwatch = Stopwatch::start();
         let one = |_| {
             let answers = Arc::clone(answers);
             tokio::spawn(async move {
                 let asked = Instant::now();
-                let pass = answers
-                    .ask(question(Duration::from_secs(1)), Duration::ZERO, Source::Daemon)
-                    .await;
+                let pass = answers.ask(question(timeout), Duration::ZERO, Source::Daemon).await;
                 let began = pass.unwrap_or_else(|why| panic!("{why}")).began;
                 assert!(began >= asked, "an answer from before the question");
                 began
@@ -280,14 +283,15 @@ mod tests {
         for one in asked {
             began.insert(one.await.unwrap());
         }
-        (began, start.elapsed())
+        (began, stopwatch.time())
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn many_that_ask_at_once_share_passes() {
         let answers = answers("test:///default?slow=vm1:200ms");
-        let (began, _) = crowd(&answers, 200).await;
-        assert!(began.len() <= 3, "{} passes for 200 questions", began.len());
+        let (began, _) = crowd(&answers, 200, PATIENCE).await;
+        // Two or three, or some more where tasks start late.
+        assert!(began.len() <= 20, "{} passes for 200 questions", began.len());
         let counted = answers.taken().passes.load(Ordering::Relaxed);
         assert_eq!(counted, began.len() as u64);
         assert_eq!(answers.counters.answers.load(Ordering::Relaxed), 200);
@@ -297,9 +301,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn answers_are_in_time_while_a_domain_is_stuck() {
         let answers = answers("test:///default?hang=vm1");
-        let (began, took) = crowd(&answers, 50).await;
-        assert!(began.len() <= 3, "{} passes", began.len());
-        assert!(took < Duration::from_millis(1_250), "{took:?}");
+        let (began, took) = crowd(&answers, 50, Duration::from_secs(1)).await;
+        assert!(began.len() <= 10, "{} passes", began.len());
+        took.assert_within(Duration::from_millis(1_250));
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -316,12 +320,11 @@ mod tests {
         let answers = Arc::new(Answers::new(passes));
         // The first one begins to open it, the second one finds it being opened.
         for _ in 0..2 {
-            let start = Instant::now();
-            let asked = answers
-                .ask(question(Duration::from_millis(300)), Duration::ZERO, Source::Daemon)
-                .await;
+            let stopwatch = Stopwatch::start();
+            let asked =
+                answers.ask(question(Duration::from_secs(1)), Duration::ZERO, Source::Daemon).await;
             let pass = asked.unwrap_or_else(|why| panic!("{why}"));
-            assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
+            stopwatch.assert_within(Duration::from_millis(1_400));
             assert!(!pass.answer.of_all.domains.is_empty());
             let failed = pass.answer.failures.iter().map(|failure| failure.uri.as_str());
             assert_eq!(failed.collect::<Vec<_>>(), [uri.as_str()]);
@@ -333,10 +336,10 @@ mod tests {
     #[tokio::test]
     async fn an_old_answer_is_for_those_who_take_it() {
         let answers = answers("test:///default");
-        let question = question(Duration::from_secs(1));
+        let question = question(PATIENCE);
         let ask = |age| answers.ask(question, age, Source::Daemon);
-        let first = ask(Duration::from_secs(5)).await.ok().unwrap();
-        let again = ask(Duration::from_secs(5)).await.ok().unwrap();
+        let first = ask(PATIENCE).await.ok().unwrap();
+        let again = ask(PATIENCE).await.ok().unwrap();
         assert!(Arc::ptr_eq(&first, &again));
         let fresh = ask(Duration::ZERO).await.ok().unwrap();
         assert!(fresh.began > first.began);

@@ -291,7 +291,7 @@ mod tests {
         let qemu = sleep_named("qemu-system-again");
         let discovery = Discovery::new(Proc::new("/proc"), None, Vec::new());
         let find = || {
-            let found = discovery.find(Instant::now() + Duration::from_secs(10)).unwrap();
+            let found = discovery.find(Instant::now() + domstats_patience::PATIENCE).unwrap();
             found.guests.iter().map(|(guest, _)| guest.info()).collect::<Vec<_>>()
         };
         let again = |of: &[DomainInfo]| {
