@@ -19,11 +19,9 @@ use domstats_live::{
     http::Http,
     lab::lab,
     libvirt::{Libvirt, virsh},
-    patience::wait_until,
+    patience::{PATIENCE, wait_until},
     process::{self, hang_up},
 };
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A daemon whose sockets another program made, as systemd does: it starts when somebody comes.
 struct Activated {

@@ -14,7 +14,8 @@ use std::{
 };
 
 use domstats_live::{
-    alone, domstatsd::Domstatsd, http::Http, lab::lab, process::held, tools::python_with_libvirt,
+    alone, domstatsd::Domstatsd, http::Http, lab::lab, patience::Stopwatch, process::held,
+    tools::python_with_libvirt,
 };
 
 /// Prometheus servers and dashboards, each of which asks every so often: 50 scrapes a second.
@@ -22,20 +23,20 @@ const CLIENTS: u32 = 200;
 const INTERVAL: Duration = Duration::from_secs(4);
 /// Clients of libvirt's protocol, each with a connection on which it asks as often.
 const RPC_CLIENTS: u32 = 50;
-/// What a scrape may take: half a second is that of the stuck domain, the rest is for two busy CPUs.
+/// What a scrape may take: half a second is that of the stuck domain, the rest is for two CPUs.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// Scrapes until the end, and returns how many times, and what the slowest took.
-fn scrape(http: Http, number: u32, end: Instant) -> (u32, Duration) {
+fn scrape(http: Http, number: u32, end: Instant, stopwatch: &Stopwatch) -> (u32, Duration) {
     let mut next = Instant::now() + INTERVAL * number / CLIENTS;
     let (mut scrapes, mut slowest) = (0, Duration::ZERO);
     while next < end {
         thread::sleep(next.saturating_duration_since(Instant::now()));
-        let start = Instant::now();
+        let start = stopwatch.time();
         let answer = http.get_with("/metrics", &["accept-encoding: identity"]);
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert!(answer.body.ends_with(b"\n") && answer.body.len() > 10_000);
-        slowest = slowest.max(start.elapsed());
+        slowest = slowest.max((stopwatch.time() - start).steps);
         scrapes += 1;
         next += INTERVAL;
     }
@@ -144,14 +145,15 @@ fn many_clients_are_served_in_time_and_flat_memory_beside_those_that_misbehave()
     );
     let (http, pid) = (daemon.http(), daemon.pid());
     let answer = http.get("/metrics").body.len() as u64 / 1024;
-    let start = Instant::now();
-    let end = start + Duration::from_secs(seconds);
+    let stopwatch = &Stopwatch::start();
+    let end = Instant::now() + Duration::from_secs(seconds);
     let is_over = AtomicBool::new(false);
     let mut samples = Vec::new();
     let by_rpc = ask_by_rpc(&daemon, seconds);
     let (scrapes, slowest) = thread::scope(|scope| {
-        let clients: Vec<_> =
-            (0..CLIENTS).map(|number| scope.spawn(move || scrape(http, number, end))).collect();
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| scope.spawn(move || scrape(http, number, end, stopwatch)))
+            .collect();
         scope.spawn(|| misbehave(http, &is_over));
         scope.spawn(|| misbehave_by_rpc(&daemon.socket, &is_over));
         while Instant::now() < end {
@@ -166,10 +168,13 @@ fn many_clients_are_served_in_time_and_flat_memory_beside_those_that_misbehave()
         })
     });
     let output = by_rpc.wait_with_output().unwrap();
+    let time = stopwatch.time();
     assert!(output.status.success());
     let said = String::from_utf8(output.stdout).unwrap();
     let numbers: Vec<u64> = said.split_whitespace().map(|word| word.parse().unwrap()).collect();
-    let (calls, slowest_call) = (numbers[0], Duration::from_millis(numbers[1]));
+    // By the yardstick, of which Python has none.
+    let pace = time.steps.as_secs_f64() / time.passed.as_secs_f64();
+    let (calls, slowest_call) = (numbers[0], Duration::from_millis(numbers[1]).mul_f64(pace));
     // At first the allocator takes what it keeps.
     let middle = samples.len() * 2 / 3;
     let most = |samples: &[(u64, usize)]| {

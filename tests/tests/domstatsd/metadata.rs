@@ -1,12 +1,15 @@
 //! What management layers write into a domain's description, as the daemon's metrics have it.
 
-use std::{
-    thread,
-    time::{Duration, Instant, UNIX_EPOCH},
-};
+use std::time::{Duration, UNIX_EPOCH};
 
 use domstats::{Connect, DomainFilter, ErrorKind};
-use domstats_live::{alone, domstatsd::Domstatsd, lab::lab, libvirt::Libvirt};
+use domstats_live::{
+    alone,
+    domstatsd::Domstatsd,
+    lab::lab,
+    libvirt::Libvirt,
+    patience::{PATIENCE, Stopwatch, wait_until},
+};
 
 const NOVA: &str = "<instance><package version='27.1.0'/><name>web 1</name>\
     <creationTime>2024-02-29 12:00:00</creationTime><flavor name='m1.small'><memory>512</memory></flavor>\
@@ -27,26 +30,23 @@ fn nova_metadata_is_an_info_metric_and_never_in_the_way() {
     let domains = connect.domains(DomainFilter::ACTIVE).unwrap();
     let domain = domains.iter().find(|domain| domain.name() == marked).unwrap();
     let second = Duration::from_secs(1);
-    let xml = domain.xml(second).unwrap();
+    let xml = domain.xml(PATIENCE).unwrap();
     assert!(xml.contains("<mac address=") && xml.contains("<nova:flavor name=\"m1.small\">"));
 
     // When it is asked for all groups for the first time, libvirtd keeps others waiting for longer
     // than the daemon does.
-    lab().run(&mut libvirt.virsh(&["domstats"]));
-    let daemon = Domstatsd::start(&["-c", &libvirt.uri()]);
+    libvirt.warm_up();
+    let daemon = Domstatsd::start(&["-c", &libvirt.uri(), "--timeout", "30s"]);
     let scrape = || daemon.http().get("/metrics?format=prometheus&stats=state").text();
     let infos = |text: &str| -> Vec<String> {
         let lines = text.lines().filter(|line| line.starts_with("libvirt_domain_openstack_info{"));
         lines.map(str::to_owned).collect()
     };
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let found = loop {
-        let found = infos(&scrape());
-        if !found.is_empty() || Instant::now() > deadline {
-            break found;
-        }
-        thread::sleep(Duration::from_millis(100));
-    };
+    let mut found = Vec::new();
+    wait_until(PATIENCE, "libvirt says nothing of the domains", || {
+        found = infos(&scrape());
+        !found.is_empty()
+    });
     let expected = format!(
         "libvirt_domain_openstack_info{{domain=\"{marked}\",instance_id=\"{}\",\
          instance_name=\"web 1\",flavor_name=\"m1.small\",user_id=\"2f1c\",user_name=\"ada\",\
@@ -95,19 +95,17 @@ fn nova_metadata_is_an_info_metric_and_never_in_the_way() {
 
     // A stuck daemon of libvirt delays what it has to say, and no scrape.
     libvirt.freeze();
-    let start = Instant::now();
+    let stopwatch = Stopwatch::start();
     let error = domain.xml(second).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
-    assert!(start.elapsed() < second + second / 2, "{:?}", start.elapsed());
+    stopwatch.assert_within(second + second / 2);
     libvirt.thaw();
 
     // It is known until the domain ends, and no longer.
     drop(guests);
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !infos(&scrape()).is_empty() {
-        assert!(Instant::now() < deadline);
-        thread::sleep(Duration::from_millis(100));
-    }
+    wait_until(PATIENCE, "what libvirt said of domains that ended is still there", || {
+        infos(&scrape()).is_empty()
+    });
     let made_up = Connect::open("test:///default").unwrap();
     let error = made_up.domains(DomainFilter::empty()).unwrap()[0].xml(second).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoSupport);

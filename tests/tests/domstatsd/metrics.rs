@@ -15,7 +15,7 @@ use domstats_live::{
     guest::{Guest, Spec, boot_all},
     lab::lab,
     libvirt::Libvirt,
-    patience::wait_until,
+    patience::{Stopwatch, wait_until},
     prometheus::Prometheus,
 };
 
@@ -139,15 +139,21 @@ fn prometheus_knows_the_right_rate() {
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
     };
-    let (start, before) = (Instant::now(), ticks());
-    thread::sleep(Duration::from_secs(12));
-    let used = (ticks() - before) / 100.0 / start.elapsed().as_secs_f64();
+    // A busy machine gives the guest more time and less: what it had of each three seconds.
+    let used: Vec<f64> = (0..4)
+        .map(|_| {
+            let (start, before) = (Instant::now(), ticks());
+            thread::sleep(Duration::from_secs(3));
+            (ticks() - before) / 100.0 / start.elapsed().as_secs_f64()
+        })
+        .collect();
+    let [least, most] = [f64::min, f64::max].map(|of| used.iter().copied().reduce(of).unwrap());
     let busy = guests[0].name();
     let query =
         format!("rate(libvirt_domain_info_cpu_time_seconds_total{{domain=\"{busy}\"}}[10s])");
     let rate = prometheus.query(&query).unwrap()[0].value;
-    assert!(used > 0.05, "the guest has nothing to do: {used}");
-    assert!((rate / used - 1.0).abs() < 0.25, "rate {rate}, the kernel says {used}");
+    assert!(most > 0.02, "the guest has nothing to do: {used:?}");
+    assert!(rate > least * 0.75 && rate < most * 1.25, "rate {rate}, the kernel says {used:?}");
 
     let still = guests[1].name();
     let requests = format!(
@@ -166,12 +172,12 @@ fn prometheus_knows_the_right_rate() {
 fn a_stuck_guest_costs_the_others_nothing() {
     alone!();
     let guests = guests();
-    let daemon = Domstatsd::start(&["-c", "qemu+qmp:///system", "--timeout", "700ms"]);
+    let daemon = Domstatsd::start(&["-c", "qemu+qmp:///system", "--timeout", "3s"]);
     let wedge = guests[1].wedge();
-    let start = Instant::now();
+    let stopwatch = Stopwatch::start();
     let text =
-        daemon.http().get_with("/metrics", &["X-Prometheus-Scrape-Timeout-Seconds: 0.5"]).text();
-    assert!(start.elapsed() < Duration::from_millis(650), "{:?}", start.elapsed());
+        daemon.http().get_with("/metrics", &["X-Prometheus-Scrape-Timeout-Seconds: 2"]).text();
+    stopwatch.assert_within(Duration::from_millis(2150));
     let status = |domain: &Guest, status: &str| {
         let labels = format!("domain=\"{}\",status=\"{status}\"", domain.name());
         value(&text, &format!("libvirt_domain_scrape_status{{{labels}}}"))
@@ -193,7 +199,7 @@ fn each_domain_has_the_age_of_its_own_values() {
     let libvirt = Libvirt::start();
     let late = libvirt.create("late", false);
     let daemon =
-        Domstatsd::start(&["-c", &libvirt.uri(), "-c", "qemu+qmp:///system", "--timeout", "5s"]);
+        Domstatsd::start(&["-c", &libvirt.uri(), "-c", "qemu+qmp:///system", "--timeout", "30s"]);
     let ages = |text: &str| {
         let age = |name: &str| {
             value(text, &format!("libvirt_domain_sample_age_seconds{{domain=\"{name}\"}}"))
@@ -211,16 +217,18 @@ fn each_domain_has_the_age_of_its_own_values() {
         assert!(before > 0.0 && after > before + 0.9 && after < most, "{before} {after}");
     }
 
-    // libvirt's daemon answers nobody for a second: its domains are asked that much later.
+    // libvirt's daemon answers nobody for a while: its domains are asked that much later.
     libvirt.freeze();
+    let asked = Instant::now();
     let text = thread::scope(|scope| {
         let scrape = scope.spawn(|| daemon.http().get("/metrics").text());
-        thread::sleep(Duration::from_secs(1));
+        thread::sleep(Duration::from_secs(3));
         libvirt.thaw();
         scrape.join().unwrap()
     });
     let (early, late) = ages(&text);
-    assert!(late > 0.0 && early > late + 0.8 && early < 5.0, "{early} {late}");
+    let most = asked.elapsed().as_secs_f64();
+    assert!(late > 0.0 && early > late + 1.0 && early < most, "{early} {late}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use domstats_live::{
     domstatsd::Domstatsd,
     lab::lab,
     libvirt::{Libvirt, LibvirtGuest, virsh},
+    patience::PATIENCE,
     relay::Relay,
     tools::python_with_libvirt,
 };
@@ -31,7 +32,7 @@ fn host() -> Host {
     let libvirt = Libvirt::start();
     let paused = libvirt.create("rpc", true);
     let off = libvirt.define("rpc-off");
-    let daemon = Domstatsd::start(&["-c", &libvirt.uri(), "--timeout", "5s"]);
+    let daemon = Domstatsd::start(&["-c", &libvirt.uri(), "--timeout", "30s"]);
     Host { paused, off, libvirt, daemon }
 }
 
@@ -293,7 +294,7 @@ os._exit(0)
 fn what_virt_top_calls_says_the_same() {
     alone!();
     let host = host();
-    let directly = Domstatsd::start(&["-c", "qemu+qmp:///system", "--timeout", "5s"]);
+    let directly = Domstatsd::start(&["-c", "qemu+qmp:///system", "--timeout", "30s"]);
     let ask = |socket: &Path| {
         let relay = Relay::start(socket);
         let uri = format!("qemu+tcp://localhost:{}/session", relay.port);
@@ -340,7 +341,7 @@ fn collectd_collects() {
 }
 
 fn until(mut happens: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if happens() {
             return true;

@@ -34,7 +34,7 @@ fn go_clients_say_the_same() {
     let libvirt = Libvirt::start();
     let paused = libvirt.create("go", false);
     let _ = libvirt.define("go-off");
-    let daemon = Domstatsd::start(&["-c", &libvirt.uri(), "--timeout", "5s"]);
+    let daemon = Domstatsd::start(&["-c", &libvirt.uri(), "--timeout", "30s"]);
 
     let sockets = [libvirt.socket(), daemon.socket.clone()].map(|path| path.display().to_string());
     let [real, ours] = [(&sockets[0], "qemu:///session"), (&sockets[1], "qemu:///system")]

@@ -1,9 +1,15 @@
 //! libvirt's protocol by TLS: virsh with a certificate gets in, and nobody else.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use domstats_live::{
-    alone, domstatsd::Domstatsd, lab::lab, libvirt::virsh, patience::wait_until, pki::Pki, process,
+    alone,
+    domstatsd::Domstatsd,
+    lab::lab,
+    libvirt::virsh,
+    patience::{PATIENCE, wait_until},
+    pki::Pki,
+    process,
 };
 
 #[test]
@@ -28,6 +34,6 @@ fn who_has_a_certificate_gets_in() {
     assert!(ask(&pki.wary).0);
     pki.revoke(&pki.wary);
     process::hang_up(daemon.pid());
-    wait_until(Duration::from_secs(10), "a revoked certificate lets in", || !ask(&pki.wary).0);
+    wait_until(PATIENCE, "a revoked certificate lets in", || !ask(&pki.wary).0);
     assert!(ask(&pki.client).0, "others are not revoked");
 }

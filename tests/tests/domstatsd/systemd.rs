@@ -4,8 +4,6 @@ use std::{
     fs,
     os::unix::fs::{FileTypeExt, PermissionsExt, chown},
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
 };
 
 use domstats::StatsReport;
@@ -17,7 +15,7 @@ use domstats_live::{
     image,
     lab::{NOBODY, lab},
     libvirt::virsh,
-    patience::wait_until,
+    patience::{PATIENCE, wait_until},
     systemd::Systemd,
     tools::tool,
 };
@@ -155,17 +153,11 @@ fn systemd_starts_it_watches_it_and_stops_it() {
     assert_eq!(service.report("/v1/domains").domains.len(), 4);
     service.reload("test:///default?domains=7");
     // systemd does not wait until the daemon has read it.
-    wait_until(Duration::from_secs(20), "seven domains", || {
-        service.report("/v1/domains").domains.len() == 7
-    });
+    wait_until(PATIENCE, "seven domains", || service.report("/v1/domains").domains.len() == 7);
 
     // It stops to say that it lives: systemd starts another on the same sockets.
     lab().run(&mut service.systemd.ctl(&["kill", "--signal=STOP", "domstatsd.service"]));
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while service.property("NRestarts") == "0" {
-        assert!(Instant::now() < deadline, "{}", service.log());
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait_until(PATIENCE, "it is not started again", || service.property("NRestarts") != "0");
     assert_eq!(service.list(), "vm1\nvm2\nvm3\nvm5\nvm6\nvm7");
     assert_eq!(service.report("/v1/domains").domains.len(), 7);
 
@@ -180,11 +172,7 @@ fn as_a_locked_service_it_gives_everything_of_another_users_guest() {
     let service = Service::start("qemu+qmp:///system", guest);
     let systemd = &service.systemd;
     lab().run(&mut systemd.ctl(&["start", "guest.service"]));
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !systemd.dir.join("guest/qmp").exists() {
-        assert!(Instant::now() < deadline, "{}", systemd.log());
-        thread::sleep(Duration::from_millis(50));
-    }
+    wait_until(PATIENCE, "the guest has no monitor", || systemd.dir.join("guest/qmp").exists());
     assert_eq!(service.list(), "of-nobody");
     let report = service.report("/v1/domains");
     let record = report.domain("of-nobody").unwrap_or_else(|| panic!("{report:?}"));
@@ -196,7 +184,7 @@ fn as_a_locked_service_it_gives_everything_of_another_users_guest() {
 
     // To count what its threads do takes two of the rights, and a system call.
     service.reload("qemu+qmp:///system?perf=page_faults");
-    wait_until(Duration::from_secs(20), "counters", || {
+    wait_until(PATIENCE, "counters", || {
         let report = service.report("/v1/domains?stats=perf");
         report.domain("of-nobody").is_some_and(|record| record.perf.is_some())
     });

@@ -4,7 +4,6 @@
 use std::{
     os::unix::fs::chown,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use domstats::{Connect, StatsGroups, StatsOptions, StatsRequest};
@@ -15,6 +14,7 @@ use domstats_live::{
     lab::{NOBODY, lab},
     libvirt::{Libvirt, LibvirtGuest},
     oracle::Params,
+    patience::PATIENCE,
 };
 use serde_json::Value;
 
@@ -93,10 +93,7 @@ fn compare(libvirt: &Libvirt, guest: &LibvirtGuest, backing: bool, moving: &[&st
     let options: &[&str] = if backing { &["--block", "--backing"] } else { &["--block"] };
     let theirs = entries(&libvirt.domstats(guest, options));
     let flag = if backing { StatsOptions::BACKING } else { StatsOptions::empty() };
-    let request = StatsRequest::new()
-        .groups(StatsGroups::BLOCK)
-        .options(flag)
-        .timeout(Duration::from_secs(3));
+    let request = StatsRequest::new().groups(StatsGroups::BLOCK).options(flag).timeout(PATIENCE);
     let report = Connect::open("qemu+qmp:///system").unwrap().all_domain_stats(&request).unwrap();
     let record = report.domain(&guest.name).unwrap();
     assert_eq!(record.missing, []);

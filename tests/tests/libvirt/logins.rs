@@ -1,17 +1,13 @@
 //! How the libvirt driver comes in: by SASL and by ssh, and what it says when it is kept out.
 
-use std::{
-    error::Error as _,
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{error::Error as _, fs, path::Path, time::Duration};
 
 use domstats::{Connect, ConnectOptions, DomainFilter, Error, ErrorKind, ErrorOrigin};
 use domstats_live::{
     alone,
     lab::lab,
     libvirt::{Libvirt, LibvirtSpec, PASSWORD, USER, virsh},
+    patience::Stopwatch,
     pki::Pki,
     relay::Relay,
     sshd::{PROGRAMS, Sshd},
@@ -28,9 +24,9 @@ fn assert_lets_in(uri: &str) {
 /// Opens a connection that must fail, and returns the error and all that it says.
 #[track_caller]
 fn refused(uri: &str) -> (Error, String) {
-    let start = Instant::now();
+    let stopwatch = Stopwatch::start();
     let error = Connect::open(uri).expect_err(uri);
-    assert!(start.elapsed() < Duration::from_secs(5), "{uri} took {:?}", start.elapsed());
+    stopwatch.assert_within(Duration::from_secs(5));
     let story = story(&error);
     assert!(!story.contains(PASSWORD), "{story}");
     (error, story)

@@ -1,11 +1,7 @@
 //! The libvirt driver against a daemon that misbehaves: an error in time, no panic, and no more
 //! memory than was sent.
 
-use std::{
-    collections::HashMap,
-    fs,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, fs, time::Duration};
 
 use domstats::{
     Connect, ConnectOptions, Domain, DomainFilter, Error, ErrorKind, MissingReason, Result,
@@ -14,6 +10,7 @@ use domstats::{
 use domstats_live::{
     alone,
     fake_daemon::{FakeDaemon, FakeSpec, Fault, procedure},
+    patience::{PATIENCE, Stopwatch},
 };
 
 const TIMEOUT: Duration = Duration::from_millis(600);
@@ -25,11 +22,11 @@ fn connect(daemon: &FakeDaemon) -> Result<Connect> {
 
 /// Opens a connection and asks, in time.
 fn ask(daemon: &FakeDaemon) -> Result<StatsReport> {
-    let start = Instant::now();
+    let stopwatch = Stopwatch::start();
     let result = connect(daemon)
         .and_then(|connect| connect.all_domain_stats(&StatsRequest::new().timeout(TIMEOUT)));
     // One timeout to open, one to ask.
-    assert!(start.elapsed() < TIMEOUT * 2 + SLACK, "{:?}", start.elapsed());
+    stopwatch.assert_within(TIMEOUT * 2 + SLACK);
     result
 }
 
@@ -151,7 +148,7 @@ fn a_reply_that_is_too_large_is_asked_in_parts() {
     alone!();
     for limit in [1, 7, 100] {
         let daemon = FakeSpec::new(600).fault(procedure::STATS, Fault::TooLarge(limit)).start();
-        let request = StatsRequest::new().timeout(Duration::from_secs(10));
+        let request = StatsRequest::new().timeout(PATIENCE);
         let report = connect(&daemon).unwrap().all_domain_stats(&request).unwrap();
         assert_eq!(report.domains.len(), 600);
         assert!(report.is_complete());
@@ -185,7 +182,7 @@ fn events_and_trickles_do_no_harm() {
         assert!(ask(&daemon).unwrap().is_complete());
     }
     let daemon = FakeSpec::new(1).fault(procedure::LIST, Fault::Trickle).start();
-    let request = StatsRequest::new().timeout(Duration::from_secs(10));
+    let request = StatsRequest::new().timeout(PATIENCE);
     let report = connect(&daemon).unwrap().all_domain_stats(&request).unwrap();
     assert!(report.is_complete());
 }
@@ -214,16 +211,21 @@ fn late_answers_are_thrown_away() {
     }
     daemon.mend();
     // Nobody waits for the domains until their late answers are there; these are not the report's.
-    let start = Instant::now();
+    let stopwatch = Stopwatch::start();
     let mut whole = 0;
     while whole < 20 {
-        assert!(start.elapsed() < Duration::from_secs(5));
-        let report = connect.all_domain_stats(&short).unwrap();
-        assert_eq!(report.domains.len(), 3);
-        match report.is_complete() {
-            true => whole += 1,
-            false => assert_eq!(whole, 0, "{report:?}"),
-        }
+        stopwatch.assert_within(PATIENCE / 2);
+        // On a busy machine the time may be too short once more.
+        whole = match connect.all_domain_stats(&short) {
+            Ok(report) => {
+                assert_eq!(report.domains.len(), 3);
+                if report.is_complete() { whole + 1 } else { 0 }
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+                0
+            }
+        };
     }
 }
 
@@ -233,7 +235,7 @@ fn no_connection_has_more_than_four_calls_under_way() {
     alone!();
     let daemon = FakeSpec::new(300).latency(Duration::from_millis(5)).start();
     let connect = connect(&daemon).unwrap();
-    let request = StatsRequest::new().timeout(Duration::from_secs(10));
+    let request = StatsRequest::new().timeout(PATIENCE);
     for _ in 0..2 {
         assert!(connect.all_domain_stats(&request).unwrap().is_complete());
     }
@@ -251,13 +253,14 @@ fn a_long_way_gets_larger_questions() {
         let daemon = FakeSpec::new(200).latency(latency).start();
         let options = ConnectOptions::new();
         let connect = Connect::open_with(&daemon.uri(), &options).unwrap();
-        let request = StatsRequest::new().timeout(Duration::from_secs(10));
+        let request = StatsRequest::new().timeout(PATIENCE);
         assert!(connect.all_domain_stats(&request).unwrap().is_complete());
         let calls = daemon.calls();
         calls.iter().filter(|call| call.procedure == procedure::STATS).count()
     };
-    assert!(questions(Duration::ZERO) >= 200);
-    assert!(questions(Duration::from_millis(100)) < 30);
+    let (short, long) = (questions(Duration::ZERO), questions(Duration::from_millis(100)));
+    // 200 on a quiet machine; on a busy one the way is not so short.
+    assert!(long < 30 && short > 3 * long, "{short} and {long}");
 }
 
 #[test]
@@ -265,7 +268,7 @@ fn five_thousand_domains_are_no_trouble() {
     alone!();
     let daemon = FakeSpec::new(5000).start();
     let connect = connect(&daemon).unwrap();
-    let request = StatsRequest::new().timeout(Duration::from_secs(20));
+    let request = StatsRequest::new().timeout(PATIENCE);
     let report = connect.all_domain_stats(&request).unwrap();
     assert_eq!(report.domains.len(), 5000);
     assert!(report.is_complete());

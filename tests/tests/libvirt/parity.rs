@@ -1,6 +1,6 @@
 //! The libvirt driver says what `virsh domstats` says: the same domains, keys, order and values.
 
-use std::{collections::BTreeMap, thread, time::Duration};
+use std::collections::BTreeMap;
 
 use domstats::{
     Connect, Domain, DomainFilter, ErrorKind, Format, MissingReason, StatsGroups, StatsOptions,
@@ -10,6 +10,7 @@ use domstats_live::{
     alone,
     lab::lab,
     libvirt::{Libvirt, LibvirtGuest},
+    patience::{PATIENCE, wait_until},
 };
 
 /// A libvirtd with a guest that works, a paused one, one that stays defined, and one that is off.
@@ -32,7 +33,7 @@ fn host() -> Host {
 }
 
 fn request() -> StatsRequest {
-    StatsRequest::new().timeout(Duration::from_secs(5))
+    StatsRequest::new().timeout(PATIENCE)
 }
 
 /// The lines of each domain, in their order.
@@ -110,7 +111,10 @@ fn everything_agrees() {
     alone!();
     let host = host();
     // Not only zeros: the boot sector moves the counters, during the readings too.
-    thread::sleep(Duration::from_secs(2));
+    wait_until(PATIENCE, "the boot sector does not work", || {
+        let stats = host.libvirt.domstats(&host.working, &["--block"]);
+        stats["block.0.wr.reqs"].as_i64() > Some(0)
+    });
     assert_parity(&host.libvirt, &[], &request());
     let lines = &virsh(&host.libvirt, &[])[&format!("'{}'", host.working.name)];
     assert!(lines.len() > 50 && !lines.iter().any(|line| line.ends_with("block.0.wr.reqs=0")));

@@ -14,6 +14,7 @@ use domstats_live::{
     cgroup::{Group, Version, mounts, mounts_of},
     guest::{Guest, Spec, boot_all},
     lab::lab,
+    patience::{PATIENCE, wait_until},
     procfs::{self, TICK},
 };
 use serde_json::json;
@@ -54,7 +55,7 @@ fn as_proxmox(version: Version, mount: &Path, guest: &Guest) -> Place {
 }
 
 fn ask(connect: &Connect) -> StatsReport {
-    let request = StatsRequest::new().groups(StatsGroups::CPU_TOTAL);
+    let request = StatsRequest::new().groups(StatsGroups::CPU_TOTAL).timeout(PATIENCE);
     connect.all_domain_stats(&request).unwrap()
 }
 
@@ -87,11 +88,7 @@ fn a_group_of_its_own_tells_the_time_of_a_guest() {
         for place in [as_libvirt, as_proxmox] {
             let guest = Spec::full("grouped").running().boot();
             let connect = Connect::open("qemu+qmp:///system").unwrap();
-            let deadline = Instant::now() + Duration::from_secs(30);
-            while of_process(&guest)[0] < 2 * apart {
-                assert!(Instant::now() < deadline, "the guest does not run");
-                thread::sleep(Duration::from_millis(10));
-            }
+            wait_until(PATIENCE, "the guest does not run", || of_process(&guest)[0] >= 2 * apart);
             assert_between(
                 of_process(&guest),
                 cpu_times(&ask(&connect), &guest),
@@ -101,7 +98,8 @@ fn a_group_of_its_own_tells_the_time_of_a_guest() {
             let place = place(version, &mount, &guest);
             let group = &place.group;
             for _ in 0..3 {
-                thread::sleep(Duration::from_millis(300));
+                let last = group.cpu_times()[0];
+                wait_until(PATIENCE, "the guest does not run", || group.cpu_times()[0] > last);
                 let before = group.cpu_times();
                 let ours = cpu_times(&ask(&connect), &guest);
                 let after = group.cpu_times();
@@ -158,10 +156,10 @@ fn a_group_of_its_own_tells_how_long_a_guest_waited() {
     // One CPU for all its threads: they wait for each other.
     lab().run(lab().command("taskset").args(["-acp", "0", &guest.pid.to_string()]));
     let connect = Connect::open("qemu+qmp:///system").unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let before = ["cpu", "memory", "io"].map(|resource| waits(&place.group, resource));
-        let report = connect.all_domain_stats(&StatsRequest::new()).unwrap();
+        let report = connect.all_domain_stats(&StatsRequest::new().timeout(PATIENCE)).unwrap();
         let after = ["cpu", "memory", "io"].map(|resource| waits(&place.group, resource));
         let record = report.domain(guest.name()).unwrap();
         let ours = [
@@ -235,7 +233,7 @@ fn a_group_of_its_own_tells_what_a_guest_wrote() {
         assert_eq!(said, "", "it says nothing if all went well");
     };
     let connect = Connect::open("qemu+qmp:///system").unwrap();
-    let request = StatsRequest::new().groups(StatsGroups::BLOCK);
+    let request = StatsRequest::new().groups(StatsGroups::BLOCK).timeout(PATIENCE);
     let written = || {
         let report = connect.all_domain_stats(&request).unwrap();
         let block = report.domain(guest.name()).unwrap().block.clone().unwrap();

@@ -12,12 +12,13 @@ use domstats_live::{
     image,
     lab::lab,
     oracle,
+    patience::PATIENCE,
 };
 use serde_json::json;
 
 const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
 
-const TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = PATIENCE;
 
 fn ask(connect: &Connect) -> StatsReport {
     // More than a guest needs, also on a machine that is busy with something else.

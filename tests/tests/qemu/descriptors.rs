@@ -9,6 +9,7 @@ use domstats_live::{
     guest::{Guest, Spec, boot_all},
     lab::lab,
     oracle,
+    patience::{PATIENCE, wait_until},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
@@ -25,11 +26,11 @@ fn open_without_descriptors() -> Connect {
 }
 
 fn ask(connect: &Connect) -> domstats::StatsReport {
-    connect.all_domain_stats(&StatsRequest::new().timeout(Duration::from_secs(3))).unwrap()
+    connect.all_domain_stats(&StatsRequest::new().timeout(PATIENCE)).unwrap()
 }
 
 fn interfaces(connect: &Connect, guest: &Guest) -> Vec<Interface> {
-    let request = StatsRequest::new().groups(StatsGroups::INTERFACE);
+    let request = StatsRequest::new().groups(StatsGroups::INTERFACE).timeout(PATIENCE);
     let report = connect.all_domain_stats(&request).unwrap();
     report.domain(guest.name()).unwrap().interface.clone().unwrap().interfaces
 }
@@ -110,9 +111,7 @@ fn a_tap_that_comes_while_something_else_goes() {
     });
     side.ask_with("netdev_add", netdev);
     drop(side);
-    while descriptors(guest.pid) != count {
-        thread::sleep(Duration::from_millis(1));
-    }
+    wait_until(PATIENCE, "the monitor's connection stays", || descriptors(guest.pid) == count);
     assert_eq!(names(&connect, &guest), [first.clone(), tap]);
 
     let other = lab().tap_name();

@@ -17,6 +17,7 @@ use domstats_live::{
     guest::{Guest, Spec},
     image::{self, CAPACITY},
     lab::lab,
+    patience::{PATIENCE, wait_until},
     qmp::Qmp,
 };
 use serde_json::{Value, json};
@@ -24,10 +25,7 @@ use serde_json::{Value, json};
 const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
 
 fn ask(connect: &Connect, guest: &Guest, options: StatsOptions) -> Blocks {
-    let request = StatsRequest::new()
-        .groups(StatsGroups::BLOCK)
-        .options(options)
-        .timeout(Duration::from_secs(3));
+    let request = StatsRequest::new().groups(StatsGroups::BLOCK).options(options).timeout(PATIENCE);
     let report = connect.all_domain_stats(&request).unwrap();
     let record = report.domain(guest.name()).unwrap();
     assert_eq!(record.missing, []);
@@ -197,7 +195,7 @@ fn start(side: &mut Qmp, job: &str, scratch: &Path) {
         arguments["filter-node-name"] = "filter".into();
     }
     side.ask_with(job.split(' ').next().unwrap(), arguments);
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while side.ask("query-block-jobs").as_array().unwrap().is_empty() {
         assert!(Instant::now() < deadline, "{job} does not run");
         thread::sleep(Duration::from_millis(5));
@@ -338,11 +336,7 @@ fn an_image_of_the_network_has_no_path() {
     let mut server = lab().command("qemu-nbd");
     server.args(["--persistent", "--format=raw", "--socket"]).args([&socket, &path]);
     let mut server = server.spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !socket.exists() {
-        assert!(Instant::now() < deadline, "qemu-nbd does not serve");
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until(PATIENCE, "qemu-nbd does not serve", || socket.exists());
     let node = format!(
         "driver=raw,node-name=net,file.driver=nbd,file.server.type=unix,file.server.path={}",
         socket.display()
@@ -389,7 +383,9 @@ fn latencies_are_counted_by_bins_once_qemu_is_told_to() {
     let disk = "/machine/peripheral/disk0/virtio-backend";
     let set = json!({ "id": disk, "boundaries": [1_000, 50_000, 1_000_000] });
     guest.side().ask_with("block-latency-histogram-set", set);
-    thread::sleep(Duration::from_secs(1));
+    wait_until(PATIENCE, "the guest does not work", || {
+        told(&guest, "disk0")["wr_operations"].as_u64() > Some(0)
+    });
     guest.side().ask("stop");
     let disks = disks(&guest);
     let told = told(&guest, "disk0");
@@ -426,7 +422,9 @@ fn timed_groups_where_the_drive_has_intervals() {
         .options(["-device", "virtio-blk-pci,id=timed,drive=timed,bootindex=0"])
         .running()
         .boot();
-    thread::sleep(Duration::from_secs(1));
+    wait_until(PATIENCE, "the guest does not work", || {
+        told(&guest, "timed")["wr_operations"].as_u64() > Some(0)
+    });
     guest.side().ask("stop");
     let disks = disks(&guest);
     let told = told(&guest, "timed");

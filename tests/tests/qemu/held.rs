@@ -15,11 +15,12 @@ use domstats_live::{
     fake::Fake,
     guest::{Guest, Spec},
     image, oracle,
+    patience::{PATIENCE, wait_until},
 };
 use serde_json::json;
 
 const HOLD: &str = "qemu+qmp:///system?monitor_policy=hold";
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = PATIENCE;
 
 fn ask(connect: &Connect) -> StatsReport {
     connect.all_domain_stats(&StatsRequest::new().timeout(TIMEOUT)).unwrap()
@@ -122,10 +123,9 @@ fn every_change_is_seen_in_the_next_call() {
     drop(side);
     let measurement = || held.record().dirtyrate.unwrap().status.unwrap();
     assert_eq!(measurement(), DirtyRateStatus::Measuring);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while measurement() != DirtyRateStatus::Measured {
-        assert!(Instant::now() < deadline, "the measurement does not end");
-    }
+    wait_until(PATIENCE, "the measurement does not end", || {
+        measurement() == DirtyRateStatus::Measured
+    });
 }
 
 #[test]
@@ -188,11 +188,8 @@ fn new_disks_and_images_are_seen_in_the_next_call() {
 fn what_a_working_guest_writes_is_seen() {
     alone!();
     let held = Held::new(Spec::full("held").running());
-    let deadline = Instant::now() + Duration::from_secs(20);
     let written = || held.check("working").block.unwrap().blocks[0].wr_reqs.unwrap();
-    while written() < 20 {
-        assert!(Instant::now() < deadline, "the guest does not write");
-    }
+    wait_until(PATIENCE, "the guest does not write", || written() >= 20);
 }
 
 #[test]
@@ -209,7 +206,7 @@ fn a_balloon_is_followed_although_qemu_tells_of_it_once_a_second() {
         let io = regions.iter().find(|region| region["type"] == "io").unwrap();
         io["address"].as_i64().filter(|address| *address > 0)
     };
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     let port = loop {
         match port() {
             Some(port) => break port + 20 + 4,

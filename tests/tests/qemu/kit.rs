@@ -14,13 +14,14 @@ use domstats_live::{
     guest::{Guest, Spec},
     lab::lab,
     oracle::{self, Params},
+    patience::{PATIENCE, wait_until},
 };
 
 #[test]
 fn the_boot_sector_reads_and_writes() {
     alone!();
     let guest = Spec::full("works").running().boot();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let params = oracle::read(&guest, false);
         let moved = |key: &str| params[key].as_u64().unwrap() > 10;
@@ -81,11 +82,7 @@ fn nothing_outlives_the_test_program() {
         .spawn()
         .unwrap();
     let wait_until = |what: &dyn Fn() -> bool| {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !what() {
-            assert!(Instant::now() < deadline, "waited too long");
-            thread::sleep(Duration::from_millis(10));
-        }
+        wait_until(PATIENCE, "waited too long", what);
     };
     wait_until(&|| told.exists());
     let told = fs::read_to_string(&told).unwrap();

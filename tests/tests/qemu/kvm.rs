@@ -12,6 +12,7 @@ use domstats_live::{
     compare::params,
     guest::{Guest, Spec},
     oracle::Params,
+    patience::PATIENCE,
 };
 use serde_json::{Value, json};
 
@@ -90,7 +91,7 @@ fn counted(record: &DomainStats) -> Params {
 /// Waits until the guest was halted for long, and checks that this is in the bin of its length: that
 /// bins come in the order in which they are taken to come.
 fn wait_for_a_long_halt(guest: &Guest) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let told = read(guest);
         let waited = told["vcpu.0.halt_wait_ns.sum"].as_u64().unwrap();
@@ -118,7 +119,7 @@ fn what_kvm_counts_is_what_qemu_tells() {
         guest.side().ask("stop");
         let connect = Connect::open(uri).unwrap();
         let same_as_told = |groups| {
-            let request = StatsRequest::new().timeout(Duration::from_secs(3)).groups(groups);
+            let request = StatsRequest::new().timeout(PATIENCE).groups(groups);
             let report = connect.all_domain_stats(&request).unwrap();
             let record = report.domain(guest.name()).unwrap();
             assert_eq!(record.missing, []);

@@ -4,8 +4,6 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    thread,
-    time::Duration,
 };
 
 use domstats::{
@@ -16,14 +14,14 @@ use domstats_live::{
     alone,
     guest::{Guest, Spec},
     lab::lab,
+    patience::{PATIENCE, wait_until},
     procfs,
     tools::tool,
 };
 
 fn interfaces(guest: &Guest) -> Interfaces {
     let connect = Connect::open("qemu+qmp:///system").unwrap();
-    let request =
-        StatsRequest::new().groups(StatsGroups::INTERFACE).timeout(Duration::from_secs(3));
+    let request = StatsRequest::new().groups(StatsGroups::INTERFACE).timeout(PATIENCE);
     let report = connect.all_domain_stats(&request).unwrap();
     let record = report.domain(guest.name()).unwrap();
     let interfaces = record.interface.clone().unwrap();
@@ -171,9 +169,7 @@ fn a_vhost_user_network_counts_and_has_no_numbers() {
     let socket = lab().path(lab().name("vhost"));
     let mut other_end = lab().command("python3");
     let mut other_end = other_end.args(["-c", VHOST_USER]).arg(&socket).spawn().unwrap();
-    while !socket.exists() {
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until(PATIENCE, "the other end listens", || socket.exists());
     let tap = lab().tap_name();
     let chardev = format!("socket,id=chardev,path={}", socket.display());
     let netdev = format!("tap,id=tap,ifname={tap},script=no,downscript=no");

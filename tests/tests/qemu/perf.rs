@@ -16,10 +16,11 @@ use domstats_live::{
     command::domstats,
     guest::{Guest, Spec, boot_all},
     lab::lab,
+    patience::{PATIENCE, wait_until},
 };
 
 fn ask(connect: &Connect, guest: &Guest) -> DomainStats {
-    let request = StatsRequest::new().groups(StatsGroups::PERF).timeout(Duration::from_secs(5));
+    let request = StatsRequest::new().groups(StatsGroups::PERF).timeout(PATIENCE);
     connect.all_domain_stats(&request).unwrap().domain(guest.name()).unwrap().clone()
 }
 
@@ -72,7 +73,9 @@ fn counters_agree_with_what_the_kernel_says_of_the_threads() {
     // Every reading of ours lies between two of theirs, at the beginning and at the end.
     let [start_low, begin, start_high] =
         [of_threads(&guest), of_counters(&counts(&connect, &guest)), of_threads(&guest)];
-    thread::sleep(Duration::from_secs(2));
+    wait_until(PATIENCE, "the guest does not work", || {
+        of_threads(&guest)[2] > start_high[2] + 200_000_000
+    });
     let low = of_threads(&guest);
     let perf = counts(&connect, &guest);
     let [end, high] = [of_counters(&perf), of_threads(&guest)];
@@ -99,7 +102,7 @@ fn threads_that_come_later_are_counted() {
     let begin = switches();
     // The guest works its disk: QEMU starts threads for that.
     guest.side().ask("cont");
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     let mut last = begin;
     loop {
         assert!(Instant::now() < deadline, "no thread came and worked");
@@ -180,7 +183,7 @@ fn descriptors_are_given_back() {
     let connect = Connect::open("qemu+qmp:///system?perf=page_faults,task_clock").unwrap();
     let guests = boot_all((0..3).map(|_| Spec::new("perf")));
     // These alone: others may run on this host.
-    let request = StatsRequest::new().groups(StatsGroups::PERF);
+    let request = StatsRequest::new().groups(StatsGroups::PERF).timeout(PATIENCE);
     for guest in &guests {
         let domain = connect.domain_by_id(guest.pid).unwrap();
         assert!(domain.stats(&request).unwrap().perf.is_some());

@@ -1,13 +1,11 @@
 //! Who a QEMU is and what its values are, started the way people start it.
 
-use std::time::Duration;
-
 use domstats::{Connect, DomainStats, StatsGroups, StatsRequest};
 use domstats_live::{
     alone,
     guest::{Guest, Spec},
     lab::lab,
-    patience::wait_until,
+    patience::{PATIENCE, wait_until},
     qmp::Qmp,
 };
 use serde_json::json;
@@ -15,7 +13,7 @@ use serde_json::json;
 const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
 
 fn ask(connect: &Connect, guest: &Guest, groups: StatsGroups) -> DomainStats {
-    let request = StatsRequest::new().groups(groups).timeout(Duration::from_secs(5));
+    let request = StatsRequest::new().groups(groups).timeout(PATIENCE);
     connect.all_domain_stats(&request).unwrap().domain(guest.name()).unwrap().clone()
 }
 
@@ -94,11 +92,11 @@ fn the_most_vcpus_are_told_where_the_command_line_does_not() {
     command.args(["-display", "none", "-qmp"]);
     command.arg(format!("unix:{},server=on,wait=off", socket.display()));
     let mut process = command.spawn().unwrap();
-    wait_until(Duration::from_secs(20), "the monitor listens", || Qmp::connect(&socket).is_ok());
+    wait_until(PATIENCE, "the monitor listens", || Qmp::connect(&socket).is_ok());
     for policy in POLICIES {
         let connect = Connect::open(policy).unwrap();
         let request = StatsRequest::new().groups(StatsGroups::VCPU);
-        let report = connect.all_domain_stats(&request.timeout(Duration::from_secs(5))).unwrap();
+        let report = connect.all_domain_stats(&request.timeout(PATIENCE)).unwrap();
         let record = report.domain(&name).unwrap();
         assert_eq!(record.missing, []);
         let vcpu = record.vcpu.as_ref().unwrap();

@@ -3,13 +3,13 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use domstats::{
     Connect, DomainInfo, DomainStats, StatsGroups, StatsOptions, StatsReport, StatsRequest,
 };
-use domstats_live::{alone, fake::Fake, lab::lab, recording};
+use domstats_live::{alone, fake::Fake, lab::lab, patience::PATIENCE, recording};
 
 fn recordings() -> Vec<PathBuf> {
     let entries = fs::read_dir(recording::directory()).unwrap();
@@ -18,8 +18,6 @@ fn recordings() -> Vec<PathBuf> {
 }
 
 /// More than a fake needs, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// Returns what the driver makes of a recorded QEMU, with its chains of images.
 fn record(connect: &Connect, fake: &Fake, groups: StatsGroups) -> DomainStats {
     let request =

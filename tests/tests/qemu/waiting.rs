@@ -11,10 +11,14 @@ use std::{
 };
 
 use domstats::{Connect, Missing, MissingReason, StatsGroups, StatsReport, StatsRequest};
-use domstats_live::{alone, lab::lab, patience::wait_until, tools::tool};
+use domstats_live::{
+    alone,
+    lab::lab,
+    patience::{PATIENCE, wait_until},
+    tools::tool,
+};
 
 const TIMEOUT: Duration = Duration::from_millis(800);
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A QEMU without a guest's disks, killed at the end.
 struct Qemu {
@@ -230,6 +234,6 @@ fn place_in_queue(socket: &Path) -> std::io::Result<UnixStream> {
     let (sender, receiver) = std::sync::mpsc::channel();
     let path = socket.to_owned();
     std::thread::spawn(move || sender.send(UnixStream::connect(path)));
-    let waited = receiver.recv_timeout(Duration::from_secs(5));
+    let waited = receiver.recv_timeout(PATIENCE / 4);
     waited.unwrap_or_else(|_| Err(std::io::ErrorKind::WouldBlock.into()))
 }
