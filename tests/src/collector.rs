@@ -13,7 +13,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{alone::is_inside, command::built, lab::lab};
+use crate::{alone::is_inside, command::built, lab::lab, patience::PATIENCE};
 
 /// Answers each request with the next of its answers, and every other with success: a status,
 /// perhaps with `:` and what `Retry-After` says; `partial:N` for success without N points; `hang` for
@@ -113,7 +113,7 @@ impl Collector {
         thread::spawn(move || {
             lines.for_each(|line| its.lock().unwrap().push(serde_json::from_str(&line).unwrap()));
         });
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(address).is_err() {
             assert!(Instant::now() < deadline, "the collector does not start");
             thread::sleep(Duration::from_millis(50));
@@ -141,7 +141,7 @@ impl Collector {
     /// If they do not come.
     #[must_use]
     pub fn wait_for(&self, count: usize) -> Vec<Value> {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         while self.requests.lock().unwrap().len() < count {
             assert!(Instant::now() < deadline, "{} of {count} requests", self.requests().len());
             thread::sleep(Duration::from_millis(20));

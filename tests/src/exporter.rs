@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{http::Http, lab::lab};
+use crate::{http::Http, lab::lab, patience::PATIENCE};
 
 /// An exporter that asks a hypervisor at each scrape. Killed when dropped.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Exporter {
         let mut command = lab().command("prometheus-libvirt-exporter");
         command.args(["--web.listen-address", &address.to_string(), "--libvirt.uri", uri]);
         let process = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(address).is_err() {
             assert!(Instant::now() < deadline, "the exporter does not start");
             thread::sleep(Duration::from_millis(20));

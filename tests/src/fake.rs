@@ -16,7 +16,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{lab::lab, process, recording::Recording};
+use crate::{lab::lab, patience::PATIENCE, process, recording::Recording};
 
 /// The environment variable by which the process learns its fault.
 const FAULT: &str = "FAKE_QEMU_FAULT";
@@ -130,7 +130,7 @@ impl Fake {
             .env(FAULT, fault)
             .spawn()
             .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         // A moment before it listens, its socket is there already.
         while !process::listens(&monitor) {
             assert!(Instant::now() < deadline, "fake {name} did not start");

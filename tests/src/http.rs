@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use crate::patience::PATIENCE;
+
 /// Where to ask.
 #[derive(Debug, Clone, Copy)]
 pub struct Http(SocketAddr);
@@ -38,7 +40,7 @@ impl Http {
     #[must_use]
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.0).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }
 

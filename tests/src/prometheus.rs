@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{http::Http, lab::lab};
+use crate::{http::Http, lab::lab, patience::PATIENCE};
 
 /// A Prometheus with an empty memory. Killed when dropped.
 #[derive(Debug)]
@@ -19,9 +19,6 @@ pub struct Prometheus {
     process: Child,
     http: Http,
 }
-
-/// The longest that Prometheus may take to start and to scrape.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Prometheus {
     /// Starts it with a job for each of these: a name, and the lines that say what it scrapes.

@@ -11,8 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// Longer than any guest of these tests takes to answer on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::patience::PATIENCE;
 
 /// A connection to a monitor, ready for commands. The monitor serves nobody else meanwhile.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ use crate::{
     guest::{Guest, Spec},
     image,
     lab::lab,
+    patience::PATIENCE,
     qmp::Qmp,
 };
 
@@ -169,7 +170,7 @@ fn boot(qemu: &Path) -> Guest {
 
 /// Waits until the boot sector works its disk.
 fn wait_until_busy(side: &mut Qmp) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     let mut written = || {
         let disks = side.ask("query-blockstats");
         let disks = disks.as_array().unwrap().iter();

@@ -17,6 +17,7 @@ use rustls::{
 
 use crate::{
     fake_daemon::procedure,
+    patience::PATIENCE,
     wire::{Bytes, KEEPALIVE, Packet, REMOTE, Reader, kind},
 };
 
@@ -59,9 +60,6 @@ impl fmt::Debug for RpcClient {
         f.debug_struct("RpcClient").field("received", &self.received.len()).finish()
     }
 }
-
-/// How long an answer may take that is certain to come.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 impl RpcClient {
     /// Connects to a Unix socket.

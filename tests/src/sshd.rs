@@ -13,6 +13,7 @@ use std::{
 use crate::{
     lab::{NOBODY, lab},
     libvirt::Libvirt,
+    patience::PATIENCE,
     tools::tool,
 };
 
@@ -103,7 +104,7 @@ impl Sshd {
     }
 
     fn wait_until_up(&mut self, dir: &Path) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             let ended = self.process.try_wait().unwrap();
             if ended.is_some() || Instant::now() > deadline {

@@ -15,6 +15,7 @@ use std::{
 use crate::{
     cgroup::{self, Group, Version},
     lab::lab,
+    patience::PATIENCE,
 };
 
 /// A running systemd. Killed when dropped, with all that it started.
@@ -113,7 +114,7 @@ impl Systemd {
 
     fn wait_until_up(&mut self) {
         let pid = self.process.id();
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
             if let Some(init) = children.unwrap_or_default().split_whitespace().next() {
