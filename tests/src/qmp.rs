@@ -6,7 +6,6 @@ use std::{
     net::{SocketAddr, TcpStream},
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
-    time::Duration,
 };
 
 use serde_json::{Value, json};
