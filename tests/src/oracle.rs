@@ -188,6 +188,14 @@ fn block(params: &mut Params, qmp: &mut Qmp, backing: bool) {
                 let key = format!("{prefix}.limits.{key}");
                 put_if_told(params, key, &storage["limits"][limit]);
             }
+            for (key, counter) in [
+                ("reqs", "discard-nb-ok"),
+                ("bytes", "discard-bytes-ok"),
+                ("failed", "discard-nb-failed"),
+            ] {
+                let key = format!("{prefix}.discard.{key}");
+                put_if_told(params, key, &file["driver-specific"][counter]);
+            }
             for (key, value) in [
                 ("path", &node["file"]),
                 ("allocation", &file["stats"]["wr_highest_offset"]),
@@ -225,7 +233,9 @@ fn iothread(params: &mut Params, qmp: &mut Qmp, pid: u32) {
         for key in ["poll-max-ns", "poll-grow", "poll-shrink"] {
             put(params, format!("{prefix}.{key}"), thread[key].clone());
         }
-        put_if_told(params, format!("{prefix}.poll-weight"), &thread["poll-weight"]);
+        for key in ["poll-weight", "aio-max-batch"] {
+            put_if_told(params, format!("{prefix}.{key}"), &thread[key]);
+        }
         let (time, delay) = procfs::schedstat(pid, thread["thread-id"].as_u64().unwrap());
         put(params, format!("{prefix}.cpu.time"), time);
         put(params, format!("{prefix}.cpu.delay"), delay);

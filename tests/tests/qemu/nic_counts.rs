@@ -150,6 +150,16 @@ fn the_machines_own_nic_is_one() {
         let missing = record.why_missing(StatsGroups::INTERFACE).unwrap();
         assert_eq!(missing.reason, MissingReason::Unsupported, "{policy}");
         assert!(missing.text.contains("-qmp"), "{missing}");
+        // Nor what disks and vCPUs there are.
+        let groups = StatsGroups::BLOCK | StatsGroups::VCPU;
+        let request = StatsRequest::new().groups(groups).timeout(Duration::from_secs(5));
+        let report = connect.all_domain_stats(&request).unwrap();
+        let record = report.domain(&mute).unwrap();
+        for group in groups {
+            assert!(record.why_missing(group).is_some(), "{policy}, {group:?}");
+        }
+        assert_eq!(record.block.as_ref().and_then(|it| it.count), None, "{policy}");
+        assert_eq!(record.vcpu, None, "{policy}");
     }
     for process in [&mut guest, &mut unknown] {
         process.kill().unwrap();

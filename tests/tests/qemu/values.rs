@@ -187,3 +187,35 @@ fn why_a_guest_runs_is_told_by_events_alone() {
     first.side().ask("cont");
     assert_eq!(reason(ask(&held, &first, StatsGroups::STATE)), ("running", None));
 }
+
+#[test]
+fn discards_of_the_storage_and_batches_of_iothreads_are_told() {
+    alone!();
+    let dir = lab().path(lab().name("discard"));
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("disk");
+    std::fs::write(&path, vec![1; 8 << 20]).unwrap();
+    let node = format!(
+        "driver=raw,node-name=n,discard=unmap,file.driver=file,file.filename={}",
+        path.display()
+    );
+    let guest = Spec::new("discard")
+        .options(["-object", "iothread,id=iothread1,aio-max-batch=7"])
+        .options(["-blockdev", &format!("{node},file.discard=unmap")])
+        .options(["-device", "virtio-blk-pci,id=d,drive=n,share-rw=on"])
+        .boot();
+    let discard = json!({ "command-line": "qemu-io n \"discard 1M 2M\"" });
+    guest.side().ask_with("human-monitor-command", discard);
+    for policy in POLICIES {
+        let connect = Connect::open(policy).unwrap();
+        let record = ask(&connect, &guest, StatsGroups::BLOCK | StatsGroups::IOTHREAD);
+        let block = &record.block.unwrap().blocks[0];
+        // A file system that knows no holes refuses it.
+        let done = match block.discard_failed {
+            Some(0) => [Some(1), Some(2 << 20)],
+            _ => [Some(0), Some(0)],
+        };
+        assert_eq!([block.discard_reqs, block.discard_bytes], done, "{policy}");
+        assert_eq!(record.iothread.unwrap().iothreads[0].aio_max_batch, Some(7), "{policy}");
+    }
+}

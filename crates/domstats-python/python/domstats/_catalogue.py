@@ -729,6 +729,9 @@ class Block(Section):
     zone_append_invalid: Zone appends that were invalid.
     zone_append_merged: Zone appends merged into others.
     idle_time (ns): Time since the last request; absent before the first.
+    discard_reqs: Discards that the host's file or device did.
+    discard_bytes (B): Bytes discarded in the host's file or device.
+    discard_failed: Discards that the host's file or device refused.
     """
 
     index: int
@@ -1007,6 +1010,21 @@ class Block(Section):
     """Time since the last request; absent before the first.
 
     A gauge, in ns. QMP `query-blockstats` `stats.idle_time_ns`; libvirt throws it away.
+    """
+    discard_reqs: int | None = None
+    """Discards that the host's file or device did.
+
+    A counter. QMP `query-blockstats` `driver-specific.discard-nb-ok`; libvirt throws it away.
+    """
+    discard_bytes: int | None = None
+    """Bytes discarded in the host's file or device.
+
+    A counter, in B. QMP `query-blockstats` `driver-specific.discard-bytes-ok`; libvirt throws it away.
+    """
+    discard_failed: int | None = None
+    """Discards that the host's file or device refused.
+
+    A counter. QMP `query-blockstats` `driver-specific.discard-nb-failed`; libvirt throws it away.
     """
 
 
@@ -1371,6 +1389,7 @@ class Iothread(Section):
     poll_grow: Factor by which the polling time grows; 0 lets QEMU choose.
     poll_shrink: Divisor by which the polling time shrinks; 0 lets QEMU choose.
     poll_weight: Weight of the newest measurement in the polling time, 0 to 63.
+    aio_max_batch: Most requests that the thread gives to the kernel at once; 0 lets QEMU choose.
     name: The id that QEMU was given.
     cpu_time (ns): CPU time that the thread used.
     cpu_delay (ns): Time that the thread was ready and had no CPU.
@@ -1397,6 +1416,11 @@ class Iothread(Section):
     """Weight of the newest measurement in the polling time, 0 to 63.
 
     A gauge. QMP `query-iothreads` `poll-weight`, newer QEMU; libvirt `iothread.<id>.poll-weight`.
+    """
+    aio_max_batch: int | None = None
+    """Most requests that the thread gives to the kernel at once; 0 lets QEMU choose.
+
+    A gauge. QMP `query-iothreads` `aio-max-batch`, QEMU 6.1 or later; not in libvirt.
     """
     name: str | None = None
     """The id that QEMU was given.

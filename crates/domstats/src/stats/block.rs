@@ -218,6 +218,15 @@ section! {
         /// Time since the last request; absent before the first.
         /// QMP `query-blockstats` `stats.idle_time_ns`; libvirt throws it away.
         idle_time: u64 = ("idle_time", Gauge, Nanoseconds, metric "block_stats_idle_time_seconds");
+        /// Discards that the host's file or device did.
+        /// QMP `query-blockstats` `driver-specific.discard-nb-ok`; libvirt throws it away.
+        discard_reqs: u64 = ("discard.reqs", Counter, Count, metric "block_stats_discard_requests");
+        /// Bytes discarded in the host's file or device.
+        /// QMP `query-blockstats` `driver-specific.discard-bytes-ok`; libvirt throws it away.
+        discard_bytes: u64 = ("discard.bytes", Counter, Bytes, metric "block_stats_discard_bytes");
+        /// Discards that the host's file or device refused.
+        /// QMP `query-blockstats` `driver-specific.discard-nb-failed`; libvirt throws it away.
+        discard_failed: u64 = ("discard.failed", Counter, Count, metric "block_stats_discard_failed_requests");
     }
 }
 

@@ -29,6 +29,9 @@ section! {
         /// Weight of the newest measurement in the polling time, 0 to 63.
         /// QMP `query-iothreads` `poll-weight`, newer QEMU; libvirt `iothread.<id>.poll-weight`.
         poll_weight: u32 = ("poll-weight", Gauge, None, metric "iothread_poll_weight");
+        /// Most requests that the thread gives to the kernel at once; 0 lets QEMU choose.
+        /// QMP `query-iothreads` `aio-max-batch`, QEMU 6.1 or later; not in libvirt.
+        aio_max_batch: u64 = ("aio-max-batch", Gauge, Count, metric "iothread_aio_max_batch");
         /// The id that QEMU was given.
         /// QMP `query-iothreads` `id`; libvirt has only the number.
         name: String = ("name", Info, None, metric "name", place Attribute);

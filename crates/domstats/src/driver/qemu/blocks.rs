@@ -254,6 +254,11 @@ fn image_of(stats: &BlockStats, images: &Images<'_>, depth: u32) -> Block {
         threshold: file_node.and_then(|node| node.write_threshold).filter(|offset| *offset > 0),
         ..Block::default()
     };
+    if let Some(counters) = &file.driver_specific {
+        block.discard_reqs = counters.discard_nb_ok;
+        block.discard_bytes = counters.discard_bytes_ok;
+        block.discard_failed = counters.discard_nb_failed;
+    }
     // Those of what stores the data, as libvirt gives them: a format above it knows less.
     if let Some(limits) = file_node.or(node).and_then(|node| node.image.limits.as_ref()) {
         limit(&mut block, limits);

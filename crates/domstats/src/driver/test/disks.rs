@@ -157,6 +157,10 @@ fn special_counters(block: &mut Block, part: Numbers) {
     block.zone_append_invalid = seldom("zone_append.invalid");
     block.zone_append_merged = seldom("zone_append.merged");
     block.errors = seldom("errors");
+    let discards = part.counter("discard.reqs", 1..=50);
+    block.discard_reqs = Some(discards);
+    block.discard_bytes = Some(discards * 65_536);
+    block.discard_failed = seldom("discard.failed");
 }
 
 fn limits(block: &mut Block) {

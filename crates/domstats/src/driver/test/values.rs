@@ -228,6 +228,7 @@ impl Guest {
                 poll_shrink: Some(0),
                 // Newer than most QEMUs.
                 poll_weight: self.is_full().then(|| part.setting("poll-weight", 1..=8) as u32),
+                aio_max_batch: self.is_full().then_some(0),
                 name: Some(format!("iothread{id}")),
                 cpu_time: Some(part.counter("cpu.time", 10_000..=200_000_000)),
                 cpu_delay: Some(part.counter("cpu.delay", 1_000..=2_000_000)),

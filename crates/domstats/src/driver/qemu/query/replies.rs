@@ -118,8 +118,18 @@ pub(crate) struct BlockStats {
     pub(crate) qdev: Option<String>,
     pub(crate) node_name: Option<String>,
     pub(crate) stats: BlockCounters,
+    pub(crate) driver_specific: Option<DriverCounters>,
     pub(crate) parent: Option<Box<BlockStats>>,
     pub(crate) backing: Option<Box<BlockStats>>,
+}
+
+/// What the driver of a file or device counts.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct DriverCounters {
+    pub(crate) discard_nb_ok: Option<u64>,
+    pub(crate) discard_nb_failed: Option<u64>,
+    pub(crate) discard_bytes_ok: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -266,6 +276,7 @@ pub(crate) struct Iothread {
     pub(crate) poll_grow: Option<u64>,
     pub(crate) poll_shrink: Option<u64>,
     pub(crate) poll_weight: Option<u32>,
+    pub(crate) aio_max_batch: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
