@@ -219,3 +219,39 @@ fn discards_of_the_storage_and_batches_of_iothreads_are_told() {
         assert_eq!(record.iothread.unwrap().iothreads[0].aio_max_batch, Some(7), "{policy}");
     }
 }
+
+#[test]
+fn a_monitor_for_humans_tells_the_same() {
+    alone!();
+    let dir = lab().path("pretty");
+    std::fs::create_dir_all(&dir).unwrap();
+    let [short, chardev] = ["short", "chardev"].map(|name| dir.join(name).display().to_string());
+    let guest = Spec::full("pretty")
+        .options(["-qmp-pretty".to_owned(), format!("unix:{short},server=on,wait=off")])
+        .options([
+            "-chardev".to_owned(),
+            format!("socket,id=pretty,path={chardev},server=on,wait=off"),
+            "-mon".to_owned(),
+            "chardev=pretty,mode=control,pretty=on".to_owned(),
+        ])
+        .boot();
+    let all = StatsGroups::all_known();
+    let plain = ask(&Connect::open("qemu+qmp:///system").unwrap(), &guest, all);
+    for path in [&short, &chardev] {
+        for policy in ["shared", "hold"] {
+            let uri = format!("qemu+qmp:///system?monitor={path}&monitor_policy={policy}");
+            let connect = Connect::open(&uri).unwrap();
+            for _ in 0..2 {
+                let pretty = ask(&connect, &guest, all);
+                assert_eq!(pretty.missing, plain.missing, "{uri}");
+                assert_eq!(pretty.state, plain.state);
+                assert_eq!(pretty.block, plain.block);
+                assert_eq!(pretty.dirtyrate, plain.dirtyrate);
+                assert_eq!(pretty.interface, plain.interface);
+                let used = connect.domain(pretty.domain.clone()).monitors().unwrap();
+                let used = used.into_iter().find(|monitor| monitor.is_used).unwrap();
+                assert_eq!(&used.address, path);
+            }
+        }
+    }
+}

@@ -32,7 +32,10 @@
 //! process, and nothing after that where nothing is counted.
 //!
 //! A monitor serves one client at a time. One that belongs to libvirtd is never connected to; one
-//! that another client has is reported as `busy`. Only queries can be asked.
+//! that another client has is reported as `busy`, if the QEMU has no other one. Only queries can be
+//! asked. Only a socket that the kernel says the QEMU holds is connected to, and none in whose queue a
+//! connection waits, or which waits for its first client. Which monitors are found and used, and what
+//! the reasons mean, stands in `docs/qemu.md`.
 //!
 //! A held monitor is asked only what can have changed since the last call, by QEMU's events and by
 //! what the host shows of its process. What can change without any sign is asked once a second:
@@ -446,4 +449,20 @@ fn select(
         }
     }
     (chosen, Some(order))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_host_is_refused_with_the_way_that_works() {
+        for host in ["otherhost", "localhost", "user@otherhost:22", "[::1]"] {
+            let uri: Uri = format!("qemu+qmp://{host}/system").parse().unwrap();
+            let Err(error) = open(&uri, &ConnectOptions::new()) else { panic!("{host} is opened") };
+            assert!(error.to_string().contains("qemu+ssh://"), "{host}: {error}");
+        }
+        let own: Uri = "qemu+qmp:///system".parse().unwrap();
+        assert!(open(&own, &ConnectOptions::new()).is_ok());
+    }
 }
