@@ -1,6 +1,6 @@
 //! What is read through descriptors that stay open is as true as what is read anew.
 
-use std::{fs, os::unix::net::UnixStream, thread, time::Duration};
+use std::{fs, net::TcpStream, thread, time::Duration};
 
 use domstats::{Connect, StatsGroups, StatsRequest, stats::Interface};
 use domstats_live::{
@@ -137,6 +137,6 @@ fn descriptors_that_are_no_taps() {
     let guest = Spec::new("busy").taps(1).boot();
     let connect = Connect::open(HOLD).unwrap();
     assert_eq!(names(&connect, &guest), guest.taps);
-    let _side = UnixStream::connect(guest.dir.join("side")).unwrap();
+    let _side = TcpStream::connect(guest.side_address().unwrap()).unwrap();
     assert_eq!(names(&connect, &guest), guest.taps);
 }
