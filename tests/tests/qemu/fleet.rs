@@ -16,7 +16,7 @@ use domstats::{
     StatsRequest,
 };
 use domstats_live::{
-    alone,
+    alone, checks,
     compare::{differences, lacks, params},
     guest::{Guest, Spec, Wedge, boot_all},
     lab::lab,
@@ -145,10 +145,27 @@ fn assert_recover(connect: &Connect, fleet: &[Guest]) {
     });
 }
 
+/// They boot once for all of these: none of the checks leaves one stuck.
 #[test]
-fn fifty_guests_in_one_call_are_complete_and_equal_to_the_oracle() {
+fn fifty_guests() {
     alone!();
     let fleet = fleet();
+    checks!(&fleet =>
+        fifty_guests_in_one_call_are_complete_and_equal_to_the_oracle,
+        the_backing_chain_is_equal_to_the_oracle,
+        counters_move_while_a_guest_works,
+        three_of_fifty_are_stopped_during_a_call,
+        calls_from_several_threads_do_not_wait_for_each_other,
+        a_short_timeout_is_kept,
+        a_live_report_in_every_format,
+        three_of_fifty_are_stopped_before_the_first_call,
+        three_of_fifty_are_stopped_between_calls,
+        three_of_fifty_are_wedged_before_the_first_call,
+        three_of_fifty_are_wedged_between_calls,
+    );
+}
+
+fn fifty_guests_in_one_call_are_complete_and_equal_to_the_oracle(fleet: &[Guest]) {
     let read = || fleet.iter().map(|guest| oracle::read(guest, false)).collect::<Vec<Params>>();
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     let before = read();
@@ -167,10 +184,7 @@ fn fifty_guests_in_one_call_are_complete_and_equal_to_the_oracle() {
     assert!(busy.blocks[0].wr_bytes > Some(0));
 }
 
-#[test]
-fn the_backing_chain_is_equal_to_the_oracle() {
-    alone!();
-    let fleet = fleet();
+fn the_backing_chain_is_equal_to_the_oracle(fleet: &[Guest]) {
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     let request = request().options(StatsOptions::BACKING);
     let guest = &fleet[0];
@@ -182,10 +196,7 @@ fn the_backing_chain_is_equal_to_the_oracle() {
     assert_eq!(record.block.as_ref().unwrap().count, Some(3));
 }
 
-#[test]
-fn counters_move_while_a_guest_works() {
-    alone!();
-    let fleet = fleet();
+fn counters_move_while_a_guest_works(fleet: &[Guest]) {
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     let written = || {
         let report = call(&connect);
@@ -197,18 +208,17 @@ fn counters_move_while_a_guest_works() {
 
 /// Three of fifty stop answering, before the first call or after it: the others are complete, the
 /// call is on time, the three keep their host-side groups, and are complete again soon after.
-fn three_of_fifty(how: How, before_the_first_call: bool) {
-    let fleet = fleet();
+fn three_of_fifty(fleet: &[Guest], how: How, before_the_first_call: bool) {
     for uri in POLICIES {
         let connect = Connect::open(uri).unwrap();
         if !before_the_first_call {
             assert_complete(&call(&connect), fleet.iter());
         }
-        let silent = Silent::some_of(&fleet, how);
+        let silent = Silent::some_of(fleet, how);
         // Again and again: a monitor's queue of connections is short.
         for round in 0..5 {
             let (report, took) = timed(&connect);
-            assert_complete(&report, silent.others(&fleet));
+            assert_complete(&report, silent.others(fleet));
             for guest in &silent.guests {
                 let record = report.domain(guest.name()).expect("a silent guest has a record");
                 // Of a wedged guest, what the last call was told still stands.
@@ -221,7 +231,7 @@ fn three_of_fifty(how: How, before_the_first_call: bool) {
             }
         }
         drop(silent);
-        assert_recover(&connect, &fleet);
+        assert_recover(&connect, fleet);
     }
 }
 
@@ -253,34 +263,23 @@ fn assert_host_side(record: &DomainStats, guest: &Guest, kept: bool) {
     assert!(!vcpus.cpus.is_empty() && vcpus.cpus.iter().all(|cpu| cpu.time.is_some()));
 }
 
-#[test]
-fn three_of_fifty_are_stopped_before_the_first_call() {
-    alone!();
-    three_of_fifty(How::Frozen, true);
+fn three_of_fifty_are_stopped_before_the_first_call(fleet: &[Guest]) {
+    three_of_fifty(fleet, How::Frozen, true);
 }
 
-#[test]
-fn three_of_fifty_are_stopped_between_calls() {
-    alone!();
-    three_of_fifty(How::Frozen, false);
+fn three_of_fifty_are_stopped_between_calls(fleet: &[Guest]) {
+    three_of_fifty(fleet, How::Frozen, false);
 }
 
-#[test]
-fn three_of_fifty_are_wedged_before_the_first_call() {
-    alone!();
-    three_of_fifty(How::Wedged, true);
+fn three_of_fifty_are_wedged_before_the_first_call(fleet: &[Guest]) {
+    three_of_fifty(fleet, How::Wedged, true);
 }
 
-#[test]
-fn three_of_fifty_are_wedged_between_calls() {
-    alone!();
-    three_of_fifty(How::Wedged, false);
+fn three_of_fifty_are_wedged_between_calls(fleet: &[Guest]) {
+    three_of_fifty(fleet, How::Wedged, false);
 }
 
-#[test]
-fn three_of_fifty_are_stopped_during_a_call() {
-    alone!();
-    let fleet = fleet();
+fn three_of_fifty_are_stopped_during_a_call(fleet: &[Guest]) {
     for uri in POLICIES {
         let connect = Connect::open(uri).unwrap();
         call(&connect);
@@ -288,30 +287,27 @@ fn three_of_fifty_are_stopped_during_a_call() {
             thread::scope(|scope| {
                 let calling = scope.spawn(|| call(&connect));
                 thread::sleep(Duration::from_millis(10 * round));
-                let silent = Silent::some_of(&fleet, How::Frozen);
+                let silent = Silent::some_of(fleet, How::Frozen);
                 let report = calling.join().unwrap();
-                assert_complete(&report, silent.others(&fleet));
+                assert_complete(&report, silent.others(fleet));
             });
         }
-        assert_recover(&connect, &fleet);
+        assert_recover(&connect, fleet);
     }
 }
 
-#[test]
-fn calls_from_several_threads_do_not_wait_for_each_other() {
-    alone!();
-    let fleet = fleet();
+fn calls_from_several_threads_do_not_wait_for_each_other(fleet: &[Guest]) {
     for (how, uri) in [How::Frozen, How::Wedged].into_iter().zip(POLICIES) {
         let connect = Connect::open(uri).unwrap();
         call(&connect);
-        let silent = Silent::some_of(&fleet, how);
+        let silent = Silent::some_of(fleet, how);
         let stopwatch = Stopwatch::start();
         thread::scope(|scope| {
             let call = || (SystemTime::now(), call(&connect));
             let calls: Vec<_> = (0..4).map(|_| scope.spawn(call)).collect();
             for call in calls {
                 let (called, report) = call.join().unwrap();
-                assert_complete(&report, silent.others(&fleet));
+                assert_complete(&report, silent.others(fleet));
                 assert!(report.taken_at >= called, "older than the call");
             }
         });
@@ -320,13 +316,10 @@ fn calls_from_several_threads_do_not_wait_for_each_other() {
     }
 }
 
-#[test]
-fn a_short_timeout_is_kept() {
-    alone!();
-    let fleet = fleet();
+fn a_short_timeout_is_kept(fleet: &[Guest]) {
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     call(&connect);
-    let silent = Silent::some_of(&fleet, How::Wedged);
+    let silent = Silent::some_of(fleet, How::Wedged);
     let timeout = Duration::from_millis(300);
     let stopwatch = Stopwatch::start();
     let report = connect.all_domain_stats(&request().timeout(timeout)).unwrap();
@@ -336,12 +329,9 @@ fn a_short_timeout_is_kept() {
     }
 }
 
-#[test]
-fn a_live_report_in_every_format() {
-    alone!();
-    let fleet = fleet();
+fn a_live_report_in_every_format(fleet: &[Guest]) {
     let connect = Connect::open("qemu+qmp:///system").unwrap();
-    let silent = Silent::some_of(&fleet, How::Wedged);
+    let silent = Silent::some_of(fleet, How::Wedged);
     let mut report = call(&connect);
     drop(silent);
     // No document tells them.
