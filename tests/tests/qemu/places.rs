@@ -149,8 +149,9 @@ fn the_root_changes_after_the_socket_is_made() {
         "chroot",
         "mkdir DIR/empty; exec $QEMU -chroot DIR/empty -qmp unix:DIR/q,server=on,wait=off",
     );
+    let root = format!("/proc/{}/root", qemu.process.id());
+    wait_until(PATIENCE, "its new root", || fs::read_link(&root).unwrap() != Path::new("/"));
     qemu.assert_served(SYSTEM);
-    assert_ne!(fs::read_link(format!("/proc/{}/root", qemu.process.id())).unwrap(), Path::new("/"));
 }
 
 #[test]
@@ -172,20 +173,21 @@ fn a_relative_path() {
 fn a_daemon_has_left_its_folder() {
     alone!();
     let daemon = "$QEMU -daemonize -pidfile DIR/pid -qmp unix:q,server=on,wait=off";
-    let cleanup = |qemu: &Qemu| {
+    // It has left its folder when its parent ends.
+    let started = |qemu: &mut Qemu| {
+        assert!(qemu.process.wait().unwrap().success());
         let pid: i32 = fs::read_to_string(qemu.dir.join("pid")).unwrap().trim().parse().unwrap();
         assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), Path::new("/"));
-        lab().run(lab().command("kill").args(["-KILL", &pid.to_string()]));
     };
-    let qemu = Qemu::start("daemon", daemon);
+    let mut qemu = Qemu::start("daemon", daemon);
+    started(&mut qemu);
     qemu.assert_served(SYSTEM);
-    cleanup(&qemu);
     // Nothing says where it was started.
-    let qemu = Qemu::start("lost", &format!("unset PWD; exec env -u PWD {daemon}"));
+    let mut qemu = Qemu::start("lost", &format!("unset PWD; exec env -u PWD {daemon}"));
+    started(&mut qemu);
     let words = "the folder where QEMU was started is not known";
     qemu.assert_missing(SYSTEM, &MissingReason::Failed, words);
     qemu.assert_served(&format!("{SYSTEM}?monitor={}", qemu.dir.join("q").display()));
-    cleanup(&qemu);
 }
 
 #[test]
