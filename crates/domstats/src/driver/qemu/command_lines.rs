@@ -37,34 +37,38 @@ pub(crate) enum Reading {
     Going,
     /// It gave the line, or nothing to a caller without the right.
     Done(Option<Arc<CommandLine>>),
-    /// It is no QEMU.
-    NoQemu,
+    /// It is no QEMU, as long as the process has this name: with another program it has another one.
+    NoQemu(String),
 }
 
 impl CommandLines {
-    /// Returns the command lines of these processes, in their order, as far as they were read by
-    /// the deadline. Forgets all others.
+    /// Returns the command lines of these processes, each with its name, in their order, as far as they
+    /// were read by the deadline. Forgets all others.
     pub(crate) fn get(
         &self,
         proc: &Proc,
-        processes: &[Process],
+        processes: &[(Process, &str)],
         deadline: Instant,
     ) -> Vec<Reading> {
         let mut lines = self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        for process in processes {
+        for (process, name) in processes {
+            let is_known = match lines.get(process) {
+                Some(Reading::NoQemu(its)) => its == name,
+                known => known.is_some(),
+            };
             // Without a thread to be had, the next call tries again.
-            if !lines.contains_key(process) && self.read(proc.clone(), *process) {
+            if !is_known && self.read(proc.clone(), *process, (*name).to_owned()) {
                 lines.insert(*process, Reading::Going);
             }
         }
         if lines.len() > processes.len() {
-            let processes: HashSet<_> = processes.iter().collect();
+            let processes: HashSet<_> = processes.iter().map(|(process, _)| process).collect();
             lines.retain(|process, reading| {
                 matches!(reading, Reading::Going) || processes.contains(process)
             });
         }
         let is_going = |lines: &HashMap<Process, Reading>| {
-            processes.iter().any(|process| matches!(lines.get(process), Some(Reading::Going)))
+            processes.iter().any(|(process, _)| matches!(lines.get(process), Some(Reading::Going)))
         };
         while is_going(&lines) {
             let time = deadline.saturating_duration_since(Instant::now());
@@ -74,19 +78,19 @@ impl CommandLines {
             let waited = self.shared.changed.wait_timeout(lines, time);
             (lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        let reading = |process| lines.get(process).cloned().unwrap_or(Reading::Going);
+        let reading = |(process, _): &_| lines.get(process).cloned().unwrap_or(Reading::Going);
         processes.iter().map(reading).collect()
     }
 
     /// Starts to read; the thread's result waits for the lock that the caller holds.
-    fn read(&self, proc: Proc, process: Process) -> bool {
+    fn read(&self, proc: Proc, process: Process, name: String) -> bool {
         let shared = Arc::clone(&self.shared);
         let read = move || {
             let words = proc.command_line(process.pid).ok();
             // A program has its name a moment before its arguments: the next call reads again.
             let is_starting = words.as_ref().is_some_and(|words| words.concat().is_empty());
             let reading =
-                words.map_or(Reading::Done(None), |words| reading(&proc, process, &words));
+                words.map_or(Reading::Done(None), |words| reading(&proc, process, name, &words));
             let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
             if is_starting {
                 lines.remove(&process);
@@ -99,14 +103,14 @@ impl CommandLines {
     }
 }
 
-fn reading(proc: &Proc, process: Process, words: &[String]) -> Reading {
+fn reading(proc: &Proc, process: Process, name: String, words: &[String]) -> Reading {
     let words = match proc.program(process.pid) {
         Ok(program) => of_qemu(words, &program),
         // Its name tells that it is one.
         Err(_) => Some(words),
     };
     let file = |name: &str| config_file::read(proc, process, name);
-    words.map_or(Reading::NoQemu, |words| {
+    words.map_or(Reading::NoQemu(name), |words| {
         let mut line = CommandLine::parse(words, &file);
         if line.sockets().any(|socket| socket.path().is_some_and(Path::is_relative)) {
             line.started_in = Folder::new(proc, process).started_in();
@@ -135,7 +139,7 @@ mod tests {
         fs::write(root.join("2/cmdline"), "kvm\0-name\0free\0").unwrap();
 
         let proc = Proc::new(&root);
-        let processes = [1, 2].map(|pid| Process { pid, start_time: 7 });
+        let processes = [1, 2].map(|pid| (Process { pid, start_time: 7 }, "kvm"));
         let lines = CommandLines::default();
         let get = |time: u64| {
             let stopwatch = Stopwatch::start();
@@ -165,12 +169,35 @@ mod tests {
         let lines = CommandLines::default();
         let get = || {
             let deadline = Instant::now() + PATIENCE;
-            lines.get(&Proc::new(&root), &[Process { pid: 1, start_time: 7 }], deadline).remove(0)
+            lines.get(&Proc::new(&root), &[(Process { pid: 1, start_time: 7 }, "kvm")], deadline).remove(0)
         };
         assert!(matches!(get(), Reading::Going));
         fs::write(root.join("1/cmdline"), "kvm\0-name\0started\0").unwrap();
         let Reading::Done(Some(line)) = get() else { panic!("not read") };
         assert_eq!(line.name.as_deref(), Some("started"));
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_runs_another_program_is_read_again() {
+        let root = std::env::temp_dir().join(format!("domstats-launcher-{}", std::process::id()));
+        fs::create_dir_all(root.join("1")).unwrap();
+        let run = |program: &str, line: &str| {
+            let _ = fs::remove_file(root.join("1/exe"));
+            std::os::unix::fs::symlink(program, root.join("1/exe")).unwrap();
+            fs::write(root.join("1/cmdline"), line).unwrap();
+        };
+        let lines = CommandLines::default();
+        let get = |name: &str| {
+            let deadline = Instant::now() + PATIENCE;
+            let process = Process { pid: 1, start_time: 7 };
+            lines.get(&Proc::new(&root), &[(process, name)], deadline).remove(0)
+        };
+        run("/usr/bin/qemu-9-launcher", "qemu-9-launcher\0vm\0");
+        assert!(matches!(get("qemu-9-launcher"), Reading::NoQemu(_)));
+        run("/usr/bin/qemu-system-x86_64", "kvm\0-name\0vm\0");
+        assert!(matches!(get("qemu-9-launcher"), Reading::NoQemu(_)), "it was read once");
+        assert!(matches!(get("qemu-system-x86"), Reading::Done(Some(_))));
         fs::remove_dir_all(&root).unwrap();
     }
 }

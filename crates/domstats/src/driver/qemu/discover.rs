@@ -83,19 +83,20 @@ impl Discovery {
                 processes.push((*process, stat));
             }
         }
-        let ids: Vec<Process> = processes.iter().map(|(process, _)| *process).collect();
+        let ids: Vec<_> =
+            processes.iter().map(|(process, stat)| (*process, stat.comm.as_str())).collect();
         let lines = self.command_lines.get(&self.proc, &ids, deadline);
         let mut seen = HashSet::new();
         for ((process, stat), line) in processes.into_iter().zip(lines) {
             let mine = named.remove(&process).unwrap_or_default();
             let line = match line {
-                Reading::NoQemu if !mine.is_empty() => Reading::Done(Some(Arc::default())),
+                Reading::NoQemu(_) if !mine.is_empty() => Reading::Done(Some(Arc::default())),
                 line => line,
             };
             match line {
                 // libvirtd asks such a QEMU what it can do; its monitor is libvirtd's.
                 Reading::Done(Some(line)) if line.is_probe => {}
-                Reading::NoQemu => {}
+                Reading::NoQemu(_) => {}
                 // It may be a QEMU, or not.
                 Reading::Going
                     if mine.is_empty() && !runs_qemu(&self.proc, process.pid, &stat.comm) => {}
