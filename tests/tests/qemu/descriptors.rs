@@ -10,6 +10,7 @@ use domstats_live::{
     lab::lab,
     oracle,
     patience::{PATIENCE, wait_until},
+    qmp::Qmp,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
@@ -95,7 +96,7 @@ fn what_belonged_to_a_guest_is_closed_after_it() {
 #[test]
 fn a_tap_that_comes_while_something_else_goes() {
     alone!();
-    let guest = Spec::new("swap").taps(1).boot();
+    let guest = Spec::new("swap").taps(1).options(["-device", "qemu-xhci"]).boot();
     let connect = Connect::open(HOLD).unwrap();
     let first = guest.taps[0].clone();
     let mut side = guest.side();
@@ -105,24 +106,32 @@ fn a_tap_that_comes_while_something_else_goes() {
     assert_eq!(names(&connect, &guest), guest.taps);
     let count = descriptors(guest.pid);
 
-    let tap = lab().tap_name();
-    let netdev = json!({
-        "type": "tap", "id": "more", "ifname": tap, "script": "no", "downscript": "no",
-    });
-    side.ask_with("netdev_add", netdev);
+    // A NIC of USB goes at once, without the guest's help.
+    let plug = |side: &mut Qmp, id: &str| {
+        let tap = lab().tap_name();
+        let netdev = json!({
+            "type": "tap", "id": id, "ifname": tap, "script": "no", "downscript": "no",
+        });
+        side.ask_with("netdev_add", netdev);
+        let nic = json!({ "driver": "usb-net", "id": format!("nic-{id}"), "netdev": id });
+        side.ask_with("device_add", nic);
+        tap
+    };
+    let unplug = |side: &mut Qmp, id: &str| {
+        side.ask_with("device_del", json!({ "id": format!("nic-{id}") }));
+        side.wait_for("DEVICE_DELETED");
+        side.ask_with("netdev_del", json!({ "id": id }));
+    };
+    let tap = plug(&mut side, "more");
     drop(side);
     wait_until(PATIENCE, "the monitor's connection stays", || descriptors(guest.pid) == count);
     assert_eq!(names(&connect, &guest), [first.clone(), tap]);
 
-    let other = lab().tap_name();
-    let netdev = json!({
-        "type": "tap", "id": "other", "ifname": other, "script": "no", "downscript": "no",
-    });
     let mut side = guest.side();
-    side.ask_with("netdev_del", json!({ "id": "more" }));
-    side.ask_with("netdev_add", netdev);
+    unplug(&mut side, "more");
+    let other = plug(&mut side, "other");
     assert_eq!(names(&connect, &guest), [first.clone(), other]);
-    side.ask_with("netdev_del", json!({ "id": "other" }));
+    unplug(&mut side, "other");
     assert_eq!(names(&connect, &guest), guest.taps);
 
     let renamed = lab().tap_name();

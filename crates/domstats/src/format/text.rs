@@ -32,7 +32,8 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
 }
 
 fn push_text(out: &mut String, text: &str) {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    // Without a way out of the loop it takes many bytes at a time.
+    if text.bytes().fold(true, |is_plain, byte| is_plain & matches!(byte, b' '..=b'~')) {
         return out.push_str(text);
     }
     for character in text.chars() {

@@ -169,7 +169,9 @@ mod tests {
         let lines = CommandLines::default();
         let get = || {
             let deadline = Instant::now() + PATIENCE;
-            lines.get(&Proc::new(&root), &[(Process { pid: 1, start_time: 7 }, "kvm")], deadline).remove(0)
+            lines
+                .get(&Proc::new(&root), &[(Process { pid: 1, start_time: 7 }, "kvm")], deadline)
+                .remove(0)
         };
         assert!(matches!(get(), Reading::Going));
         fs::write(root.join("1/cmdline"), "kvm\0-name\0started\0").unwrap();

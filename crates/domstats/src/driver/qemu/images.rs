@@ -4,13 +4,19 @@
 //! descriptors of the process are looked at, not the paths: a path can lead elsewhere by now, or
 //! lead elsewhere for the guest.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use super::{kept::Sight, open_files::OpenFiles, query::BlockNode};
 use crate::host::files::Look;
 
 /// The size of a block, in which a file's allocation is counted and a disk's size is given.
 const BLOCK: u64 = 512;
+
+/// How long a file that was not found is not looked for: all that a QEMU has open is looked at for it.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// The files of all images that a guest has.
 #[derive(Debug)]
@@ -31,11 +37,12 @@ struct ImageFile {
 impl Images {
     /// Finds the files of all images that these nodes are made of, or returns `None` if one of
     /// them is no plain file, cannot be found, or has changed since QEMU told. What was found
-    /// before is not looked for again.
+    /// before is not looked for again, nor soon what was not: `unfound` is when.
     pub(crate) fn find(
         sight: &Sight<'_>,
         nodes: &[BlockNode],
         known: Option<Self>,
+        unfound: &mut Option<Instant>,
     ) -> Option<Self> {
         let mut known = known.map_or_else(Vec::new, |known| known.files);
         let mut open = None;
@@ -51,7 +58,12 @@ impl Images {
             let place = known.iter().position(|file| file.name == name);
             let file = match place.and_then(|place| known.swap_remove(place).again()) {
                 Some(file) => file,
-                None => ImageFile::find(sight, name, &mut open)?,
+                None if unfound.is_some_and(|then| sight.at() < then + PAUSE) => return None,
+                None => {
+                    let found = ImageFile::find(sight, name, &mut open);
+                    *unfound = found.is_none().then_some(sight.at());
+                    found?
+                }
             };
             if !file.is_as_told(node) {
                 return None;

@@ -77,6 +77,11 @@ impl<'a> Sight<'a> {
     ) -> Self {
         Self { proc, pid, signs: Signs { at: Instant::now(), threads } }
     }
+
+    /// Returns when the call looked.
+    pub(crate) fn at(&self) -> Instant {
+        self.signs.at
+    }
 }
 
 impl Signs {
@@ -128,6 +133,8 @@ pub(crate) struct Kept {
     unplaced_balloon: Option<Signs>,
     iothreads: Option<Told<Vec<Iothread>>>,
     layout: Option<Layout>,
+    /// When the file of an image was looked for in vain.
+    images_unfound: Option<Instant>,
     dirty_rate: Option<Told<DirtyRate>>,
     /// Whether the NICs were asked for, and no event of devices came since.
     knows_nics: bool,
@@ -149,6 +156,7 @@ impl Kept {
             unplaced_balloon: None,
             iothreads: None,
             layout: None,
+            images_unfound: None,
             dirty_rate: None,
             knows_nics: false,
             before: None,
@@ -261,7 +269,8 @@ impl Kept {
                 let known = self.layout.take().map(|layout| layout.images);
                 self.layout = told(&replies.block_nodes, signs).and_then(|nodes| {
                     let Answer::Got(disks) = &replies.block_stats else { return None };
-                    let images = Images::find(sight, &nodes.reply, known)?;
+                    let images =
+                        Images::find(sight, &nodes.reply, known, &mut self.images_unfound)?;
                     Some(Layout { nodes, disks: Arc::clone(disks), images })
                 });
             }
