@@ -61,7 +61,10 @@ fn join(prefix: &str, path: &str) -> String {
 fn is_selected(words: &[String], group: &Group, key: &str) -> bool {
     let selects = |word: &String| match Group::by_name(word) {
         Some(named) => named.bit == group.bit,
-        None => key.contains(word.as_str()),
+        // From the start of a word: `rd.bytes` is not in `discard.bytes`.
+        None => key
+            .match_indices(word.as_str())
+            .any(|(at, _)| !key[..at].ends_with(char::is_alphanumeric)),
     };
     words.is_empty() || words.iter().any(selects)
 }
