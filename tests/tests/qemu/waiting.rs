@@ -15,6 +15,7 @@ use domstats_live::{
     alone,
     lab::lab,
     patience::{PATIENCE, wait_until},
+    roots,
     tools::tool,
 };
 
@@ -97,6 +98,11 @@ fn asking_starts_no_guest_that_waits_for_its_manager() {
         // A human's comes first.
         "-monitor unix:DIR/human,server -qmp unix:DIR/q,server",
     ] {
+        // The roots of other releases are without these modules.
+        let is_module = ["egl", "-spice", "dbus"].iter().any(|module| options.contains(module));
+        if is_module && roots::release().is_some() {
+            continue;
+        }
         let mut qemu = Qemu::start("waits", options);
         let socket = qemu.socket(if options.contains("human") { "human" } else { "q" });
         let hold = "qemu+qmp:///system?monitor_policy=hold";
