@@ -22,6 +22,7 @@ use domstats_live::{
     process::{self, hang_up},
     prometheus::Prometheus,
 };
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 #[test]
 fn documents_are_what_was_asked_for() {
@@ -277,6 +278,8 @@ fn clients_that_misbehave_hold_up_nobody() {
             ["GET /metrics HTTP/1.1\r\nhost: ", "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n"]
         {
             let mut stream = http.connect();
+            // Else the kernel may take a whole answer in.
+            set_socket_recv_buffer_size(&stream, 64 << 10).unwrap();
             stream.write_all(request.as_bytes()).unwrap();
             held.push(stream);
         }

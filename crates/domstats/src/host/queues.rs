@@ -158,14 +158,14 @@ impl<'a> Queues<'a> {
         Some(self.sockets_of(process)?.contains(&inode))
     }
 
-    /// Returns whether a process that holds a listening socket serves a client of it. The listener's
-    /// side of a connection bears its name.
-    pub(crate) fn serves(&mut self, whose: Whose, listener: &Socket) -> bool {
+    /// Returns whether a process that holds a listening socket serves a client of it, other than the one with
+    /// the socket `ours`. The listener's side of a connection bears its name.
+    pub(crate) fn serves(&mut self, whose: Whose, listener: &Socket, ours: Option<u64>) -> bool {
         let held = self.sockets_of(whose.process).cloned().unwrap_or_default();
         self.spaces_of(Some(whose)).into_iter().any(|space| {
             self.list(space, State::Connected).is_some_and(|list| {
                 list.sockets.iter().any(|it| {
-                    it.has_peer
+                    it.peer.is_some_and(|peer| Some(peer) != ours)
                         && is_same_name(&it.name, &listener.name)
                         && held.contains(&it.inode)
                 })
@@ -360,7 +360,8 @@ pub(super) fn parse(text: &str, state: State) -> Vec<Socket> {
         if let (true, Ok(inode)) = (is_wanted, fields[6].parse()) {
             // The client's end holds a reference, until it is closed.
             let has_peer = state == State::Connected && fields[1] != "00000002";
-            sockets.push(Socket { inode, name: name.into(), has_peer, ..Socket::default() });
+            let peer = has_peer.then_some(0);
+            sockets.push(Socket { inode, name: name.into(), peer, ..Socket::default() });
         }
     }
     for socket in &mut sockets {
@@ -407,7 +408,8 @@ mod tests {
         let queue = |inode| listening.iter().find(|it| it.inode == inode).map(|it| it.waiting);
         assert_eq!([12801, 12802, 12803].map(queue), [Some(1), Some(0), None]);
         let connected = parse(TEXT, State::Connected);
-        let open = |inode| connected.iter().find(|it| it.inode == inode).map(|it| it.has_peer);
+        let open =
+            |inode| connected.iter().find(|it| it.inode == inode).map(|it| it.peer.is_some());
         assert_eq!([12956, 12957, 12958].map(open), [Some(true), Some(false), None]);
     }
 
@@ -425,6 +427,7 @@ mod tests {
         let own = Whose::of(&proc, own);
         let mut queues = Queues::new(&proc);
         let sign = Sign::File(file.dev(), file.ino());
+        let ours = std::cell::Cell::new(None);
         let mut look = || {
             queues.look_again();
             let found = queues.listener(Some(own), sign).unwrap().unwrap();
@@ -435,7 +438,7 @@ mod tests {
             let of_proc = read(&proc, Space::Own, State::Listening).unwrap();
             let same = of_proc.iter().find(|it| it.inode == found.inode).unwrap();
             assert_eq!((&same.name, same.waiting), (&found.name, found.waiting));
-            (found.waiting, queues.serves(own, &found))
+            (found.waiting, queues.serves(own, &found, ours.get()))
         };
         assert_eq!(look(), (0, false));
         let first = UnixStream::connect(&path).unwrap();
@@ -443,6 +446,9 @@ mod tests {
         assert_eq!(look(), (2, false), "one that has left waits too");
         let served = listener.accept().unwrap();
         assert_eq!(look(), (1, true));
+        ours.set(Some(rustix::fs::fstat(&first).unwrap().st_ino));
+        assert_eq!(look(), (1, false), "the client is ours");
+        ours.set(None);
         drop(first);
         assert_eq!(look(), (1, false), "the client has left");
         drop(served);

@@ -13,8 +13,8 @@ pub(crate) struct Socket {
     pub(crate) file: Option<(u64, u32)>,
     /// How many connections wait to be accepted, if it listens.
     pub(crate) waiting: u32,
-    /// Whether it is connected to a socket that is still open.
-    pub(crate) has_peer: bool,
+    /// The inode of the socket that it is connected to, if that is still open; 0 where it is not told.
+    pub(crate) peer: Option<u64>,
 }
 
 /// Which sockets are asked for.
@@ -94,7 +94,7 @@ fn socket(body: &[u8]) -> Option<Socket> {
             NAME => socket.name = name(value).to_owned(),
             VFS => socket.file = Some((device(u32_at(value, 4)?), u32_at(value, 0)?)),
             // The number of one that was closed is 0.
-            PEER => socket.has_peer = u32_at(value, 0)? != 0,
+            PEER => socket.peer = Some(u32_at(value, 0)?.into()).filter(|inode| *inode != 0),
             RQLEN => socket.waiting = u32_at(value, 0)?,
             _ => {}
         }
@@ -145,7 +145,7 @@ mod tests {
             name: b"/run/q".to_vec(),
             file: Some((rustix::fs::makedev(8, 1), 77)),
             waiting: 2,
-            has_peer: false,
+            peer: None,
         };
         assert_eq!(messages(&bytes).collect::<Vec<_>>(), [(3, Message::Socket(socket))]);
     }
@@ -154,7 +154,7 @@ mod tests {
     fn an_abstract_name_keeps_its_zeros() {
         let bytes = message(&[(NAME, b"\0q\0\0"), (PEER, &7u32.to_ne_bytes())]);
         let socket =
-            Socket { inode: 4711, name: b"\0q\0\0".to_vec(), has_peer: true, ..Socket::default() };
+            Socket { inode: 4711, name: b"\0q\0\0".to_vec(), peer: Some(7), ..Socket::default() };
         assert_eq!(messages(&bytes).collect::<Vec<_>>(), [(3, Message::Socket(socket))]);
     }
 

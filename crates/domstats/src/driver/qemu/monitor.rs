@@ -20,7 +20,10 @@ use std::{
     sync::atomic::{AtomicU16, Ordering},
 };
 
-use rustix::io::{Errno, read};
+use rustix::{
+    fs::fstat,
+    io::{Errno, read},
+};
 
 use super::{
     kept::{Kept, Sight},
@@ -113,6 +116,12 @@ impl Monitor {
     /// namespace.
     pub(crate) fn peer(&self) -> Option<u32> {
         u32::try_from(peer_pid(&self.stream)).ok().filter(|pid| *pid > 0)
+    }
+
+    /// Returns the inode of our end of the connection.
+    pub(crate) fn inode(&self) -> Option<u64> {
+        // The kernel tells the lower half of the number.
+        fstat(&self.stream).ok().map(|stat| stat.st_ino & u64::from(u32::MAX))
     }
 
     /// Returns whether the monitor has spoken to us: it is ours for now.

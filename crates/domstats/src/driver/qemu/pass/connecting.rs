@@ -122,7 +122,7 @@ impl Conversation<'_> {
         }
         // Where there is a choice, no time is spent on one that is taken.
         let has_choice = self.unused.iter().filter(|why| why.is_none()).count() > 1;
-        if has_choice && self.serves(&door.listener, queues) {
+        if has_choice && self.serves(&door.listener, None, queues) {
             return Try::Later(taken(socket));
         }
         let monitor = match Monitor::connect(&door, queues, socket) {
@@ -145,11 +145,11 @@ impl Conversation<'_> {
         Try::Connected(door.listener, Box::new(monitor))
     }
 
-    /// Returns whether QEMU serves a client of one of its sockets.
-    fn serves(&self, listener: &Socket, queues: &mut Queues<'_>) -> bool {
+    /// Returns whether QEMU serves a client of one of its sockets, other than `ours`.
+    fn serves(&self, listener: &Socket, ours: Option<u64>, queues: &mut Queues<'_>) -> bool {
         let Some(process) = self.guest.process else { return false };
         let namespace = self.guest.net_namespace(&Folder::new(queues.proc(), process));
-        queues.serves(Whose { process, namespace }, listener)
+        queues.serves(Whose { process, namespace }, listener, ours)
     }
 
     /// Returns why no monitor can be used: what is wrong with each.
@@ -181,9 +181,10 @@ impl Conversation<'_> {
                 continue;
             }
             let Ok(door) = self.guest.door(socket, process, queues) else { continue };
-            // If we wait, it is not we who are served.
-            let is_busy =
-                self.serves(&door.listener, queues) && (!is_ours || door.listener.waiting > 0);
+            // If we wait, it is not we who are served; QEMU may have taken us from the queue meanwhile.
+            let ours = self.monitor().filter(|_| is_ours).and_then(|monitor| monitor.inode());
+            let is_busy = (!is_ours || door.listener.waiting > 0)
+                && self.serves(&door.listener, ours, queues);
             if is_busy {
                 self.unused[number] = Some(taken(socket));
             }
