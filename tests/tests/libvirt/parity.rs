@@ -8,6 +8,7 @@ use domstats::{
 };
 use domstats_live::{
     alone,
+    compare::RSS_SLACK,
     lab::lab,
     libvirt::{Libvirt, LibvirtGuest},
     patience::{PATIENCE, wait_until},
@@ -88,7 +89,7 @@ fn assert_agree(what: &str, before: &Page, ours: &Page, after: &Page) {
             let number = |line: &str| line.split('=').nth(1).unwrap().parse::<i64>().unwrap();
             let (low, high) = (number(before), number(after));
             // The resident size of QEMU goes up and down while it answers.
-            let slack = if ours.contains("balloon.rss") { 8 << 10 } else { 0 };
+            let slack = if ours.contains("balloon.rss") { RSS_SLACK } else { 0 };
             let range = low.min(high) - slack..=low.max(high) + slack;
             assert!(range.contains(&number(ours)), "{what}: {name}: {ours}, {before}, {after}");
         }
