@@ -316,7 +316,8 @@ impl Life {
             assert_eq!(records + missing, 0, "{name} does not exist: {}", about());
         }
         let is_there = self.up.is_some_and(|up| up < start);
-        if is_there && self.ending.is_none_or(|ending| ending > end) {
+        let stays = self.ending.is_none_or(|ending| ending > end);
+        if is_there && stays {
             assert_eq!(records, 1, "{name} is missing: {:?}, {}", report.missing, about());
         }
         let Some(record) = report.domain(name) else { return };
@@ -324,7 +325,7 @@ impl Life {
         let was_well = self.well.is_some_and(|well| {
             well + GRACE < start && (self.disturbed < well || self.disturbed > end)
         });
-        if was_well && timeout == PATIENT {
+        if was_well && stays && timeout == PATIENT {
             assert_eq!(lacks(record), [""; 0], "{name}: {}", about());
         }
     }
