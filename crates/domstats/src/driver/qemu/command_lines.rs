@@ -86,11 +86,15 @@ impl CommandLines {
     fn read(&self, proc: Proc, process: Process, name: String) -> bool {
         let shared = Arc::clone(&self.shared);
         let read = move || {
+            let program = || proc.program(process.pid).ok();
+            let before = program();
             let words = proc.command_line(process.pid).ok();
-            // A program has its name a moment before its arguments: the next call reads again.
-            let is_starting = words.as_ref().is_some_and(|words| words.concat().is_empty());
-            let reading =
-                words.map_or(Reading::Done(None), |words| reading(&proc, process, name, &words));
+            // A program has its name a moment before its arguments, and those that were read may be of the
+            // program before: the next call reads again.
+            let is_starting = words.as_ref().is_some_and(|words| words.concat().is_empty())
+                || program() != before;
+            let reading = words
+                .map_or(Reading::Done(None), |words| reading(&proc, process, name, before, &words));
             let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
             if is_starting {
                 lines.remove(&process);
@@ -103,11 +107,17 @@ impl CommandLines {
     }
 }
 
-fn reading(proc: &Proc, process: Process, name: String, words: &[String]) -> Reading {
-    let words = match proc.program(process.pid) {
-        Ok(program) => of_qemu(words, &program),
+fn reading(
+    proc: &Proc,
+    process: Process,
+    name: String,
+    program: Option<String>,
+    words: &[String],
+) -> Reading {
+    let words = match program {
+        Some(program) => of_qemu(words, &program),
         // Its name tells that it is one.
-        Err(_) => Some(words),
+        None => Some(words),
     };
     let file = |name: &str| config_file::read(proc, process, name);
     words.map_or(Reading::NoQemu(name), |words| {
