@@ -16,6 +16,8 @@ use rustix::fs::{
     openat2, statx,
 };
 
+use super::process::FOLDER;
+
 /// The unit of sizes in sysfs.
 const SECTOR: u64 = 512;
 
@@ -87,8 +89,7 @@ pub(crate) struct Below(OwnedFd);
 
 impl Below {
     pub(crate) fn new(link: &Path) -> Option<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Some(Self(open(link, flags, Mode::empty()).ok()?))
+        Some(Self(open(link, FOLDER, Mode::empty()).ok()?))
     }
 
     /// Looks at a file by its name, which with `is_root` cannot lead out of the folder.

@@ -130,12 +130,7 @@ impl<'a> Folder<'a> {
 
     /// Opens a file to read it.
     pub(crate) fn open(&self, name: &str) -> io::Result<OwnedFd> {
-        self.open_with(name, OFlags::RDONLY | OFlags::CLOEXEC)
-    }
-
-    /// Opens what the process has by this name: `root`, `cwd`.
-    pub(crate) fn open_with(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
-        Ok(openat(self.fd()?, name, flags, Mode::empty())?)
+        Ok(openat(self.fd()?, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
     }
 
     /// Reads a file of at most this size.
@@ -170,12 +165,11 @@ impl<'a> Folder<'a> {
         parse_wait_sum(&self.read_at_most(&format!("task/{tid}/sched"), SCHED).ok()?)
     }
 
-    /// Opens a folder below, such as `root`, only to go on from there.
+    /// Opens a folder below, such as `root` or `cwd`, only to go on from there.
     pub(crate) fn open_path(&self, name: &str) -> rustix::io::Result<OwnedFd> {
         let folder =
             self.fd().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::SRCH))?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat(folder, name, flags, Mode::empty())
+        openat(folder, name, FOLDER, Mode::empty())
     }
 
     /// Returns the folder where the process was started, if its environment says so. May block as
@@ -215,6 +209,9 @@ impl<'a> Folder<'a> {
     }
 }
 
+/// How a folder is opened only to go on from there.
+pub(crate) const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 /// More descriptors of a process than this are not looked at.
 const MOST: usize = 1 << 20;
 
@@ -228,8 +225,7 @@ const STATUS: u64 = 64 << 10;
 const SCHED: u64 = 64 << 10;
 
 fn open_folder(proc: &Proc, pid: u32) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(open(proc.of(pid, ""), flags, Mode::empty())?)
+    Ok(open(proc.of(pid, ""), FOLDER, Mode::empty())?)
 }
 
 fn stat_below(folder: &OwnedFd) -> io::Result<Stat> {

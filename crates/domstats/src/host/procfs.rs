@@ -24,7 +24,7 @@ pub(crate) struct Proc {
 }
 
 /// What `/proc/PID/stat` says of a process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Stat {
     /// The name of the main thread, at most 15 bytes.
     pub(crate) comm: String,

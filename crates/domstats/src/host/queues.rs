@@ -239,8 +239,7 @@ impl<'a> Turns<'a> {
     }
 
     /// Takes the turn for a process, if it is nobody's.
-    pub(crate) fn take(&mut self, process: Option<Process>) {
-        let Some(process) = process else { return };
+    pub(crate) fn take(&mut self, process: Process) {
         if let Entry::Vacant(entry) = self.taken.entry(process) {
             let folder = Folder::new(self.proc, process).open("fd");
             match folder {
@@ -253,8 +252,8 @@ impl<'a> Turns<'a> {
         }
     }
 
-    pub(crate) fn has(&self, process: Option<Process>) -> bool {
-        process.is_none_or(|process| self.taken.contains_key(&process))
+    pub(crate) fn has(&self, process: Process) -> bool {
+        self.taken.contains_key(&process)
     }
 }
 

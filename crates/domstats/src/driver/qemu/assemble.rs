@@ -154,25 +154,13 @@ impl Sources<'_> {
         }
     }
 
-    fn no_process(&self) -> Missing {
-        match self.guest.process {
-            Some(_) => Missing::new(MissingReason::Gone, "the process ended"),
-            None => Missing::new(
-                MissingReason::Denied,
-                "the process behind the monitor is not to be seen from here",
-            ),
-        }
-    }
-
     fn state(&self, stats: &mut DomainStats) -> Option<Missing> {
         stats.state = state(self.replies);
         self.lacks(&self.replies.status)
     }
 
     fn cpu(&self, stats: &mut DomainStats) -> Option<Missing> {
-        let Some(stat) = &self.host.stat else {
-            return Some(self.no_process());
-        };
+        let stat = &self.host.stat;
         let polled = |name| {
             hypervisor::total(self.replies.vcpu_stats.got().map_or(&[], Vec::as_slice), name)
         };
@@ -257,7 +245,7 @@ impl Sources<'_> {
         let mut balloon = Balloon {
             current: actual.or(maximum.filter(|_| no_balloon)),
             maximum,
-            rss: self.host.stat.as_ref().map(|stat| stat.rss_kib),
+            rss: Some(self.host.stat.rss_kib),
             actual,
             pressure: self.host.account.memory_pressure.clone(),
             ..Balloon::default()
@@ -310,8 +298,8 @@ impl Sources<'_> {
         }
     }
 
-    fn folder(&self) -> Option<Folder<'_>> {
-        Some(Folder::new(self.proc, self.guest.process?))
+    fn folder(&self) -> Folder<'_> {
+        Folder::new(self.proc, self.guest.process)
     }
 
     /// Returns the time of a thread, read now if it began after the others were read.
@@ -319,7 +307,7 @@ impl Sources<'_> {
         let threads = self.host.threads.as_deref().unwrap_or_default();
         match threads.binary_search_by_key(&tid, |thread| thread.tid) {
             Ok(place) => Some(threads[place].sched),
-            Err(_) => self.folder()?.sched_stat(tid, &mut Kept::default()).ok(),
+            Err(_) => self.folder().sched_stat(tid, &mut Kept::default()).ok(),
         }
     }
 
@@ -346,7 +334,7 @@ impl Sources<'_> {
                 time: sched.map(|sched| sched.run_ns),
                 wait: sched
                     .filter(|_| self.host.accounts_for_waits)
-                    .and_then(|_| self.folder()?.thread_wait(tid)),
+                    .and_then(|_| self.folder().thread_wait(tid)),
                 delay: sched.map(|sched| sched.delay_ns),
                 stats: counts.stats,
                 histograms: counts.histograms,
@@ -359,9 +347,6 @@ impl Sources<'_> {
     }
 
     fn interface(&self, stats: &mut DomainStats) -> Option<Missing> {
-        if self.guest.process.is_none() {
-            return Some(self.no_process());
-        }
         let taps = self.host.taps.as_deref();
         let told = self.guest.nics_with(taps);
         let places = places(&self.guest.line, told.as_deref(), taps);
@@ -369,11 +354,10 @@ impl Sources<'_> {
         let networks = &self.guest.line.networks;
         let needs_taps =
             networks.iter().any(|network| matches!(network.backend, Backend::TapFds(_)));
-        let missing = Missing::new;
         if needs_taps && taps.is_none() {
             let text =
                 "no right to see which taps the process holds: run as root or as the VM's user";
-            return Some(missing(MissingReason::Denied, text));
+            return Some(Missing::new(MissingReason::Denied, text));
         }
         if !places.is_all {
             let text = "the monitor did not tell whether the machine has a NIC";
@@ -391,10 +375,10 @@ impl Sources<'_> {
             let is_whole = !request.basic.contains(StatsGroups::BLOCK);
             let nodes = self.replies.block_nodes.got().filter(|_| is_whole);
             let nodes = nodes.map_or(&[][..], Vec::as_slice);
-            let needs_files =
-                |pid: &u32| nodes.iter().any(needs_files) || is_confined(self.proc, *pid);
-            let pid = self.guest.pid().filter(|pid| !nodes.is_empty() && needs_files(pid));
-            let files = pid.and_then(|pid| OpenFiles::of(self.proc, pid));
+            let pid = self.guest.pid();
+            let needs_files = || nodes.iter().any(needs_files) || is_confined(self.proc, pid);
+            let files = (!nodes.is_empty() && needs_files()).then(|| OpenFiles::of(self.proc, pid));
+            let files = files.flatten();
             let sets = self.replies.fd_sets.got().map_or(&[][..], Vec::as_slice);
             let images = Images::new(nodes, files.as_ref(), sets);
             let chains = Chains {
@@ -421,7 +405,7 @@ impl Sources<'_> {
     fn give<T: Clone>(&self, given: &Given<T>, group: &mut Option<T>) -> Option<Missing> {
         let (stats, missing) = given;
         group.clone_from(stats);
-        missing.clone().or_else(|| self.guest.process.is_none().then(|| self.no_process()))
+        missing.clone()
     }
 
     fn iothread(&self, stats: &mut DomainStats) -> Option<Missing> {

@@ -30,7 +30,7 @@ use super::{monitor_option::MonitorOption, options::Groups, sockets::MonitorSock
 use crate::{
     domain::printable_name,
     host::{
-        process::{Folder, Process},
+        process::{FOLDER, Folder, Process},
         procfs::{Proc, TICK_NS},
         queues::{Queues, Sign, Whose},
     },
@@ -252,8 +252,6 @@ impl User {
     }
 }
 
-const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
 /// A way through folders, which never leads above the first one.
 #[derive(Debug)]
 struct Walk<'a> {
@@ -271,14 +269,10 @@ impl<'a> Walk<'a> {
     }
 
     fn new(folder: &Folder<'_>, start: &str, user: Option<&'a User>) -> io::Result<Self> {
-        let walk = Self::from(folder.open_with("root", FOLDER)?, user);
+        let walk = Self::from(folder.open_path("root")?, user);
         match start {
             "root" => Ok(walk),
-            start => Ok(Self {
-                is_rooted: false,
-                folders: vec![folder.open_with(start, FOLDER)?],
-                ..walk
-            }),
+            start => Ok(Self { is_rooted: false, folders: vec![folder.open_path(start)?], ..walk }),
         }
     }
 

@@ -44,7 +44,7 @@ struct Identity {
 }
 
 /// A guest, and what its process looked like a moment ago.
-pub(crate) type Sighting = (Arc<Guest>, Option<Stat>);
+pub(crate) type Sighting = (Arc<Guest>, Stat);
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -103,9 +103,7 @@ impl Discovery {
                 Reading::Done(Some(line)) => {
                     let is_qemu = known.contains(&process);
                     let guests = self.guests_of(process, &line, mine, is_qemu, &mut seen);
-                    found
-                        .guests
-                        .extend(guests.into_iter().map(|guest| (guest, Some(stat.clone()))));
+                    found.guests.extend(guests.into_iter().map(|guest| (guest, stat.clone())));
                 }
                 reading => found.missing.push(nameless(process, &reading)),
             }
@@ -124,16 +122,15 @@ impl Discovery {
         let pids: HashSet<u32> = of.iter().map(|info| info.id).collect::<Option<_>>()?;
         let known: Vec<_> = {
             let guests = self.guests();
-            let of_these =
-                guests.values().filter(|it| it.pid().is_some_and(|pid| pids.contains(&pid)));
+            let of_these = guests.values().filter(|it| pids.contains(&it.pid()));
             of_these.map(|guest| (Arc::clone(guest), guest.info())).collect()
         };
         if !of.iter().all(|wanted| known.iter().any(|(_, info)| info == wanted)) {
             return None;
         }
         let again = |(guest, _): (Arc<Guest>, DomainInfo)| {
-            let stat = self.processes.again(&self.proc, guest.process?)?;
-            Some((guest, Some(stat)))
+            let stat = self.processes.again(&self.proc, guest.process)?;
+            Some((guest, stat))
         };
         let guests = known.into_iter().map(again).collect::<Option<_>>()?;
         Some(Found { guests, missing: Vec::new() })
@@ -144,8 +141,8 @@ impl Discovery {
         if !self.named.are_none() {
             return None;
         }
-        let guest = self.guests().values().find(|guest| guest.pid() == Some(pid)).cloned()?;
-        self.processes.again(&self.proc, guest.process?)?;
+        let guest = self.guests().values().find(|guest| guest.pid() == pid).cloned()?;
+        self.processes.again(&self.proc, guest.process)?;
         guest.identity().is_empty().then(|| guest.info())
     }
 
@@ -214,7 +211,7 @@ impl Discovery {
         let new = || {
             let monitors = Some(identity.monitors.clone()).filter(|all| !all.is_empty());
             let monitors = monitors.ok_or_else(|| no_monitor(line));
-            Arc::new(Guest::new(Some(process), Arc::clone(line), monitors))
+            Arc::new(Guest::new(process, Arc::clone(line), monitors))
         };
         let guest = Arc::clone(self.guests().entry(identity.clone()).or_insert_with(new));
         seen.insert(identity);

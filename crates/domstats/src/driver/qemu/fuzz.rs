@@ -14,7 +14,7 @@ use super::{
     sockets::MonitorSocket,
 };
 use crate::{
-    host::procfs::Proc,
+    host::{process::Process, procfs::Proc},
     report::{Missing, MissingReason, StatsReport},
     request::{StatsGroups, StatsOptions, StatsRequest},
 };
@@ -70,7 +70,8 @@ pub fn conversation(bytes: &[u8]) {
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (line_bytes, stream) = bytes.split_at(end);
     let monitor = MonitorSocket::named("/monitor".into(), false);
-    let guest = Guest::new(None, Arc::new(line(line_bytes)), Ok(vec![monitor]));
+    let process = Process { pid: 1, start_time: 0 };
+    let guest = Guest::new(process, Arc::new(line(line_bytes)), Ok(vec![monitor]));
     let (proc, host) = (Proc::new("/nonexistent"), HostSide::default());
     let request =
         StatsRequest::new().groups(StatsGroups::all_known()).options(StatsOptions::BACKING);

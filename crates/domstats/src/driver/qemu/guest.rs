@@ -36,7 +36,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Guest {
     /// The process, and when it started: a recycled number is another guest.
-    pub(crate) process: Option<Process>,
+    pub(crate) process: Process,
     pub(crate) line: Arc<CommandLine>,
     /// The monitors that may be used, the preferred one first, or why there is none.
     pub(crate) monitors: Result<Vec<MonitorSocket>, Missing>,
@@ -88,7 +88,7 @@ pub(crate) struct Learned {
 
 impl Guest {
     pub(crate) fn new(
-        process: Option<Process>,
+        process: Process,
         line: Arc<CommandLine>,
         monitors: Result<Vec<MonitorSocket>, Missing>,
     ) -> Self {
@@ -106,8 +106,8 @@ impl Guest {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn pid(&self) -> Option<u32> {
-        self.process.map(|process| process.pid)
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid
     }
 
     /// Returns what only the monitor can tell of who the guest is, and has not yet. A UUID may also
@@ -133,16 +133,12 @@ impl Guest {
         let (name, uuid) = self.learned(|learned| (learned.name.clone(), learned.uuid));
         let name = self.line.name.clone().or(name).unwrap_or_else(|| {
             let path = self.monitors.as_ref().ok().and_then(|sockets| sockets.first()?.path());
-            match (path, self.process) {
-                (Some(path), _) => name_of(path),
-                (None, Some(process)) => format!("qemu-{}", process.pid),
-                (None, None) => "qemu".to_owned(),
-            }
+            path.map_or_else(|| format!("qemu-{}", self.pid()), name_of)
         });
         DomainInfo {
             name,
             uuid: self.line.uuid.or(uuid.flatten()),
-            id: self.pid(),
+            id: Some(self.pid()),
             persistent: false,
         }
     }
@@ -275,6 +271,12 @@ impl Guest {
         self.learned(|learned| learned.nics.clone()).filter(|told| told.taps.as_deref() == taps)
     }
 
+    /// Returns whether the monitor told of the NICs lately, and the process holds other taps now.
+    pub(crate) fn has_other_taps(&self, taps: Option<&[Tap]>) -> bool {
+        let is_other = |told: &Arc<nics::Told>| told.is_fresh() && told.taps.as_deref() != taps;
+        self.learned(|learned| learned.nics.as_ref().is_some_and(is_other))
+    }
+
     pub(crate) fn learn_balloon(&self, path: Option<ObjectPath>) {
         self.state().learned.balloon = path;
     }
@@ -282,26 +284,29 @@ impl Guest {
     /// Returns what QEMU does of which a monitor may wait for its first client. A connection would
     /// start the guest then.
     pub(crate) fn stage(&self, proc: &Proc, socket: &MonitorSocket) -> Stage {
-        let Some(process) = self.process else { return Stage::Waits };
         let mut state = self.state();
         if state.has_begun || !(socket.waits || self.line.has_waiting_monitor()) {
             return Stage::Begun;
         }
-        let stage = first_client::stage(proc, process);
+        let stage = first_client::stage(proc, self.process);
         state.has_begun = stage == Stage::Begun;
         stage
+    }
+
+    /// Returns the process, and its network namespace if that may be known.
+    pub(crate) fn whose(&self, proc: &Proc) -> Whose {
+        let namespace = self.net_namespace(&Folder::new(proc, self.process));
+        Whose { process: self.process, namespace }
     }
 
     /// Looks for the socket of a monitor, with what was seen in earlier calls.
     pub(crate) fn door(
         &self,
         socket: &MonitorSocket,
-        process: Process,
         queues: &mut Queues<'_>,
     ) -> Result<Door, Missing> {
-        let namespace = self.net_namespace(&Folder::new(queues.proc(), process));
+        let whose = self.whose(queues.proc());
         let mut state = self.state();
-        let whose = Whose { process, namespace };
         let door = sockets::find(socket, whose, &state.held, queues)?;
         if door.is_sure {
             state.held.insert(door.listener.inode);

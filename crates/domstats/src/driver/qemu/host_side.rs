@@ -22,7 +22,7 @@ use crate::{
 /// What the host says of a guest.
 #[derive(Debug, Default)]
 pub(crate) struct HostSide {
-    pub(crate) stat: Option<Stat>,
+    pub(crate) stat: Stat,
     pub(crate) account: Account,
     /// The times of the threads but the first, by number; `None` if they were not read.
     pub(crate) threads: Option<Arc<[ThreadTime]>>,
@@ -62,14 +62,11 @@ impl Host {
             wants_vcpus || groups.intersects(StatsGroups::IOTHREAD | StatsGroups::DIRTYRATE);
         let accounts_for_waits = wants_vcpus && proc.accounts_for_waits();
         let host = |(guest, stat): Sighting| {
-            let mut host = HostSide { accounts_for_waits, ..HostSide::default() };
-            if let (Some(process), Some(stat), true) = (guest.process, &stat, wants_threads) {
-                let folder = Folder::new(proc, process);
-                if let Some((times, vcpus)) = guest.threads(&folder, stat.threads) {
-                    (host.threads, host.vcpu_threads) = (Some(times.into()), vcpus);
-                }
+            let mut host = HostSide { stat, accounts_for_waits, ..HostSide::default() };
+            let threads = || guest.threads(&Folder::new(proc, guest.process), host.stat.threads);
+            if wants_threads && let Some((times, vcpus)) = threads() {
+                (host.threads, host.vcpu_threads) = (Some(times.into()), vcpus);
             }
-            host.stat = stat;
             (guest, host)
         };
         guests.into_iter().map(host).unzip()
@@ -95,7 +92,7 @@ impl Host {
         // One process may stand for thousands of named monitors, and have their sockets.
         let mut taps = HashMap::new();
         for (guest, host) in guests.iter().zip(hosts) {
-            let Some(process) = guest.process else { continue };
+            let process = guest.process;
             let folder = Folder::new(proc, process);
             host.account = reading.of(guest, &folder, host.vcpu_threads.as_deref());
             if wants_interfaces {

@@ -64,17 +64,13 @@ struct Signs {
 #[derive(Debug)]
 pub(crate) struct Sight<'a> {
     pub(crate) proc: &'a Proc,
-    pub(crate) pid: Option<u32>,
+    pub(crate) pid: u32,
     signs: Signs,
 }
 
 impl<'a> Sight<'a> {
     /// Returns what a call sees whose process has these threads but the first, by number.
-    pub(crate) fn new(
-        proc: &'a Proc,
-        pid: Option<u32>,
-        threads: Option<Arc<[ThreadTime]>>,
-    ) -> Self {
+    pub(crate) fn new(proc: &'a Proc, pid: u32, threads: Option<Arc<[ThreadTime]>>) -> Self {
         Self { proc, pid, signs: Signs { at: Instant::now(), threads } }
     }
 

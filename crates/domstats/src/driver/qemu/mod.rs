@@ -329,11 +329,8 @@ impl Qemu {
         rules: &Rules,
     ) {
         let has_other_taps = |(conversation, host): &(&Conversation<'_>, &HostSide)| {
-            let guest = conversation.guest();
             conversation.missing.is_none()
-                && guest.monitors.is_ok()
-                && guest.nics().is_some()
-                && guest.nics_with(host.taps.as_deref()).is_none()
+                && conversation.guest().has_other_taps(host.taps.as_deref())
         };
         let (mut again, hosts): (Vec<_>, Vec<_>) = conversations
             .iter()
@@ -371,8 +368,7 @@ fn begin<'a>(
     if request.options.contains(StatsOptions::BACKING) {
         conversation = conversation.find_copies();
     }
-    let has_interfaces = guest.process.is_some() && guest.monitors.is_ok();
-    if request.groups.contains(StatsGroups::INTERFACE) && has_interfaces {
+    if request.groups.contains(StatsGroups::INTERFACE) && guest.monitors.is_ok() {
         conversation = match guest.nics() {
             None => conversation.find_nics(false),
             Some(_) if is_held => conversation.watch_nics(),
@@ -389,8 +385,7 @@ fn begin<'a>(
 /// Returns why a guest cannot be asked, if its process is stopped.
 fn stopped(host: &HostSide) -> Option<Missing> {
     let text = "the QEMU process is stopped (SIGSTOP) and cannot answer";
-    let is_stopped = host.stat.as_ref().is_some_and(|stat| stat.state == 'T');
-    is_stopped.then(|| Missing::new(MissingReason::Timeout, text))
+    (host.stat.state == 'T').then(|| Missing::new(MissingReason::Timeout, text))
 }
 
 /// Returns the record of a guest, `None` if it does not match the filter, or why there is none.
@@ -409,7 +404,7 @@ fn record(sources: &Sources<'_>, request: &StatsRequest) -> Result<Option<Domain
 
 /// Returns whether a guest's process is no longer there.
 fn is_gone(proc: &Proc, guest: &Guest) -> bool {
-    guest.process.is_some_and(|process| !process.is_alive(proc))
+    !guest.process.is_alive(proc)
 }
 
 /// Chooses the guests to ask, and for a list the places of their records: one for each occurrence.

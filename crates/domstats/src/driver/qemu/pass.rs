@@ -364,15 +364,20 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn end(&mut self, missing: Option<Missing>, rules: &Rules) {
-        self.missing = missing;
-        self.over = true;
+    /// Notes that it is over, and what became of the guest's monitors.
+    fn close(&mut self, missing: Option<Missing>) {
         let number = self.socket.as_ref().map_or(self.guest.preferred(), |(number, _)| *number);
-        let served = self.missing.is_none().then_some(number);
-        if let (Some(missing), Some(why)) = (&self.missing, self.unused.get_mut(number)) {
+        if let (Some(missing), Some(why)) = (&missing, self.unused.get_mut(number)) {
             *why = Some(missing.clone());
         }
-        self.guest.note_monitors(served, self.unused.clone());
+        let served = missing.is_none().then_some(number);
+        self.guest.note_monitors(served, std::mem::take(&mut self.unused));
+        self.missing = missing;
+        self.over = true;
+    }
+
+    fn end(&mut self, missing: Option<Missing>, rules: &Rules) {
+        self.close(missing);
         if let Some(mut lease) = self.lease.take() {
             lease.stuck = None;
             if !rules.hold || self.missing.is_some() {
@@ -385,13 +390,7 @@ impl<'a> Conversation<'a> {
     fn give_up(&mut self, rules: &Rules, waited: Duration, missing: Missing) {
         // In the queue of a busy monitor a connection would take the next turn, wanted or not.
         let keep = rules.hold && missing.reason != MissingReason::Busy;
-        let number = self.socket.as_ref().map_or(self.guest.preferred(), |(number, _)| *number);
-        if let Some(why) = self.unused.get_mut(number) {
-            *why = Some(missing.clone());
-        }
-        self.guest.note_monitors(None, self.unused.clone());
-        self.missing = Some(missing);
-        self.over = true;
+        self.close(Some(missing));
         if let Some(mut lease) = self.lease.take() {
             lease.stuck = lease.stuck.max(Some(waited));
             match &mut lease.monitor {

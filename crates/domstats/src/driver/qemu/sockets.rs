@@ -163,8 +163,7 @@ pub(crate) fn find(
                 None => Err(search.nobody()),
                 Some((0, name)) => search.abstractly(name.to_owned(), queues),
                 Some(_) => {
-                    let path = PathBuf::from(std::ffi::OsStr::from_bytes(&name));
-                    let door = search.at(&path, queues)?;
+                    let door = search.at(path_of(&name), queues)?;
                     (door.listener.inode == inode).then_some(door).ok_or_else(|| search.nobody())
                 }
             }

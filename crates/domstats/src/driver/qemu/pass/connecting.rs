@@ -7,8 +7,7 @@ use super::{Conversation, Rules};
 use crate::{
     driver::qemu::{first_client::Stage, monitor::Monitor, sockets::MonitorSocket},
     host::{
-        process::{Folder, Process},
-        queues::{Queues, Turns, Whose},
+        queues::{Queues, Turns},
         sock_diag::Socket,
     },
     report::{Missing, MissingReason},
@@ -64,16 +63,14 @@ impl Conversation<'_> {
     /// Connects to the first monitor that can be had. If there may be one later, a later round tries
     /// again.
     fn connect(&mut self, rules: &Rules, queues: &mut Queues<'_>) {
-        let (Ok(sockets), Some(process)) = (&self.guest.monitors, self.guest.process) else {
-            return;
-        };
+        let Ok(sockets) = &self.guest.monitors else { return };
         let count = sockets.len();
         let mut later = Vec::new();
         for number in (0..count).map(|number| (number + self.guest.preferred()) % count) {
             if self.unused[number].is_some() {
                 continue;
             }
-            match self.try_socket(&sockets[number], process, queues) {
+            match self.try_socket(&sockets[number], queues) {
                 Try::Connected(socket, monitor) => {
                     self.socket = Some((number, socket));
                     for (number, missing) in later {
@@ -96,7 +93,7 @@ impl Conversation<'_> {
 
     /// Connects to a monitor, unless there is a reason not to. A connection stays in a queue when its
     /// client is gone, and a queue has two places: if one is taken, the other is for the VM's manager.
-    fn try_socket(&self, socket: &MonitorSocket, process: Process, queues: &mut Queues<'_>) -> Try {
+    fn try_socket(&self, socket: &MonitorSocket, queues: &mut Queues<'_>) -> Try {
         match self.guest.stage(queues.proc(), socket) {
             Stage::Begun => {}
             Stage::Unclear => {
@@ -113,7 +110,7 @@ impl Conversation<'_> {
                 ));
             }
         }
-        let door = match self.guest.door(socket, process, queues) {
+        let door = match self.guest.door(socket, queues) {
             Ok(door) => door,
             Err(missing) => return Try::Never(missing),
         };
@@ -130,14 +127,14 @@ impl Conversation<'_> {
             Err(missing) => return Try::Never(missing),
         };
         match (monitor.peer(), door.is_sure) {
-            (Some(peer), _) if peer == process.pid => {}
+            (Some(peer), _) if peer == self.guest.pid() => {}
             // A process of another pid namespace, whose socket it is nevertheless.
             (None, true) => {}
             (peer, _) => {
                 let peer = peer.map_or("one that cannot be seen".to_owned(), |pid| pid.to_string());
                 let text = format!(
                     "the monitor's socket belongs to process {peer}, not to {}",
-                    process.pid
+                    self.guest.pid()
                 );
                 return Try::Never(Missing::new(MissingReason::Failed, text));
             }
@@ -147,9 +144,7 @@ impl Conversation<'_> {
 
     /// Returns whether QEMU serves a client of one of its sockets, other than `ours`.
     fn serves(&self, listener: &Socket, ours: Option<u64>, queues: &mut Queues<'_>) -> bool {
-        let Some(process) = self.guest.process else { return false };
-        let namespace = self.guest.net_namespace(&Folder::new(queues.proc(), process));
-        queues.serves(Whose { process, namespace }, listener, ours)
+        queues.serves(self.guest.whose(queues.proc()), listener, ours)
     }
 
     /// Returns why no monitor can be used: what is wrong with each.
@@ -169,9 +164,7 @@ impl Conversation<'_> {
     /// Gives up a monitor that another client has: it serves one at a time and greets nobody else. The
     /// next one is tried, if there is one; then this returns true.
     pub(super) fn check_busy(&mut self, rules: &Rules, queues: &mut Queues<'_>) -> bool {
-        let (Ok(sockets), Some(process)) = (&self.guest.monitors, self.guest.process) else {
-            return false;
-        };
+        let Ok(sockets) = &self.guest.monitors else { return false };
         if self.monitor().is_some_and(|monitor| monitor.is_greeted()) {
             return false;
         }
@@ -180,7 +173,7 @@ impl Conversation<'_> {
             if self.unused[number].is_some() || !(is_ours || self.wants_connection()) {
                 continue;
             }
-            let Ok(door) = self.guest.door(socket, process, queues) else { continue };
+            let Ok(door) = self.guest.door(socket, queues) else { continue };
             // If we wait, it is not we who are served; QEMU may have taken us from the queue meanwhile.
             let ours = self.monitor().filter(|_| is_ours).and_then(|monitor| monitor.inode());
             let is_busy = (!is_ours || door.listener.waiting > 0)
