@@ -1,7 +1,11 @@
 //! Whose a TCP connection is: a user of this host, or another host. Limits hold for each of them, so that one
 //! cannot take the places of all.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
@@ -41,6 +45,50 @@ impl Source {
     /// True if limits hold for this source. The daemon and root need no daemon to harm the host.
     pub(crate) fn is_limited(self) -> bool {
         !matches!(self, Self::Daemon | Self::User(0))
+    }
+}
+
+/// Connections by source, of which each may have so many.
+pub(crate) struct PerSource {
+    most: usize,
+    count: Mutex<HashMap<Source, usize>>,
+}
+
+/// A connection that counts for its source as long as this lives.
+pub(crate) struct Counted {
+    all: Arc<PerSource>,
+    source: Source,
+}
+
+impl PerSource {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most: most.max(1), count: Mutex::default() })
+    }
+
+    /// Returns nothing if the source has as many as it may have.
+    pub(crate) fn enter(self: &Arc<Self>, source: Source) -> Option<Counted> {
+        let mut count = self.count();
+        let its = count.entry(source).or_default();
+        if *its >= self.most && source.is_limited() {
+            return None;
+        }
+        *its += 1;
+        Some(Counted { all: Arc::clone(self), source })
+    }
+
+    fn count(&self) -> MutexGuard<'_, HashMap<Source, usize>> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut its) = self.all.count().entry(self.source) {
+            *its.get_mut() -= 1;
+            if *its.get() == 0 {
+                its.remove();
+            }
+        }
     }
 }
 
@@ -128,5 +176,17 @@ mod tests {
         assert_eq!(of("[::ffff:192.0.2.7]:1000"), of("192.0.2.7:2000"));
         assert_eq!(of("[2001:db8::1]:1000"), of("[2001:db8::ffff:2]:1000"));
         assert_ne!(of("[2001:db8::1]:1000"), of("[2001:db8:0:1::1]:1000"));
+    }
+
+    #[test]
+    fn connections_are_counted_by_source() {
+        let all = PerSource::new(2);
+        let held: Vec<_> = (0..2).map(|_| all.enter(Source::User(1)).unwrap()).collect();
+        assert!(all.enter(Source::User(1)).is_none());
+        assert!(all.enter(Source::User(2)).is_some());
+        let _roots: Vec<_> = (0..5).map(|_| all.enter(Source::User(0)).unwrap()).collect();
+        drop(held);
+        assert!(all.enter(Source::User(1)).is_some());
+        assert_eq!(all.count().len(), 1, "sources that left are forgotten");
     }
 }

@@ -53,24 +53,25 @@ use log::Log;
 /// The passes that can be under way at a time: each waits on a thread.
 const PASSES: usize = 64;
 
+/// Prints help, the version or a mistake of the command line, and returns the exit code.
+fn print(instead: &clap::Error) -> ExitCode {
+    let printed = instead.print().and_then(|()| io::stdout().flush());
+    match printed {
+        // A closed pipe has a reader that has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && !instead.use_stderr() => {
+            eprintln!("domstatsd: cannot print: {error}");
+            ExitCode::FAILURE
+        }
+        _ => u8::try_from(instead.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
+    }
+}
+
 /// Runs the daemon with the arguments of the process until it is told to end.
 #[must_use]
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(instead) => {
-            let printed = instead.print().and_then(|()| io::stdout().flush());
-            return match printed {
-                // A closed pipe has a reader that has seen enough.
-                Err(error)
-                    if error.kind() != io::ErrorKind::BrokenPipe && !instead.use_stderr() =>
-                {
-                    eprintln!("domstatsd: cannot print: {error}");
-                    ExitCode::FAILURE
-                }
-                _ => u8::try_from(instead.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
-            };
-        }
+        Err(instead) => return print(&instead),
     };
     let config = match args.settings() {
         Ok(config) => config,

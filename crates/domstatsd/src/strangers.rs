@@ -2,9 +2,8 @@
 //! nothing, clients with a certificate get in.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
     future::Future,
-    hash::{BuildHasher, Hasher, RandomState},
+    hash::{BuildHasher, RandomState},
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,9 +13,6 @@ use std::{
 use tokio::{sync::oneshot, time};
 
 use crate::client::Source;
-
-/// How long a client may take to show who it is.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The strangers of one listener.
 pub(crate) struct Strangers {
@@ -66,7 +62,8 @@ impl Strangers {
 
     fn enter(&self, source: Source) -> (u64, oneshot::Receiver<()>) {
         let (_place, goes) = oneshot::channel();
-        let number = random();
+        // One that no client can foresee.
+        let number = RandomState::new().hash_one(());
         let mut all = self.all();
         let mut of_source = (0..all.len()).filter(|place| all[*place].source == source);
         let most_of_one = self.most.div_ceil(Self::PART);
@@ -100,61 +97,13 @@ impl Strangers {
     }
 }
 
-/// Returns a number that no client can foresee.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-/// Connections by source, of which each may have so many.
-pub(crate) struct PerSource {
-    most: usize,
-    count: Mutex<HashMap<Source, usize>>,
-}
-
-/// A connection that counts for its source as long as this lives.
-pub(crate) struct Counted {
-    all: Arc<PerSource>,
-    source: Source,
-}
-
-impl PerSource {
-    pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most: most.max(1), count: Mutex::default() })
-    }
-
-    /// Returns nothing if the source has as many as it may have.
-    pub(crate) fn enter(self: &Arc<Self>, source: Source) -> Option<Counted> {
-        let mut count = self.count();
-        let its = count.entry(source).or_default();
-        if *its >= self.most && source.is_limited() {
-            return None;
-        }
-        *its += 1;
-        Some(Counted { all: Arc::clone(self), source })
-    }
-
-    fn count(&self) -> MutexGuard<'_, HashMap<Source, usize>> {
-        self.count.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut its) = self.all.count().entry(self.source) {
-            *its.get_mut() -= 1;
-            if *its.get() == 0 {
-                its.remove();
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::pending;
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(10);
     const CLIENT: &str = "192.0.2.7:1000";
 
     fn silent(strangers: &Arc<Strangers>, source: Source) -> tokio::task::JoinHandle<Option<()>> {
@@ -186,17 +135,5 @@ mod tests {
         }
         assert_eq!(strangers.all().len(), 1 + 16 / Strangers::PART);
         assert!(!other.is_finished(), "somebody else's connection was let go");
-    }
-
-    #[test]
-    fn connections_are_counted_by_source() {
-        let all = PerSource::new(2);
-        let held: Vec<_> = (0..2).map(|_| all.enter(Source::User(1)).unwrap()).collect();
-        assert!(all.enter(Source::User(1)).is_none());
-        assert!(all.enter(Source::User(2)).is_some());
-        let _roots: Vec<_> = (0..5).map(|_| all.enter(Source::User(0)).unwrap()).collect();
-        drop(held);
-        assert!(all.enter(Source::User(1)).is_some());
-        assert_eq!(all.count().len(), 1, "sources that left are forgotten");
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Question {
 impl Question {
     /// Asks within a time. One that is not the configured one, `usual`, is rounded down to its first digit in
     /// milliseconds: there are few of those, and clients that ask alike share passes.
-    pub(super) fn new(of_domains: pass::Question, timeout: Duration, usual: Duration) -> Self {
+    fn new(of_domains: pass::Question, timeout: Duration, usual: Duration) -> Self {
         let round = |timeout: Duration| {
             let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
             let unit = 10u64.pow(milliseconds.ilog10());
@@ -174,6 +174,16 @@ impl Answers {
     /// Returns the time that an answer may take if the question does not say.
     pub(super) fn timeout(&self) -> Duration {
         self.passes.current().timeout
+    }
+
+    /// Returns a question about domains, within the configured time if no other one is given.
+    pub(super) fn question(
+        &self,
+        of_domains: pass::Question,
+        timeout: Option<Duration>,
+    ) -> Question {
+        let usual = self.timeout();
+        Question::new(of_domains, timeout.unwrap_or(usual), usual)
     }
 
     /// Returns the URIs of the hypervisors that are asked.

@@ -19,7 +19,6 @@ use super::{
     answers::Pass,
     form::{self, Form},
     listen::Client,
-    question,
     refusal::Refusal,
 };
 
@@ -68,8 +67,7 @@ async fn ask(
         Refusal::new(StatusCode::NOT_ACCEPTABLE, sentence)
     })?;
     let max_age = query.max_age.unwrap_or(shared.max_age);
-    let usual = shared.answers.timeout();
-    let question = question(&query, usual, usual);
+    let question = shared.answers.question(query.of_domains(), query.timeout);
     let pass = shared.answers.ask(question, max_age, client.source).await?;
     if pass.is_down() {
         return Err(Refusal::unreachable(&pass.answer.failures));

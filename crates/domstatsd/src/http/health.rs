@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::extract::State;
 use domstats::{StatsGroups, StatsOptions};
 
-use super::{Shared, answers::Question, refusal::Refusal};
+use super::{Shared, refusal::Refusal};
 use crate::{client::Source, pass};
 
 /// How old what is known may be: probes come often.
@@ -20,8 +20,7 @@ pub(super) async fn healthz() -> &'static str {
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Result<&'static str, Refusal> {
     let mut of_domains = pass::Question::new(StatsGroups::STATE);
     of_domains.options = StatsOptions::NOWAIT;
-    let usual = shared.answers.timeout();
-    let question = Question::new(of_domains, usual, usual);
+    let question = shared.answers.question(of_domains, None);
     // One question for all who probe, so it needs no limit.
     let pass = shared.answers.ask(question, MAX_AGE, Source::Daemon).await?;
     match pass.is_down() {

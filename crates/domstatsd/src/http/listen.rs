@@ -30,9 +30,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
 use crate::{
-    client::Source,
+    client::{Counted, PerSource, Source},
     listen::refused,
-    strangers::{Counted, PerSource, Strangers},
+    strangers::Strangers,
 };
 
 /// What clients may take, at all addresses together.
@@ -57,6 +57,12 @@ impl Limits {
             strangers: Strangers::new(connections),
             patience,
         }
+    }
+
+    /// Waits for a place.
+    async fn place(&self) -> io::Result<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.connections).acquire_owned().await;
+        place.map_err(io::Error::other)
     }
 }
 
@@ -119,13 +125,6 @@ pub(super) async fn serve(
 /// Returns when the daemon is to stop.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-impl Limits {
-    async fn place(&self) -> io::Result<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.connections).acquire_owned().await;
-        place.map_err(io::Error::other)
-    }
 }
 
 struct Connection {

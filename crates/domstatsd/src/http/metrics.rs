@@ -23,7 +23,6 @@ use super::{
     listen::Client,
     own,
     parts::Parts,
-    question,
     refusal::Refusal,
 };
 
@@ -111,10 +110,11 @@ async fn ask(
     let (query, form) = form::read(query, headers, FORMS)?;
     // A client that likes neither is best served by the one that everybody reads.
     let form = form.unwrap_or(Form::Prometheus);
-    let usual = shared.answers.timeout();
-    let timeout = scrape_timeout(headers).map_or(usual, |most| usual.min(most));
+    let answers = &shared.answers;
+    let scrape = || scrape_timeout(headers).map(|most| most.min(answers.timeout()));
+    let question = answers.question(query.of_domains(), query.timeout.or_else(scrape));
     let max_age = query.max_age.unwrap_or(shared.max_age);
-    Ok((form, shared.answers.ask(question(&query, timeout, usual), max_age, client.source).await?))
+    Ok((form, answers.ask(question, max_age, client.source).await?))
 }
 
 /// The time that Prometheus gives a scrape, less what the way takes.

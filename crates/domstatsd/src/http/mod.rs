@@ -52,14 +52,13 @@ use tower_http::compression::CompressionLayer;
 
 use crate::{
     config::{self, BadFile, Config},
-    pass::{self, Passes},
+    pass::Passes,
     rpc,
 };
 use access::Access;
-use answers::{Answers, KEPT, Question};
+use answers::{Answers, KEPT};
 use compat::Profile;
 pub(crate) use otlp::Pusher;
-use query::Query;
 use refusal::Refusal;
 
 /// What every answer needs.
@@ -88,13 +87,6 @@ impl Shared {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written")
         })
     }
-}
-
-/// Returns what a query asks, within this time if it does not say another. `usual` is the configured one.
-fn question(query: &Query, timeout: Duration, usual: Duration) -> Question {
-    let Query { groups, filter, options, .. } = *query;
-    let of_domains = pass::Question { filter, options, ..pass::Question::new(groups) };
-    Question::new(of_domains, query.timeout.unwrap_or(timeout), usual)
 }
 
 /// The server, before it serves.
@@ -260,7 +252,7 @@ mod tests {
     use domstats::stats::GROUPS;
     use serde_json::Value;
 
-    use super::*;
+    use super::{query::Query, *};
 
     fn openapi() -> Value {
         serde_json::from_str(include_str!("openapi.json")).unwrap()

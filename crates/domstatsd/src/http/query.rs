@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use domstats::{DomainFilter, Format, StatsGroups, StatsOptions, stats::GROUPS};
 
+use crate::pass::Question;
+
 /// What a client asks for. What it does not say is as the configuration says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Query {
@@ -34,6 +36,12 @@ const OPTIONS: [(&str, StatsOptions); 2] =
 impl Query {
     /// The longest time that a client may ask for.
     pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// Returns what it asks of domains.
+    pub(crate) fn of_domains(&self) -> Question {
+        let Self { groups, filter, options, .. } = *self;
+        Question { filter, options, ..Question::new(groups) }
+    }
 
     /// Reads what stands behind the question mark. `formats` are those that can be asked for.
     ///

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::{
@@ -18,8 +19,11 @@ use super::{Server, Tls, tls};
 use crate::{
     client::Source,
     listen::{self, UnixSocket},
-    strangers::{PATIENCE, Strangers},
+    strangers::Strangers,
 };
+
+/// How long a client may take to show who it is.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The clients that may be showing who they are at a time.
 const STRANGERS: usize = 256;

@@ -22,7 +22,7 @@ use std::{
 use domstats::format::Metrics;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::{HttpError, Shared, metrics, query::Query, question};
+use super::{HttpError, Shared, metrics, query::Query};
 use crate::{client::Source, config};
 use collector::{Collector, Failure};
 use encode::Export;
@@ -147,8 +147,7 @@ impl Pusher {
     /// Returns what is to be sent of a pass that is taken now: the metrics of `/metrics`.
     async fn exports(&self) -> Result<Vec<Export>, String> {
         let answers = &self.shared.answers;
-        let usual = answers.timeout();
-        let question = question(&Query::default(), usual, usual);
+        let question = answers.question(Query::default().of_domains(), None);
         let pass = answers.ask(question, Duration::ZERO, Source::Daemon).await;
         let pass = pass.map_err(|why| why.to_string())?;
         let shared = Arc::clone(&self.shared);
