@@ -1,5 +1,5 @@
-//! Whose a TCP connection is: a user of this host, or another host. Limits hold for each of them, so that one
-//! cannot take the places of all.
+//! Who opened a TCP connection: a user of this host, or another host. Each has limits of its own, so that one
+//! cannot crowd out the others.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -20,8 +20,8 @@ pub(crate) enum Source {
     Daemon,
     /// A user of this host, by uid.
     User(u32),
-    /// Another host, or all of this host's users where the kernel does not say which. Of IPv6 a whole
-    /// network: a host has 2^64 addresses there.
+    /// Another host, or any local user where the kernel does not say which. For IPv6 the whole /64 network:
+    /// one host can use all of its addresses.
     Host(IpAddr),
 }
 
@@ -42,19 +42,19 @@ impl Source {
         }
     }
 
-    /// True if limits hold for this source. The daemon and root need no daemon to harm the host.
+    /// True if limits apply. They do not apply to the daemon itself, or to root, who could stop it anyway.
     pub(crate) fn is_limited(self) -> bool {
         !matches!(self, Self::Daemon | Self::User(0))
     }
 }
 
-/// Connections by source, of which each may have so many.
+/// Counts connections by source, each of which may have a limited number.
 pub(crate) struct PerSource {
     most: usize,
     count: Mutex<HashMap<Source, usize>>,
 }
 
-/// A connection that counts for its source as long as this lives.
+/// Counts one connection towards its source's limit until dropped.
 pub(crate) struct Counted {
     all: Arc<PerSource>,
     source: Source,
@@ -65,7 +65,7 @@ impl PerSource {
         Arc::new(Self { most: most.max(1), count: Mutex::default() })
     }
 
-    /// Returns nothing if the source has as many as it may have.
+    /// Returns `None` if the source has reached its limit.
     pub(crate) fn enter(self: &Arc<Self>, source: Source) -> Option<Counted> {
         let mut count = self.count();
         let its = count.entry(source).or_default();
@@ -100,8 +100,8 @@ const HEADER: usize = 16;
 const REQUEST: usize = 56;
 const UID: usize = HEADER + 64;
 
-/// Returns the uid of a local client's socket: the kernel is asked for that one connection (sock_diag(7)). Never
-/// waits; `None` where the kernel does not say.
+/// Returns the uid of a local client's socket, by asking the kernel about that one connection (sock_diag(7)).
+/// Never blocks; `None` where the kernel does not say.
 fn uid(client: SocketAddr, server: SocketAddr) -> Option<u32> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let kernel =

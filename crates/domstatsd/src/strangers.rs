@@ -1,5 +1,5 @@
-//! Connections whose client has yet to show who it is. They have places of their own: however many come and say
-//! nothing, clients with a certificate get in.
+//! Connections whose client has not yet authenticated. They have a pool of their own: however many of them stay
+//! silent, clients with a certificate still get in.
 
 use std::{
     future::Future,
@@ -16,32 +16,32 @@ use crate::client::Source;
 
 /// The strangers of one listener.
 pub(crate) struct Strangers {
-    /// How many there may be.
+    /// The size of the pool.
     most: usize,
     all: Mutex<Vec<Stranger>>,
-    /// When a failure was logged last, and how many were not since.
+    /// When a failure was last logged, and how many have been suppressed since.
     log: Mutex<Option<(Instant, u64)>>,
 }
 
 struct Stranger {
     source: Source,
-    /// Dropped when it has to go.
+    /// Dropping it ends the greeting.
     _place: oneshot::Sender<()>,
     number: u64,
 }
 
 impl Strangers {
-    /// Those of one source are at most this part of all.
+    /// One source may hold this fraction of the pool.
     const PART: usize = 8;
-    /// A failure is logged this often.
+    /// The shortest time between two logged failures.
     const LOG: Duration = Duration::from_secs(10);
 
     pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, all: Mutex::default(), log: Mutex::default() })
     }
 
-    /// Waits until a client has shown who it is. `None` if it did not in time, could not, or had to make place for
-    /// another one: at random among all, so that nobody can hold all places by coming first or by coming often.
+    /// Waits for a client to authenticate. `None` if it failed, took too long, or was evicted for a newer one: a
+    /// full pool evicts at random, so that neither coming first nor coming often secures a place.
     pub(crate) async fn greet<T>(
         &self,
         (client, source): (SocketAddr, Source),
@@ -79,7 +79,7 @@ impl Strangers {
         (number, goes)
     }
 
-    /// Logs that a client was not let in; not for each of many.
+    /// Logs a failed greeting, at a limited rate.
     fn log(&self, client: SocketAddr, error: &io::Error) {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *log {

@@ -21,10 +21,10 @@ use crate::{
     shared::Shared,
 };
 
-/// The questions that are asked at a time, beside the usual one. Each has a few passes at most, however many
-/// ask it.
+/// How many different questions may be in flight, besides the daemon's own. Each has a few passes at most,
+/// however many clients ask it.
 const MOST_QUESTIONS: usize = 8;
-/// Those of one source: a user of this host, or another host.
+/// How many of them one source may have: a user of this host, or another host.
 const MOST_OF_ONE: usize = 3;
 /// What an answer may take beyond its timeout, before it is given up.
 const GRACE: Duration = Duration::from_millis(500);
@@ -39,8 +39,8 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Asks within a time. One that is not the configured one, `usual`, is rounded down to its first digit in
-    /// milliseconds: there are few of those, and clients that ask alike share passes.
+    /// Makes a question with a timeout. Any but the configured one (`usual`) is rounded down to one significant
+    /// digit of milliseconds, so that few differ and similar clients share passes.
     fn new(of_domains: pass::Question, timeout: Duration, usual: Duration) -> Self {
         let round = |timeout: Duration| {
             let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -134,7 +134,7 @@ struct Asking {
 }
 
 impl Asked {
-    /// Notes a question, if it has a place. The daemon's own questions always have one.
+    /// Registers a question if there is room. There always is for the daemon's own.
     fn enter(self: &Arc<Self>, question: Question, source: Source) -> Result<Asking, NoAnswer> {
         let mut all = self.all();
         if source != Source::Daemon && !all.contains_key(&question) {
@@ -229,7 +229,7 @@ impl Answers {
         source: Source,
     ) -> Result<Arc<Pass>, NoAnswer> {
         let current = self.passes.current();
-        // What `/metrics` asks has a place kept, whoever asks it.
+        // There is always room for the default question of `/metrics`, whoever asks it.
         let usual = Question { of_domains: pass::Question::default(), timeout: current.timeout };
         let source = if question == usual { Source::Daemon } else { source };
         let asking = self.asked.enter(question, source)?;

@@ -1,11 +1,9 @@
-//! Requests that a web page makes a browser send. The browser runs beside the daemon, the page comes
-//! from anywhere.
+//! Protection from web pages that make a browser on this host send requests.
 //!
-//! - A page fetches `http://127.0.0.1:9177/…`. Browsers say so (`Sec-Fetch-Site`, `Origin`); such a fetch is
-//!   refused, and following a link is not.
-//! - A page lets its own name point at this host (DNS rebinding), so that the browser takes the daemon for the
-//!   page's own server. The name stands in `Host`: where clients need not show who they are, only this host's names
-//!   are answered.
+//! - A page fetches `http://127.0.0.1:9177/…`. Browsers mark such a fetch (`Sec-Fetch-Site`, `Origin`), and it is
+//!   refused; following a link is allowed.
+//! - A page points its own host name at this host (DNS rebinding), so that the browser takes the daemon for the
+//!   page's server. The name is in `Host`: without authentication, only this host's names are accepted.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -37,7 +35,7 @@ pub(super) async fn check(
     }
 }
 
-/// Refuses a name that is neither this host's nor configured. Programs without names (HTTP/1.0) are no browsers.
+/// Refuses a name that is neither this host's nor configured. A request without one (HTTP/1.0) is not a browser's.
 fn strange_host(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Option<Refusal> {
     let named =
         headers.get_all(header::HOST).iter().map(|value| value.to_str().unwrap_or_default());
@@ -75,7 +73,7 @@ fn strange_page(headers: &HeaderMap) -> Option<Refusal> {
     let is_strange = match text("sec-fetch-site") {
         Some("same-origin" | "none") => false,
         Some(_) => {
-            // Who follows a link sees the answer; the page with the link does not.
+            // The user who follows a link sees the answer, the linking page does not.
             text("sec-fetch-mode") != Some("navigate") || text("sec-fetch-dest") != Some("document")
         }
         None => text("origin").is_some_and(|origin| {

@@ -38,7 +38,7 @@ pub(crate) struct CommandLine {
     pub(crate) started_in: Option<PathBuf>,
     /// Whether libvirtd started it to ask what it can do.
     pub(crate) is_probe: bool,
-    /// Why not all of it is known: what of a file with options could not be read.
+    /// Which part of a `-readconfig` file could not be read, if any: some options are unknown then.
     pub(crate) unread: Option<String>,
 }
 

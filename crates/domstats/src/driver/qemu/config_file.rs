@@ -1,9 +1,8 @@
 //! The files with options that a QEMU was started with (`-readconfig`), as LXD and Incus do.
 //!
-//! Any process may look like a QEMU and name any file, and what the file says is shown to whoever
-//! asks for statistics. So it is looked up as the process sees it, read only if the user that the
-//! process runs as may read it, and opened only if it is a regular file: opening a device or a pipe
-//! can do something, or wait.
+//! Any process can look like a QEMU and name any file, and what the file says appears in statistics that
+//! others read. So the path is resolved as the process sees it, the file is read only if the process's user
+//! may read it, and opened only if it is a regular file: opening a device or a pipe can have effects, or block.
 //!
 //! Whether that user may is decided here, by the permissions of the file and of the folders on the
 //! way (an access list can only make us refuse). The kernel would decide it for a thread that took the
@@ -399,7 +398,7 @@ mod tests {
             assert_eq!(error(&root, name, Some(&user)), expected, "{name}");
         }
         assert_eq!(error(&root, "/closed/public", None), None, "nobody in particular");
-        // Tests run as root in CI; elsewhere the owner of these files is somebody else.
+        // Only root, as in CI, can change the owner of these files.
         if chown(root.join("open/private"), Some(0), Some(8)).is_ok() {
             assert_eq!(error(&root, "/open/private", Some(&user)), None, "by a group");
             chown(root.join("closed"), Some(0), Some(1001)).unwrap();

@@ -43,7 +43,7 @@ pub(crate) enum Role {
         /// Whether QEMU goes no further before its first client has come.
         waits: bool,
     },
-    /// QEMU connects to somebody.
+    /// QEMU connects to its manager.
     Client,
     /// Nobody: there is nothing to connect to.
     None,

@@ -117,7 +117,7 @@ impl Device {
         &self.network
     }
 
-    /// Returns the id that somebody gave it.
+    /// Returns its id, if it was given one.
     pub(crate) fn id(&self) -> Option<&str> {
         self.path.strip_prefix("/machine/peripheral/")
     }

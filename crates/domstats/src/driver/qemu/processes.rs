@@ -199,9 +199,9 @@ fn is_qemu(program: &str) -> bool {
         || matches!(name, "kvm" | "kvm-spice")
 }
 
-/// Returns whether a program may run a QEMU: its command line tells. It is the loader
-/// (`ld-linux-x86-64.so.2`, `ld-musl-x86_64.so.1`, `ld64.so.2`, `ld-2.31.so`), or somebody's own
-/// name for a QEMU. QEMU's other programs are `qemu-img` and the like.
+/// Returns whether a program may be running a QEMU, which its command line then decides: the loader
+/// (`ld-linux-x86-64.so.2`, `ld-musl-x86_64.so.1`, `ld64.so.2`, `ld-2.31.so`), or a custom name with
+/// `qemu` in it. QEMU's other programs (`qemu-img` and the like) are not.
 fn may_be_qemu(program: &str) -> bool {
     let is_tool = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit());
     is_loader(program)
