@@ -15,7 +15,7 @@ use crate::config::BadFile;
 ///
 /// # Errors
 ///
-/// Why it cannot be read: it is no file of text of at most 1 MiB.
+/// Why it cannot be read: it is not a regular file with text of at most 1 MiB.
 pub(crate) fn read(path: &Path, what: &'static str) -> Result<String, BadFile> {
     const LONGEST: u64 = 1 << 20;
     let text = || -> io::Result<String> {
@@ -32,8 +32,11 @@ pub(crate) fn read(path: &Path, what: &'static str) -> Result<String, BadFile> {
             tracing::warn!("every user can read {what} from {}: chmod o-r", path.display());
         }
         let mut text = String::new();
-        file.take(LONGEST).read_to_string(&mut text)?;
-        Ok(text)
+        file.take(LONGEST + 1).read_to_string(&mut text)?;
+        match text.len() as u64 > LONGEST {
+            true => Err(io::Error::other("it has more than 1 MiB")),
+            false => Ok(text),
+        }
     };
     text().map_err(|error| BadFile { path: path.to_owned(), what, why: error.to_string() })
 }
@@ -50,6 +53,8 @@ mod tests {
         fs::write(&path, "a token\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(read(&path, "it").ok(), Some("a token\n".to_owned()));
+        fs::write(&path, "x".repeat((1 << 20) + 1)).unwrap();
+        assert!(read(&path, "it").is_err(), "a secret is not cut off");
         fs::remove_file(&path).unwrap();
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
