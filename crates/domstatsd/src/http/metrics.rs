@@ -40,7 +40,7 @@ pub(super) async fn metrics(
     let write = move || {
         let shared = its;
         let text = pass.text(form, || {
-            let mut metrics = of_domains(&pass);
+            let mut metrics = of_domains(&shared, &pass);
             for profile in &shared.compat {
                 profile.push(&pass, &shared.metadata, &mut metrics);
             }
@@ -55,8 +55,9 @@ pub(super) async fn metrics(
     Ok(response(form, Body::new(shared.write(write).await?)))
 }
 
-/// Returns the metrics of the domains.
-pub(super) fn of_domains(pass: &Pass) -> Metrics {
+/// Returns the metrics of the domains, and names in the log what has none.
+pub(super) fn of_domains(shared: &Shared, pass: &Pass) -> Metrics {
+    shared.own.name_unknown(&pass.answer.of_all);
     let mut metrics = Metrics::new();
     if pass.is_down() {
         let up = metrics.family("libvirt_up", Kind::Gauge, "Whether the hypervisor answered.");
@@ -73,7 +74,6 @@ pub(super) fn push_ours(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
     let report = &pass.answer.of_all;
     metrics.push_age(report, pass.began.elapsed());
     shared.metadata.push(report, metrics);
-    shared.own.name_unknown(report);
     own::push(shared, pass, metrics);
     shared.metadata.fetch(report, shared.answers.host());
 }

@@ -154,7 +154,12 @@ impl Pusher {
         let write = move || {
             let mut ours = Metrics::new();
             metrics::push_ours(&shared, &pass, &mut ours);
-            encode::exports(&pass, &metrics::of_domains(&pass), &ours, shared.own.started())
+            encode::exports(
+                &pass,
+                &metrics::of_domains(&shared, &pass),
+                &ours,
+                shared.own.started(),
+            )
         };
         self.shared.write(write).await.map_err(|_| "it could not be written".to_owned())
     }
