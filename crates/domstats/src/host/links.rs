@@ -3,23 +3,19 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
-    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    io,
+    os::fd::OwnedFd,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use rustix::{
     io::Errno,
-    net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind,
-        netlink::SocketAddrNetlink,
-        recv, sendto, socket_with,
-        sockopt::{Timeout, set_socket_timeout},
-    },
+    net::{RecvFlags, recv},
 };
 
 use super::{
+    netlink::{self, PART, Questions},
     procfs::{NetCounters, NetDevice, NetDevices},
     rtnetlink::{self, GROUP_LINK, Message},
 };
@@ -27,15 +23,6 @@ use super::{
 /// How long the descriptor of a tap is on its way at most, from the program that made or opened
 /// the tap to the QEMU that is to have it.
 const HANDOVER: Duration = Duration::from_secs(5);
-
-/// How long the kernel may take for the next part of an answer.
-pub(super) const PATIENCE: Duration = Duration::from_millis(200);
-
-/// More than the kernel puts into one part of an answer.
-pub(super) const PART: usize = 64 << 10;
-
-/// More than the parts of an answer about a million devices.
-pub(super) const PARTS: usize = 64 << 10;
 
 /// The devices, from one call to the next.
 #[derive(Debug, Default)]
@@ -51,8 +38,7 @@ struct State {
     /// Receives what the kernel tells of its own accord.
     news: OwnedFd,
     /// Asks.
-    questions: OwnedFd,
-    sequence: u32,
+    questions: Questions,
     /// The names by index.
     names: HashMap<u32, String>,
     /// Since when nothing is known to have happened to taps.
@@ -111,13 +97,10 @@ impl Links {
 
 impl State {
     fn open() -> io::Result<Self> {
-        let questions = socket(0)?;
-        set_socket_timeout(&questions, Timeout::Recv, Some(PATIENCE))?;
         Ok(Self {
-            namespace: fs::metadata("/proc/thread-self/ns/net").ok().map(|it| it.ino()),
-            news: socket(GROUP_LINK)?,
-            questions,
-            sequence: 0,
+            namespace: netlink::own_namespace(),
+            news: netlink::socket(None, GROUP_LINK)?,
+            questions: Questions::open(None)?,
             names: HashMap::new(),
             taps_trusted_from: Instant::now(),
             buffer: vec![0; PART],
@@ -161,8 +144,10 @@ impl State {
     fn devices(&mut self) -> io::Result<NetDevices> {
         self.listen()?;
         let mut counters = Vec::with_capacity(self.names.len());
-        self.ask(rtnetlink::counters, |message| {
-            if let Message::Counters { index, received, transmitted } = message {
+        self.questions.ask(&mut self.buffer, rtnetlink::counters, |kind, body| {
+            if let Some(Message::Counters { index, received, transmitted }) =
+                rtnetlink::message(kind, body)
+            {
                 let [received, transmitted] = [received, transmitted].map(net_counters);
                 counters.push((index, NetDevice { received, transmitted }));
             }
@@ -176,48 +161,14 @@ impl State {
 
     fn read_names(&mut self) -> io::Result<()> {
         let mut names = HashMap::new();
-        self.ask(rtnetlink::links, |message| {
-            if let Message::Link(link) = message {
+        self.questions.ask(&mut self.buffer, rtnetlink::links, |kind, body| {
+            if let Some(Message::Link(link)) = rtnetlink::message(kind, body) {
                 names.insert(link.index, String::from_utf8_lossy(link.name).into_owned());
             }
         })?;
         self.names = names;
         Ok(())
     }
-
-    /// Asks a question, and hands out the messages of the answer.
-    fn ask(
-        &mut self,
-        question: fn(u32) -> Vec<u8>,
-        mut each: impl FnMut(Message<'_>),
-    ) -> io::Result<()> {
-        self.sequence = self.sequence.wrapping_add(1).max(1);
-        let kernel = SocketAddrNetlink::new(0, 0);
-        sendto(&self.questions, &question(self.sequence), SendFlags::empty(), &kernel)?;
-        for _ in 0..PARTS {
-            let (length, _) = match recv(&self.questions, &mut self.buffer[..], RecvFlags::empty())
-            {
-                Err(Errno::INTR) => continue,
-                received => received?,
-            };
-            for (sequence, message) in rtnetlink::messages(&self.buffer[..length]) {
-                match message {
-                    // What is left of an earlier answer.
-                    _ if sequence != self.sequence => {}
-                    Message::Done => return Ok(()),
-                    Message::Failed => return Err(io::ErrorKind::InvalidData.into()),
-                    message => each(message),
-                }
-            }
-        }
-        Err(io::ErrorKind::InvalidData.into())
-    }
-}
-
-fn socket(groups: u32) -> io::Result<OwnedFd> {
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-    bind(&socket, &SocketAddrNetlink::new(0, groups))?;
-    Ok(socket)
 }
 
 fn net_counters([bytes, packets, errors, drops]: [u64; 4]) -> NetCounters {

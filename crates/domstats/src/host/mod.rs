@@ -4,6 +4,7 @@ pub(crate) mod cgroup;
 pub(crate) mod files;
 pub(crate) mod fuzz;
 pub(crate) mod links;
+mod netlink;
 pub(crate) mod perf;
 pub(crate) mod pressure;
 pub(crate) mod process;

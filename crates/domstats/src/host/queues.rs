@@ -15,20 +15,15 @@ use std::{
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
-    net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind,
-        netlink::{SOCK_DIAG, SocketAddrNetlink},
-        recv, sendto, socket_with,
-        sockopt::{Timeout, set_socket_timeout},
-    },
+    net::netlink::SOCK_DIAG,
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
 use super::{
-    links::{PART, PARTS, PATIENCE},
+    netlink::{PART, Questions, own_namespace},
     process::{Folder, Process},
     procfs::Proc,
-    sock_diag::{self, Message, Socket, State},
+    sock_diag::{self, Socket, State},
 };
 
 /// More than the list of all sockets of a host takes.
@@ -56,7 +51,7 @@ enum Space {
 #[derive(Debug, Default)]
 struct Sockets {
     /// Asks the kernel, if it answers.
-    questions: Option<OwnedFd>,
+    questions: Option<Questions>,
     lists: HashMap<State, Option<List>>,
 }
 
@@ -96,9 +91,7 @@ pub(crate) struct Unseen;
 
 impl<'a> Queues<'a> {
     pub(crate) fn new(proc: &'a Proc) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        let own = std::fs::metadata("/proc/thread-self/ns/net").ok().map(|it| it.ino());
-        Self { proc, own, spaces: HashMap::new(), held: HashMap::new() }
+        Self { proc, own: own_namespace(), spaces: HashMap::new(), held: HashMap::new() }
     }
 
     pub(crate) fn proc(&self) -> &'a Proc {
@@ -203,9 +196,9 @@ impl<'a> Queues<'a> {
                 entry.insert(Sockets { questions, lists: HashMap::new() })
             }
         };
-        let questions = &sockets.questions;
+        let questions = &mut sockets.questions;
         let read = || {
-            let asked = questions.as_ref().and_then(|questions| ask(questions, state).ok());
+            let asked = questions.as_mut().and_then(|questions| ask(questions, state).ok());
             asked.or_else(|| read(proc, space, state).ok()).map(List::new)
         };
         sockets.lists.entry(state).or_insert_with(read).as_ref()
@@ -291,14 +284,8 @@ pub(crate) fn in_namespace<T: Send>(
 }
 
 /// Opens what asks the kernel about the sockets of a namespace.
-fn questions(proc: &Proc, space: Space) -> io::Result<OwnedFd> {
-    let open = || {
-        let flags = SocketFlags::CLOEXEC;
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(SOCK_DIAG))?;
-        bind(&socket, &SocketAddrNetlink::new(0, 0))?;
-        set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
-        Ok(socket)
-    };
+fn questions(proc: &Proc, space: Space) -> io::Result<Questions> {
+    let open = || Questions::open(Some(SOCK_DIAG));
     match space {
         Space::Own => open(),
         Space::Of { process, .. } => in_namespace(proc, process, open),
@@ -306,29 +293,13 @@ fn questions(proc: &Proc, space: Space) -> io::Result<OwnedFd> {
 }
 
 /// Asks the kernel for the sockets in a state.
-fn ask(questions: &OwnedFd, state: State) -> io::Result<Vec<Socket>> {
-    let kernel = SocketAddrNetlink::new(0, 0);
-    // What is left of an earlier answer bears another number.
-    let sequence = state as u32 + 1;
-    sendto(questions, &sock_diag::sockets(state, sequence), SendFlags::empty(), &kernel)?;
+fn ask(questions: &mut Questions, state: State) -> io::Result<Vec<Socket>> {
     let mut sockets = Vec::new();
-    let mut buffer = vec![0; PART];
-    for _ in 0..PARTS {
-        let length = match recv(questions, &mut buffer[..], RecvFlags::empty()) {
-            Err(Errno::INTR) => continue,
-            received => received?.0,
-        };
-        for (of, message) in sock_diag::messages(&buffer[..length]) {
-            match message {
-                _ if of != sequence => {}
-                Message::Socket(socket) => sockets.push(socket),
-                Message::Done => return Ok(sockets),
-                Message::Failed => return Err(io::ErrorKind::InvalidData.into()),
-                Message::Other => {}
-            }
-        }
-    }
-    Err(io::ErrorKind::InvalidData.into())
+    let question = |sequence| sock_diag::sockets(state, sequence);
+    questions.ask(&mut vec![0; PART], question, |kind, body| {
+        sockets.extend(sock_diag::socket(kind, body));
+    })?;
+    Ok(sockets)
 }
 
 /// Reads the sockets in a state from the list that `/proc` has.

@@ -4,6 +4,8 @@
 //! Of three dozen counters and as many attributes a message has, only what the statistics need is
 //! read.
 
+use super::netlink::{Cut, attributes, cut, request, u32_at};
+
 /// What the kernel says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Message<'a> {
@@ -42,17 +44,11 @@ pub(crate) struct Link<'a> {
 /// The multicast group that tells of devices: the first bit of the mask.
 pub(crate) const GROUP_LINK: u32 = 1;
 
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_NEWSTATS: u16 = 92;
 const RTM_GETSTATS: u16 = 94;
-
-/// `NLM_F_REQUEST`, `NLM_F_DUMP`.
-const DUMP: u16 = 0x301;
-const NLM_F_DUMP_INTR: u16 = 0x10;
 
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINKINFO: u16 = 18;
@@ -61,7 +57,6 @@ const IFLA_EXT_MASK: u16 = 29;
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 const IFLA_STATS_LINK_64: u16 = 1;
 
-const HEADER: usize = 16;
 const IFINFOMSG: usize = 16;
 const IF_STATS_MSG: usize = 12;
 
@@ -81,18 +76,6 @@ pub(crate) fn counters(sequence: u32) -> Vec<u8> {
     request(RTM_GETSTATS, sequence, &body)
 }
 
-pub(super) fn request(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
-    // Some dozens of bytes.
-    let length = (HEADER + body.len()) as u32;
-    let mut message = Vec::from(length.to_ne_bytes());
-    message.extend(kind.to_ne_bytes());
-    message.extend(DUMP.to_ne_bytes());
-    message.extend(sequence.to_ne_bytes());
-    message.extend(0u32.to_ne_bytes());
-    message.extend(body);
-    message
-}
-
 /// Cuts what was received into messages, each with the number of its request: 0 for one that
 /// nobody asked for. What is cut off ends it.
 pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u32, Message<'_>)> {
@@ -106,34 +89,8 @@ pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u32, Message<'_>)>
     })
 }
 
-/// What every message of netlink is, whatever it is about.
-#[derive(Debug)]
-pub(super) enum Cut<'a> {
-    /// The end of an answer.
-    Done,
-    /// The answer is not to be had, or is not of one piece.
-    Failed,
-    /// A message about something.
-    Other { kind: u16, body: &'a [u8] },
-}
-
-pub(super) fn cut(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Cut<'_>)> {
-    std::iter::from_fn(move || {
-        let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
-        let body = bytes.get(HEADER..length)?;
-        let (kind, flags) = (u16_at(bytes, 4)?, u16_at(bytes, 6)?);
-        let sequence = u32_at(bytes, 8)?;
-        bytes = bytes.get(align(length)..).unwrap_or_default();
-        let message = match (kind, flags & NLM_F_DUMP_INTR) {
-            (NLMSG_DONE, 0) => Cut::Done,
-            (NLMSG_ERROR, _) | (_, NLM_F_DUMP_INTR) => Cut::Failed,
-            _ => Cut::Other { kind, body },
-        };
-        Some((sequence, message))
-    })
-}
-
-fn message(kind: u16, body: &[u8]) -> Option<Message<'_>> {
+/// Reads a message of a kind that the statistics need.
+pub(crate) fn message(kind: u16, body: &[u8]) -> Option<Message<'_>> {
     match kind {
         // A bridge tells of its ports in messages of its own family.
         RTM_NEWLINK | RTM_DELLINK if body.first() != Some(&0) => None,
@@ -174,34 +131,12 @@ fn link(body: &[u8]) -> Option<Link<'_>> {
     (!link.name.is_empty()).then_some(link)
 }
 
-pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    /// Whether it holds others, and the byte order: bits beside the kind.
-    const FLAGS: u16 = 0xc000;
-    std::iter::from_fn(move || {
-        let length = usize::from(u16_at(bytes, 0)?);
-        let kind = u16_at(bytes, 2)? & !FLAGS;
-        let value = bytes.get(4..length)?;
-        bytes = bytes.get(align(length)..).unwrap_or_default();
-        Some((kind, value))
-    })
-}
-
-/// Messages and attributes begin at multiples of 4.
-pub(super) fn align(length: usize) -> usize {
-    length.next_multiple_of(4)
-}
-
-pub(super) fn u16_at(bytes: &[u8], position: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(position..position + 2)?.try_into().ok()?))
-}
-
-pub(super) fn u32_at(bytes: &[u8], position: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(position..position + 4)?.try_into().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::netlink::{HEADER, NLMSG_DONE, align},
+        *,
+    };
 
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::from(u16::try_from(4 + value.len()).unwrap().to_ne_bytes());

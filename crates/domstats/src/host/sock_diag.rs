@@ -1,7 +1,7 @@
 //! The kernel's messages about Unix sockets (sock_diag(7)), without I/O: a request, and a parser of
 //! what comes back.
 
-use super::rtnetlink::{Cut, attributes, cut, u32_at};
+use super::netlink::{attributes, request, u32_at};
 
 /// A Unix socket that has a name, as the kernel has it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,18 +22,6 @@ pub(crate) struct Socket {
 pub(crate) enum State {
     Listening,
     Connected,
-}
-
-/// What the kernel says.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Message {
-    Socket(Socket),
-    /// The end of an answer.
-    Done,
-    /// The answer is not to be had, or is not of one piece since something changed meanwhile.
-    Failed,
-    /// Something else.
-    Other,
 }
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -69,25 +57,14 @@ pub(crate) fn sockets(state: State, sequence: u32) -> Vec<u8> {
     for word in [1 << state, 0, show, u32::MAX, u32::MAX] {
         body.extend(u32::to_ne_bytes(word));
     }
-    super::rtnetlink::request(SOCK_DIAG_BY_FAMILY, sequence, &body)
+    request(SOCK_DIAG_BY_FAMILY, sequence, &body)
 }
 
-/// Cuts what was received into messages, each with the number of its request.
-pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u32, Message)> {
-    cut(bytes).map(|(sequence, message)| {
-        let message = match message {
-            Cut::Done => Message::Done,
-            Cut::Failed => Message::Failed,
-            Cut::Other { kind: SOCK_DIAG_BY_FAMILY, body } => {
-                socket(body).map_or(Message::Other, Message::Socket)
-            }
-            Cut::Other { .. } => Message::Other,
-        };
-        (sequence, message)
-    })
-}
-
-fn socket(body: &[u8]) -> Option<Socket> {
+/// Reads a message about a socket.
+pub(crate) fn socket(kind: u16, body: &[u8]) -> Option<Socket> {
+    if kind != SOCK_DIAG_BY_FAMILY {
+        return None;
+    }
     let mut socket = Socket { inode: u32_at(body, 4)?.into(), ..Socket::default() };
     for (kind, value) in attributes(body.get(UNIX_DIAG_MSG..)?) {
         match kind {
@@ -118,9 +95,18 @@ fn device(number: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::rtnetlink::{align, u16_at},
+        super::netlink::{Cut, align, cut, u16_at},
         *,
     };
+
+    /// The sockets of messages, each with the number of its request.
+    fn told(bytes: &[u8]) -> Vec<(u32, Option<Socket>)> {
+        let socket = |message| match message {
+            Cut::Other { kind, body } => socket(kind, body),
+            Cut::Done | Cut::Failed => None,
+        };
+        cut(bytes).map(|(sequence, message)| (sequence, socket(message))).collect()
+    }
 
     fn message(attributes: &[(u16, &[u8])]) -> Vec<u8> {
         let mut body = vec![1, 1, 10, 0];
@@ -132,7 +118,7 @@ mod tests {
             body.extend(*value);
             body.resize(align(body.len()), 0);
         }
-        super::super::rtnetlink::request(SOCK_DIAG_BY_FAMILY, 3, &body)
+        request(SOCK_DIAG_BY_FAMILY, 3, &body)
     }
 
     #[test]
@@ -147,7 +133,7 @@ mod tests {
             waiting: 2,
             peer: None,
         };
-        assert_eq!(messages(&bytes).collect::<Vec<_>>(), [(3, Message::Socket(socket))]);
+        assert_eq!(told(&bytes), [(3, Some(socket))]);
     }
 
     #[test]
@@ -155,14 +141,14 @@ mod tests {
         let bytes = message(&[(NAME, b"\0q\0\0"), (PEER, &7u32.to_ne_bytes())]);
         let socket =
             Socket { inode: 4711, name: b"\0q\0\0".to_vec(), peer: Some(7), ..Socket::default() };
-        assert_eq!(messages(&bytes).collect::<Vec<_>>(), [(3, Message::Socket(socket))]);
+        assert_eq!(told(&bytes), [(3, Some(socket))]);
     }
 
     #[test]
     fn what_is_cut_off_is_left_out() {
         let bytes = message(&[(NAME, b"/run/q"), (RQLEN, &[0; 8])]);
         for cut in 0..bytes.len() {
-            assert_eq!(messages(&bytes[..cut]).count(), 0, "{cut}");
+            assert_eq!(told(&bytes[..cut]).len(), 0, "{cut}");
         }
         assert!(u16_at(&bytes, 4) == Some(SOCK_DIAG_BY_FAMILY));
     }

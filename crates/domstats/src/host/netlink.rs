@@ -1,0 +1,158 @@
+//! Netlink, whatever it is about: how a question is put to the kernel, and how its answer is cut.
+
+use std::{
+    fs, io,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    time::Duration,
+};
+
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind,
+        netlink::SocketAddrNetlink,
+        recv, sendto, socket_with,
+        sockopt::{Timeout, set_socket_timeout},
+    },
+};
+
+/// How long the kernel may take for the next part of an answer.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// More than the kernel puts into one part of an answer.
+pub(super) const PART: usize = 64 << 10;
+
+/// More than the parts of an answer about a million devices.
+const PARTS: usize = 64 << 10;
+
+const NLMSG_ERROR: u16 = 2;
+pub(super) const NLMSG_DONE: u16 = 3;
+/// `NLM_F_REQUEST`, `NLM_F_DUMP`.
+const DUMP: u16 = 0x301;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+
+pub(super) const HEADER: usize = 16;
+
+/// A socket by which the kernel is asked.
+#[derive(Debug)]
+pub(super) struct Questions {
+    socket: OwnedFd,
+    sequence: u32,
+}
+
+impl Questions {
+    /// Opens a socket in the network namespace of this thread.
+    pub(super) fn open(protocol: Option<Protocol>) -> io::Result<Self> {
+        let socket = socket(protocol, 0)?;
+        set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    /// Asks a question, and hands out the messages of the answer by their kind.
+    pub(super) fn ask(
+        &mut self,
+        buffer: &mut [u8],
+        question: impl FnOnce(u32) -> Vec<u8>,
+        mut each: impl FnMut(u16, &[u8]),
+    ) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        let kernel = SocketAddrNetlink::new(0, 0);
+        sendto(&self.socket, &question(self.sequence), SendFlags::empty(), &kernel)?;
+        for _ in 0..PARTS {
+            let (length, _) = match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
+                Err(Errno::INTR) => continue,
+                received => received?,
+            };
+            for (sequence, message) in cut(&buffer[..length]) {
+                match message {
+                    // What is left of an earlier answer.
+                    _ if sequence != self.sequence => {}
+                    Cut::Done => return Ok(()),
+                    Cut::Failed => return Err(io::ErrorKind::InvalidData.into()),
+                    Cut::Other { kind, body } => each(kind, body),
+                }
+            }
+        }
+        Err(io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// Opens a socket that hears what the kernel tells of its own accord to these groups.
+pub(super) fn socket(protocol: Option<Protocol>, groups: u32) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
+    bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+    Ok(socket)
+}
+
+/// Returns the network namespace of this thread, if the caller may know it.
+pub(super) fn own_namespace() -> Option<u64> {
+    fs::metadata("/proc/thread-self/ns/net").ok().map(|it| it.ino())
+}
+
+/// Makes a request for everything of a kind.
+pub(super) fn request(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+    // Some dozens of bytes.
+    let length = (HEADER + body.len()) as u32;
+    let mut message = Vec::from(length.to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(DUMP.to_ne_bytes());
+    message.extend(sequence.to_ne_bytes());
+    message.extend(0u32.to_ne_bytes());
+    message.extend(body);
+    message
+}
+
+/// What every message of netlink is, whatever it is about.
+#[derive(Debug)]
+pub(super) enum Cut<'a> {
+    /// The end of an answer.
+    Done,
+    /// The answer is not to be had, or is not of one piece.
+    Failed,
+    /// A message about something.
+    Other { kind: u16, body: &'a [u8] },
+}
+
+/// Cuts what was received into messages, each with the number of its request: 0 for one that nobody asked
+/// for. What is cut off ends it.
+pub(super) fn cut(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Cut<'_>)> {
+    std::iter::from_fn(move || {
+        let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
+        let body = bytes.get(HEADER..length)?;
+        let (kind, flags) = (u16_at(bytes, 4)?, u16_at(bytes, 6)?);
+        let sequence = u32_at(bytes, 8)?;
+        bytes = bytes.get(align(length)..).unwrap_or_default();
+        let message = match (kind, flags & NLM_F_DUMP_INTR) {
+            (NLMSG_DONE, 0) => Cut::Done,
+            (NLMSG_ERROR, _) | (_, NLM_F_DUMP_INTR) => Cut::Failed,
+            _ => Cut::Other { kind, body },
+        };
+        Some((sequence, message))
+    })
+}
+
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// Whether it holds others, and the byte order: bits beside the kind.
+    const FLAGS: u16 = 0xc000;
+    std::iter::from_fn(move || {
+        let length = usize::from(u16_at(bytes, 0)?);
+        let kind = u16_at(bytes, 2)? & !FLAGS;
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(align(length)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// Messages and attributes begin at multiples of 4.
+pub(super) fn align(length: usize) -> usize {
+    length.next_multiple_of(4)
+}
+
+pub(super) fn u16_at(bytes: &[u8], position: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(position..position + 2)?.try_into().ok()?))
+}
+
+pub(super) fn u32_at(bytes: &[u8], position: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(position..position + 4)?.try_into().ok()?))
+}
