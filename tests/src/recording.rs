@@ -64,6 +64,7 @@ fn questions() -> Vec<Value> {
         ("query-stats", json!({ "target": "vm" })),
         ("query-stats", json!({ "target": "vcpu" })),
         ("query-stats", of_halt_polls),
+        ("query-stats", json!({ "target": "cryptodev" })),
     ]
     .into_iter()
     .map(|(command, arguments)| json!({ "execute": command, "arguments": arguments }))

@@ -239,6 +239,11 @@
 #define VIR_DOMAIN_STATS_VM 1024
 
 /**
+ * Each crypto device, which libvirt lacks; not among the groups that 0 stands for.
+ */
+#define DOMSTATS_CRYPTODEV 33554432
+
+/**
  * The RFC's group for CPUs: VIR_DOMAIN_STATS_CPU_TOTAL and VIR_DOMAIN_STATS_VCPU.
  */
 #define VIR_DOMAIN_STATS_CPU 10

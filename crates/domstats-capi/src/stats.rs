@@ -38,6 +38,8 @@ pub const VIR_DOMAIN_STATS_MEMORY: c_uint = 256;
 pub const VIR_DOMAIN_STATS_DIRTYRATE: c_uint = 512;
 /// What the hypervisor counts of the domain.
 pub const VIR_DOMAIN_STATS_VM: c_uint = 1024;
+/// Each crypto device, which libvirt lacks; not among the groups that 0 stands for.
+pub const DOMSTATS_CRYPTODEV: c_uint = 33554432;
 /// The RFC's group for CPUs: VIR_DOMAIN_STATS_CPU_TOTAL and VIR_DOMAIN_STATS_VCPU.
 pub const VIR_DOMAIN_STATS_CPU: c_uint = 10;
 
@@ -219,6 +221,7 @@ mod tests {
             (VIR_DOMAIN_STATS_DIRTYRATE, StatsGroups::DIRTYRATE),
             (VIR_DOMAIN_STATS_VM, StatsGroups::VM),
             (VIR_DOMAIN_STATS_CPU, StatsGroups::CPU),
+            (DOMSTATS_CRYPTODEV, StatsGroups::CRYPTODEV),
         ] {
             assert_eq!(bits, groups.bits());
         }

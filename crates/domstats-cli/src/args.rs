@@ -172,9 +172,9 @@ pub(crate) struct DoctorArgs {
 }
 
 impl DoctorArgs {
-    /// Returns the request for everything that there is.
+    /// Returns the request for everything that libvirt has too.
     pub(crate) fn request(&self) -> StatsRequest {
-        self.timeout.request().groups(StatsGroups::all_known())
+        self.timeout.request().groups(StatsGroups::of_libvirt())
     }
 
     /// Returns how to open the connection.
@@ -217,11 +217,9 @@ pub(crate) struct Groups(pub(crate) StatsGroups);
 
 impl Args for Groups {
     fn augment_args(command: clap::Command) -> clap::Command {
-        command.args(
-            GROUPS
-                .iter()
-                .map(|group| flag(group.name, group.help, "Groups (all of them if none is given)")),
-        )
+        command.args(GROUPS.iter().map(|group| {
+            flag(group.name, group.help, "Groups (all of libvirt's if none is given)")
+        }))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {

@@ -10,8 +10,8 @@ use crate::{
     error::{Error, ErrorKind, ErrorOrigin},
     request::StatsGroups,
     stats::{
-        Balloon, Blocks, Cpu, DirtyRate, Extra, GROUPS, Group, Interfaces, Iothreads, Memory, Perf,
-        State, Vcpus, Vm,
+        Balloon, Blocks, Cpu, Cryptodevs, DirtyRate, Extra, GROUPS, Group, Interfaces, Iothreads,
+        Memory, Perf, State, Vcpus, Vm,
     },
 };
 
@@ -135,6 +135,8 @@ pub struct DomainStats {
     pub dirtyrate: Option<DirtyRate>,
     /// Group `vm`.
     pub vm: Option<Vm>,
+    /// Group `cryptodev`.
+    pub cryptodev: Option<Cryptodevs>,
     /// The groups that were asked for and are missing in whole or in part, by bit. A group can
     /// stand here and above: what needs no monitor was read, the rest is missing.
     pub missing: Vec<MissingGroup>,

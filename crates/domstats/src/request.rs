@@ -9,13 +9,14 @@ use crate::{domain::DomainInfo, stats::DomainState};
 bitflags! {
     /// The groups of statistics, with libvirt's bits (`virDomainStatsTypes`).
     ///
-    /// The empty set asks for every group that the driver supports. Bits that this version does
-    /// not know are kept, and are an unsupported group like any other.
+    /// The empty set asks for every group of libvirt's that the driver supports. Groups that
+    /// libvirt lacks have bits above its own, and are read only if they are named. Bits that this
+    /// version does not know are kept, and are an unsupported group like any other.
     ///
     /// ```
     /// use domstats::StatsGroups;
     /// assert_eq!(StatsGroups::CPU, StatsGroups::CPU_TOTAL | StatsGroups::VCPU);
-    /// assert_eq!(StatsGroups::all_known().bits(), 0x7ff);
+    /// assert_eq!(StatsGroups::of_libvirt().bits(), 0x7ff);
     /// assert_eq!(StatsGroups::from_bits_retain(1 << 20).bits(), 1 << 20);
     /// ```
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -54,6 +55,8 @@ bitflags! {
         /// Hypervisor statistics of the domain. Flat keys `vm.*`.
         #[doc(alias = "VIR_DOMAIN_STATS_VM")]
         const VM = 1 << 10;
+        /// Each crypto device; not in libvirt. Flat keys `cryptodev.*`.
+        const CRYPTODEV = 1 << 25;
         /// The RFC's group for CPU statistics: the totals and each vCPU.
         #[doc(alias = "VIR_DOMAIN_STATS_CPU")]
         const CPU = Self::CPU_TOTAL.bits() | Self::VCPU.bits();
@@ -64,10 +67,16 @@ bitflags! {
 }
 
 impl StatsGroups {
-    /// Returns the 11 groups that this version knows.
+    /// Returns the 11 groups of libvirt, which the empty set stands for.
+    #[must_use]
+    pub const fn of_libvirt() -> Self {
+        Self::from_bits_retain((1 << 11) - 1)
+    }
+
+    /// Returns the groups that this version knows: libvirt's, and those that it lacks.
     #[must_use]
     pub const fn all_known() -> Self {
-        Self::from_bits_retain((1 << 11) - 1)
+        Self::of_libvirt().union(Self::CRYPTODEV)
     }
 }
 
@@ -185,7 +194,7 @@ impl StatsRequest {
     /// The time a call may take when the request does not say: 1 second.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 
-    /// Returns a request for every group of every domain, with a timeout of 1 second.
+    /// Returns a request for every group of libvirt's of every domain, with a timeout of 1 second.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -211,7 +220,8 @@ impl StatsRequest {
         }
     }
 
-    /// Asks for these groups. The empty set, the default, asks for all that the driver supports.
+    /// Asks for these groups. The empty set, the default, asks for all of libvirt's that the driver
+    /// supports.
     #[must_use]
     pub fn groups(mut self, groups: StatsGroups) -> Self {
         self.groups = groups;

@@ -5,6 +5,7 @@ mod architectures;
 mod cgroups;
 mod changes;
 mod command_lines;
+mod cryptodevs;
 mod descriptors;
 mod disks;
 mod fleet;

@@ -11,6 +11,7 @@ use domstats_live::{
 
 again_in_newer_releases! {
     changes::plugged_and_unplugged_between_calls,
+    cryptodevs::what_crypto_devices_did_is_told_if_it_is_asked_for,
     disks::a_chain_of_three_images_is_one_disk_or_three_images,
     disks::filters_are_no_images,
     disks::a_running_job_changes_no_disk_and_no_chain,

@@ -42,6 +42,8 @@ __all__ = [
     "DirtyRate",
     "VcpuDirtyRate",
     "Vm",
+    "Cryptodevs",
+    "Cryptodev",
     "DomainStats",
 ]
 
@@ -1595,6 +1597,46 @@ class Vm(Section):
     """
 
 
+class Cryptodevs(Section):
+    """Each crypto device, only if asked for.
+
+    count: Number of crypto devices, used or not.
+    cryptodevs: The crypto devices.
+    """
+
+    count: int | None = None
+    """Number of crypto devices, used or not.
+
+    A gauge. QMP `query-stats` target cryptodev, QEMU 8.0 or later; not in libvirt.
+    """
+    cryptodevs: tuple[Cryptodev, ...] = ()
+    """The crypto devices.
+
+    QMP `query-stats` target cryptodev, QEMU 8.0 or later; not in libvirt.
+    """
+
+
+class Cryptodev(Section):
+    """The crypto devices.
+
+    name: The id that QEMU was given.
+    stats: What it did, by the names that QEMU gives, such as `sym-encrypt-ops`.
+    """
+
+    index: int
+    """The position."""
+    name: str | None = None
+    """The id that QEMU was given.
+
+    A description. QMP `query-stats` `qom-path`; not in libvirt.
+    """
+    stats: tuple[HypervisorStat, ...] = ()
+    """What it did, by the names that QEMU gives, such as `sym-encrypt-ops`.
+
+    QMP `query-stats` target cryptodev; not in libvirt.
+    """
+
+
 class DomainStats(Section):
     """The statistics of one domain. A group that was not asked for, or not read, is `None`."""
 
@@ -1632,3 +1674,5 @@ class DomainStats(Section):
     """The last measurement of the dirty rate."""
     vm: Vm | None = None
     """What the hypervisor counts of the domain."""
+    cryptodev: Cryptodevs | None = None
+    """Each crypto device, only if asked for."""

@@ -12,6 +12,8 @@ VIR_DOMAIN_STATS_IOTHREAD = 128
 VIR_DOMAIN_STATS_MEMORY = 256
 VIR_DOMAIN_STATS_DIRTYRATE = 512
 VIR_DOMAIN_STATS_VM = 1024
+# Each crypto device, which libvirt lacks: read only if it is asked for.
+DOMSTATS_CRYPTODEV = 1 << 25
 VIR_DOMAIN_STATS_CPU = VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_VCPU
 
 # Which domains, and how to ask: virConnectGetAllDomainStatsFlags.

@@ -29,8 +29,8 @@ pub(crate) trait Driver: Send + Sync {
     /// The groups that it can give for at least some domains.
     fn supported(&self) -> StatsGroups;
 
-    /// The groups to read: those of the request, or all. Refuses what is not supported, if the
-    /// request says so.
+    /// The groups to read: those of the request, or all of libvirt's. Refuses what is not
+    /// supported, if the request says so.
     fn groups(&self, request: &StatsRequest) -> Result<StatsGroups> {
         let unsupported = request.groups.difference(self.supported());
         if request.options.contains(StatsOptions::ENFORCE_STATS) && !unsupported.is_empty() {
@@ -44,7 +44,8 @@ pub(crate) trait Driver: Send + Sync {
                 ),
             ));
         }
-        Ok(if request.groups.is_empty() { self.supported() } else { request.groups })
+        let usual = || self.supported() & StatsGroups::of_libvirt();
+        Ok(if request.groups.is_empty() { usual() } else { request.groups })
     }
 
     /// The host that the domains run on.

@@ -7,6 +7,7 @@ mod balloon;
 mod block;
 pub(crate) mod catalogue;
 mod cpu;
+mod cryptodev;
 mod dirtyrate;
 pub(crate) mod extra;
 mod interface;
@@ -28,6 +29,7 @@ pub use catalogue::{
     Cell, Field, Key, KeyKind, Kind, List, ListRow, PartRow, Place, Row, Schema, Section, Unit,
 };
 pub use cpu::{CacheBank, CacheMonitor, Cpu, EnergyMonitor, EnergyPackage};
+pub use cryptodev::{Cryptodev, Cryptodevs};
 pub use dirtyrate::{DirtyRate, DirtyRateStatus, VcpuDirtyRate};
 pub use extra::Extra;
 pub use interface::{Interface, Interfaces};
@@ -103,7 +105,7 @@ impl Group {
 macro_rules! groups {
     ($($bit:ident $name:literal $flat:literal $element:literal $field:ident $type:ident $($info:literal)?,
         $help:literal;)*) => {
-        /// Every group, in the order of libvirt's bits and of its output.
+        /// Every group, in the order of the bits, which is that of libvirt's output.
         pub static GROUPS: &[Group] = &[$(Group {
             bit: StatsGroups::$bit,
             field: stringify!($field),
@@ -144,4 +146,7 @@ groups! {
         "The last measurement of the dirty rate";
     VM         "vm"         "vm"        "vm"         vm         Vm,
         "What the hypervisor counts of the domain";
+    // Those that libvirt lacks are read only if they are asked for by name.
+    CRYPTODEV  "cryptodev"  "cryptodev" "cryptodevs" cryptodev  Cryptodevs,
+        "Each crypto device, only if asked for";
 }

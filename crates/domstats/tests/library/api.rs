@@ -207,13 +207,18 @@ fn every_known_group_can_be_enforced() {
 }
 
 #[test]
-fn no_group_means_every_group() {
+fn no_group_means_every_group_of_libvirt() {
     let connect = open();
     let none = connect.all_domain_stats(&StatsRequest::new()).unwrap();
-    let all = StatsRequest::new().groups(StatsGroups::all_known());
+    let all = StatsRequest::new().groups(StatsGroups::of_libvirt());
     assert_eq!(none, connect.all_domain_stats(&all).unwrap());
     let full = none.domain("vm3").unwrap();
-    assert_eq!(full.groups(), connect.supported_groups());
+    assert_eq!(full.groups(), StatsGroups::of_libvirt());
+    // Others are read only if they are named.
+    let request = StatsRequest::from_flags(1 << 25, 1 << 31);
+    let named = connect.all_domain_stats(&request).unwrap();
+    assert_eq!(named.domain("vm3").unwrap().groups(), StatsGroups::CRYPTODEV);
+    assert_eq!(full.groups() | StatsGroups::CRYPTODEV, connect.supported_groups());
 }
 
 /// The groups that a record gives or explains.

@@ -62,7 +62,7 @@ fn an_ordinary_domain_lacks_three_groups_and_says_so() {
     let lacking = StatsGroups::PERF | StatsGroups::MEMORY | StatsGroups::VM;
     for name in ["vm1", "vm2"] {
         let stats = report.domain(name).unwrap();
-        assert_eq!(stats.groups(), StatsGroups::all_known().difference(lacking));
+        assert_eq!(stats.groups(), StatsGroups::of_libvirt().difference(lacking));
         assert_eq!(missing_as(stats, &MissingReason::Unsupported), lacking);
         assert!(stats.missing.iter().all(|m| !m.missing.text.is_empty()));
         let dirty = stats.dirtyrate.as_ref().unwrap();
@@ -82,7 +82,7 @@ fn a_shut_off_domain_has_its_configuration_only() {
     assert_eq!(stats.groups(), offline);
     assert_eq!(
         missing_as(stats, &MissingReason::Inactive),
-        StatsGroups::all_known().difference(offline)
+        StatsGroups::of_libvirt().difference(offline)
     );
     let keys: BTreeSet<String> = stats.params().into_iter().map(|(key, _)| key).collect();
     let expected = [
@@ -163,7 +163,8 @@ fn fields_of(schema: &'static Schema, path: &mut Vec<&'static str>, into: &mut B
 
 #[test]
 fn the_full_domain_has_every_field_of_the_catalogue() {
-    let report = all("test:///default");
+    let request = StatsRequest::new().groups(StatsGroups::all_known());
+    let report = report("test:///default", &request);
     let stats = report.domain("vm3").unwrap();
     assert_eq!(stats.missing, []);
     let mut visited = Visited::default();

@@ -113,7 +113,7 @@ impl Driver for Libvirt {
     }
 
     fn supported(&self) -> StatsGroups {
-        StatsGroups::all_known()
+        StatsGroups::of_libvirt()
     }
 
     /// The daemon decides, domain by domain.

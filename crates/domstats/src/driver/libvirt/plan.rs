@@ -68,7 +68,7 @@ impl Plan {
         let (host, memory) = (apart(HOST_GROUPS), apart(StatsGroups::MEMORY));
         Self {
             groups: [host, memory, groups - host - memory],
-            wanted: if all { StatsGroups::all_known() } else { request.groups },
+            wanted: if all { StatsGroups::of_libvirt() } else { request.groups },
             flags: options.bits(),
             partial,
             patient: partial && !nowait,

@@ -131,6 +131,7 @@ impl Sources<'_> {
                 StatsGroups::IOTHREAD => self.iothread(&mut stats),
                 StatsGroups::DIRTYRATE => self.dirty_rate(&mut stats),
                 StatsGroups::VM => self.vm(&mut stats),
+                StatsGroups::CRYPTODEV => self.cryptodev(&mut stats),
                 StatsGroups::PERF => self.give(&self.host.account.perf, &mut stats.perf),
                 StatsGroups::MEMORY => self.give(&self.host.account.memory, &mut stats.memory),
                 _ => Some(Missing::new(
@@ -226,6 +227,19 @@ impl Sources<'_> {
             keep_first_of_each(&mut vm.histograms);
         }
         self.lacks(&self.replies.vm_stats)
+    }
+
+    fn cryptodev(&self, stats: &mut DomainStats) -> Option<Missing> {
+        let Some(counted) = self.counted() else {
+            return self.lacks(&self.replies.stats_schemas);
+        };
+        if counted.cryptodev.is_empty() {
+            let text = "QEMU tells nothing of crypto devices: QEMU 8.0 or later does";
+            return Some(Missing::new(MissingReason::Unsupported, text));
+        }
+        let replies = self.replies.cryptodev_stats.got();
+        stats.cryptodev = replies.map(|told| hypervisor::cryptodevs(&counted.cryptodev, told));
+        self.lacks(&self.replies.cryptodev_stats)
     }
 
     fn balloon(&self, stats: &mut DomainStats) -> Option<Missing> {

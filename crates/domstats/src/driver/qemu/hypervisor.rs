@@ -1,7 +1,8 @@
 //! What the hypervisor counts: `query-stats`, of the kinds that `query-stats-schemas` tells.
 //!
-//! Only KVM counts, and QEMU tells it from 7.1 on. What is counted does not change while a process
-//! lives, so it is asked once, also where it is nothing.
+//! Of the guest and its vCPUs only KVM counts, and QEMU tells it from 7.1 on; what crypto devices did,
+//! from 8.0 on. What is counted does not change while a process lives, so it is asked once, also where
+//! it is nothing; a QEMU that knows crypto devices says so before it has one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +13,10 @@ use super::{
 };
 use crate::{
     request::StatsGroups,
-    stats::{HypervisorHistogram, HypervisorStat, HypervisorValue, catalogue::keep_first_of_each},
+    stats::{
+        Cryptodev, Cryptodevs, HypervisorHistogram, HypervisorStat, HypervisorValue,
+        catalogue::keep_first_of_each,
+    },
 };
 
 /// The time that vCPUs polled after a halt, by its names.
@@ -27,6 +31,7 @@ pub(crate) type Kinds = HashMap<String, StatSchema>;
 pub(crate) struct Counted {
     pub(crate) vm: Kinds,
     pub(crate) vcpu: Kinds,
+    pub(crate) cryptodev: Kinds,
 }
 
 impl Counted {
@@ -36,7 +41,7 @@ impl Counted {
             let stats = schemas.flat_map(|schema| &schema.stats);
             stats.map(|stat| (stat.name.clone(), stat.clone())).collect()
         };
-        Self { vm: kinds("vm"), vcpu: kinds("vcpu") }
+        Self { vm: kinds("vm"), vcpu: kinds("vcpu"), cryptodev: kinds("cryptodev") }
     }
 }
 
@@ -47,16 +52,20 @@ pub(crate) fn queries(
     threads: Option<&[VcpuThread]>,
     groups: StatsGroups,
 ) -> Vec<Query> {
-    let [cpu, vcpu, vm] = [StatsGroups::CPU_TOTAL, StatsGroups::VCPU, StatsGroups::VM]
-        .map(|group| groups.contains(group));
+    let [cpu, vcpu, vm, cryptodev] =
+        [StatsGroups::CPU_TOTAL, StatsGroups::VCPU, StatsGroups::VM, StatsGroups::CRYPTODEV]
+            .map(|group| groups.contains(group));
     let counted = guest.learned(|learned| learned.counted.clone());
     let mut queries = Vec::new();
-    if counted.is_none() && (cpu || vcpu || vm) {
+    if counted.is_none() && (cpu || vcpu || vm || cryptodev) {
         queries.push(Query::StatsSchemas);
     }
     // In the first call the numbers are asked for in the dark: it saves a round trip.
     if vm && counted.as_ref().is_none_or(|counted| !counted.vm.is_empty()) {
         queries.push(Query::VmStats);
+    }
+    if cryptodev && counted.as_ref().is_none_or(|counted| !counted.cryptodev.is_empty()) {
+        queries.push(Query::CryptodevStats);
     }
     if counted.is_some_and(|counted| counted.vcpu.is_empty()) {
         return queries;
@@ -147,6 +156,24 @@ pub(crate) fn counts_by_thread(
         Some((*thread, Counts::new(kinds, of)))
     };
     vcpus.iter().filter_map(of_thread).collect()
+}
+
+/// Returns what each crypto device did, by their ids: QEMU tells them in no order.
+pub(crate) fn cryptodevs(kinds: &Kinds, devices: &[StatsOf]) -> Cryptodevs {
+    let named = devices.iter().filter_map(|of| {
+        let name = of.qom_path.as_deref()?.strip_prefix("/objects/")?.to_owned();
+        Some(Cryptodev {
+            name: Some(name),
+            stats: Counts::new(kinds, of).stats,
+            ..Cryptodev::default()
+        })
+    });
+    let mut cryptodevs: Vec<Cryptodev> = named.collect();
+    cryptodevs.sort_by(|one, other| one.name.cmp(&other.name));
+    for (index, device) in (0..).zip(&mut cryptodevs) {
+        device.index = index;
+    }
+    Cryptodevs { count: u32::try_from(cryptodevs.len()).ok(), cryptodevs, ..Cryptodevs::default() }
 }
 
 /// Returns the sum of a number over all vCPUs; `None` if none of them has it.
@@ -278,8 +305,38 @@ mod tests {
     }
 
     #[test]
+    fn crypto_devices_are_in_the_order_of_their_ids() {
+        let kinds = r#"[{"provider": "cryptodev", "target": "cryptodev", "stats": [
+            {"name": "sym-encrypt-ops", "exponent": 0, "type": "cumulative"}]}]"#;
+        let kinds =
+            Counted::new(&serde_json::from_str::<Vec<StatsSchema>>(kinds).unwrap()).cryptodev;
+        let told = r#"[
+            {"provider": "cryptodev", "qom-path": "/objects/c1", "stats": []},
+            {"provider": "cryptodev", "qom-path": "/objects/a.b", "stats": [
+                {"name": "sym-encrypt-ops", "value": 18446744073709551615}, {"name": "newer", "value": 1}]},
+            {"provider": "newer", "stats": []}
+        ]"#;
+        let sum = Some(HypervisorValue::Number(u64::MAX));
+        let stat = HypervisorStat { name: "sym-encrypt-ops".to_owned(), sum, ..Default::default() };
+        let device = |index, name: &str, stats| Cryptodev {
+            index,
+            name: Some(name.to_owned()),
+            stats,
+            ..Cryptodev::default()
+        };
+        assert_eq!(
+            cryptodevs(&kinds, &read(told)),
+            Cryptodevs {
+                count: Some(2),
+                cryptodevs: vec![device(0, "a.b", vec![stat]), device(1, "c1", Vec::new())],
+                ..Cryptodevs::default()
+            }
+        );
+    }
+
+    #[test]
     fn of_another_target_nothing_is_counted() {
-        // QEMU 8.0 and later list their crypto devices under every accelerator.
+        // QEMU 8.0 and later tell of crypto devices under every accelerator.
         let json = r#"[{"provider": "cryptodev", "target": "cryptodev", "stats": [
             {"name": "sym-encrypt-ops", "exponent": 0, "type": "cumulative"}]}]"#;
         let counted = Counted::new(&serde_json::from_str::<Vec<StatsSchema>>(json).unwrap());

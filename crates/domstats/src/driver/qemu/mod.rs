@@ -27,6 +27,7 @@
 //! | `memory` | `/sys/fs/resctrl` | |
 //! | `dirtyrate` | | `query-dirty-rate` |
 //! | `vm` | | with KVM `query-stats` of the guest |
+//! | `cryptodev`, if it is asked for | | `query-stats` of crypto devices, QEMU 8.0 or later |
 //!
 //! What KVM counts comes from QEMU 7.1 or later; `query-stats-schemas` is asked once for each
 //! process, and nothing after that where nothing is counted.

@@ -129,7 +129,9 @@ impl Guest {
             | StatsGroups::DIRTYRATE;
         match self.profile {
             // Halt polling is the monitor's part of the CPU group.
-            Profile::Full => usual | StatsGroups::CPU_TOTAL | StatsGroups::VM,
+            Profile::Full => {
+                usual | StatsGroups::CPU_TOTAL | StatsGroups::VM | StatsGroups::CRYPTODEV
+            }
             Profile::Running | Profile::Paused => usual,
             // No process, no monitor: what is known stands in the configuration.
             Profile::Off => StatsGroups::empty(),
@@ -174,6 +176,10 @@ impl Guest {
                     MissingReason::Unsupported,
                     "the domain has no memory bandwidth monitor",
                 ),
+                StatsGroups::CRYPTODEV => missing(
+                    MissingReason::Unsupported,
+                    "the domain's hypervisor tells nothing of crypto devices",
+                ),
                 _ => missing(
                     MissingReason::Unsupported,
                     "the domain's hypervisor keeps no statistics of its own",
@@ -184,7 +190,8 @@ impl Guest {
     }
 
     fn has(&self, group: StatsGroups) -> bool {
-        let special = StatsGroups::PERF | StatsGroups::MEMORY | StatsGroups::VM;
+        let special =
+            StatsGroups::PERF | StatsGroups::MEMORY | StatsGroups::VM | StatsGroups::CRYPTODEV;
         let offline =
             StatsGroups::STATE | StatsGroups::BALLOON | StatsGroups::VCPU | StatsGroups::BLOCK;
         match self.profile {
@@ -236,6 +243,9 @@ impl Guest {
         if wants(StatsGroups::VM) {
             stats.vm = Some(self.vm(numbers));
         }
+        if wants(StatsGroups::CRYPTODEV) {
+            stats.cryptodev = Some(self.cryptodevs(numbers));
+        }
     }
 }
 
@@ -250,6 +260,7 @@ fn keep_host_side(stats: &mut DomainStats) {
     stats.iothread = None;
     stats.dirtyrate = None;
     stats.vm = None;
+    stats.cryptodev = None;
     if let Some(cpu) = &mut stats.cpu {
         cpu.haltpoll_success = None;
         cpu.haltpoll_fail = None;

@@ -15,7 +15,7 @@
 //! With more domains, `vm5` is like `vm1`, `vm6` like `vm2` and so on, with sizes and rates of
 //! their own. Disk `vda` has a base image, listed with
 //! [`BACKING`](crate::StatsOptions::BACKING). UUIDs follow from the seed and the number; the id of
-//! an active domain is its number. All 11 groups are supported.
+//! an active domain is its number. All groups are supported.
 //!
 //! Every value is a function of the seed, the domain, the field and the time: counters began at 0
 //! in 2026 and grow at a steady rate, so that they also go on from one process to the next. They

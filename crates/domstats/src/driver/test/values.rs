@@ -9,10 +9,10 @@ use super::{
 use crate::{
     domain::Nic,
     stats::{
-        Balloon, BandwidthMonitor, BandwidthNode, CacheBank, CacheMonitor, Cpu, DirtyRate,
-        DirtyRateStatus, EnergyMonitor, EnergyPackage, HypervisorHistogram, HypervisorStat,
-        HypervisorValue, Interface, Interfaces, Iothread, Iothreads, Memory, Perf, Pressure, Vcpu,
-        VcpuDirtyRate, VcpuState, Vcpus, Vm,
+        Balloon, BandwidthMonitor, BandwidthNode, CacheBank, CacheMonitor, Cpu, Cryptodev,
+        Cryptodevs, DirtyRate, DirtyRateStatus, EnergyMonitor, EnergyPackage, HypervisorHistogram,
+        HypervisorStat, HypervisorValue, Interface, Interfaces, Iothread, Iothreads, Memory, Perf,
+        Pressure, Vcpu, VcpuDirtyRate, VcpuState, Vcpus, Vm,
     },
 };
 
@@ -297,25 +297,32 @@ impl Guest {
     }
 
     pub(super) fn vm(&self, numbers: Numbers) -> Vm {
-        let number = |field, range| Some(HypervisorValue::Number(numbers.gauge(field, range)));
         Vm {
-            stats: vec![
-                sum(numbers, "remote_tlb_flush", 1..=900),
-                HypervisorStat {
-                    name: "pages_4k".to_owned(),
-                    cur: number("pages_4k", 100..=90_000),
-                    ..HypervisorStat::default()
-                },
-                HypervisorStat {
-                    name: "max_mmu_rmap_size".to_owned(),
-                    max: Some(HypervisorValue::Number(numbers.setting("rmap", 1..=9))),
-                    ..HypervisorStat::default()
-                },
-            ],
+            stats: of_every_kind(numbers, ["remote_tlb_flush", "pages_4k", "max_mmu_rmap_size"]),
             histograms: histograms(numbers),
             ..Vm::default()
         }
     }
+
+    pub(super) fn cryptodevs(&self, numbers: Numbers) -> Cryptodevs {
+        let device = Cryptodev {
+            name: Some("crypto0".to_owned()),
+            stats: of_every_kind(numbers, ["sym-encrypt-ops", "sessions", "max-sessions"]),
+            ..Cryptodev::default()
+        };
+        Cryptodevs { count: Some(1), cryptodevs: vec![device], ..Cryptodevs::default() }
+    }
+}
+
+/// A sum, a momentary value and a peak.
+fn of_every_kind(numbers: Numbers, [sum, cur, max]: [&str; 3]) -> Vec<HypervisorStat> {
+    let stat = |name: &str| HypervisorStat { name: name.to_owned(), ..HypervisorStat::default() };
+    let number = |number| Some(HypervisorValue::Number(number));
+    vec![
+        HypervisorStat { sum: number(numbers.counter(sum, 1..=900)), ..stat(sum) },
+        HypervisorStat { cur: number(numbers.gauge(cur, 100..=90_000)), ..stat(cur) },
+        HypervisorStat { max: number(numbers.setting(max, 1..=9)), ..stat(max) },
+    ]
 }
 
 fn vcpu_time(numbers: Numbers, id: u32) -> u64 {

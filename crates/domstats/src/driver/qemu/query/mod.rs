@@ -121,6 +121,8 @@ queries! {
     VmStats = "query-stats", vm_stats: Vec<StatsOf>;
     /// What the hypervisor counted for each vCPU.
     VcpuStats(StatNames) = "query-stats", vcpu_stats: Vec<StatsOf>;
+    /// What each crypto device did.
+    CryptodevStats = "query-stats", cryptodev_stats: Vec<StatsOf>;
 }
 
 impl Query {
@@ -142,6 +144,9 @@ impl Query {
             Self::BlockNodes => out.extend_from_slice(b",\"arguments\":{\"flat\":true}"),
             Self::NodeStats => out.extend_from_slice(b",\"arguments\":{\"query-nodes\":true}"),
             Self::VmStats => out.extend_from_slice(b",\"arguments\":{\"target\":\"vm\"}"),
+            Self::CryptodevStats => {
+                out.extend_from_slice(b",\"arguments\":{\"target\":\"cryptodev\"}");
+            }
             Self::VcpuStats(names) => {
                 out.extend_from_slice(b",\"arguments\":{\"target\":\"vcpu\"");
                 if !names.is_empty() {

@@ -330,7 +330,7 @@ pub(crate) enum StatKind {
     Other,
 }
 
-/// The statistics of one object: the guest or a vCPU.
+/// The statistics of one object: the guest, a vCPU or a crypto device.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct StatsOf {
