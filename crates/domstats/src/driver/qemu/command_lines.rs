@@ -131,7 +131,7 @@ fn reading(
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, time::Duration};
+    use std::{fs, io::Write, time::Duration};
 
     use domstats_patience::{PATIENCE, Stopwatch};
     use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -210,6 +210,35 @@ mod tests {
         run("/usr/bin/qemu-system-x86_64", "kvm\0-name\0vm\0");
         assert!(matches!(get("qemu-9-launcher"), Reading::NoQemu(_)), "it was read once");
         assert!(matches!(get("qemu-system-x86"), Reading::Done(Some(_))));
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    /// The process becomes another program after its program was looked at, and before its words are.
+    #[test]
+    fn a_process_that_changes_its_program_while_it_is_read_is_read_again() {
+        let root = std::env::temp_dir().join(format!("domstats-exec-{}", std::process::id()));
+        fs::create_dir_all(root.join("1")).unwrap();
+        let (exe, words) = (root.join("1/exe"), root.join("1/cmdline"));
+        std::os::unix::fs::symlink("/usr/bin/run-qemu", &exe).unwrap();
+        mknodat(CWD, &words, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let lines = CommandLines::default();
+        let get = |time: Duration| {
+            let process = Process { pid: 1, start_time: 7 };
+            let deadline = Instant::now() + time;
+            lines.get(&Proc::new(&root), &[(process, "run-qemu")], deadline).remove(0)
+        };
+        assert!(matches!(get(Duration::ZERO), Reading::Going));
+        // Waits for the reader, which knows the program by then.
+        let mut pipe = fs::OpenOptions::new().write(true).open(&words).unwrap();
+        fs::remove_file(&exe).unwrap();
+        std::os::unix::fs::symlink("/usr/bin/qemu-system-x86_64", &exe).unwrap();
+        fs::remove_file(&words).unwrap();
+        fs::write(&words, "kvm\0-name\0vm\0").unwrap();
+        pipe.write_all(b"run-qemu\0-nodefaults\0-name\0launcher\0").unwrap();
+        drop(pipe);
+        assert!(matches!(get(PATIENCE), Reading::Going), "neither program's words are believed");
+        let Reading::Done(Some(line)) = get(PATIENCE) else { panic!("not read") };
+        assert_eq!(line.name.as_deref(), Some("vm"));
         fs::remove_dir_all(&root).unwrap();
     }
 }
