@@ -2,7 +2,7 @@
 //! `virsh domstats --block`, and its images as in `--backing`.
 
 use std::{
-    os::unix::fs::chown,
+    os::unix::fs::{FileExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -38,7 +38,33 @@ fn chain(dir: &Path) -> PathBuf {
     top
 }
 
-/// A guest with a disk on every bus that libvirt takes without USB; `vdc` has the chain.
+/// A disk that is a part of a file.
+fn part(target: &str, format: &str, path: &Path) -> String {
+    format!(
+        "<disk type='file' device='disk'>
+           <driver name='qemu' type='{format}'/>
+           <source file='{}'>
+             <slices><slice type='storage' offset='1048576' size='2097152'/></slices>
+           </source>
+           <target dev='{target}' bus='virtio'/>
+         </disk>",
+        path.display()
+    )
+}
+
+/// Puts an image of qcow2 into a file at one MiB.
+fn within(dir: &Path) -> PathBuf {
+    let base = owned(image::raw(dir, "within-base"));
+    let image = std::fs::read(image::qcow2_above(&base, "raw", dir, "within")).unwrap();
+    let path = dir.join("container");
+    let file = std::fs::File::create(&path).unwrap();
+    file.write_all_at(&image, 1 << 20).unwrap();
+    file.set_len(8 << 20).unwrap();
+    owned(path)
+}
+
+/// A guest with a disk on every bus that libvirt takes without USB, and two that are parts of files;
+/// `vdc` has the chain.
 fn guest(libvirt: &Libvirt) -> LibvirtGuest {
     let disk = |device: &str, bus: &str, target: &str, format: &str, path: &Path, more: &str| {
         format!(
@@ -64,6 +90,8 @@ fn guest(libvirt: &Libvirt) -> LibvirtGuest {
         disk("disk", "ide", "hdc", "raw", &raw("ide"), ""),
         disk("disk", "scsi", "sdb", "raw", &raw("scsi"), ""),
         disk("floppy", "fdc", "fda", "raw", &raw("floppy"), ""),
+        part("vdd", "raw", &owned(image::raw(&libvirt.dir, "part"))),
+        part("vde", "qcow2", &within(&libvirt.dir)),
         "<controller type='scsi' model='virtio-scsi'/>".to_owned(),
         "<disk type='file' device='cdrom'>
            <target dev='sda' bus='sata'/>

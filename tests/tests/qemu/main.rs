@@ -8,6 +8,7 @@ mod command_lines;
 mod cryptodevs;
 mod descriptors;
 mod disks;
+mod filters;
 mod fleet;
 mod held;
 mod kit;

@@ -21,6 +21,8 @@ again_in_newer_releases! {
     disks::a_threshold_is_that_of_the_file,
     disks::latencies_are_counted_by_bins_once_qemu_is_told_to,
     disks::timed_groups_where_the_drive_has_intervals,
+    filters::what_is_between_a_disk_and_its_file_is_no_image,
+    filters::a_quorum_is_one_image_without_a_path,
     held::every_change_is_seen_in_the_next_call,
     held::what_cannot_have_changed_is_not_asked,
     nics::nics_are_what_qemu_says_now,

@@ -2,7 +2,7 @@
 //!
 //! A disk of vhost-user is none of them: QEMU does not see its requests.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, iter::successors};
 
 use super::{
     copies::copies,
@@ -223,8 +223,10 @@ fn image_of(stats: &BlockStats, images: &Images<'_>, depth: u32) -> Block {
     // A disk may use a file as it is, without a format above it.
     let file = stats.parent.as_deref().map_or(stats, below_filters);
     let file_node = node_of(file);
-    let paths = [node, file_node].into_iter().flatten();
-    let mut paths = paths.filter_map(|node| node.image.filename.as_deref());
+    // A part of a file, and what a filter is between, have no name of their own, nor all a size.
+    let below = successors(Some(stats), |it| it.parent.as_deref().map(below_filters));
+    let below = below.filter_map(node_of);
+    let mut paths = below.clone().filter_map(|node| node.image.filename.as_deref());
     let path = paths.find(|path| is_path(path));
     let open = path.zip(images.files).and_then(|(path, files)| files.find(path, images.sets));
     let is_confined = images.files.is_some_and(|files| files.is_confined);
@@ -236,7 +238,7 @@ fn image_of(stats: &BlockStats, images: &Images<'_>, depth: u32) -> Block {
     let path = path.map(str::to_owned);
     // QEMU counts the blocks that a file has, of which a device and a wholly sparse file have
     // none: then libvirt gives the size.
-    let actual = image.and_then(|image| image.actual_size);
+    let actual = below.clone().find_map(|node| node.image.actual_size);
     let physical = match actual {
         Some(0) => open.and_then(|open| open.look.size()),
         actual => actual,
