@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod architectures;
+mod boards;
 mod cgroups;
 mod changes;
 mod command_lines;

@@ -32,6 +32,8 @@ pub(crate) struct CommandLine {
     pub(crate) nics: Vec<NicOption>,
     /// Whether nothing is said of networks, so that the machine may have a NIC of its own.
     pub(crate) has_default_nic: bool,
+    /// Whether the machine is a board, which has its NICs whatever the options say.
+    pub(crate) is_board: bool,
     /// The balloon device: its id, or nothing for one without an id.
     pub(crate) balloon: Option<Option<String>>,
     /// The folder where it was started, as its environment says.
@@ -72,6 +74,13 @@ pub(crate) struct Network {
     pub(crate) backend: Backend,
 }
 
+impl Network {
+    /// Returns whether it is that of a `-nic` without an id: QEMU numbers them.
+    pub(crate) fn is_unnamed(&self) -> bool {
+        self.id.is_none() && self.hub.is_none()
+    }
+}
+
 /// The host's side of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Backend {
@@ -109,6 +118,7 @@ impl CommandLine {
             line.unread = add_file(&mut groups, USER_CONFIG, &file);
         }
         let mut has_defaults = true;
+        let program = arguments.first().map_or("", String::as_str);
         let mut arguments = arguments.iter().skip(1).peekable();
         while let Some(argument) = arguments.next() {
             // Anything else is a disk image.
@@ -165,15 +175,15 @@ impl CommandLine {
                 _ => {}
             }
         }
-        line.read(&groups);
+        line.read(&groups, program);
         let is_of_networks = |name: &str| matches!(name, "nic" | "net" | "netdev");
         line.has_default_nic =
             has_defaults && !groups.iter().any(|group| is_of_networks(&group.name));
         line
     }
 
-    /// Takes what the options say.
-    fn read(&mut self, groups: &Groups) {
+    /// Takes what the options of this program say.
+    fn read(&mut self, groups: &Groups, program: &str) {
         self.name = groups.name().map(printable_name);
         self.monitors = MonitorOption::all(groups);
         for group in groups.iter() {
@@ -197,6 +207,7 @@ impl CommandLine {
             }
         }
         let machine = groups.machine();
+        self.is_board = is_board(machine.get("type"), program);
         self.is_probe = machine.get("type") == Some("none")
             && self.monitors.iter().any(MonitorOption::is_libvirts);
         // What could not be read may say otherwise: then the monitor is asked.
@@ -232,6 +243,11 @@ impl CommandLine {
         }
     }
 
+    /// Returns whether the machine may have NICs of which no option tells.
+    pub(crate) fn may_bring_nics(&self) -> bool {
+        self.has_default_nic || self.is_board || self.unread.is_some()
+    }
+
     /// Returns the sockets of the monitors that the driver may use.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = MonitorSocket> {
         let started_in = self.started_in.as_ref();
@@ -251,6 +267,30 @@ fn add_file(groups: &mut Groups, name: &str, file: &ConfigFile) -> Option<String
         Err(number) => Some(format!("line {number} of {name} (-readconfig) is not in QEMU's form")),
         Ok(()) if file.is_changed => Some(format!("{name} (-readconfig) was changed since")),
         Ok(()) => None,
+    }
+}
+
+/// Returns whether a machine is a board with devices of its own, and no PC or other machine that has the
+/// NICs which it is given. Without a name it is the program's usual one.
+fn is_board(machine: Option<&str>, program: &str) -> bool {
+    const OTHERS: [&str; 13] = [
+        "isapc",
+        "loongson3",
+        "microvm",
+        "nitro",
+        "none",
+        "pc",
+        "pseries",
+        "q35",
+        "s390",
+        "sbsa",
+        "virt",
+        "xenfv",
+        "xenpv",
+    ];
+    match machine {
+        Some(machine) => !OTHERS.contains(&machine.split('-').next().unwrap_or_default()),
+        None => ["sparc", "microblaze"].iter().any(|target| program.contains(target)),
     }
 }
 

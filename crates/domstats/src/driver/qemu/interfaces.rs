@@ -128,7 +128,7 @@ pub(crate) fn places<'a>(
             join.share_out(true);
         }
     }
-    let is_all = told.is_some() || (!line.has_default_nic && line.unread.is_none());
+    let is_all = told.is_some() || !line.may_bring_nics();
     Places { all: join.places, is_all }
 }
 
@@ -194,7 +194,11 @@ impl<'a> Join<'a> {
     /// of the NIC.
     fn network_of(&self, id: &str, link: Option<&'a Link>) -> Wired<'a> {
         let of_line = self.line.networks.iter().find(|network| network.id.as_deref() == Some(id));
-        match (id, of_line, hub_of(id), link) {
+        let of_nic = || {
+            let mut unnamed = self.line.networks.iter().filter(|network| network.is_unnamed());
+            unnamed.nth(unnamed_of(id)?)
+        };
+        match (id, of_line.or_else(of_nic), hub_of(id), link) {
             ("", ..) => Wired::NoDevice,
             (_, Some(network), ..) => self.through(network),
             (_, _, Some(hub), _) => self.on_hub(hub),
@@ -287,6 +291,13 @@ impl<'a> Join<'a> {
 /// Returns the hub of a port that QEMU named itself: `hub0port1`.
 fn hub_of(id: &str) -> Option<u32> {
     id.strip_prefix("hub")?.split_once("port")?.0.parse().ok()
+}
+
+/// Returns the number of the network of a `-nic` that QEMU named itself: 1 of `#net167`, which ends in two
+/// digits of chance.
+fn unnamed_of(id: &str) -> Option<usize> {
+    let number: usize = id.strip_prefix("#net")?.parse().ok()?;
+    Some(number / 100)
 }
 
 fn interface(index: u32, name: &str, counters: Option<(NetCounters, NetCounters)>) -> Interface {
@@ -398,8 +409,8 @@ mod tests {
         let nics = told(
             &line,
             &[
-                ("/machine/unattached/device[10]", "#net1"),
-                ("/machine/unattached/device[9]", "#net0"),
+                ("/machine/unattached/device[10]", "#net142"),
+                ("/machine/unattached/device[9]", "#net071"),
             ],
         );
         assert_eq!(found(&line, Some(&nics), Some(&taps)), [None, Some("tap0")]);

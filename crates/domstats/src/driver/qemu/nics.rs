@@ -30,13 +30,34 @@ use crate::{
 /// How long it is believed what the NICs are, as long as nothing says otherwise.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Where devices are: what `-nic` and the machine brought, those with an id, those without. What is
-/// plugged in later is never in the first.
-const FOLDERS: [&str; 3] =
-    ["/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon"];
+/// Where devices are: the parts of a board, what `-nic` and the machine brought, those with an id, those
+/// without. What is plugged in later is never in the first two.
+const FOLDERS: [&str; 4] =
+    [MACHINE, "/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon"];
+
+const MACHINE: &str = "/machine";
+
+/// More folders than this are not looked at.
+const MOST: usize = 32;
+
+/// Parts of a machine that no device is below; a board may have a hundred of them.
+const LEAVES: [&str; 9] = [
+    "clock",
+    "irq",
+    "led",
+    "memory-region",
+    "or-irq",
+    "qemu:memory-region",
+    "split-irq",
+    "unimplemented-device",
+    "virtio-mmio",
+];
+
+/// How parts begin that hold a NIC wherever they are: the DMA controllers of Sun's boards.
+const HOLDERS: &str = "sparc32-";
 
 /// The types of NICs, which have nothing in common by which QEMU would tell them.
-const TYPES: [&str; 51] = [
+const TYPES: [&str; 52] = [
     "i82550",
     "i82551",
     "i82557a",
@@ -75,6 +96,7 @@ const TYPES: [&str; 51] = [
     "isa-pcnet",
     "lan9118",
     "lance",
+    "lasi_82596",
     "mcf-fec",
     "mipsnet",
     "msf2-emac",
@@ -109,7 +131,7 @@ pub(crate) struct Device {
 impl Device {
     #[cfg(test)]
     pub(crate) fn new(path: &str, network: &str, kind: &str) -> Option<Self> {
-        let model = model(kind)?;
+        let model = model(self::kind(kind)?)?;
         Some(Self { path: path.to_owned(), network: network.to_owned(), mac: String::new(), model })
     }
 
@@ -122,8 +144,9 @@ impl Device {
         self.path.strip_prefix("/machine/peripheral/")
     }
 
+    /// Returns whether the machine brought it, and not `-device`.
     fn is_boards(&self) -> bool {
-        self.path.starts_with("/machine/unattached/")
+        !self.path.starts_with("/machine/peripheral")
     }
 
     /// Returns its number, if it has no id: 2 of `device[2]`.
@@ -182,8 +205,10 @@ impl Told {
 #[derive(Debug)]
 pub(crate) struct Search {
     wants_addresses: bool,
-    /// The folders that were not looked at.
-    left: &'static [&'static str],
+    /// The folders that were not looked at, the next one last.
+    left: Vec<ObjectPath>,
+    /// How many folders were looked at, or will be.
+    folders: usize,
     /// Devices that are NICs, of which nothing more is known.
     waiting: Vec<(ObjectPath, String)>,
     asked: Asked,
@@ -194,18 +219,24 @@ pub(crate) struct Search {
 #[derive(Debug)]
 enum Asked {
     Nothing,
-    Folder(&'static str),
+    Folder(ObjectPath),
     Nic(ObjectPath, String),
 }
 
 impl Search {
     /// Begins. What the machine brought need not be looked at if it brought none.
     pub(crate) fn new(line: &CommandLine, wants_addresses: bool) -> Self {
-        let may_bring = line.has_default_nic || line.unread.is_some();
-        let brings_some = may_bring || line.nics.iter().any(|nic| nic.is_boards);
-        let left = if brings_some { &FOLDERS[..] } else { &FOLDERS[1..] };
+        let brings_some = line.may_bring_nics() || line.nics.iter().any(|nic| nic.is_boards);
+        let first = match (line.is_board, brings_some) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => 2,
+        };
+        let left: Vec<ObjectPath> =
+            FOLDERS[first..].iter().rev().map(|folder| (*folder).to_owned()).collect();
         Self {
             wants_addresses,
+            folders: left.len(),
             left,
             waiting: Vec::new(),
             asked: Asked::Nothing,
@@ -231,8 +262,16 @@ impl Search {
             Asked::Nothing => {}
             Asked::Folder(folder) => {
                 for device in taken(&mut replies.devices)?.iter().flat_map(|it| it.iter()) {
-                    if let Some(model) = model(&device.kind) {
-                        self.waiting.push((format!("{folder}/{}", device.name), model));
+                    let Some(kind) = kind(&device.kind) else { continue };
+                    let path = format!("{folder}/{}", device.name);
+                    if let Some(model) = model(kind) {
+                        self.waiting.push((path, model));
+                    } else if self.folders < MOST
+                        && may_hold_nics(&folder, kind)
+                        && !FOLDERS.contains(&path.as_str())
+                    {
+                        self.folders += 1;
+                        self.left.push(path);
                     }
                 }
             }
@@ -254,10 +293,9 @@ impl Search {
             self.asked = Asked::Nic(path, model);
             return Ok(queries);
         }
-        let Some((folder, left)) = self.left.split_first() else { return Ok(Vec::new()) };
-        self.left = left;
-        self.asked = Asked::Folder(folder);
-        Ok(vec![Query::Devices((*folder).to_owned())])
+        let Some(folder) = self.left.pop() else { return Ok(Vec::new()) };
+        self.asked = Asked::Folder(folder.clone());
+        Ok(vec![Query::Devices(folder)])
     }
 
     /// Ends, and returns what was found.
@@ -328,9 +366,19 @@ fn certain(line: &CommandLine, told: &Told, taps: Option<&[Tap]>) -> Vec<Nic> {
     nics.collect()
 }
 
-/// Returns the model of a NIC in libvirt's words, by the type of its device: `child<e1000>`.
+/// Returns the type of a device: `e1000` of `child<e1000>`; `None` for what is no device.
+fn kind(text: &str) -> Option<&str> {
+    text.strip_prefix("child<")?.strip_suffix('>')
+}
+
+/// Returns whether NICs may be below a part of a machine, itself no NIC: a chip that holds them, such as
+/// `/machine/soc`, is in the machine itself.
+fn may_hold_nics(folder: &str, kind: &str) -> bool {
+    (folder == MACHINE && !LEAVES.contains(&kind)) || kind.starts_with(HOLDERS)
+}
+
+/// Returns the model of a NIC in libvirt's words, by its type.
 fn model(kind: &str) -> Option<String> {
-    let kind = kind.strip_prefix("child<")?.strip_suffix('>')?;
     if !is_nic(kind) {
         return None;
     }
@@ -348,7 +396,7 @@ mod tests {
 
     #[test]
     fn models_are_in_libvirts_words() {
-        for (kind, expected) in [
+        for (text, expected) in [
             ("child<virtio-net-pci>", Some("virtio")),
             ("child<virtio-net-ccw>", Some("virtio")),
             ("child<virtio-net-pci-transitional>", Some("virtio-transitional")),
@@ -359,7 +407,91 @@ mod tests {
             ("child<i82801b11-bridge>", None),
             ("string", None),
         ] {
-            assert_eq!(model(kind).as_deref(), expected, "{kind}");
+            assert_eq!(kind(text).and_then(model).as_deref(), expected, "{text}");
         }
+    }
+
+    /// The NICs that a search finds in this tree of folders, each with its parts and their types, and
+    /// the folders that it looks at.
+    fn search(line: &str, tree: &[(&str, &[(&str, &str)])]) -> (Vec<String>, Vec<String>) {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let line = CommandLine::parse(&words, &|name| Err(format!("no file {name}")));
+        let mut search = Search::new(&line, false);
+        let mut replies = Replies::default();
+        let mut folders = Vec::new();
+        loop {
+            let queries = search.go_on(&mut replies).unwrap();
+            let Some(query) = queries.first() else { break };
+            replies = Replies::default();
+            match query {
+                Query::Devices(folder) => {
+                    let parts =
+                        tree.iter().find(|(name, _)| name == folder).map_or(&[][..], |it| it.1);
+                    let part = |(name, kind): &(&str, &str)| serde_json::json!({ "name": name, "type": format!("child<{kind}>") });
+                    let json = serde_json::Value::from_iter(parts.iter().map(part));
+                    replies.note(query, Ok(&json.to_string()));
+                    folders.push(folder.clone());
+                }
+                _ => replies.note(query, Ok("\"\"")),
+            }
+        }
+        let nics = search.end(&line).nics.into_iter().map(|(device, _)| device.path);
+        (nics.collect(), folders)
+    }
+
+    #[test]
+    fn a_board_has_nics_in_its_parts() {
+        let tree: &[(&str, &[(&str, &str)])] = &[
+            (
+                "/machine",
+                &[
+                    ("unattached", "container"),
+                    ("peripheral", "container"),
+                    ("splitter[0]", "split-irq"),
+                    ("dp8393x", "dp8393x"),
+                    ("bmc", "ast2600-a3"),
+                ],
+            ),
+            ("/machine/unattached", &[("device[3]", "sparc32-dma"), ("device[4]", "hub")]),
+            ("/machine/unattached/device[3]", &[("ledma", "sparc32-ledma-device")]),
+            ("/machine/unattached/device[3]/ledma", &[("lance", "lance")]),
+            ("/machine/bmc", &[("ftgmac100[0]", "ftgmac100"), ("uart", "serial")]),
+            ("/machine/peripheral", &[("usb", "usb-net")]),
+        ];
+        let all = [
+            "/machine/bmc/ftgmac100[0]",
+            "/machine/unattached/device[3]/ledma/lance",
+            "/machine/dp8393x",
+            "/machine/peripheral/usb",
+        ];
+        let (mut nics, folders) = search("qemu-system-sparc -M SS-5 -nodefaults", tree);
+        assert_eq!(folders.len(), 7, "{folders:?}");
+        nics.sort();
+        let mut sorted = all.map(str::to_owned);
+        sorted.sort();
+        assert_eq!(nics, sorted);
+        // The usual machine of this program is a board too, that of others is none.
+        assert_eq!(search("qemu-system-sparc -nodefaults", tree).0.len(), 4);
+        for line in [
+            "qemu-system-x86_64 -nodefaults",
+            "qemu-system-x86_64 -M pc-q35-9.0 -nodefaults",
+            "qemu-system-aarch64 -M virt-11.0 -nodefaults",
+            "qemu-system-s390x -M s390-ccw-virtio -nodefaults",
+        ] {
+            let (nics, folders) = search(line, tree);
+            assert_eq!(nics, ["/machine/peripheral/usb"], "{line}");
+            assert_eq!(folders, ["/machine/peripheral", "/machine/peripheral-anon"], "{line}");
+        }
+    }
+
+    #[test]
+    fn of_a_board_so_many_folders_are_looked_at() {
+        let names: Vec<String> = (0..1_000).map(|number| format!("part{number}")).collect();
+        let parts: Vec<_> = names.iter().map(|name| (name.as_str(), "part")).collect();
+        let tree: &[(&str, &[(&str, &str)])] =
+            &[("/machine", &parts), ("/machine/peripheral", &[("usb", "usb-net")])];
+        let (nics, folders) = search("qemu-system-arm -M board", tree);
+        assert_eq!(folders.len(), MOST);
+        assert_eq!(nics, ["/machine/peripheral/usb"]);
     }
 }
