@@ -7,7 +7,7 @@
 //! ```
 
 use quick_xml::{
-    Reader,
+    Reader, XmlVersion,
     escape::resolve_predefined_entity,
     events::{BytesStart, Event},
 };
@@ -33,7 +33,7 @@ pub(super) fn of_xml(text: &str) -> Result<(String, Json)> {
         let fail = |what: &str| at_position(text, at, what);
         match event {
             Event::Start(start) | Event::Empty(start) if root.is_some() && open.is_empty() => {
-                let name = String::from_utf8_lossy(start.name().as_ref()).into_owned();
+                let name = start.name().into_inner();
                 return Err(fail(&format!("a second document begins with <{name}>")));
             }
             Event::Start(_) if open.len() == DEPTH => {
@@ -52,21 +52,19 @@ pub(super) fn of_xml(text: &str) -> Result<(String, Json)> {
                 }
             }
             Event::Text(part) => {
-                let part = part.xml10_content().map_err(|error| fail(&error.to_string()))?;
-                push_text(&mut open, &part).map_err(fail)?;
+                push_text(&mut open, &part.xml10_content()).map_err(fail)?;
             }
             Event::CData(part) => {
-                let part = part.xml10_content().map_err(|error| fail(&error.to_string()))?;
-                push_text(&mut open, &part).map_err(fail)?;
+                push_text(&mut open, &part.xml10_content()).map_err(fail)?;
             }
             Event::GeneralRef(reference) => {
-                let name = reference.decode().map_err(|error| fail(&error.to_string()))?;
+                let name: &str = &reference;
                 match reference.resolve_char_ref() {
                     Ok(Some(character)) => {
                         push_text(&mut open, character.encode_utf8(&mut [0; 4])).map_err(fail)?;
                     }
                     Ok(None) => {
-                        let part = resolve_predefined_entity(&name)
+                        let part = resolve_predefined_entity(name)
                             .ok_or_else(|| fail(&format!("the entity '&{name};' is not known")))?;
                         push_text(&mut open, part).map_err(fail)?;
                     }
@@ -95,7 +93,7 @@ struct Element {
 impl Element {
     fn begin(start: &BytesStart<'_>) -> std::result::Result<Self, String> {
         let mut element = Self {
-            name: String::from_utf8_lossy(start.name().as_ref()).into_owned(),
+            name: start.name().into_inner().to_owned(),
             members: Map::new(),
             text: String::new(),
             has_elements: false,
@@ -103,8 +101,10 @@ impl Element {
         // The parser looks for one that comes twice by comparing each with all before it.
         for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(|error| error.to_string())?;
-            let value = attribute.unescape_value().map_err(|error| error.to_string())?;
-            let name = String::from_utf8_lossy(attribute.key.as_ref());
+            let value = attribute
+                .normalized_value(XmlVersion::Implicit1_0)
+                .map_err(|error| error.to_string())?;
+            let name = attribute.key.into_inner();
             if element.name == ESCAPE && name == "name" {
                 element.name = value.into_owned();
             } else {

@@ -1,7 +1,7 @@
 //! What management layers write into the `<metadata>` of a domain's description.
 
 use quick_xml::{
-    NsReader,
+    NsReader, XmlVersion,
     escape::resolve_predefined_entity,
     events::{BytesStart, Event},
     name::ResolveResult,
@@ -119,7 +119,7 @@ pub(super) fn read(description: &str) -> Vec<Said> {
         let is_empty = matches!(event, Event::Empty(_));
         match event {
             Event::Start(start) | Event::Empty(start) => {
-                path.push(String::from_utf8_lossy(start.local_name().as_ref()).into_owned());
+                path.push(start.local_name().into_inner().to_owned());
                 if path.len() == 3 && path[..2] == ["domain", "metadata"] {
                     let layer = layer(&namespace, &path[2]);
                     is_inside = layer.is_some();
@@ -152,9 +152,7 @@ pub(super) fn read(description: &str) -> Vec<Said> {
 
 fn layer(namespace: &ResolveResult<'_>, root: &str) -> Option<&'static Layer> {
     let ResolveResult::Bound(namespace) = namespace else { return None };
-    let is = |layer: &&Layer| {
-        layer.root == root && namespace.as_ref().starts_with(layer.namespace.as_bytes())
-    };
+    let is = |layer: &&Layer| layer.root == root && namespace.as_ref().starts_with(layer.namespace);
     LAYERS.iter().find(is)
 }
 
@@ -179,7 +177,7 @@ impl Said {
             if let Some(name) = label.attribute
                 && label.path == path
                 && let Ok(Some(attribute)) = start.try_get_attribute(name)
-                && let Ok(value) = attribute.unescape_value()
+                && let Ok(value) = attribute.normalized_value(XmlVersion::Implicit1_0)
             {
                 self.push(label.name, &value);
             }
@@ -189,21 +187,17 @@ impl Said {
     fn take_text(&mut self, path: &[String], event: &Event<'_>) {
         let is = |label: &&Label| label.attribute.is_none() && label.path == path;
         let Some(label) = self.layer.labels.iter().find(is) else { return };
-        let text = match event {
-            Event::Text(text) => text.decode(),
-            Event::CData(text) => text.decode(),
+        match event {
+            Event::Text(text) => self.push(label.name, text),
+            Event::CData(text) => self.push(label.name, text),
             Event::GeneralRef(reference) => {
-                let Ok(name) = reference.decode() else { return };
                 let mut bytes = [0; 4];
                 let character = reference.resolve_char_ref().ok().flatten();
                 let text = character.map(|one| &*one.encode_utf8(&mut bytes));
-                let text = text.or_else(|| resolve_predefined_entity(&name));
-                return self.push(label.name, text.unwrap_or_default());
+                let text = text.or_else(|| resolve_predefined_entity(reference));
+                self.push(label.name, text.unwrap_or_default());
             }
-            _ => return,
-        };
-        if let Ok(text) = text {
-            self.push(label.name, &text);
+            _ => {}
         }
     }
 
@@ -273,6 +267,11 @@ mod tests {
         for text in ["", "<domain>", "</a>", "<domain><metadata><a/></metadata></domain>", "&&"] {
             assert!(read(text).is_empty(), "{text}");
         }
+        let many: String =
+            (0..10_000).map(|number| format!(" xmlns:n{number}='http://example.com/'")).collect();
+        let crowded =
+            format!("<a{many}/><kubevirt xmlns='http://kubevirt.io'><uid>k</uid></kubevirt>");
+        assert!(labels(&crowded).is_empty(), "each namespace takes memory");
         let name = "x".repeat(100_000);
         let long = format!(
             "<k xmlns='http://kubevirt.io'/><kubevirt xmlns='http://kubevirt.io'>\
