@@ -12,6 +12,7 @@
 //! | [`oracle`] | what a guest's statistics are, read slowly and simply |
 //! | [`compare`] | a report against the oracle, before and after |
 //! | [`fake`] | a QEMU whose monitor misbehaves, for faults that a real one cannot be made to show |
+//! | [`impostor`] | processes of an ordinary user that only look like a VM |
 //! | [`recording`] | what QEMUs of other versions answered, for the fake to answer again |
 //! | [`libvirt`] | a private libvirtd, by TCP, TLS and with passwords, and guests that may have a second monitor |
 //! | [`fake_daemon`] | a libvirt daemon that misbehaves, or has thousands of domains |
@@ -59,6 +60,7 @@ pub mod floor;
 pub mod guest;
 pub mod http;
 pub mod image;
+pub mod impostor;
 pub mod lab;
 pub mod libvirt;
 pub mod oracle;

@@ -42,9 +42,10 @@ impl Domain {
     }
 }
 
-/// Looks up the domain of this name.
+/// Looks up the domain of this name, among those whose user is trusted.
 ///
-/// Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, or on any other error.
+/// Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, if there are several, which is
+/// VIR_ERR_OPERATION_INVALID, or on any other error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virDomainLookupByName(
     conn: virConnectPtr,
@@ -60,9 +61,10 @@ pub unsafe extern "C" fn virDomainLookupByName(
     })
 }
 
-/// Looks up the domain with this UUID, in any usual spelling.
+/// Looks up the domain with this UUID, in any usual spelling, among those whose user is trusted.
 ///
-/// Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, or on any other error.
+/// Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, if there are several, which is
+/// VIR_ERR_OPERATION_INVALID, or on any other error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virDomainLookupByUUIDString(
     conn: virConnectPtr,

@@ -37,7 +37,8 @@ pub const VIR_ERR_GNUTLS_ERROR: c_int = 40;
 pub const VIR_ERR_NO_DOMAIN: c_int = 42;
 /// The daemon does not believe who the caller is.
 pub const VIR_ERR_AUTH_FAILED: c_int = 45;
-/// The domain has no such property: a QEMU started by hand may have no UUID.
+/// The domain has no such property: a QEMU started by hand may have no UUID. Or several domains have the
+/// name or UUID.
 pub const VIR_ERR_OPERATION_INVALID: c_int = 55;
 /// The time was up.
 pub const VIR_ERR_OPERATION_TIMEOUT: c_int = 68;
@@ -246,6 +247,7 @@ mod tests {
             (VIR_ERR_GNUTLS_ERROR, ErrorKind::Tls),
             (VIR_ERR_NO_DOMAIN, ErrorKind::NoDomain),
             (VIR_ERR_AUTH_FAILED, ErrorKind::AuthFailed),
+            (VIR_ERR_OPERATION_INVALID, ErrorKind::Ambiguous),
             (VIR_ERR_OPERATION_TIMEOUT, ErrorKind::Timeout),
             (VIR_ERR_ARGUMENT_UNSUPPORTED, ErrorKind::ArgumentUnsupported),
             (VIR_ERR_ACCESS_DENIED, ErrorKind::AccessDenied),

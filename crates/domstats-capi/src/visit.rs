@@ -21,6 +21,10 @@ use crate::{
 /// "timeout" or "unsupported", and value.s the sentence for people, which may be empty. key is the
 /// name of a group, such as "cpu-total", or empty if the whole domain is missing.
 pub const DOMSTATS_MISSING: c_int = 0;
+/// Another domain has its name.
+pub const DOMSTATS_CONFLICT_NAME: c_int = 1;
+/// Another domain has its UUID.
+pub const DOMSTATS_CONFLICT_UUID: c_int = 2;
 /// The value is value.i.
 pub const VIR_TYPED_PARAM_INT: c_int = 1;
 /// The value is value.ui.
@@ -77,6 +81,13 @@ pub struct domstatsValue {
     pub word: *const c_char,
     /// The value.
     pub value: domstatsNumber,
+    /// The user that the domain's QEMU belongs to, from the kernel, or (unsigned int) -1 where nobody
+    /// says, as with libvirt.
+    pub uid: c_uint,
+    /// 1 if that user is not trusted, so that name and UUID may be those of another domain, else 0.
+    pub untrusted: c_int,
+    /// What another domain has too: DOMSTATS_CONFLICT_NAME, DOMSTATS_CONFLICT_UUID, or both added up.
+    pub conflict: c_int,
 }
 
 /// A function that is told of each statistic, with the argument that came with it. It returns 0, or
@@ -139,6 +150,9 @@ struct Who {
     name: CString,
     uuid: Option<CString>,
     id: c_uint,
+    uid: c_uint,
+    untrusted: c_int,
+    conflict: c_int,
 }
 
 impl Who {
@@ -147,6 +161,9 @@ impl Who {
             name: c_string(&domain.name),
             uuid: domain.uuid.map(|uuid| c_string(&uuid.to_string())),
             id: domain.id.unwrap_or(c_uint::MAX),
+            uid: domain.uid.unwrap_or(c_uint::MAX),
+            untrusted: domain.untrusted.into(),
+            conflict: domain.conflict.bits().into(),
         }
     }
 }
@@ -234,6 +251,9 @@ impl Visit {
             unit: unit.as_ptr(),
             word,
             value,
+            uid: who.uid,
+            untrusted: who.untrusted,
+            conflict: who.conflict,
         };
         self.visits = self.visits.saturating_add(1);
         self.over = (self.visitor)(&raw const value, self.opaque) != 0;

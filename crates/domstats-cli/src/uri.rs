@@ -3,7 +3,8 @@
 use std::error::Error;
 
 use domstats::{
-    Connect, ConnectOptions, Domain, DomainFilter, ErrorKind, StatsReport, StatsRequest, Uuid,
+    Connect, ConnectOptions, Domain, DomainFilter, DomainInfo, ErrorKind, ErrorOrigin, StatsReport,
+    StatsRequest, Uuid,
     default_uri::{NamedUri, PROCESSES, daemons},
     error_chain,
 };
@@ -83,20 +84,22 @@ impl Hypervisor {
         }
     }
 
-    /// Returns the domains that the words name, by id, UUID or name in this order, as virsh does.
-    /// A word that names nothing any more stands for the domain in its place in `known`.
+    /// Returns the domains that the words name, by id, UUID or name in this order, as virsh does; those of
+    /// users who are not trusted by id. A word that names nothing any more stands for the domain in its
+    /// place in `known`.
     pub(crate) fn find(&self, words: &[&str], known: &[Domain]) -> Result<Vec<Domain>> {
         let all = self.domains()?;
         let find = |(place, word): (usize, &&str)| {
-            let domain = pick(&all, word).or(known.get(place)).cloned();
-            domain.ok_or_else(|| {
-                let sentence = format!(
-                    "no domain has the id, UUID or name '{word}': `domstats list -c '{}'` shows \
-                     those that exist",
-                    self.connect.uri()
-                );
-                Failure::new(sentence).into()
-            })
+            let error = match (pick(&all, word), known.get(place)) {
+                (Ok(domain), _) => return Ok(domain.clone()),
+                (Err(error), Some(known)) if error.kind() == ErrorKind::NoDomain => {
+                    return Ok(known.clone());
+                }
+                (Err(error), _) => error,
+            };
+            let shows =
+                format!("`domstats list -c '{}'` shows those that exist", self.connect.uri());
+            Err(Failure::new(format!("{error}: {shows}")).into())
         };
         words.iter().enumerate().map(find).collect()
     }
@@ -113,11 +116,24 @@ fn none_found(tried: &[String], why: &str) -> Box<dyn Error> {
     ))
 }
 
-fn pick<'a>(all: &'a [Domain], word: &str) -> Option<&'a Domain> {
+fn pick<'a>(all: &'a [Domain], word: &str) -> domstats::Result<&'a Domain> {
     let id = word.parse().ok();
     let uuid = Uuid::parse_str(word).ok();
-    all.iter()
-        .find(|domain| id.is_some() && domain.id() == id)
-        .or_else(|| all.iter().find(|domain| uuid.is_some() && domain.uuid() == uuid))
-        .or_else(|| all.iter().find(|domain| domain.name() == word))
+    let has_id = |domain: &&Domain| id.is_some() && domain.id() == id;
+    let is_trusted = |domain: &&Domain| !domain.info().untrusted;
+    if let Some(domain) = all.iter().filter(is_trusted).find(has_id) {
+        return Ok(domain);
+    }
+    let with_uuid: Vec<_> =
+        all.iter().filter(|domain| uuid.is_some() && domain.uuid() == uuid).collect();
+    let claimants = match with_uuid.is_empty() {
+        true => all.iter().filter(|domain| domain.name() == word).collect(),
+        false => with_uuid,
+    };
+    let what = format!("the id, UUID or name '{word}'");
+    match DomainInfo::meant(claimants, &what, ErrorOrigin::Library) {
+        // A stranger's number may be what somebody else is called.
+        Err(error) if error.kind() == ErrorKind::NoDomain => all.iter().find(has_id).ok_or(error),
+        meant => meant,
+    }
 }

@@ -5,7 +5,7 @@ use pyo3::{CastIntoError, prelude::*, types::PyBytes};
 
 use crate::{connect::Connect, error::Failure, request::bits};
 
-/// `VIR_ERR_OPERATION_INVALID`, which no other call of the library needs.
+/// `VIR_ERR_OPERATION_INVALID`.
 const OPERATION_INVALID: ErrorKind = ErrorKind::Other(55);
 
 /// A domain of a connection: who it was when it was looked up. `state`, `isActive` and
@@ -41,11 +41,7 @@ impl Domain {
 
     /// Looks it up again.
     fn again(&self, py: Python<'_>) -> Result<domstats::Domain, Failure> {
-        let connect = self.domain.connect();
-        Ok(py.detach(|| match self.domain.uuid() {
-            Some(uuid) => connect.domain_by_uuid(uuid),
-            None => connect.domain_by_name(self.domain.name()),
-        })?)
+        Ok(py.detach(|| self.domain.again())?)
     }
 
     fn no_state(&self, why: Option<&Missing>) -> Failure {

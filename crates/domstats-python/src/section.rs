@@ -1,7 +1,7 @@
 //! A record as Python's objects: one walk over the catalogue, whatever the group.
 
 use domstats::{
-    DomainStats, Missing, MissingDomain, Value,
+    Conflict, DomainInfo, DomainStats, Missing, MissingDomain, Value,
     stats::{Cell, GROUPS, Key, Row, Section},
 };
 use pyo3::{
@@ -35,6 +35,11 @@ fn typed<'py>(py: Python<'py>, value: &Value<'_>) -> PyResult<Bound<'py, PyAny>>
     }
 }
 
+/// Returns the words for what is in conflict.
+fn words(py: Python<'_>, conflict: Conflict) -> PyResult<Bound<'_, PyTuple>> {
+    PyTuple::new(py, conflict.words().collect::<Vec<_>>())
+}
+
 /// The classes of the package, those of sections each with the name of its struct.
 pub(crate) struct Classes<'py>(Bound<'py, PyModule>);
 
@@ -52,6 +57,15 @@ impl<'py> Classes<'py> {
         values.set_item("uuid", domain.uuid)?;
         values.set_item("id", domain.id)?;
         values.set_item("persistent", domain.persistent)?;
+        if let Some(uid) = domain.uid {
+            values.set_item("uid", uid)?;
+        }
+        if domain.untrusted {
+            values.set_item("untrusted", true)?;
+        }
+        if !domain.conflict.is_empty() {
+            values.set_item("conflict", words(py, domain.conflict)?)?;
+        }
         if let Some(taken_at) = stats.taken_at {
             values.set_item("time", taken_at)?;
         }
@@ -73,7 +87,10 @@ impl<'py> Classes<'py> {
         let (info, missing) = (&domain.domain, &domain.missing);
         let class = self.0.getattr("MissingDomain")?;
         let reason = missing.reason.word();
-        class.call1((&info.name, info.uuid, info.id, info.persistent, reason, &missing.text))
+        let conflict = words(self.0.py(), info.conflict)?;
+        let DomainInfo { name, uuid, id, persistent, uid, untrusted, .. } = info;
+        let text = &missing.text;
+        class.call1((name, uuid, id, persistent, reason, text, uid, untrusted, conflict))
     }
 
     fn missing_group(&self, group: &str, missing: &Missing) -> PyResult<Bound<'py, PyAny>> {

@@ -189,3 +189,33 @@ def test_every_class_and_call_says_what_it_is():
 
 def test_one_build_serves_every_newer_python():
     assert domstats._domstats.__file__.endswith(".abi3.so")
+
+
+def test_whose_a_domain_is_and_what_others_claim_too(tmp_path):
+    saved = tmp_path / "saved.xml"
+    saved.write_text(
+        "<domainstats>"
+        "<domain name='a' uid='1000' id='7' untrusted='true'><state>running</state></domain>"
+        "<domain name='a' id='8'><state>running</state></domain>"
+        "<missing domain='b' uid='0' id='9' reason='timeout'/>"
+        "</domainstats>"
+    )
+    connection = domstats.open(f"test://{saved}")
+    report = connection.stats()
+    stranger, told = report.domains
+    assert (stranger.uid, stranger.untrusted, stranger.conflict) == (1000, True, ("name",))
+    assert (told.uid, told.untrusted, told.conflict) == (None, False, ("name",))
+    assert (report.missing[0].uid, report.missing[0].conflict) == (0, ())
+    assert connection.lookupByName("a").ID() == 8
+    assert connection.lookupByID(7).isActive() == 1
+
+
+def test_a_name_that_two_have_means_nobody(tmp_path):
+    saved = tmp_path / "saved.xml"
+    saved.write_text(
+        "<domainstats><domain name='a' id='7'/><domain name='a' id='8'/></domainstats>"
+    )
+    with pytest.raises(domstats.libvirtError) as failure:
+        domstats.open(f"test://{saved}").lookupByName("a")
+    assert failure.value.get_error_code() == 55
+    assert "'a' (id 7), 'a' (id 8)" in str(failure.value)

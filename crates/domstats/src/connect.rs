@@ -15,9 +15,10 @@ use uuid::Uuid;
 
 use crate::{
     connect_options::ConnectOptions,
-    domain::{Domain, DomainInfo},
+    domain::Domain,
     driver::{self, Asks, Driver, Relayed},
     error::{Error, ErrorKind, ErrorOrigin, Result},
+    identity::DomainInfo,
     report::StatsReport,
     request::{DomainFilter, StatsGroups, StatsRequest},
     shared_pass::SharedPasses,
@@ -181,6 +182,7 @@ impl Connect {
             report.domains.into_iter().map(|stats| stats.domain).collect()
         } else {
             let mut infos = self.connection.driver.domains()?;
+            DomainInfo::note_conflicts(infos.iter_mut());
             infos.retain(|info| filter.matches_info(info));
             infos.sort_by(by_name);
             infos
@@ -188,24 +190,27 @@ impl Connect {
         Ok(infos.into_iter().map(|info| self.domain(info)).collect())
     }
 
-    /// Returns the domain of this name.
+    /// Returns the domain of this name. What a user calls a domain who is not
+    /// [trusted](DomainInfo::untrusted) does not count: those are found by their number.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoDomain`] if there is none, else those of [`domains`](Self::domains).
+    /// [`ErrorKind::NoDomain`] if there is none, [`ErrorKind::Ambiguous`] if there are several, else those
+    /// of [`domains`](Self::domains).
     #[doc(alias = "virDomainLookupByName")]
     pub fn domain_by_name(&self, name: &str) -> Result<Domain> {
-        self.lookup(|info| info.name == name, || format!("no domain with the name '{name}'"))
+        self.lookup(|info| info.name == name, &format!("the name '{name}'"))
     }
 
-    /// Returns the domain with this UUID.
+    /// Returns the domain with this UUID. That of a user who is not [trusted](DomainInfo::untrusted) does
+    /// not count: such a domain is found by its number.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoDomain`] if there is none, else those of [`domains`](Self::domains).
+    /// Those of [`domain_by_name`](Self::domain_by_name).
     #[doc(alias = "virDomainLookupByUUID")]
     pub fn domain_by_uuid(&self, uuid: Uuid) -> Result<Domain> {
-        self.lookup(|info| info.uuid == Some(uuid), || format!("no domain with the UUID {uuid}"))
+        self.lookup(|info| info.uuid == Some(uuid), &format!("the UUID {uuid}"))
     }
 
     /// Returns the active domain with this number.
@@ -219,7 +224,12 @@ impl Connect {
         if let Some(info) = self.connection.driver.known(id) {
             return Ok(self.domain(info));
         }
-        self.lookup(|info| info.id == Some(id), || format!("no active domain with the id {id}"))
+        let infos = self.connection.driver.domains()?;
+        let info = infos.into_iter().find(|info| info.id == Some(id)).ok_or_else(|| {
+            let sentence = format!("no active domain with the id {id}");
+            Error::new(ErrorKind::NoDomain, self.origin(), sentence)
+        })?;
+        Ok(self.domain(info))
     }
 
     /// Returns the statistics of all domains that match the request, by name.
@@ -264,17 +274,12 @@ impl Connect {
         self.connection.relay(Asks::Nobody, procedure, arguments, timeout)
     }
 
-    fn lookup(
-        &self,
-        is: impl Fn(&DomainInfo) -> bool,
-        sentence: impl Fn() -> String,
-    ) -> Result<Domain> {
+    fn lookup(&self, is: impl Fn(&DomainInfo) -> bool, what: &str) -> Result<Domain> {
         self.connection.check_open()?;
-        let infos = self.connection.driver.domains()?;
-        let info = infos.into_iter().find(is).ok_or_else(|| {
-            Error::new(ErrorKind::NoDomain, self.connection.driver.origin(), sentence())
-        })?;
-        Ok(self.domain(info))
+        let mut infos = self.connection.driver.domains()?;
+        DomainInfo::note_conflicts(infos.iter_mut());
+        let claimants = infos.into_iter().filter(is);
+        Ok(self.domain(DomainInfo::meant(claimants, what, self.origin())?))
     }
 
     /// Returns the handle of a domain that a report of this connection names. Nobody is asked.
@@ -336,6 +341,7 @@ impl Connection {
         self.passes.report(of, &request, |request| {
             let mut report = self.driver.domain_list_stats(of, request)?;
             if of.is_none() {
+                report.note_conflicts();
                 report.domains.sort_by(|a, b| by_name(&a.domain, &b.domain));
             }
             Ok(report)

@@ -1,4 +1,4 @@
-//! A domain: who it is, and the handle to ask it.
+//! A domain: the handle to ask it.
 
 use std::{
     fmt,
@@ -13,44 +13,10 @@ use crate::{
     connect::{Connect, Connection},
     driver::{Asks, Relayed},
     error::{Error, ErrorKind, ErrorOrigin, Result},
-    report::{DomainStats, Missing, StatsReport},
+    identity::DomainInfo,
+    report::{DomainStats, Missing, MissingReason, StatsReport},
     request::StatsRequest,
 };
-
-/// Who a domain is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub struct DomainInfo {
-    /// Its name.
-    pub name: String,
-    /// Its UUID, where it has one: a QEMU started by hand may have none.
-    pub uuid: Option<Uuid>,
-    /// Its number while it is active: libvirt's id, or the process id of a QEMU without libvirt.
-    /// `None` if it is inactive. A domain that restarted under the same name has another one.
-    pub id: Option<u32>,
-    /// Whether it stays defined when it stops. QEMU processes without libvirt do not.
-    pub persistent: bool,
-}
-
-impl DomainInfo {
-    /// Returns whether it is the same domain: that with its UUID or, without one, with its name.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.uuid == other.uuid && (self.uuid.is_some() || self.name == other.name)
-    }
-}
-
-/// Returns a domain's name without characters that deceive: names go to terminals and into documents.
-pub(crate) fn printable_name(name: &str) -> String {
-    name.replace(is_deceptive, "\u{fffd}")
-}
-
-/// True for what moves a terminal's cursor, ends a line, or turns the direction of text, so that a reader
-/// sees something else than what is there.
-pub(crate) fn is_deceptive(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
 
 /// What a network interface of a domain is, beside what its statistics say.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -134,21 +100,45 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// Those of [`Domain::list_stats`], and [`ErrorKind::NoDomain`] if the domain is gone.
+    /// Those of [`Domain::list_stats`], [`ErrorKind::NoDomain`] if the domain is gone, and
+    /// [`ErrorKind::Ambiguous`] if several could be it since then.
     #[doc(alias = "virDomainGetStats")]
     pub fn stats(&self, request: &StatsRequest) -> Result<DomainStats> {
         let report = Self::list_stats(std::slice::from_ref(self), request)?;
         report.domains.into_iter().next().ok_or_else(|| {
-            let reason = report.missing.first().map_or_else(
-                || "does not match the filter of the request".to_owned(),
-                |missing| format!("is {}", missing.missing.reason),
-            );
-            Error::new(
-                ErrorKind::NoDomain,
-                self.connection.driver.origin(),
-                format!("domain '{}' {reason}", self.info.name),
-            )
+            let (kind, reason) = match report.missing.first().map(|missing| &missing.missing) {
+                None => {
+                    (ErrorKind::NoDomain, "does not match the filter of the request".to_owned())
+                }
+                Some(missing) if missing.reason == MissingReason::Ambiguous => {
+                    (ErrorKind::Ambiguous, format!("is {missing}"))
+                }
+                Some(missing) => (ErrorKind::NoDomain, format!("is {}", missing.reason)),
+            };
+            self.error(kind, &reason)
         })
+    }
+
+    /// Looks the domain up again, and returns who it is now: the same process or, if it was started again,
+    /// the only domain of its user, or of a trusted one, that has its UUID or, without one, its name.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connect::domains`], [`ErrorKind::NoDomain`] if it is gone, and [`ErrorKind::Ambiguous`]
+    /// if several could be it.
+    pub fn again(&self) -> Result<Self> {
+        self.check_open()?;
+        let infos = self.connection.driver.domains()?;
+        match DomainInfo::place(&infos, &self.info) {
+            Ok(Some(place)) => Ok(self.connect().domain(infos[place].clone())),
+            Ok(None) => Err(self.error(ErrorKind::NoDomain, "is gone")),
+            Err(missing) => Err(self.error(ErrorKind::Ambiguous, &format!("is {missing}"))),
+        }
+    }
+
+    fn error(&self, kind: ErrorKind, what: &str) -> Error {
+        let sentence = format!("domain '{}' {what}", self.info.name);
+        Error::new(kind, self.connection.driver.origin(), sentence)
     }
 
     /// Returns the domain's description in libvirt's XML, as it runs, within this time.
@@ -290,6 +280,12 @@ impl Domain {
         }
         let infos: Vec<DomainInfo> = domains.iter().map(|domain| domain.info.clone()).collect();
         first.connection.domain_list_stats(Some(&infos), request)
+    }
+}
+
+impl AsRef<DomainInfo> for Domain {
+    fn as_ref(&self) -> &DomainInfo {
+        &self.info
     }
 }
 

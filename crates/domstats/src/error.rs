@@ -46,6 +46,9 @@ pub enum ErrorKind {
     AuthFailed,
     /// No domain has that name, UUID or id. `VIR_ERR_NO_DOMAIN`, 42.
     NoDomain,
+    /// Several domains have that name or UUID. `VIR_ERR_OPERATION_INVALID`, 55, which a libvirt daemon gives
+    /// for much else.
+    Ambiguous,
     /// The time was up. `VIR_ERR_OPERATION_TIMEOUT`, 68.
     Timeout,
     /// A requested group is not supported and `ENFORCE_STATS` was given.
@@ -74,6 +77,7 @@ impl ErrorKind {
             Self::Tls => 40,
             Self::NoDomain => 42,
             Self::AuthFailed => 45,
+            Self::Ambiguous => 55,
             Self::Timeout => 68,
             Self::ArgumentUnsupported => 74,
             Self::AccessDenied => 88,

@@ -35,6 +35,7 @@ pub mod format;
 #[doc(hidden)]
 pub mod fuzz;
 mod host;
+mod identity;
 mod libvirt_conf;
 mod report;
 mod request;
@@ -44,9 +45,10 @@ mod uri;
 
 pub use connect::Connect;
 pub use connect_options::ConnectOptions;
-pub use domain::{Domain, DomainInfo, Monitor, Nic};
+pub use domain::{Domain, Monitor, Nic};
 pub use error::{Error, ErrorKind, ErrorOrigin, Result, error_chain};
 pub use format::Format;
+pub use identity::{Conflict, DomainInfo};
 pub use report::{
     DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, Phase, StatsReport,
 };

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    domain::DomainInfo,
     error::{Error, ErrorKind, ErrorOrigin},
+    identity::DomainInfo,
     request::StatsGroups,
     stats::{
         Balloon, Blocks, Cpu, Cryptodevs, DirtyRate, Extra, GROUPS, Group, Interfaces, Iothreads,
@@ -84,10 +84,24 @@ impl StatsReport {
         };
     }
 
-    /// Returns the record of the first domain of this name.
+    /// Returns the record of the domain of this name: of several, that of the only one whose user is
+    /// trusted. `None` if which is meant cannot be told.
     #[must_use]
     pub fn domain(&self, name: &str) -> Option<&DomainStats> {
-        self.domains.iter().find(|stats| stats.domain.name == name)
+        let named = || self.domains.iter().filter(|stats| stats.domain.name == name);
+        let mut trusted = named().filter(|stats| !stats.domain.untrusted);
+        match (trusted.next(), trusted.next()) {
+            (Some(one), None) => Some(one),
+            (Some(_), Some(_)) => None,
+            (None, _) => Some(named()).filter(|all| all.clone().count() == 1)?.next(),
+        }
+    }
+
+    /// Notes which of its domains have a name or a UUID in common with others of them.
+    pub fn note_conflicts(&mut self) {
+        let domains = self.domains.iter_mut().map(|stats| &mut stats.domain);
+        let missing = self.missing.iter_mut().map(|missing| &mut missing.domain);
+        DomainInfo::note_conflicts(domains.chain(missing));
     }
 
     /// Returns whether everything that was asked for was read, apart from what is inactive or
@@ -230,6 +244,7 @@ impl Missing {
             MissingReason::Unsupported => ErrorKind::NoSupport,
             MissingReason::Denied => ErrorKind::AccessDenied,
             MissingReason::Gone => ErrorKind::NoDomain,
+            MissingReason::Ambiguous => ErrorKind::Ambiguous,
             _ => ErrorKind::Internal,
         };
         Error::new(kind, origin, self.to_string())
@@ -263,6 +278,8 @@ pub enum MissingReason {
     Inactive,
     /// It answered with an error, or with nonsense.
     Failed,
+    /// Several domains could be meant.
+    Ambiguous,
     /// A reason of a newer peer.
     Other(String),
 }
@@ -279,13 +296,14 @@ impl MissingReason {
             Self::Gone => "gone",
             Self::Inactive => "inactive",
             Self::Failed => "failed",
+            Self::Ambiguous => "ambiguous",
             Self::Other(word) => word,
         }
     }
 
     /// The words that this version writes, for the schemas.
-    pub(crate) const WORDS: [&'static str; 7] =
-        ["unsupported", "timeout", "busy", "denied", "gone", "inactive", "failed"];
+    pub(crate) const WORDS: [&'static str; 8] =
+        ["unsupported", "timeout", "busy", "denied", "gone", "inactive", "failed", "ambiguous"];
 
     /// Returns whether there is nothing to read, so that a report without it is complete.
     #[must_use]
@@ -304,6 +322,7 @@ impl MissingReason {
             "gone" => Self::Gone,
             "inactive" => Self::Inactive,
             "failed" => Self::Failed,
+            "ambiguous" => Self::Ambiguous,
             other => Self::Other(other.to_owned()),
         }
     }

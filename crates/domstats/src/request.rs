@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bitflags::bitflags;
 
-use crate::{domain::DomainInfo, stats::DomainState};
+use crate::{identity::DomainInfo, stats::DomainState};
 
 bitflags! {
     /// The groups of statistics, with libvirt's bits (`virDomainStatsTypes`).

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{domain::DomainInfo, error::Result, report::StatsReport, request::StatsRequest};
+use crate::{error::Result, identity::DomainInfo, report::StatsReport, request::StatsRequest};
 
 /// How long callers gather while a pass is under way.
 const DEPARTURE: Duration = Duration::from_millis(20);

@@ -1,11 +1,9 @@
 //! All hypervisors together, asked as one.
 //!
-//! A domain that several of them have (libvirt's, and the same QEMU directly) is told by its UUID,
-//! and is the first one's. All calls here wait, each no longer than its request allows: they belong
+//! A domain that several of them have is the first one's (`merge.rs`). All calls here wait, each no longer than its request allows: they belong
 //! on a thread that may.
 
 use std::{
-    collections::HashSet,
     path::Path,
     sync::Arc,
     thread,
@@ -13,12 +11,12 @@ use std::{
 };
 
 use domstats::{
-    Connect, ConnectOptions, Domain, DomainFilter, DomainInfo, Error, ErrorKind, ErrorOrigin,
-    MissingReason, Nic, StatsReport, StatsRequest, Uuid, default_uri::PROCESSES, driver::Relayed,
+    Connect, ConnectOptions, Domain, DomainFilter, DomainInfo, Error, ErrorKind, ErrorOrigin, Nic,
+    StatsReport, StatsRequest, Uuid, default_uri::PROCESSES, driver::Relayed,
 };
 use domstats_rpc::{Xdr, message, procedure::ProcedureId, xdr::Decoder};
 
-use crate::{config::Config, source::Source};
+use crate::{config::Config, conflicts::Conflicts, merge, source::Source};
 
 /// libvirt's number of the error for a domain that is not there.
 const NO_DOMAIN: i32 = 42;
@@ -27,6 +25,7 @@ const NO_DOMAIN: i32 = 42;
 pub(crate) struct Host {
     sources: Vec<Source>,
     timeout: Duration,
+    conflicts: Conflicts,
 }
 
 /// What a question to all hypervisors came to.
@@ -74,7 +73,8 @@ impl Host {
         let source = |uri: &String| Source::new(uri.clone(), options.clone());
         let default = [default_uri()];
         let uris = if config.connect.is_empty() { &default } else { config.connect.as_slice() };
-        Self { sources: uris.iter().map(source).collect(), timeout: config.timeout }
+        let sources = uris.iter().map(source).collect();
+        Self { sources, timeout: config.timeout, conflicts: Conflicts::default() }
     }
 
     /// Returns the URIs of all hypervisors.
@@ -87,10 +87,15 @@ impl Host {
         let deadline = Instant::now() + self.timeout;
         let Answer { of_all, asked, failures } =
             self.ask(|source| source.connect(deadline)?.domains(filter).map_err(Arc::new));
-        let mut seen = HashSet::new();
+        let infos: Vec<Vec<_>> =
+            of_all.iter().map(|domains| domains.iter().map(Domain::info).collect()).collect();
+        let mut are_new = merge::are_new(&infos).into_iter();
         let mut domains: Vec<Domain> = of_all.into_iter().flatten().collect();
-        domains.retain(|domain| is_new(&mut seen, domain.info()));
-        Answer { of_all: domains, asked, failures }
+        domains.retain(|_| are_new.next() == Some(true));
+        let mut infos: Vec<_> = domains.iter().map(|domain| domain.info().clone()).collect();
+        DomainInfo::note_conflicts(infos.iter_mut());
+        let noted = domains.iter().zip(infos).map(|(domain, info)| domain.connect().domain(info));
+        Answer { of_all: noted.collect(), asked, failures }
     }
 
     /// Returns the active domain with this number, if there is one hypervisor and it has it. Of several,
@@ -108,7 +113,9 @@ impl Host {
             let connect = source.connect(deadline)?;
             connect.all_domain_stats(&until(request, deadline)).map_err(Arc::new)
         });
-        merge(reports, start)
+        let answer = merge::all(reports, start);
+        self.conflicts.log(&answer.of_all);
+        answer
     }
 
     /// Returns the statistics of these domains, within this time: a record for each that is there.
@@ -125,13 +132,9 @@ impl Host {
             let connect = source.connect(deadline)?;
             let its: Vec<Domain> =
                 domains.iter().map(|info| connect.domain(info.clone())).collect();
-            let mut report =
-                Domain::list_stats(&its, &until(request, deadline)).map_err(Arc::new)?;
-            // Another one may have it.
-            report.missing.retain(|gone| gone.missing.reason != MissingReason::Gone);
-            Ok(report)
+            Domain::list_stats(&its, &until(request, deadline)).map_err(Arc::new)
         });
-        merge(reports, start)
+        merge::of(domains, reports, start)
     }
 
     /// Returns what the NICs of a domain are, by the first hypervisor that tells any within this
@@ -295,38 +298,4 @@ fn default_uri() -> String {
     let is_there = |name| Path::new("/run/libvirt").join(name).exists();
     let found = sockets.into_iter().any(is_there);
     if found { "qemu:///system".to_owned() } else { PROCESSES.to_owned() }
-}
-
-/// Makes one report of those of all hypervisors.
-fn merge(reports: Answer<Vec<StatsReport>>, start: (SystemTime, Instant)) -> Answer<StatsReport> {
-    // An answer is as old as its oldest part.
-    let times = reports.of_all.iter().map(|report| report.taken_at);
-    let mut merged = StatsReport::new(times.fold(start.0, SystemTime::min));
-    let mut seen = HashSet::new();
-    for report in reports.of_all {
-        let mut ours = HashSet::new();
-        let is_ours = |info: &DomainInfo, ours: &mut HashSet<_>| {
-            let is_new = info.uuid.is_none_or(|uuid| !seen.contains(&uuid));
-            ours.extend(info.uuid.filter(|_| is_new));
-            is_new
-        };
-        let mut records = report.domains;
-        records.retain(|record| is_ours(&record.domain, &mut ours));
-        for record in &mut records {
-            // Said only of those that are younger than that.
-            let taken_at = record.taken_at.unwrap_or(report.taken_at);
-            record.taken_at = Some(taken_at).filter(|taken_at| *taken_at > merged.taken_at);
-        }
-        merged.domains.extend(records);
-        merged
-            .missing
-            .extend(report.missing.into_iter().filter(|gone| is_ours(&gone.domain, &mut ours)));
-        seen.extend(ours);
-    }
-    merged.elapsed = start.1.elapsed();
-    Answer { of_all: merged, asked: reports.asked, failures: reports.failures }
-}
-
-fn is_new(seen: &mut HashSet<Uuid>, domain: &DomainInfo) -> bool {
-    domain.uuid.is_none_or(|uuid| seen.insert(uuid))
 }

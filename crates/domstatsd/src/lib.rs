@@ -11,11 +11,13 @@
 mod args;
 mod client;
 mod config;
+mod conflicts;
 mod daemon;
 mod host;
 mod http;
 mod listen;
 mod log;
+mod merge;
 mod pass;
 mod rpc;
 mod secret;

@@ -11,7 +11,7 @@ use std::{
 
 use domstats::{
     Connect, Domain, DomainFilter, DomainInfo, Nic, StatsGroups, StatsOptions, StatsReport,
-    StatsRequest, Uuid, driver::Relayed,
+    StatsRequest, driver::Relayed,
 };
 use domstats_rpc::procedure::ProcedureId;
 use tokio::{sync::Semaphore, task, time};
@@ -34,7 +34,7 @@ pub(crate) struct Passes {
 }
 
 /// What is asked, of all domains or of these.
-type OfDomains = (Question, Option<Vec<Uuid>>);
+type OfDomains = (Question, Option<Arc<[DomainInfo]>>);
 
 /// The calls that are handed on at a time: a libvirt daemon works on 20, and has other clients.
 const RELAYS: usize = 4;
@@ -165,21 +165,17 @@ impl Passes {
         domains: Vec<DomainInfo>,
         question: Question,
     ) -> Arc<Answer<StatsReport>> {
-        self.shared_report(Some(domains), question, Duration::ZERO).await
+        self.shared_report(Some(domains.into()), question, Duration::ZERO).await
     }
 
     async fn shared_report(
         &self,
-        domains: Option<Vec<DomainInfo>>,
+        domains: Option<Arc<[DomainInfo]>>,
         question: Question,
         max_age: Duration,
     ) -> Arc<Answer<StatsReport>> {
         let current = self.current();
-        let uuids = domains.as_ref().map(|some| some.iter().map(|domain| domain.uuid).collect());
-        let key = match uuids {
-            Some(None) => None,
-            known => Some(current.of((question, known.flatten()))),
-        };
+        let key = current.of((question, domains.clone()));
         let taken = Arc::clone(&self.taken);
         let pass = move |waited| {
             let left = current.timeout.saturating_sub(waited);
@@ -189,11 +185,7 @@ impl Passes {
                 Some(domains) => host.stats_of(domains, &request, left),
             })
         };
-        match key {
-            Some(key) => self.reports.ask(key, max_age, pass).await,
-            // Without a UUID two domains cannot be told apart: nothing to share.
-            None => Arc::new(blocking(move || pass(Duration::ZERO)).await),
-        }
+        self.reports.ask(key, max_age, pass).await
     }
 
     /// Returns what the NICs of a domain are, as far as that is known: in the time that an answer

@@ -20,6 +20,9 @@ use crate::{lab::lab, oracle::Params, patience::PATIENCE, process, tools::tool};
 pub use guest::LibvirtGuest;
 pub use spec::{LibvirtSpec, PASSWORD, USER};
 
+/// The URI of all QEMUs of this host, those of the private libvirtd among them, whose user is trusted.
+pub const DIRECTLY: &str = "qemu+qmp:///system?trusted=nobody";
+
 /// A running libvirtd. Killed when dropped.
 #[derive(Debug)]
 pub struct Libvirt {

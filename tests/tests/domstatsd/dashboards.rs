@@ -37,7 +37,8 @@ fn metrics(text: &str) -> HashSet<&str> {
 #[test]
 fn alerts_and_dashboard_use_metrics_that_exist() {
     alone!();
-    let daemon = Domstatsd::start(&["-c", "test:///default"]);
+    // Two hosts whose domains have the same names.
+    let daemon = Domstatsd::start(&["-c", "test:///default", "-c", "test:///default?seed=7"]);
     let text = daemon.http().get("/metrics").text();
     let exist = metrics(&text);
     for name in ["alerts.yml", "grafana/domstats.json"] {

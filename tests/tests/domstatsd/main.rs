@@ -3,6 +3,7 @@
 
 mod dashboards;
 mod http;
+mod identity;
 mod life;
 mod load;
 mod metadata;

@@ -14,7 +14,7 @@ use domstats_live::{
     fake_daemon::{FakeSpec, Fault, procedure},
     guest::{Guest, Spec, boot_all},
     lab::lab,
-    libvirt::Libvirt,
+    libvirt::{DIRECTLY, Libvirt},
     patience::{Stopwatch, wait_until},
     prometheus::Prometheus,
 };
@@ -198,8 +198,7 @@ fn each_domain_has_the_age_of_its_own_values() {
     let guests = guests();
     let libvirt = Libvirt::start();
     let late = libvirt.create("late", false);
-    let daemon =
-        Domstatsd::start(&["-c", &libvirt.uri(), "-c", "qemu+qmp:///system", "--timeout", "30s"]);
+    let daemon = Domstatsd::start(&["-c", &libvirt.uri(), "-c", DIRECTLY, "--timeout", "30s"]);
     let ages = |text: &str| {
         let age = |name: &str| {
             value(text, &format!("libvirt_domain_sample_age_seconds{{domain=\"{name}\"}}"))

@@ -14,7 +14,7 @@ use domstats_live::{
     domstatsd::Domstatsd,
     guest::{Spec, boot_all},
     lab::lab,
-    libvirt::Libvirt,
+    libvirt::{DIRECTLY, Libvirt},
     patience::{self, PATIENCE, wait_until},
     pki::Pki,
     process::{self, hang_up},
@@ -76,7 +76,7 @@ fn a_collector_gets_what_is_scraped() {
     let _its = libvirt.create("virt", false);
     libvirt.warm_up();
     let collector = Collector::start(&[]);
-    let options = ["-c", &libvirt.uri(), "-c", "qemu+qmp:///system", "--timeout", "30s"];
+    let options = ["-c", &libvirt.uri(), "-c", DIRECTLY, "--timeout", "30s"];
     let daemon = pushing(collector.port(), &options, "interval = \"1h\"\n");
     let first = collector.wait_for(1);
     assert_eq!(first[0]["path"], "/v1/metrics");

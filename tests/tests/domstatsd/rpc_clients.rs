@@ -14,7 +14,7 @@ use domstats_live::{
     collectd::Collectd,
     domstatsd::Domstatsd,
     lab::lab,
-    libvirt::{Libvirt, LibvirtGuest, virsh},
+    libvirt::{DIRECTLY, Libvirt, LibvirtGuest, virsh},
     patience::PATIENCE,
     relay::Relay,
     tools::python_with_libvirt,
@@ -294,7 +294,7 @@ os._exit(0)
 fn what_virt_top_calls_says_the_same() {
     alone!();
     let host = host();
-    let directly = Domstatsd::start(&["-c", "qemu+qmp:///system", "--timeout", "30s"]);
+    let directly = Domstatsd::start(&["-c", DIRECTLY, "--timeout", "30s"]);
     let ask = |socket: &Path| {
         let relay = Relay::start(socket);
         let uri = format!("qemu+tcp://localhost:{}/session", relay.port);

@@ -11,7 +11,7 @@ use domstats_live::{
     fake_daemon::procedure::TYPE,
     guest::{Spec, boot_all},
     lab::lab,
-    libvirt::{Libvirt, virsh},
+    libvirt::{DIRECTLY, Libvirt, virsh},
     patience::{PATIENCE, Stopwatch, wait_until},
     process,
     rpc_client::RpcClient,
@@ -136,7 +136,7 @@ fn a_hypervisor_is_stuck_and_another_answers() {
     let libvirt = Libvirt::start();
     let managed = libvirt.create("stuck", false);
     let guest = Spec::new("stuck").raw_disks(1).boot();
-    let daemon = start(&[&libvirt.uri(), "qemu+qmp:///system"]);
+    let daemon = start(&[&libvirt.uri(), DIRECTLY]);
     let whole = whole(&daemon);
     let mut names = [managed.name.as_str(), guest.name()];
     names.sort_unstable();

@@ -12,6 +12,7 @@ mod disks;
 mod filters;
 mod fleet;
 mod held;
+mod identity;
 mod kit;
 mod kvm;
 mod monitors;

@@ -9,8 +9,9 @@ use domstats_live::{
 };
 
 /// Values of the types that the made-up domains lack, words that this version does not know, and a
-/// domain without a UUID.
-const SAVED: &str = "<domainstats><domain name='saved'>
+/// domain without a UUID, of a stranger.
+const SAVED: &str =
+    "<domainstats><domain name='saved' uid='1000' untrusted='true' conflict='name uuid'>
     <state>9</state>
     <cpus><cpu id='0'><halted>true</halted></cpu></cpus>
     <gpu><name>a b</name><speed>-5</speed></gpu>
@@ -19,7 +20,11 @@ const SAVED: &str = "<domainstats><domain name='saved'>
 fn expected(report: &StatsReport) -> Vec<String> {
     let who = |domain: &DomainInfo| {
         let uuid = domain.uuid.map_or_else(|| "none".to_owned(), |uuid| uuid.to_string());
-        format!("{} {uuid} {}", domain.name, domain.id.map_or(-1, i64::from))
+        let id = domain.id.map_or(-1, i64::from);
+        let uid = domain.uid.map_or(-1, i64::from);
+        let untrusted = if domain.untrusted { " untrusted" } else { "" };
+        let conflict: String = domain.conflict.words().map(|word| format!(" {word}")).collect();
+        format!("{} {uuid} {id} {uid}{untrusted}{conflict}", domain.name)
     };
     let mut lines = Vec::new();
     for record in &report.domains {

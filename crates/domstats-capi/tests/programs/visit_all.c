@@ -7,8 +7,10 @@
 static int visit(const domstatsValue *value, void *opaque)
 {
     (void)opaque;
-    printf("%s %s %d %s ", value->domain, value->uuid ? value->uuid : "none", (int)value->id,
-           value->key);
+    printf("%s %s %d %d%s%s%s %s ", value->domain, value->uuid ? value->uuid : "none",
+           (int)value->id, (int)value->uid, value->untrusted ? " untrusted" : "",
+           value->conflict & DOMSTATS_CONFLICT_NAME ? " name" : "",
+           value->conflict & DOMSTATS_CONFLICT_UUID ? " uuid" : "", value->key);
     switch (value->type) {
     case DOMSTATS_MISSING:
         printf("missing %s", value->value.s);

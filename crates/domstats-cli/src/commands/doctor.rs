@@ -21,6 +21,7 @@ pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
     let mut out = io::stdout().lock();
     let mut say = |line: String| writeln!(out, "{}", printable(&line));
     let mut found = false;
+    let mut has_untrusted = false;
     let mut reasons = Vec::new();
     let mut hints = Vec::new();
     for uri in uri::all(connect)? {
@@ -29,6 +30,7 @@ pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
         match answer {
             Ok(((report, first), connect)) => {
                 found |= !report.domains.is_empty();
+                has_untrusted |= report.domains.iter().any(|stats| stats.domain.untrusted);
                 collect_reasons(&report, &mut reasons);
                 examine(&uri, &connect, &report).into_iter().try_for_each(&mut say)?;
                 if args.timings {
@@ -44,6 +46,12 @@ pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
         }
     }
     hints.extend(reasons.iter().filter_map(hint));
+    if has_untrusted {
+        hints.push(
+            "not trusted: such a domain is found by its id alone; qemu+qmp:///system?trusted=USER trusts \
+             that user",
+        );
+    }
     if !found {
         hints.push("no domain found; `domstats -c test:///default` shows made-up ones");
     }
@@ -65,6 +73,8 @@ fn examine(uri: &str, connect: &Connect, report: &StatsReport) -> Vec<String> {
         lines.push(format!("  {}", domain.domain.name));
         lines.push(format!("    lacks everything: {}", domain.missing));
     }
+    lines.extend(report.domains.iter().filter_map(|stats| trust(&stats.domain)));
+    lines.extend(report.missing.iter().filter_map(|missing| trust(&missing.domain)));
     // A host has many domains that are alike: those that give the same are named together.
     let mut alike: Vec<(Vec<&DomainInfo>, Vec<String>)> = Vec::new();
     for stats in &report.domains {
@@ -81,6 +91,20 @@ fn examine(uri: &str, connect: &Connect, report: &StatsReport) -> Vec<String> {
         lines.extend(domains.into_iter().flat_map(|domain| monitors(connect, domain)));
     }
     lines
+}
+
+/// Returns the line about a domain that is perhaps not the one that it says it is.
+fn trust(domain: &DomainInfo) -> Option<String> {
+    let who = domain.described();
+    let conflict = domain.conflict;
+    match (conflict.is_empty(), domain.untrusted) {
+        (true, false) => None,
+        (false, false) => Some(format!("  {who}: another domain has its {conflict} too")),
+        (true, true) => Some(format!("  {who}: its user is not trusted")),
+        (false, true) => Some(format!(
+            "  {who}: its user is not trusted, and another domain has its {conflict} too"
+        )),
+    }
 }
 
 /// Returns a line for each monitor of a QEMU: which one was asked, and why not the others.

@@ -25,8 +25,18 @@ pub(crate) fn run(connect: Option<&str>, args: &ListArgs) -> Result {
     let page: String = match (args.uuid, args.name) {
         (false, false) => {
             let mut rows = vec![["ID", "NAME", "STATE"].map(str::to_owned)];
-            rows.extend(domains.into_iter().map(|(info, state)| row(info, state)));
-            columns::align(&rows)
+            rows.extend(domains.iter().map(|(info, state)| row(info, *state)));
+            let notes: Vec<String> = domains.iter().map(|(info, _)| note(info)).collect();
+            // Nearly always there is nothing to note.
+            match notes.iter().all(String::is_empty) {
+                true => columns::align(&rows),
+                false => {
+                    let notes = ["NOTE".to_owned()].into_iter().chain(notes);
+                    let with_note =
+                        |([id, name, state], note): ([String; 3], String)| [id, name, state, note];
+                    columns::align(&rows.into_iter().zip(notes).map(with_note).collect::<Vec<_>>())
+                }
+            }
         }
         (false, true) => domains.iter().map(|(info, _)| format!("{}\n", info.name)).collect(),
         (true, false) => domains.iter().map(|(info, _)| format!("{}\n", uuid(info))).collect(),
@@ -53,6 +63,15 @@ fn row(info: &DomainInfo, state: Option<&State>) -> [String; 3] {
     let style = Style::new().fg_color(color.map(Into::into));
     let state = or_dash(state.map(word));
     [or_dash(info.id), columns::printable(&info.name), format!("{style}{state}{style:#}")]
+}
+
+/// Returns whether a domain is perhaps not the one that it says it is.
+fn note(info: &DomainInfo) -> String {
+    let whose = info.uid.map_or_else(|| "its user".to_owned(), |uid| format!("user {uid}"));
+    let untrusted = info.untrusted.then(|| format!("{whose} is not trusted"));
+    let has_conflict = !info.conflict.is_empty();
+    let conflict = has_conflict.then(|| format!("conflict: {}", info.conflict));
+    conflict.into_iter().chain(untrusted).collect::<Vec<_>>().join("; ")
 }
 
 /// Returns the word for a state, or the number of one that only a newer peer knows.

@@ -39,7 +39,8 @@ class MissingGroup(NamedTuple):
     group: str
     """The group's name, such as "cpu-total"."""
     reason: str
-    """A word: "unsupported", "timeout", "busy", "denied", "gone", "inactive" or "failed"."""
+    """A word: "unsupported", "timeout", "busy", "denied", "gone", "inactive", "failed" or
+    "ambiguous"."""
     text: str
     """The sentence for people; may be empty."""
 
@@ -56,6 +57,13 @@ class MissingDomain(NamedTuple):
     persistent: bool
     """Whether it stays defined when it stops."""
     reason: str
-    """A word: "unsupported", "timeout", "busy", "denied", "gone", "inactive" or "failed"."""
+    """A word: "unsupported", "timeout", "busy", "denied", "gone", "inactive", "failed" or
+    "ambiguous"."""
     text: str
     """The sentence for people; may be empty."""
+    uid: int | None = None
+    """The user that its QEMU belongs to, from the kernel; `None` where nobody says, as with libvirt."""
+    untrusted: bool = False
+    """Whether that user is not trusted: its name and UUID may be those of another domain."""
+    conflict: tuple[str, ...] = ()
+    """What of "name" and "uuid" another domain has too."""

@@ -10,8 +10,9 @@ use domstats_rpc::{message::RemoteError, procedure::ProcedureId};
 
 use crate::{
     connect_options::ConnectOptions,
-    domain::{DomainInfo, Monitor, Nic},
+    domain::{Monitor, Nic},
     error::{Error, ErrorKind, ErrorOrigin, Result},
+    identity::DomainInfo,
     report::StatsReport,
     request::{StatsGroups, StatsOptions, StatsRequest},
     stats::GROUPS,

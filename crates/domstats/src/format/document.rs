@@ -1,7 +1,7 @@
 //! The document: the structure that XML and JSON share, walked once for both.
 //!
 //! ```text
-//! domainstats ─ domains[] ─ name, uuid, id        attributes first,
+//! domainstats ─ domains[] ─ name, uuid, id, …     attributes first,
 //!             │           ├ group ─ values         then rows in libvirt's order,
 //!             │           │       └ unknown        then what a newer peer said
 //!             │           └ missing[]
@@ -24,7 +24,7 @@ use unknown::Unknown;
 
 use super::Flush;
 use crate::{
-    domain::DomainInfo,
+    identity::DomainInfo,
     report::{DomainStats, Missing, StatsReport},
     stats::{Cell, GROUPS, Key, List, ListRow, Place, Row, Schema, Section, Value},
 };
@@ -142,6 +142,15 @@ fn write_info(name: &str, domain: &DomainInfo, unknown: &mut Unknown<'_>, out: &
     }
     if domain.persistent {
         unknown.attribute("persistent", &Value::Boolean(true), out);
+    }
+    if let Some(uid) = domain.uid {
+        unknown.attribute("uid", &Value::UInt(uid), out);
+    }
+    if domain.untrusted {
+        unknown.attribute("untrusted", &Value::Boolean(true), out);
+    }
+    if !domain.conflict.is_empty() {
+        unknown.attribute("conflict", &Value::String(domain.conflict.to_string().into()), out);
     }
 }
 

@@ -19,7 +19,7 @@ use std::{fmt, io, str::FromStr};
 
 use openmetrics::Dialect;
 pub use openmetrics::{
-    FamilyId, LabelPairs, LabelSet, MetricFamily, MetricSample, Metrics, Number, labelled,
+    FamilyId, LabelPairs, LabelSet, Labelled, MetricFamily, MetricSample, Metrics, Number, labelled,
 };
 
 use crate::{

@@ -13,8 +13,8 @@ use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
 use crate::{
-    domain::DomainInfo,
     error::{Error, ErrorKind, ErrorOrigin, Result},
+    identity::{Conflict, DomainInfo},
     report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport},
     stats::{
         GROUPS, Key, KeyKind, List, ListRow, Place, Row, Section, catalogue::Slot, value::Leaf,
@@ -85,6 +85,10 @@ fn read_info(members: &mut Members, name: &str, info: &mut DomainInfo) -> Option
     info.uuid = take(members, "uuid", attribute, |uuid| Uuid::parse_str(uuid.as_str()?).ok());
     info.id = take(members, "id", attribute, u32::read);
     info.persistent = take(members, "persistent", attribute, bool::read).unwrap_or_default();
+    info.uid = take(members, "uid", attribute, u32::read);
+    info.untrusted = take(members, "untrusted", attribute, bool::read).unwrap_or_default();
+    let conflict = |words: &Json| Conflict::from_words(words.as_str()?);
+    info.conflict = take(members, "conflict", attribute, conflict).unwrap_or_default();
     Some(())
 }
 

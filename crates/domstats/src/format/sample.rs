@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::{
-    domain::DomainInfo,
+    identity::{Conflict, DomainInfo},
     report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport},
     stats::{
         DomainState, Field, GROUPS, Key, KeyKind, Row, Section, State, StateReason, ValueType,
@@ -41,6 +41,7 @@ fn info(name: &str, id: Option<u32>) -> DomainInfo {
             .map(|id| Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_0000_0000 + u128::from(id))),
         id,
         persistent: id.is_none(),
+        ..DomainInfo::default()
     }
 }
 
@@ -74,6 +75,10 @@ fn odd() -> DomainStats {
         reason: Some(StateReason::new(DomainState::from_code(77), 78)),
         extra: crate::stats::Extra::default(),
     });
+    // Its user is not trusted, and another one has a domain of its name.
+    domain.domain.uid = Some(1000);
+    domain.domain.untrusted = true;
+    domain.domain.conflict = Conflict::NAME;
     // Empty and present: asked for, answered, nothing there.
     domain.vm = Some(crate::stats::Vm::default());
     domain.set_param("cpu.new.time", &crate::Value::ULLong(5));

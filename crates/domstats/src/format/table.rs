@@ -8,7 +8,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::Flush;
 use crate::{
-    domain::DomainInfo,
+    identity::DomainInfo,
     report::{DomainStats, Missing, StatsReport},
     stats::{Block, DomainState},
 };
@@ -169,7 +169,8 @@ fn duration(time: Duration) -> String {
     }
 }
 
-/// Returns what is missing and should not be, by reason: `timeout: balloon block`.
+/// Returns what others claim as well, and what is missing and should not be, by reason: `conflict: name`,
+/// `timeout: balloon block`.
 fn note(stats: &DomainStats) -> String {
     let mut reasons: Vec<(&Missing, String)> = Vec::new();
     for group in stats.missing.iter().filter(|group| !group.missing.reason.is_expected()) {
@@ -178,7 +179,10 @@ fn note(stats: &DomainStats) -> String {
             None => reasons.push((&group.missing, group.group.clone())),
         }
     }
-    let notes = reasons.iter().map(|(missing, groups)| format!("{}: {groups}", missing.reason));
+    let conflict = Some(stats.domain.conflict).filter(|conflict| !conflict.is_empty());
+    let conflict = conflict.map(|conflict| format!("conflict: {conflict}"));
+    let missing = reasons.iter().map(|(missing, groups)| format!("{}: {groups}", missing.reason));
+    let notes = conflict.into_iter().chain(missing);
     notes.collect::<Vec<_>>().join("; ")
 }
 

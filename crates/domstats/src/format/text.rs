@@ -7,7 +7,7 @@ use std::{fmt::Write, io};
 
 use super::{Flush, append::push_number};
 use crate::{
-    domain::is_deceptive,
+    identity::is_deceptive,
     report::StatsReport,
     stats::{Value, params::for_each_param},
 };

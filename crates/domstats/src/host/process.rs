@@ -182,9 +182,22 @@ impl<'a> Folder<'a> {
 
     /// Returns the user that the process acts as.
     pub(crate) fn user(&self) -> Option<u32> {
+        self.users()?[1]
+    }
+
+    /// Returns the user that the process belongs to. Who starts a program with the set-user-ID bit stays that
+    /// user, and the owner of the folder is root where a process may not be traced.
+    pub(crate) fn owner(&self) -> Option<u32> {
+        self.users()?[0]
+    }
+
+    /// Returns the real and the effective user. A process cannot forge the line: in its name, which comes
+    /// first, the kernel escapes line breaks.
+    fn users(&self) -> Option<[Option<u32>; 2]> {
         let status = self.read_at_most("status", STATUS).ok()?;
         let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-        users.split_ascii_whitespace().nth(1)?.parse().ok()
+        let mut users = users.split_ascii_whitespace().map(|user| user.parse().ok());
+        Some([users.next()?, users.next()?])
     }
 
     /// Returns where the descriptors lead to, as text; nothing without the right to know.

@@ -124,12 +124,6 @@ impl Proc {
         read_at_most(&self.root.join("self/mountinfo"), MOUNTS)
     }
 
-    /// Returns the user that a process runs as.
-    pub(crate) fn user(&self, pid: u32) -> io::Result<u32> {
-        use std::os::unix::fs::MetadataExt;
-        Ok(fs::metadata(self.of(pid, ""))?.uid())
-    }
-
     /// Returns the arguments of a process. May block for as long as the process is stuck in the
     /// kernel: never call it where a caller waits.
     pub(crate) fn command_line(&self, pid: u32) -> io::Result<Vec<String>> {

@@ -128,7 +128,7 @@ assert len(series) == len(set(series)) == len(lines), (len(series), len(set(seri
 kinds = {f.name: f.type for f in parse(text)}
 assert kinds['libvirt_domain_info_cpu_time_seconds'] == 'counter', kinds
 names = {dict(labels).get('domain') for _, labels in series}
-assert '<\"\u{dc}n\u{ef}code\" & \\'S\u{f6}hne\\'>\\\\{a=\"b\"}\\n\\ttwo \u{65e5}\u{672c}' in names, names
+assert '1000/<\"\u{dc}n\u{ef}code\" & \\'S\u{f6}hne\\'>\\\\{a=\"b\"}\\n\\ttwo \u{65e5}\u{672c}' in names, names
 ";
     let mut command = Command::new(PYTHON);
     command.args(["-c", SCRIPT]);

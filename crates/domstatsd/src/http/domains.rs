@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domstats::{DomainInfo, StatsReport};
+use domstats::{DomainInfo, ErrorKind, ErrorOrigin, StatsReport, Uuid};
 
 use super::{
     Shared,
@@ -36,7 +36,7 @@ pub(super) async fn all(
     answer(&shared, form, &headers, pass, all).await
 }
 
-/// The document of one domain, by its name or UUID.
+/// The document of one domain, by its name, UUID or id.
 pub(super) async fn one(
     State(shared): State<Arc<Shared>>,
     Extension(client): Extension<Client>,
@@ -75,20 +75,34 @@ async fn ask(
     Ok((form, pass))
 }
 
-/// Returns the report of one domain; several can bear one name.
-fn only(report: &StatsReport, name: &str) -> Result<StatsReport, Refusal> {
-    let is = |domain: &DomainInfo| {
-        domain.name == name || domain.uuid.is_some_and(|uuid| Ok(uuid) == name.parse())
+/// Returns the report of one domain, by its name or UUID, else by its number.
+fn only(report: &StatsReport, word: &str) -> Result<StatsReport, Refusal> {
+    let domains = report.domains.iter().map(|stats| &stats.domain);
+    let all = || domains.clone().chain(report.missing.iter().map(|missing| &missing.domain));
+    let (uuid, id) = (word.parse::<Uuid>().ok(), word.parse::<u32>().ok());
+    let is = |info: &&DomainInfo| info.name == word || (uuid.is_some() && info.uuid == uuid);
+    let shown: String = word.chars().take(60).collect();
+    let what = format!("the name or UUID '{shown}'");
+    let meant = DomainInfo::meant(all().filter(is), &what, ErrorOrigin::Library);
+    let number = || all().find(|info| id.is_some() && info.id == id);
+    let meant = match meant {
+        Err(error) if error.kind() == ErrorKind::NoDomain => number().ok_or(error),
+        meant => meant,
     };
+    let is_claimed = all().any(|info| is(&info));
+    let meant = meant.map_err(|error| {
+        if !is_claimed {
+            let sentence = format!("no domain that matches has the name or UUID '{shown}'");
+            return Refusal::new(StatusCode::NOT_FOUND, sentence);
+        }
+        let is_ambiguous = error.kind() == ErrorKind::Ambiguous;
+        let status = if is_ambiguous { StatusCode::CONFLICT } else { StatusCode::NOT_FOUND };
+        Refusal::new(status, error.to_string())
+    })?;
     let mut one = StatsReport::new(report.taken_at);
     one.elapsed = report.elapsed;
-    one.domains = report.domains.iter().filter(|stats| is(&stats.domain)).cloned().collect();
-    one.missing = report.missing.iter().filter(|gone| is(&gone.domain)).cloned().collect();
-    if one.domains.is_empty() && one.missing.is_empty() {
-        let shown: String = name.chars().take(60).collect();
-        let sentence = format!("no domain that matches has the name or UUID '{shown}'");
-        return Err(Refusal::new(StatusCode::NOT_FOUND, sentence));
-    }
+    one.domains = report.domains.iter().filter(|stats| stats.domain == *meant).cloned().collect();
+    one.missing = report.missing.iter().filter(|gone| gone.domain == *meant).cloned().collect();
     Ok(one)
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use domstats::{
     DomainFilter, DomainInfo, ErrorKind, StatsReport, Uuid, Value,
-    format::{LabelSet, Metrics, labelled},
+    format::{LabelSet, Labelled, Metrics, labelled},
     stats::{Kind, Unit},
 };
 
@@ -56,8 +56,8 @@ impl Metadata {
     /// Adds what is known of the domains of a report.
     pub(super) fn push(&self, report: &StatsReport, metrics: &mut Metrics) {
         let state = self.state();
-        for (labels, record) in labelled(report) {
-            let Some(life) = life(&record.domain) else { continue };
+        for Labelled { labels, stats, .. } in labelled(report) {
+            let Some(life) = life(&stats.domain) else { continue };
             for said in state.known.get(&life).into_iter().flat_map(|said| said.iter()) {
                 let mut labels = labels.clone();
                 if said.layer.is_instance {

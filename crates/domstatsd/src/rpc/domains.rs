@@ -1,8 +1,8 @@
 //! Which domains there are.
 
-use std::{borrow::Cow, collections::HashMap, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
-use domstats::{Domain, DomainFilter, DomainInfo, Uuid};
+use domstats::{Domain, DomainFilter, DomainInfo, ErrorKind, ErrorOrigin, Uuid};
 use domstats_rpc::{
     limits,
     message::{self, DomainFlags, ListDomainsArgs, ListedDomains},
@@ -39,24 +39,36 @@ pub(super) async fn meant(
     client: &Client,
     wanted: &[message::Domain<'_>],
 ) -> Result<Vec<DomainInfo>, Refusal> {
-    let mut nameless = HashMap::new();
-    if wanted.iter().any(|domain| is_made_up(Uuid::from_bytes(domain.uuid))) {
-        let domains = matching(client, DomainFilter::empty()).await?;
-        let infos = domains.iter().map(Domain::info).filter(|info| info.uuid.is_none());
-        nameless.extend(infos.map(|info| (uuid_of(info), info.clone())));
-    }
-    let meant = wanted.iter().map(|domain| {
-        let uuid = Uuid::from_bytes(domain.uuid);
-        nameless.get(&uuid).cloned().unwrap_or_else(|| named(domain))
-    });
-    Ok(meant.collect())
+    let is_made_up = |domain: &message::Domain<'_>| is_made_up(Uuid::from_bytes(domain.uuid));
+    let known = match wanted.iter().any(is_made_up) {
+        true => matching(client, DomainFilter::empty()).await?,
+        false => Vec::new(),
+    };
+    let meant = |domain: &message::Domain<'_>| {
+        if !is_made_up(domain) {
+            return named(domain);
+        }
+        let mut very = known.iter().map(Domain::info).filter(|info| is_very(info, domain));
+        very.next().cloned().unwrap_or_else(|| named(domain))
+    };
+    Ok(wanted.iter().map(meant).collect())
 }
 
-/// Returns the domain with the UUID that a client means.
+/// Returns whether a domain is the very one that a client means.
+fn is_very(info: &DomainInfo, domain: &message::Domain<'_>) -> bool {
+    let uuid = Uuid::from_bytes(domain.uuid);
+    uuid_of(info) == uuid && info.name == domain.name && id(info).unwrap_or(-1) == domain.id
+}
+
+/// Returns the domain that a client means.
 async fn listed(client: &Client, domain: &message::Domain<'_>) -> Result<Domain, Refusal> {
+    let answer = client.server.passes.domains(DomainFilter::empty(), Duration::ZERO).await;
+    if let Some(very) = answer.of_all.iter().find(|it| is_very(it.info(), domain)) {
+        return Ok(very.clone());
+    }
     let uuid = Uuid::from_bytes(domain.uuid);
     let is = |info: &DomainInfo| uuid_of(info) == uuid;
-    found(client, is, || not_there(domain)).await
+    the_one(&answer, is, &format!("the UUID {uuid}"), || not_there(domain))
 }
 
 /// Returns the error for a domain that a client knows, and that is not there.
@@ -132,26 +144,32 @@ pub(super) async fn list(
 
 /// Returns the one domain that is meant. Without it, a hypervisor that could not be asked may be
 /// the one that has it.
-async fn found(
-    client: &Client,
+fn the_one(
+    answer: &Answer<Vec<Domain>>,
     is: impl Fn(&DomainInfo) -> bool,
+    what: &str,
     not_there: impl Fn() -> Refusal,
 ) -> Result<Domain, Refusal> {
-    let answer = client.server.passes.domains(DomainFilter::empty(), Duration::ZERO).await;
-    let found = answer.of_all.iter().find(|domain| is(domain.info()));
-    match (found, answer.failures.first()) {
-        (Some(domain), _) => Ok(domain.clone()),
-        (None, Some(failure)) => Err(refuse::unreachable(failure)),
-        (None, None) => Err(not_there()),
-    }
+    let claimants: Vec<_> = answer.of_all.iter().filter(|domain| is(domain.info())).collect();
+    let is_claimed = !claimants.is_empty();
+    let meant = DomainInfo::meant(claimants, what, ErrorOrigin::Qemu).cloned();
+    meant.map_err(|error| match (error.kind(), answer.failures.first()) {
+        (ErrorKind::Ambiguous, _) => refuse::ambiguous(error.to_string()),
+        (_, Some(failure)) => refuse::unreachable(failure),
+        (_, None) if is_claimed => refuse::no_domain(error.to_string()),
+        (_, None) => not_there(),
+    })
 }
 
 async fn lookup(
     client: &Client,
     is: impl Fn(&DomainInfo) -> bool,
-    what: impl Fn() -> String,
+    what: &str,
+    not_there: impl Fn() -> String,
 ) -> Result<message::Domain<'static>, Refusal> {
-    Ok(sent(found(client, is, || refuse::no_domain(what())).await?.info()))
+    let answer = client.server.passes.domains(DomainFilter::empty(), Duration::ZERO).await;
+    let domain = the_one(&answer, is, what, || refuse::no_domain(not_there()))?;
+    Ok(sent(domain.info()))
 }
 
 pub(super) async fn by_id(
@@ -163,8 +181,14 @@ pub(super) async fn by_id(
     {
         return Ok(sent(domain.info()));
     }
-    let is = |info: &DomainInfo| id(info) == Some(number);
-    lookup(client, is, || format!("no domain with matching id {number}")).await
+    let answer = client.server.passes.domains(DomainFilter::empty(), Duration::ZERO).await;
+    // Nobody gives a process its number: that of a domain whose user is not trusted is its own.
+    let found = answer.of_all.iter().find(|domain| id(domain.info()) == Some(number));
+    match (found, answer.failures.first()) {
+        (Some(domain), _) => Ok(sent(domain.info())),
+        (None, Some(failure)) => Err(refuse::unreachable(failure)),
+        (None, None) => Err(refuse::no_domain(format!("no domain with matching id {number}"))),
+    }
 }
 
 pub(super) async fn by_name(
@@ -172,7 +196,8 @@ pub(super) async fn by_name(
     name: Cow<'_, str>,
 ) -> Result<message::Domain<'static>, Refusal> {
     let is = |info: &DomainInfo| info.name == name;
-    lookup(client, is, || format!("no domain with matching name '{name}'")).await
+    let not_there = || format!("no domain with matching name '{name}'");
+    lookup(client, is, &format!("the name '{name}'"), not_there).await
 }
 
 pub(super) async fn by_uuid(
@@ -181,7 +206,8 @@ pub(super) async fn by_uuid(
 ) -> Result<message::Domain<'static>, Refusal> {
     let uuid = Uuid::from_bytes(uuid);
     let is = |info: &DomainInfo| uuid_of(info) == uuid;
-    lookup(client, is, || format!("no domain with matching uuid '{uuid}'")).await
+    let not_there = || format!("no domain with matching uuid '{uuid}'");
+    lookup(client, is, &format!("the UUID {uuid}"), not_there).await
 }
 
 pub(super) async fn active_ids(

@@ -135,6 +135,11 @@ pub(super) fn no_domain(what: impl Into<String>) -> Refusal {
     filled(NO_DOMAIN, QEMU, "Domain not found: %s", what)
 }
 
+/// A name or a UUID that several domains have.
+pub(super) fn ambiguous(what: impl Into<String>) -> Refusal {
+    filled(INVALID, QEMU, NOT_VALID, what)
+}
+
 pub(super) fn not_running() -> Refusal {
     filled(INVALID, DOMAIN, NOT_VALID, "domain is not running")
 }
@@ -157,6 +162,7 @@ pub(super) fn missing(missing: &Missing) -> Refusal {
         MissingReason::Unsupported => (UNSUPPORTED, "Operation not supported: %s"),
         MissingReason::Denied => (ACCESS_DENIED, "access denied: %s"),
         MissingReason::Gone => (NO_DOMAIN, "Domain not found: %s"),
+        MissingReason::Ambiguous => (INVALID, NOT_VALID),
         _ => (INTERNAL, "internal error: %s"),
     };
     filled(number, QEMU, pattern, missing.to_string())

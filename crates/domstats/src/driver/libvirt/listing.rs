@@ -20,8 +20,8 @@ use super::{
     remote,
 };
 use crate::{
-    domain::DomainInfo,
     error::Result,
+    identity::DomainInfo,
     report::{Missing, MissingDomain, MissingReason},
     request::DomainFilter,
 };

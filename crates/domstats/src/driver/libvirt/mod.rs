@@ -66,9 +66,9 @@ use relay::Call;
 
 use crate::{
     connect_options::ConnectOptions,
-    domain::DomainInfo,
     driver::{Asks, Driver, Relayed},
     error::{self, Error, ErrorKind, ErrorOrigin},
+    identity::DomainInfo,
     report::{MissingDomain, StatsReport},
     request::{DomainFilter, StatsGroups, StatsRequest},
     uri::Uri,

@@ -31,8 +31,8 @@ use super::{
     window::Window,
 };
 use crate::{
-    domain::DomainInfo,
     error::{Error, ErrorKind, Result},
+    identity::DomainInfo,
     report::{Missing, MissingReason},
     request::StatsGroups,
 };

@@ -14,7 +14,7 @@ use super::{
     remote,
 };
 use crate::{
-    domain::DomainInfo,
+    identity::DomainInfo,
     report::{DomainStats, Missing, MissingReason},
     request::StatsGroups,
     stats::GROUPS,

@@ -6,8 +6,8 @@ use domstats_rpc::message::{self, ParamValue, RemoteError};
 use uuid::Uuid;
 
 use crate::{
-    domain::{DomainInfo, printable_name},
     error::{Error, ErrorKind, ErrorOrigin},
+    identity::{DomainInfo, printable_name},
     stats::Value,
 };
 
@@ -35,7 +35,7 @@ pub(super) fn domain_info(domain: &message::Domain<'_>) -> DomainInfo {
         uuid: Some(Uuid::from_bytes(domain.uuid)),
         // -1 is an inactive domain.
         id: u32::try_from(domain.id).ok(),
-        persistent: false,
+        ..DomainInfo::default()
     }
 }
 

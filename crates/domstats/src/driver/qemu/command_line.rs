@@ -11,7 +11,7 @@ use super::{
     options::{Groups, Options, size},
     sockets::MonitorSocket,
 };
-use crate::domain::printable_name;
+use crate::identity::printable_name;
 
 /// The parts of a QEMU command line that the driver uses.
 #[derive(Debug, Clone, Default, PartialEq)]

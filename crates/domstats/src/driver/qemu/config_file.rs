@@ -27,12 +27,12 @@ use rustix::{
 
 use super::{monitor_option::MonitorOption, options::Groups, sockets::MonitorSocket};
 use crate::{
-    domain::printable_name,
     host::{
         process::{FOLDER, Folder, Process},
         procfs::{Proc, TICK_NS},
         queues::{Queues, Sign, Whose},
     },
+    identity::printable_name,
 };
 
 /// What a file with options holds.

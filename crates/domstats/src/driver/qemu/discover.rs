@@ -14,14 +14,16 @@ use super::{
     named::{NamedMonitor, NamedMonitors, belongs_to_libvirt},
     processes::{Processes, runs_qemu},
     sockets::MonitorSocket,
+    trust::Trusted,
 };
 use crate::{
-    domain::{DomainInfo, Monitor, printable_name},
+    domain::Monitor,
     error::Result,
     host::{
-        process::Process,
+        process::{Folder, Process},
         procfs::{Proc, Stat},
     },
+    identity::{DomainInfo, printable_name},
     report::{Missing, MissingDomain, MissingReason},
 };
 
@@ -32,6 +34,7 @@ pub(crate) struct Discovery {
     processes: Processes,
     command_lines: CommandLines,
     named: NamedMonitors,
+    trusted: Trusted,
     guests: Mutex<HashMap<Identity, Arc<Guest>>>,
 }
 
@@ -56,13 +59,19 @@ pub(crate) struct Found {
 
 impl Discovery {
     /// Prepares to look for the QEMU processes of a user, or of all, and for the monitors that
-    /// match the patterns.
-    pub(crate) fn new(proc: Proc, user: Option<u32>, patterns: Vec<String>) -> Self {
+    /// match the patterns. Whose user is trusted is who it says.
+    pub(crate) fn new(
+        proc: Proc,
+        user: Option<u32>,
+        trusted: Trusted,
+        patterns: Vec<String>,
+    ) -> Self {
         Self {
             proc,
             processes: Processes::new(user),
             command_lines: CommandLines::default(),
             named: NamedMonitors::new(patterns),
+            trusted,
             guests: Mutex::default(),
         }
     }
@@ -105,11 +114,25 @@ impl Discovery {
                     let guests = self.guests_of(process, &line, mine, is_qemu, &mut seen);
                     found.guests.extend(guests.into_iter().map(|guest| (guest, stat.clone())));
                 }
-                reading => found.missing.push(nameless(process, &reading)),
+                reading => found.missing.push(self.nameless(process, &reading)),
             }
         }
         self.guests().retain(|identity, _| seen.contains(identity));
+        self.note_identities(&mut found);
         Ok(found)
+    }
+
+    /// Notes whose the guests are, and which of them are in conflict.
+    fn note_identities(&self, found: &mut Found) {
+        for (guest, _) in &found.guests {
+            guest.read_owner(&self.proc, &self.trusted);
+        }
+        let infos: Vec<DomainInfo> = found.guests.iter().map(|(guest, _)| guest.info()).collect();
+        let missing = found.missing.iter().map(|missing| &missing.domain);
+        let conflicts = DomainInfo::conflicts(infos.iter().chain(missing));
+        for ((guest, _), conflict) in found.guests.iter().zip(conflicts) {
+            guest.note_conflict(conflict);
+        }
     }
 
     /// Finds these domains only, if they were all found before and are still there, the very
@@ -125,7 +148,7 @@ impl Discovery {
             let of_these = guests.values().filter(|it| pids.contains(&it.pid()));
             of_these.map(|guest| (Arc::clone(guest), guest.info())).collect()
         };
-        if !of.iter().all(|wanted| known.iter().any(|(_, info)| info == wanted)) {
+        if !of.iter().all(|wanted| known.iter().any(|(_, info)| info.is_very(wanted))) {
             return None;
         }
         let again = |(guest, _): (Arc<Guest>, DomainInfo)| {
@@ -148,13 +171,40 @@ impl Discovery {
 
     /// Returns the monitors of a domain that was found, and what the last pass made of them.
     pub(crate) fn monitors(&self, domain: &DomainInfo) -> Option<Vec<Monitor>> {
-        let guest = self.guests().values().find(|guest| guest.info() == *domain).cloned()?;
+        let guest = self.guests().values().find(|guest| guest.info().is_very(domain)).cloned()?;
         let others = guest.line.monitors.iter().filter_map(|monitor| {
             let why = if monitor.is_libvirts() { belongs_to_libvirt() } else { unusable(monitor)? };
             let address = printable_name(&monitor.to_string());
             Some(Monitor { address, is_used: false, unused: Some(why) })
         });
         Some(guest.monitors_used().into_iter().chain(others).collect())
+    }
+
+    /// Returns what to say of a process whose command line was not read.
+    fn nameless(&self, process: Process, reading: &Reading) -> MissingDomain {
+        let pid = process.pid;
+        let missing = match reading {
+            Reading::Going => Missing::new(
+                MissingReason::Timeout,
+                format!(
+                    "the command line of process {pid} cannot be read: it is starting, or stuck in \
+                     the kernel"
+                ),
+            ),
+            _ => Missing::new(
+                MissingReason::Denied,
+                format!("no right to read the command line of process {pid}: run as root"),
+            ),
+        };
+        let uid = Folder::new(&self.proc, process).owner();
+        let info = DomainInfo {
+            name: format!("qemu-{pid}"),
+            id: Some(pid),
+            uid,
+            untrusted: !self.trusted.has(uid),
+            ..DomainInfo::default()
+        };
+        MissingDomain::new(info, missing)
     }
 
     /// Lets go of every held monitor.
@@ -219,26 +269,6 @@ impl Discovery {
     }
 }
 
-/// Returns what to say of a process whose command line was not read.
-fn nameless(process: Process, reading: &Reading) -> MissingDomain {
-    let pid = process.pid;
-    let missing = match reading {
-        Reading::Going => Missing::new(
-            MissingReason::Timeout,
-            format!(
-                "the command line of process {pid} cannot be read: it is starting, or stuck in the \
-                 kernel"
-            ),
-        ),
-        _ => Missing::new(
-            MissingReason::Denied,
-            format!("no right to read the command line of process {pid}: run as root"),
-        ),
-    };
-    let info = DomainInfo { name: format!("qemu-{pid}"), id: Some(pid), ..DomainInfo::default() };
-    MissingDomain::new(info, missing)
-}
-
 /// Returns why a QEMU has no monitor that can be used, and what would help.
 fn no_monitor(line: &CommandLine) -> Missing {
     if line.monitors.iter().any(MonitorOption::is_libvirts) {
@@ -287,7 +317,7 @@ mod tests {
             return;
         }
         let qemu = sleep_named("qemu-system-again");
-        let discovery = Discovery::new(Proc::new("/proc"), None, Vec::new());
+        let discovery = Discovery::new(Proc::new("/proc"), None, Trusted::usual(), Vec::new());
         let find = || {
             let found = discovery.find(Instant::now() + domstats_patience::PATIENCE).unwrap();
             found.guests.iter().map(|(guest, _)| guest.info()).collect::<Vec<_>>()

@@ -19,9 +19,10 @@ use super::{
     sockets::{self, Door, MonitorSocket},
     taps::{Tap, Taps},
     threads::{ThreadTime, Threads, VcpuThread},
+    trust::Trusted,
 };
 use crate::{
-    domain::{self, DomainInfo, printable_name},
+    domain,
     host::{
         cgroup::{Accounting, Cgroups, Groups},
         perf::{Count, Counters, Counting},
@@ -29,6 +30,7 @@ use crate::{
         procfs::Proc,
         queues::{Queues, Whose},
     },
+    identity::{Conflict, DomainInfo, printable_name},
     report::{Missing, MissingReason},
 };
 
@@ -64,8 +66,18 @@ struct State {
     accounting: Accounting,
     counters: Option<Counters>,
     taps: Taps,
+    owner: Owner,
+    /// What of its name and UUID others had in the last look at all.
+    conflict: Conflict,
     /// The network namespace, which a QEMU never leaves.
     namespace: OnceCell<Option<u64>>,
+}
+
+/// Whose a guest is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Owner {
+    uid: Option<u32>,
+    is_trusted: bool,
 }
 
 /// What a monitor told in earlier calls and does not change often.
@@ -135,12 +147,35 @@ impl Guest {
             let path = self.monitors.as_ref().ok().and_then(|sockets| sockets.first()?.path());
             path.map_or_else(|| format!("qemu-{}", self.pid()), name_of)
         });
+        let state = self.state();
         DomainInfo {
             name,
             uuid: self.line.uuid.or(uuid.flatten()),
             id: Some(self.pid()),
             persistent: false,
+            uid: state.owner.uid,
+            untrusted: !state.owner.is_trusted,
+            conflict: state.conflict,
         }
+    }
+
+    /// Reads whose the process is. root's is read again until its monitor has served: a QEMU gives up
+    /// root's rights (`-runas`) before that.
+    pub(crate) fn read_owner(&self, proc: &Proc, trusted: &Trusted) {
+        let mut state = self.state();
+        let is_final = match state.owner.uid {
+            None => false,
+            Some(0) => state.has_served,
+            Some(_) => true,
+        };
+        if !is_final {
+            let uid = Folder::new(proc, self.process).owner();
+            state.owner = Owner { uid, is_trusted: trusted.has(uid) };
+        }
+    }
+
+    pub(crate) fn note_conflict(&self, conflict: Conflict) {
+        self.state().conflict = conflict;
     }
 
     /// Reads something of what earlier calls told.

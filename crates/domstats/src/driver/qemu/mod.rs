@@ -10,6 +10,7 @@
 //! | `monitor=GLOB` | also the monitors (QMP Unix sockets) that match; may repeat |
 //! | `monitor_policy=shared` | the default: connect, ask, disconnect, so that other managers of the VM can use its monitor |
 //! | `monitor_policy=hold` | keep the connections: faster, for monitors that nobody else needs |
+//! | `trusted=USER,...` | the users whose QEMUs are believed to be who they say, by name or number, beside root and the caller; without it those that libvirt, Incus, LXD and OpenNebula run theirs as |
 //! | `perf=EVENT,...` | count these events for the group `perf`: libvirt's names, such as `cpu_cycles,instructions,page_faults`, or `all` |
 //!
 //! # What comes from where
@@ -109,6 +110,7 @@ mod resctrl;
 mod sockets;
 mod taps;
 mod threads;
+mod trust;
 
 use std::time::{Instant, SystemTime};
 
@@ -119,13 +121,15 @@ use host_side::{Host, HostSide, Networks};
 use kept::Sight;
 use nics::Told;
 use pass::{Conversation, Rules};
+use trust::Trusted;
 
 use crate::{
     connect_options::ConnectOptions,
-    domain::{DomainInfo, Monitor, Nic},
+    domain::{Monitor, Nic},
     driver::Driver,
     error::{self, ErrorOrigin},
     host::{perf::Counting, procfs::Proc},
+    identity::DomainInfo,
     report::{DomainStats, Missing, MissingDomain, MissingReason, Phase, StatsReport},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     uri::Uri,
@@ -150,6 +154,7 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Drive
     let mut patterns = Vec::new();
     let mut hold = false;
     let mut counting = None;
+    let mut trusted = None;
     for (key, value) in &uri.query {
         match (key.as_str(), value.as_str()) {
             ("monitor", pattern) => {
@@ -162,6 +167,11 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Drive
             ("monitor_policy", other) => {
                 return Err(refuse(format!("monitor_policy is '{other}', use shared or hold")));
             }
+            ("trusted", users) => {
+                trusted = Some(Trusted::parse(users).map_err(|user| {
+                    refuse(format!("/etc/passwd has no user '{user}' (trusted): use its number"))
+                })?);
+            }
             ("perf", events) => {
                 counting = Some(Counting::parse(events).map_err(|event| {
                     refuse(format!("perf has no event '{event}', use {}", Counting::names()))
@@ -169,12 +179,13 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Drive
             }
             (key, _) => {
                 return Err(refuse(format!(
-                    "no parameter '{key}': there are monitor, monitor_policy and perf"
+                    "no parameter '{key}': there are monitor, monitor_policy, trusted and perf"
                 )));
             }
         }
     }
-    let discovery = Discovery::new(Proc::new("/proc"), user, patterns);
+    let trusted = trusted.unwrap_or_else(Trusted::usual);
+    let discovery = Discovery::new(Proc::new("/proc"), user, trusted, patterns);
     Ok(Box::new(Qemu { discovery, host: Host::new(counting), hold }))
 }
 
@@ -426,18 +437,16 @@ fn select(
     let mut chosen = Vec::new();
     let mut order = Vec::new();
     for wanted in of {
-        // The very process if it is still there, else the same domain in its new life.
-        let very = infos.iter().position(|info| info == wanted);
-        let same = very.or_else(|| infos.iter().position(|info| info.is_same(wanted)));
-        match same {
+        match DomainInfo::place(&infos, wanted) {
             // A listed domain that does not match the filter is dropped, as libvirt does.
-            Some(number) if !matches(&found.guests[number]) => {}
-            Some(number) => order.push(*places[number].get_or_insert_with(|| {
+            Ok(Some(number)) if !matches(&found.guests[number]) => {}
+            Ok(Some(number)) => order.push(*places[number].get_or_insert_with(|| {
                 chosen.push(found.guests[number].clone());
                 chosen.len() - 1
             })),
-            None => {
-                let unnamed = found.missing.iter().find(|missing| missing.domain == *wanted);
+            Err(missing) => report.missing.push(MissingDomain::new(wanted.clone(), missing)),
+            Ok(None) => {
+                let unnamed = found.missing.iter().find(|missing| missing.domain.is_very(wanted));
                 let gone = || Missing::new(MissingReason::Gone, "no such QEMU process is running");
                 let missing = unnamed.map_or_else(gone, |missing| missing.missing.clone());
                 report.missing.push(MissingDomain::new(wanted.clone(), missing));

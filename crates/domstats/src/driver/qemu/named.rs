@@ -10,12 +10,12 @@ use std::{
 
 use super::monitor_option::is_libvirt_monitor;
 use crate::{
-    domain::{DomainInfo, printable_name},
     host::{
         process::Process,
         procfs::{Proc, Stat},
         queues::{Queues, Sign, Whose},
     },
+    identity::{DomainInfo, printable_name},
     report::{Missing, MissingDomain, MissingReason},
 };
 

@@ -21,8 +21,9 @@ use super::{
     taps::Tap,
 };
 use crate::{
-    domain::{DomainInfo, Nic},
+    domain::Nic,
     error::{self, ErrorOrigin},
+    identity::DomainInfo,
     report::{Missing, MissingReason, StatsReport},
     request::{DomainFilter, StatsGroups},
 };

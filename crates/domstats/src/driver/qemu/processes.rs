@@ -87,7 +87,7 @@ impl Processes {
             if let (Some(looked), Some(stat)) = (known.processes.get(&pid), stat)
                 // Dead ones have no memory.
                 && looked.kind == Kind::Qemu && stat.virtual_size > 0
-                && self.is_wanted(proc, pid)
+                && self.is_wanted(proc, looked.process)
             {
                 processes.push((looked.process, stat));
             }
@@ -105,11 +105,11 @@ impl Processes {
             return None;
         }
         let stat = looked.again(proc).flatten()?;
-        (stat.virtual_size > 0 && self.is_wanted(proc, process.pid)).then_some(stat)
+        (stat.virtual_size > 0 && self.is_wanted(proc, process)).then_some(stat)
     }
 
-    fn is_wanted(&self, proc: &Proc, pid: u32) -> bool {
-        self.user.is_none_or(|user| proc.user(pid).is_ok_and(|of| of == user))
+    fn is_wanted(&self, proc: &Proc, process: Process) -> bool {
+        self.user.is_none_or(|user| Folder::new(proc, process).owner() == Some(user))
     }
 }
 

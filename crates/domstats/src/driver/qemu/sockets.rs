@@ -26,12 +26,12 @@ use super::{
     named::belongs_to_libvirt,
 };
 use crate::{
-    domain::printable_name,
     host::{
         process::Folder,
         queues::{Queues, Sign, Unseen, Whose, in_namespace},
         sock_diag::Socket,
     },
+    identity::printable_name,
     report::{Missing, MissingReason},
 };
 

@@ -6,7 +6,7 @@ use uuid::{Builder, Uuid};
 
 use super::numbers::{Numbers, mix};
 use crate::{
-    domain::DomainInfo,
+    identity::DomainInfo,
     report::{DomainStats, Missing, MissingGroup, MissingReason},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
     stats::{Balloon, Blocks, DomainState, GROUPS, State, Vcpu},
@@ -94,6 +94,7 @@ impl Guest {
             uuid: Some(self.uuid()),
             id: self.is_active().then_some(self.number),
             persistent: self.profile != Profile::Paused,
+            ..DomainInfo::default()
         }
     }
 

@@ -95,9 +95,10 @@ use guests::{Guest, Guests};
 
 use crate::{
     connect_options::ConnectOptions,
-    domain::{DomainInfo, Nic},
+    domain::Nic,
     driver::Driver,
     error::{ErrorOrigin, Result},
+    identity::DomainInfo,
     report::{Missing, MissingDomain, MissingReason, StatsReport},
     request::{StatsGroups, StatsRequest},
     uri::Uri,

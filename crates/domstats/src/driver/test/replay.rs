@@ -5,11 +5,13 @@ use std::{
     error, fs,
 };
 
+use uuid::Uuid;
+
 use super::{gone, hostname};
 use crate::{
-    domain::DomainInfo,
     driver::Driver,
     error::{Error, ErrorKind, ErrorOrigin, Result},
+    identity::DomainInfo,
     report::{DomainStats, MissingDomain, StatsReport},
     request::{StatsGroups, StatsRequest},
     stats::{DomainState, GROUPS, Group},
@@ -94,21 +96,32 @@ impl Driver for Replay {
                 saved.domains.iter().filter_map(|stats| select(stats, request)).collect();
             return Ok(report);
         };
-        let records: HashMap<_, _> = saved.domains.iter().map(|s| (&s.domain, s)).collect();
-        let missing: HashMap<_, _> = saved.missing.iter().map(|m| (&m.domain, m)).collect();
-        let by_uuid: HashMap<_, _> =
-            saved.domains.iter().filter_map(|s| Some((s.domain.uuid?, s))).collect();
+        let records: HashMap<_, _> = saved.domains.iter().map(|s| (key(&s.domain), s)).collect();
+        let missing: HashMap<_, _> = saved.missing.iter().map(|m| (key(&m.domain), m)).collect();
+        let infos: Vec<_> = saved.domains.iter().map(|stats| stats.domain.clone()).collect();
         for domain in domains {
-            let record = records.get(domain).or_else(|| by_uuid.get(&domain.uuid?));
-            if let Some(stats) = record {
-                report.domains.extend(select(stats, request));
-            } else if request.filter.matches_info(domain) {
-                let why = missing.get(domain).map(|missing| (*missing).clone());
-                report.missing.push(why.unwrap_or_else(|| gone(domain.clone())));
+            let record = match records.get(&key(domain)).copied() {
+                None => DomainInfo::place(&infos, domain)
+                    .map(|place| place.map(|place| &saved.domains[place])),
+                known => Ok(known),
+            };
+            match record {
+                Ok(Some(stats)) => report.domains.extend(select(stats, request)),
+                Err(why) => report.missing.push(MissingDomain::new(domain.clone(), why)),
+                Ok(None) if request.filter.matches_info(domain) => {
+                    let why = missing.get(&key(domain)).map(|missing| (*missing).clone());
+                    report.missing.push(why.unwrap_or_else(|| gone(domain.clone())));
+                }
+                Ok(None) => {}
             }
         }
         Ok(report)
     }
+}
+
+/// Returns what tells a domain from the others of a document, but for the marks that a listing makes.
+fn key(domain: &DomainInfo) -> (&str, Option<Uuid>, Option<u32>, Option<u32>) {
+    (&domain.name, domain.uuid, domain.id, domain.uid)
 }
 
 /// Returns the report in a document, which is JSON if it begins with a brace.

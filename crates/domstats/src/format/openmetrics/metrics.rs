@@ -4,13 +4,13 @@ use std::{collections::HashMap, io, time::Duration};
 
 use super::{
     family::{Dialect, Family, Kept, Labels, push_label},
-    names::Names,
+    names::{Labelled, labelled},
     push_report,
-    samples::MetricFamily,
+    samples::{LabelPairs, MetricFamily},
 };
 use crate::{
     format::{Flush, Format},
-    report::{DomainStats, StatsReport},
+    report::StatsReport,
     stats::{Kind, Unit, Value},
 };
 
@@ -43,8 +43,8 @@ pub struct Metrics {
 pub struct FamilyId(usize);
 
 /// The labels of a sample.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LabelSet(String);
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct LabelSet(pub(super) String);
 
 impl LabelSet {
     /// Returns no labels.
@@ -58,6 +58,12 @@ impl LabelSet {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         push_label(&mut self.0, name, value);
         self
+    }
+
+    /// Returns whether it has a label of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        LabelPairs::new(&self.0).any(|(its, _)| its == name)
     }
 }
 
@@ -83,7 +89,7 @@ impl Metrics {
             Kind::Gauge,
             "How long ago the oldest of the domain's values was asked for.",
         );
-        for (labels, stats) in labelled(report) {
+        for Labelled { labels, stats, .. } in labelled(report) {
             let later = stats.taken_at.and_then(|time| time.duration_since(report.taken_at).ok());
             let age = age.saturating_sub(later.unwrap_or_default());
             let age = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
@@ -160,14 +166,4 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Returns the domains of a report with the labels that tell them apart: `domain`, and where a name
-/// is shared `uuid` and `id`. A domain that was listed twice comes once.
-pub fn labelled(report: &StatsReport) -> impl Iterator<Item = (LabelSet, &DomainStats)> {
-    let mut names = Names::new(report);
-    report.domains.iter().filter_map(move |stats| {
-        let mut labels = LabelSet::new();
-        names.set_labels(&stats.domain, &mut labels.0).then_some((labels, stats))
-    })
 }

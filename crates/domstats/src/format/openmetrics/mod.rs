@@ -5,8 +5,8 @@
 //!   `target_device`. Texts are labels of `…_info` series, so that value series keep few labels.
 //! - Images under a disk repeat its name; they have the label `index` as well, and the disk's own
 //!   series stay the same whether or not they were asked for.
-//! - Domains of one name have the label `id` (or `uuid`) as well. A domain that was listed twice
-//!   is written once.
+//! - Domains of one name have the labels `uuid` and `id` as well; those of users who are not trusted have
+//!   their user before the name (`names.rs`). A domain that was listed twice is written once.
 //! - The counters of swapped memory have the names that they need to have as counters
 //!   (`…_swap_in_bytes_total`); the gauges of other exporters without `_total` would be families
 //!   of the same name, which OpenMetrics forbids.
@@ -27,8 +27,9 @@ use std::{
 
 pub(super) use family::Dialect;
 use family::{push_label, push_label_of, sample_name};
-pub use metrics::{FamilyId, LabelSet, Metrics, labelled};
-use names::{Names, push_identity};
+pub use metrics::{FamilyId, LabelSet, Metrics};
+use names::Names;
+pub use names::{Labelled, labelled};
 pub use samples::{LabelPairs, MetricFamily, MetricSample, Number};
 
 use super::Flush;
@@ -63,7 +64,7 @@ fn push_report(report: &StatsReport, metrics: &mut Metrics) {
     let mut labels = String::new();
     for stats in &report.domains {
         if names.set_labels(&stats.domain, &mut labels) {
-            own.push_domain(stats, &mut labels, metrics);
+            own.push_domain(stats, &names, &mut labels, metrics);
             for (group, plan) in GROUPS.iter().zip(&groups) {
                 if let Some(section) = group.of(stats) {
                     push_section(section, plan, &mut labels, metrics);
@@ -84,6 +85,7 @@ struct Own {
     domains: FamilyId,
     unknown: FamilyId,
     info: FamilyId,
+    conflict: FamilyId,
     status: FamilyId,
     missing: FamilyId,
     maximum_memory: FamilyId,
@@ -102,6 +104,10 @@ impl Own {
                 "Number of values that have no metric: a newer hypervisor told them.",
             ),
             info: gauge("domain_info", "Who the domain is."),
+            conflict: gauge(
+                "domain_conflict",
+                "Names and UUIDs of the domain that another domain has too.",
+            ),
             status: gauge(
                 "domain_scrape_status",
                 "Whether everything that was asked for was read (ok), and if not, why not.",
@@ -119,11 +125,27 @@ impl Own {
         }
     }
 
-    fn push_domain(&self, stats: &DomainStats, labels: &mut String, metrics: &mut Metrics) {
+    fn push_domain(
+        &self,
+        stats: &DomainStats,
+        names: &Names<'_>,
+        labels: &mut String,
+        metrics: &mut Metrics,
+    ) {
+        let domain = &stats.domain;
         let mut info = String::new();
-        push_label(&mut info, "domain", &stats.domain.name);
-        push_identity(&mut info, &stats.domain);
+        push_label(&mut info, "domain", &names.name(domain));
+        names.push_identity(&mut info, domain);
+        if let Some(uid) = domain.uid {
+            push_label(&mut info, "uid", &uid.to_string());
+        }
         metrics.push_count(self.info, &info, 1);
+        for what in domain.conflict.words() {
+            let outer = labels.len();
+            push_label(labels, "of", what);
+            metrics.push_count(self.conflict, labels, 1);
+            labels.truncate(outer);
+        }
         let reasons: Vec<_> = stats.missing.iter().map(|group| &group.missing.reason).collect();
         self.push_status(&reasons, labels, metrics);
         let groups = stats.missing.iter();
@@ -152,7 +174,8 @@ impl Own {
 
     fn push_status(&self, reasons: &[&MissingReason], labels: &mut String, metrics: &mut Metrics) {
         let is_ok = reasons.iter().all(|reason| reason.is_expected());
-        let known = MissingReason::WORDS;
+        // No report of all domains has one that is ambiguous.
+        let known = [0, 1, 2, 3, 4, 5, 6].map(|place| MissingReason::WORDS[place]);
         let words = || reasons.iter().map(|reason| reason.word());
         let statuses = known.into_iter().map(|known| (known, words().any(|word| word == known)));
         let others: BTreeSet<&str> = words().filter(|word| !known.contains(word)).collect();

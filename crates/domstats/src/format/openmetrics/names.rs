@@ -1,31 +1,81 @@
-//! What tells domains of one name apart in labels.
+//! How domains are called in labels.
+//!
+//! A series of a domain is the same whatever others call themselves, and a join by `domain` or `uuid` finds
+//! one series for each. So what a user says who is not trusted stands behind whose word it is:
+//! `1000/vm1`, and `1000:4242/vm1` (the process) where that user has several of one name or UUID. No name
+//! of libvirt's has a slash. Only domains of trusted users that have one name need more labels.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use uuid::Uuid;
 
-use super::family::push_label;
-use crate::{domain::DomainInfo, report::StatsReport};
+use super::{LabelSet, family::push_label};
+use crate::{
+    identity::DomainInfo,
+    report::{DomainStats, StatsReport},
+};
 
-/// What tells domains of one name apart.
-type Identity = (Option<Uuid>, Option<u32>);
+/// A domain of a report, and how it is called in labels.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Labelled<'a> {
+    /// The labels that tell it from others: `domain`, and where trusted users share a name, `uuid` and `id`.
+    pub labels: LabelSet,
+    /// What its label `domain` is.
+    pub name: Cow<'a, str>,
+    /// What its label `uuid` is, where it has one.
+    pub uuid: Option<String>,
+    /// Its record.
+    pub stats: &'a DomainStats,
+}
 
-/// What is said of a domain by its name: its labels, and whether that was said already.
+/// Returns the domains of a report with the labels that tell them apart. A domain that was listed twice comes
+/// once.
+pub fn labelled(report: &StatsReport) -> impl Iterator<Item = Labelled<'_>> {
+    let mut names = Names::new(report);
+    report.domains.iter().filter_map(move |stats| {
+        let mut labels = LabelSet::new();
+        let is_new = names.set_labels(&stats.domain, &mut labels.0);
+        let (name, uuid) = (names.name(&stats.domain), names.uuid(&stats.domain));
+        is_new.then_some(Labelled { labels, name, uuid, stats })
+    })
+}
+
+/// Which domain it is, whatever others call themselves.
+type Identity = (Option<Uuid>, Option<u32>, Option<u32>);
+
+fn identity(domain: &DomainInfo) -> Identity {
+    (domain.uuid, domain.id, domain.uid)
+}
+
+/// The names of a report.
 pub(super) struct Names<'a> {
-    /// The names that come more than once, and whether for different domains. Nearly always none,
-    /// and then nothing has to be looked up.
+    /// The names of trusted users that come more than once, and whether for different domains. Nearly
+    /// always none, and then nothing has to be looked up.
     repeated: HashMap<&'a str, bool>,
+    /// What untrusted users call several domains of theirs.
+    claimed: HashSet<(Option<u32>, Claim<'a>)>,
     written: HashSet<(&'a str, Identity)>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Claim<'a> {
+    Name(&'a str),
+    Uuid(Uuid),
 }
 
 impl<'a> Names<'a> {
     pub(super) fn new(report: &'a StatsReport) -> Self {
         let domains = report.domains.iter().map(|stats| &stats.domain);
         let missing = report.missing.iter().map(|missing| &missing.domain);
-        let mut all: Vec<&DomainInfo> = domains.chain(missing).collect();
+        let (untrusted, mut trusted): (Vec<&DomainInfo>, Vec<&DomainInfo>) =
+            domains.chain(missing).partition(|domain| domain.untrusted);
         // They come sorted, or nearly so.
-        all.sort_by_key(|domain| &domain.name);
-        let namesakes = all.chunk_by(|one, next| one.name == next.name);
+        trusted.sort_by_key(|domain| &domain.name);
+        let namesakes = trusted.chunk_by(|one, next| one.name == next.name);
         let repeated = namesakes.filter_map(|domains| match domains {
             [] | [_] => None,
             [first, others @ ..] => {
@@ -33,30 +83,84 @@ impl<'a> Names<'a> {
                 Some((first.name.as_str(), differ))
             }
         });
-        Self { repeated: repeated.collect(), written: HashSet::new() }
+        let mut firsts = HashMap::new();
+        let mut claimed = HashSet::new();
+        for domain in untrusted {
+            for claim in claims(domain) {
+                let first = firsts.entry((domain.uid, claim)).or_insert_with(|| identity(domain));
+                if *first != identity(domain) {
+                    claimed.extend(claims(domain).map(|claim| (domain.uid, claim)));
+                }
+            }
+        }
+        Self { repeated: repeated.collect(), claimed, written: HashSet::new() }
     }
 
     /// Makes the labels of a domain; false if it has its series already.
     pub(super) fn set_labels(&mut self, domain: &'a DomainInfo, labels: &mut String) -> bool {
         labels.clear();
-        push_label(labels, "domain", &domain.name);
-        let Some(is_shared) = self.repeated.get(domain.name.as_str()) else { return true };
-        if *is_shared {
-            push_identity(labels, domain);
+        push_label(labels, "domain", &self.name(domain));
+        let is_shared = match domain.untrusted {
+            true => Some(false),
+            false => self.repeated.get(domain.name.as_str()).copied(),
+        };
+        let Some(is_shared) = is_shared else { return true };
+        if is_shared {
+            self.push_identity(labels, domain);
         }
         self.written.insert((&domain.name, identity(domain)))
     }
+
+    /// Adds the labels that say who a domain is, beside its name.
+    pub(super) fn push_identity(&self, labels: &mut String, domain: &DomainInfo) {
+        if let Some(uuid) = self.uuid(domain) {
+            push_label(labels, "uuid", &uuid);
+        }
+        if let Some(id) = domain.id {
+            push_label(labels, "id", &id.to_string());
+        }
+    }
+
+    /// Returns what the label `domain` is.
+    pub(super) fn name<'b>(&self, domain: &'b DomainInfo) -> Cow<'b, str> {
+        match self.whose(domain) {
+            None => Cow::Borrowed(&domain.name),
+            Some(whose) => Cow::Owned(format!("{whose}/{}", domain.name)),
+        }
+    }
+
+    /// Returns what the label `uuid` is.
+    pub(super) fn uuid(&self, domain: &DomainInfo) -> Option<String> {
+        match (self.whose(domain), domain.uuid) {
+            (None, uuid) => uuid.map(|uuid| uuid.to_string()),
+            (Some(whose), Some(uuid)) => Some(format!("{whose}/{uuid}")),
+            // A join by `uuid` takes all that have none for the same.
+            (Some(_), None) => Some(process(domain)),
+        }
+    }
+
+    /// Returns whose word the name and the UUID are; `None` for one that is trusted.
+    fn whose(&self, domain: &DomainInfo) -> Option<String> {
+        let is_claimed = |claim| self.claimed.contains(&(domain.uid, claim));
+        domain.untrusted.then(|| match claims(domain).any(is_claimed) {
+            true => process(domain),
+            false => user(domain),
+        })
+    }
 }
 
-fn identity(domain: &DomainInfo) -> Identity {
-    (domain.uuid, domain.id)
+fn claims(domain: &DomainInfo) -> impl Iterator<Item = Claim<'_>> {
+    let uuid = domain.uuid.map(Claim::Uuid);
+    [Claim::Name(&domain.name)].into_iter().chain(uuid)
 }
 
-pub(super) fn push_identity(labels: &mut String, domain: &DomainInfo) {
-    if let Some(uuid) = domain.uuid {
-        push_label(labels, "uuid", &uuid.to_string());
-    }
-    if let Some(id) = domain.id {
-        push_label(labels, "id", &id.to_string());
-    }
+/// Returns the number of a domain's user.
+fn user(domain: &DomainInfo) -> String {
+    domain.uid.map_or_else(|| "?".to_owned(), |uid| uid.to_string())
+}
+
+/// Returns the numbers of a domain's user and process.
+fn process(domain: &DomainInfo) -> String {
+    let process = domain.id.map_or_else(|| "?".to_owned(), |id| id.to_string());
+    format!("{}:{process}", user(domain))
 }

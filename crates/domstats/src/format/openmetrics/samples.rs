@@ -70,6 +70,12 @@ impl<'a> MetricFamily<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelPairs<'a>(&'a str);
 
+impl<'a> LabelPairs<'a> {
+    pub(super) fn new(labels: &'a str) -> Self {
+        Self(labels)
+    }
+}
+
 impl<'a> Iterator for LabelPairs<'a> {
     type Item = (&'a str, Cow<'a, str>);
 

@@ -65,6 +65,14 @@ fn who(name: &str, members: &mut Map<String, Json>) {
     members.insert("uuid".to_owned(), json!({"type": "string", "pattern": uuid}));
     members.insert("id".to_owned(), json!({"type": "integer", "minimum": 0}));
     members.insert("persistent".to_owned(), json!({"type": "boolean"}));
+    let uid = "The user that the domain's QEMU belongs to, from the kernel.";
+    members.insert("uid".to_owned(), json!({"description": uid, "type": "integer", "minimum": 0}));
+    let untrusted =
+        "Whether that user is not trusted: name and UUID may be those of another domain.";
+    members.insert("untrusted".to_owned(), json!({"description": untrusted, "type": "boolean"}));
+    let conflict =
+        "What of its name and UUID another domain has too: words, with spaces between them.";
+    members.insert("conflict".to_owned(), json!({"description": conflict, "type": "string"}));
 }
 
 /// Returns the list of what is missing, where `who` names the group or domain.

@@ -38,7 +38,7 @@ pub fn rng() -> String {
     }
     rng.missing("group");
     let elements: Vec<_> = GROUPS.iter().map(|group| group.element).chain(["missing"]).collect();
-    rng.foreign(&["name", "uuid", "id", "persistent", "time"], Some(&elements));
+    rng.foreign(&[&["name", "time"], &IDENTITY[..]].concat(), Some(&elements));
     rng.close("element");
     rng.close("define");
 
@@ -53,6 +53,9 @@ pub fn rng() -> String {
 
 const HEADER: &str = "xmlns='http://relaxng.org/ns/structure/1.0' \
                       datatypeLibrary='http://www.w3.org/2001/XMLSchema-datatypes'";
+
+/// The attributes that say who a domain is, beside its name.
+const IDENTITY: [&str; 6] = ["uuid", "id", "persistent", "uid", "untrusted", "conflict"];
 
 const ANYTHING: &str = "  <define name='anything'>
     <zeroOrMore>
@@ -117,6 +120,9 @@ impl Rng {
         self.attribute("uuid", Some(UUID));
         self.attribute("id", Some("<data type='unsignedInt'/>"));
         self.attribute("persistent", Some("<data type='boolean'/>"));
+        self.attribute("uid", Some("<data type='unsignedInt'/>"));
+        self.attribute("untrusted", Some("<data type='boolean'/>"));
+        self.attribute("conflict", None);
     }
 
     /// Writes the elements that say what is missing, where `who` names the group or domain.
@@ -127,7 +133,7 @@ impl Rng {
         let mut known = vec![who, "reason"];
         if who == "domain" {
             self.identity();
-            known.extend(["uuid", "id", "persistent"]);
+            known.extend(IDENTITY);
         }
         self.line("<attribute name='reason'/>");
         self.line("<text/>");

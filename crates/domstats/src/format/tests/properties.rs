@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     DomainStats, Format, StatsReport,
-    domain::DomainInfo,
+    identity::{Conflict, DomainInfo},
     report::{Missing, MissingDomain, MissingGroup, MissingReason},
     stats::{Field, GROUPS, Key, KeyKind, Row, Section, ValueType, catalogue::Slot},
 };
@@ -103,9 +103,11 @@ impl Draws {
 
 prop_compose! {
     fn info()(name in text(), uuid in option::of(any::<u128>()), id in option::of(any::<u32>()),
-        persistent in any::<bool>()) -> DomainInfo
+        persistent in any::<bool>(), uid in option::of(any::<u32>()), untrusted in any::<bool>(),
+        conflict in 0..4u8) -> DomainInfo
     {
-        DomainInfo { name, uuid: uuid.map(Uuid::from_u128), id, persistent }
+        let (uuid, conflict) = (uuid.map(Uuid::from_u128), Conflict::from_bits_truncate(conflict));
+        DomainInfo { name, uuid, id, persistent, uid, untrusted, conflict }
     }
 }
 

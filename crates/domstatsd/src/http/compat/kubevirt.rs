@@ -11,10 +11,13 @@ pub(super) const PROFILE: Profile = Profile {
     whole: &[],
     labels: LabelNames {
         domain: |_, about| {
-            let name = &about.stats.domain.name;
+            let name = &about.name;
             Some(match name.split_once('_') {
-                Some((space, name)) => LabelSet::new().with("namespace", space).with("name", name),
-                None => LabelSet::new().with("name", name),
+                // What a stranger calls a domain has no parts.
+                Some((space, name)) if !about.stats.domain.untrusted => {
+                    LabelSet::new().with("namespace", space).with("name", name)
+                }
+                _ => LabelSet::new().with("name", name),
             })
         },
         vcpu: |labels, vcpu| labels.with("id", &vcpu.id.to_string()),

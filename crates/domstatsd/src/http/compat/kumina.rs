@@ -14,8 +14,8 @@ pub(super) const PROFILE: Profile = Profile {
     ],
     labels: LabelNames {
         domain: |_, about| {
-            let labels = LabelSet::new().with("domain", &about.stats.domain.name);
-            let labels = labels.with("uuid", &about.uuid());
+            let labels = LabelSet::new().with("domain", &about.name);
+            let labels = labels.with("uuid", &about.uuid);
             if !about.is_of_nova() {
                 return Some(labels);
             }

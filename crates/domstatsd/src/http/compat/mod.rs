@@ -10,11 +10,11 @@ mod opennebula;
 mod tinkoff;
 mod vexxhost;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use domstats::{
     DomainStats, Value,
-    format::{LabelSet, Metrics, labelled},
+    format::{LabelSet, Labelled, Metrics, labelled},
     stats::{Block, Interface, Kind, Unit, Vcpu},
 };
 
@@ -39,8 +39,11 @@ pub(crate) struct Profile {
 /// The name of a metric without labels, and its value.
 type Whole = (&'static str, fn(&Pass) -> Value<'static>);
 
-/// A domain, and what management layers say of it.
+/// A domain, how it is called in labels, and what management layers say of it.
 struct About<'a> {
+    name: Cow<'a, str>,
+    /// Empty if it has none.
+    uuid: String,
     stats: &'a DomainStats,
     said: Arc<[Said]>,
 }
@@ -55,11 +58,6 @@ impl About<'_> {
     fn nova(&self, label: &str) -> &str {
         let nova = self.said.iter().find(|said| said.layer.metric == NOVA);
         nova.and_then(|said| said.value(label)).unwrap_or_default()
-    }
-
-    /// Returns its UUID; empty if it has none.
-    fn uuid(&self) -> String {
-        self.stats.domain.uuid.map(|uuid| uuid.to_string()).unwrap_or_default()
     }
 }
 
@@ -143,9 +141,16 @@ impl Profile {
             let family = metrics.family(name, Kind::Gauge, self.help);
             metrics.push(family, &LabelSet::new(), Unit::None, &value(pass));
         }
-        let about = |(labels, stats)| {
-            let about = About { stats, said: metadata.of(&stats.domain) };
-            Some(((self.labels.domain)(labels, &about)?, about))
+        let mut seen = HashSet::new();
+        let about = |Labelled { labels, name, uuid, stats, .. }| {
+            let said = metadata.of(&stats.domain);
+            let about = About { name, uuid: uuid.unwrap_or_default(), stats, said };
+            let mut labels = (self.labels.domain)(labels, &about)?;
+            // Domains of one name, where the other exporter has that alone.
+            if !seen.insert(labels.clone()) {
+                labels = labels.with("id", &stats.domain.id?.to_string());
+            }
+            Some((labels, about))
         };
         let domains: Vec<(LabelSet, About<'_>)> =
             labelled(&pass.answer.of_all).filter_map(about).collect();

@@ -11,7 +11,7 @@ pub(super) const PROFILE: Profile = Profile {
     whole: &[("opennebula_libvirt_daemon_up", |pass| Value::Boolean(!pass.is_down()))],
     labels: LabelNames {
         domain: |labels, about| {
-            Some(match about.stats.domain.name.strip_prefix("one-") {
+            Some(match about.name.strip_prefix("one-") {
                 Some(number) => labels.with("one_vm_id", number),
                 None => labels,
             })

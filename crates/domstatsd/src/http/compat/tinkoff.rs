@@ -50,7 +50,11 @@ pub(super) const PROFILE: Profile = Profile {
 
 /// Who the domain is, and what OpenStack says of it.
 fn meta(labels: LabelSet, about: &About<'_>) -> Option<(LabelSet, Value<'static>)> {
-    let labels = labels.with("uuid", &about.uuid());
+    // Domains of one name have it already.
+    let labels = match labels.has("uuid") {
+        true => labels,
+        false => labels.with("uuid", &about.uuid),
+    };
     let said = [
         ("instance_name", "instance_name"),
         ("flavor", "flavor_name"),

@@ -11,8 +11,8 @@ pub(super) const PROFILE: Profile = Profile {
     whole: &[],
     labels: LabelNames {
         domain: |_, about| {
-            let uuid = about.stats.domain.uuid?;
-            Some(LabelSet::new().with("uuid", &uuid.to_string()))
+            let uuid = Some(&about.uuid).filter(|uuid| !uuid.is_empty())?;
+            Some(LabelSet::new().with("uuid", uuid))
         },
         vcpu: |labels, vcpu| labels.with("vcpu", &vcpu.id.to_string()),
         interface: |labels, _, one| {

@@ -1,6 +1,7 @@
 //! Metrics as OTLP has them: gauges, and sums that only grow.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     io::Write,
     time::{SystemTime, UNIX_EPOCH},
@@ -8,7 +9,7 @@ use std::{
 
 use axum::body::Bytes;
 use domstats::{
-    format::{MetricFamily, MetricSample, Metrics, Number},
+    format::{Labelled, MetricFamily, MetricSample, Metrics, Number, labelled},
     stats::Kind,
 };
 use flate2::{Compression, write::GzEncoder};
@@ -52,11 +53,10 @@ pub(super) fn exports(
     started: SystemTime,
 ) -> Vec<Export> {
     let report = &pass.answer.of_all;
-    let mut known: HashMap<&str, Known> = HashMap::with_capacity(report.domains.len());
-    for stats in &report.domains {
+    let mut known: HashMap<Cow<'_, str>, Known> = HashMap::with_capacity(report.domains.len());
+    for Labelled { name, uuid, stats, .. } in labelled(report) {
         let taken_at = stats.taken_at.unwrap_or(report.taken_at);
-        let uuid = stats.domain.uuid.map(|uuid| uuid.to_string());
-        let known = known.entry(&stats.domain.name);
+        let known = known.entry(name);
         // Domains of one name have their UUIDs as labels.
         known
             .and_modify(|known| known.taken_at = known.taken_at.min(taken_at))
@@ -86,7 +86,7 @@ pub(super) fn exports(
 /// Returns the labels of a sample, the UUID of its domain among them, and what is known of that.
 fn attributes<'a>(
     sample: &MetricSample<'_>,
-    known: &'a HashMap<&str, Known>,
+    known: &'a HashMap<Cow<'_, str>, Known>,
 ) -> (Vec<KeyValue>, Option<&'a Known>) {
     let mut domain = None;
     let mut attributes: Vec<KeyValue> = Vec::with_capacity(3);
