@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use axum::http::Uri;
 use clap::Parser;
 
-use crate::config::{self, Config, ConfigError, LogFormat, LogLevel};
+use crate::{
+    config::{self, Config, ConfigError, LogFormat, LogLevel},
+    usable,
+};
 
 /// The end of `--help` and of the manual page.
 const AFTER_HELP: &str = "\
@@ -78,7 +81,7 @@ impl Args {
     ///
     /// # Errors
     ///
-    /// Those of [`Config::read`].
+    /// Those of [`Config::read`], and the sentence that says what cannot work.
     pub(crate) fn settings(&self) -> Result<Config, ConfigError> {
         let mut config =
             self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
@@ -95,6 +98,7 @@ impl Args {
         config.rpc.socket = self.rpc_socket.clone().or(config.rpc.socket);
         config.otlp.endpoint = self.otlp.clone().or(config.otlp.endpoint);
         config.rpc.tls = self.rpc_tls.or(config.rpc.tls);
+        usable::check(&config).map_err(ConfigError::Unusable)?;
         Ok(config)
     }
 }

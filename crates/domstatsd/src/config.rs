@@ -201,7 +201,14 @@ impl Default for Log {
 #[derive(Debug)]
 pub(crate) enum ConfigError {
     Unreadable(PathBuf, io::Error),
-    Wrong { path: PathBuf, line: usize, key: String, what: String },
+    Wrong {
+        path: PathBuf,
+        line: usize,
+        key: String,
+        what: String,
+    },
+    /// What the file, the environment and the options come to together.
+    Unusable(String),
 }
 
 impl fmt::Display for ConfigError {
@@ -210,6 +217,7 @@ impl fmt::Display for ConfigError {
             Self::Unreadable(path, error) => {
                 write!(f, "cannot read the configuration {}: {error}", path.display())
             }
+            Self::Unusable(sentence) => f.write_str(sentence),
             Self::Wrong { path, line, key, what } => {
                 write!(f, "{}:{line}: ", path.display())?;
                 match key.as_str() {

@@ -26,6 +26,7 @@ mod source;
 mod strangers;
 mod systemd;
 mod tls;
+mod usable;
 
 /// What the fuzz targets in `fuzz/` run.
 #[doc(hidden)]
