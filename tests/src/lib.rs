@@ -63,6 +63,7 @@ pub mod image;
 pub mod impostor;
 pub mod lab;
 pub mod libvirt;
+pub mod machine;
 pub mod oracle;
 pub mod page;
 pub mod pki;

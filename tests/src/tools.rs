@@ -43,6 +43,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("clang++", "clang"),
     ("valgrind", "valgrind"),
     ("readelf", "binutils"),
+    ("strip", "binutils"),
+    ("cpio", "cpio"),
+    ("mkfs.ext4", "e2fsprogs"),
     ("sh", "dash"),
 ];
 

@@ -1,6 +1,6 @@
 //! The tests of this program again, with the libvirt and QEMU of newer Debian releases.
 
-use domstats_live::{again_in_an_older_release, again_in_newer_releases};
+use domstats_live::{again_in_an_older_release, again_in_newer_releases, alone, machine};
 
 again_in_newer_releases! {
     parity::everything_agrees,
@@ -25,4 +25,12 @@ again_in_an_older_release! {
     guests::a_paused_guest_agrees_in_its_state_and_reason_too,
     guests::a_guest_with_only_libvirts_monitor_yields_what_the_host_knows,
     guests::libvirts_monitor_is_never_connected_to,
+}
+
+#[test]
+#[ignore = "on request: scripts/test --all"]
+fn cgroups_of_version_2_alone() {
+    machine::prepare();
+    alone!();
+    machine::run(&["parity::everything_agrees"]);
 }

@@ -6,7 +6,7 @@ use domstats_live::{
     compare::{differences, lacks, params},
     guest::Spec,
     lab::lab,
-    oracle,
+    machine, oracle,
 };
 
 again_in_newer_releases! {
@@ -48,6 +48,14 @@ again_in_an_older_release! {
     values::the_most_vcpus_are_told_where_the_command_line_does_not,
     values::disks_have_qemus_ids_and_flash_is_none,
     waiting::asking_starts_no_guest_that_waits_for_its_manager,
+}
+
+#[test]
+#[ignore = "on request: scripts/test --all"]
+fn cgroups_of_version_2_alone() {
+    machine::prepare();
+    alone!();
+    machine::run(&["cgroups::"]);
 }
 
 /// Every form in which QEMU 11.1 takes a monitor as an object; libvirt 12.8 writes the last one.
