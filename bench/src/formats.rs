@@ -40,7 +40,7 @@ fn many_of(report: &StatsReport) -> StatsReport {
     let mut many = StatsReport::new(report.taken_at);
     many.domains = report.domains.iter().cycle().take(WRITTEN).cloned().collect();
     for (number, stats) in many.domains.iter_mut().enumerate() {
-        stats.domain.name = format!("vm{number:05}");
+        stats.domain.name = format!("vm{number:05}").into();
     }
     many
 }

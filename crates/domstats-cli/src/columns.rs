@@ -21,9 +21,3 @@ pub(crate) fn align<const N: usize>(rows: &[[String; N]]) -> String {
     }
     page
 }
-
-/// Returns a line for a terminal. A domain is called whatever its owner likes, and may not steer
-/// the terminal of who looks at it.
-pub(crate) fn printable(line: &str) -> String {
-    line.replace(char::is_control, "\u{fffd}")
-}

@@ -8,9 +8,7 @@ use std::{
 };
 
 use clap::builder::styling::{AnsiColor, Style};
-use domstats::error_chain;
-
-use crate::columns::printable;
+use domstats::{error_chain, printable};
 
 /// How a command ended that did not fail. Usage errors end with 2, in the parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

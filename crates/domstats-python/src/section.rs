@@ -53,7 +53,7 @@ impl<'py> Classes<'py> {
         let py = self.0.py();
         let values = PyDict::new(py);
         let domain = &stats.domain;
-        values.set_item("name", &domain.name)?;
+        values.set_item("name", domain.name.as_str())?;
         values.set_item("uuid", domain.uuid)?;
         values.set_item("id", domain.id)?;
         values.set_item("persistent", domain.persistent)?;
@@ -89,7 +89,7 @@ impl<'py> Classes<'py> {
         let reason = missing.reason.word();
         let conflict = words(self.0.py(), info.conflict)?;
         let DomainInfo { name, uuid, id, persistent, uid, untrusted, .. } = info;
-        let text = &missing.text;
+        let (name, text) = (name.as_str(), &missing.text);
         class.call1((name, uuid, id, persistent, reason, text, uid, untrusted, conflict))
     }
 

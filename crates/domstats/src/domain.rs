@@ -14,6 +14,7 @@ use crate::{
     driver::{Asks, Relayed},
     error::{Error, ErrorKind, ErrorOrigin, Result},
     identity::DomainInfo,
+    name::Name,
     report::{DomainStats, Missing, MissingReason, StatsReport},
     request::StatsRequest,
 };
@@ -23,11 +24,11 @@ use crate::{
 #[non_exhaustive]
 pub struct Nic {
     /// The network device on the host, which is the name that its statistics have.
-    pub device: String,
+    pub device: Name,
     /// The MAC address that the guest was given, as `52:54:00:12:34:56`.
-    pub mac: String,
+    pub mac: Name,
     /// The model, in libvirt's words: `virtio`, `e1000`.
-    pub model: String,
+    pub model: Name,
 }
 
 /// A monitor of a QEMU, and what the last call for statistics made of it.
@@ -35,7 +36,7 @@ pub struct Nic {
 #[non_exhaustive]
 pub struct Monitor {
     /// Where it is: the path or name of a socket, else in the words of QEMU's command line.
-    pub address: String,
+    pub address: Name,
     /// Whether it was the one that was asked.
     pub is_used: bool,
     /// Why it was not asked; nothing if another one answered first.

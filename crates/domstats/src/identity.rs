@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, ErrorKind, ErrorOrigin},
+    name::Name,
     report::{Missing, MissingReason},
 };
 
@@ -18,7 +19,7 @@ use crate::{
 #[non_exhaustive]
 pub struct DomainInfo {
     /// Its name.
-    pub name: String,
+    pub name: Name,
     /// Its UUID, where it has one: a QEMU started by hand may have none.
     pub uuid: Option<Uuid>,
     /// Its number while it is active: libvirt's id, or the process id of a QEMU without libvirt.
@@ -210,26 +211,13 @@ fn list<'a>(mut domains: impl Iterator<Item = &'a DomainInfo>) -> String {
     named.join(", ")
 }
 
-/// Returns a domain's name without characters that deceive: names go to terminals and into documents.
-pub(crate) fn printable_name(name: &str) -> String {
-    name.replace(is_deceptive, "\u{fffd}")
-}
-
-/// True for what moves a terminal's cursor, ends a line, or turns the direction of text, so that a reader
-/// sees something else than what is there.
-pub(crate) fn is_deceptive(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn info(name: &str, uuid: u128, id: u32, uid: Option<u32>) -> DomainInfo {
         DomainInfo {
-            name: name.to_owned(),
+            name: name.into(),
             uuid: (uuid > 0).then(|| Uuid::from_u128(uuid)),
             id: Some(id),
             uid,

@@ -37,6 +37,7 @@ pub mod fuzz;
 mod host;
 mod identity;
 mod libvirt_conf;
+mod name;
 mod report;
 mod request;
 mod shared_pass;
@@ -49,6 +50,7 @@ pub use domain::{Domain, Monitor, Nic};
 pub use error::{Error, ErrorKind, ErrorOrigin, Result, error_chain};
 pub use format::Format;
 pub use identity::{Conflict, DomainInfo};
+pub use name::{Name, is_deceptive, printable};
 pub use report::{
     DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, Phase, StatsReport,
 };

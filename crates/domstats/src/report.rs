@@ -8,6 +8,7 @@ use std::{
 use crate::{
     error::{Error, ErrorKind, ErrorOrigin},
     identity::DomainInfo,
+    name::{Name, printable},
     request::StatsGroups,
     stats::{
         Balloon, Blocks, Cpu, Cryptodevs, DirtyRate, Extra, GROUPS, Group, Interfaces, Iothreads,
@@ -182,8 +183,7 @@ impl DomainStats {
     /// Notes that groups are missing.
     pub(crate) fn note_missing(&mut self, groups: StatsGroups, missing: &Missing) {
         for group in GROUPS.iter().filter(|group| groups.contains(group.bit)) {
-            self.missing
-                .push(MissingGroup { group: group.name.to_owned(), missing: missing.clone() });
+            self.missing.push(MissingGroup { group: group.name.into(), missing: missing.clone() });
         }
     }
 }
@@ -193,13 +193,13 @@ impl DomainStats {
 #[non_exhaustive]
 pub struct MissingGroup {
     /// The group's name, such as `cpu-total`; a newer peer may name one that is unknown here.
-    pub group: String,
+    pub group: Name,
     /// Why it is missing.
     pub missing: Missing,
 }
 
 impl MissingGroup {
-    pub(crate) fn new(group: impl Into<String>, missing: Missing) -> Self {
+    pub(crate) fn new(group: impl Into<Name>, missing: Missing) -> Self {
         Self { group: group.into(), missing }
     }
 }
@@ -226,7 +226,7 @@ impl MissingDomain {
 pub struct Missing {
     /// The reason that a program decides on.
     pub reason: MissingReason,
-    /// The sentence for people; may be empty.
+    /// The sentence for people, without characters that deceive; may be empty.
     pub text: String,
     /// What a newer peer said beside it.
     pub extra: Extra,
@@ -234,7 +234,7 @@ pub struct Missing {
 
 impl Missing {
     pub(crate) fn new(reason: MissingReason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into(), extra: Extra::default() }
+        Self { reason, text: printable(&text.into()), extra: Extra::default() }
     }
 
     /// Returns the error of a call for nothing but what is missing.
@@ -281,7 +281,7 @@ pub enum MissingReason {
     /// Several domains could be meant.
     Ambiguous,
     /// A reason of a newer peer.
-    Other(String),
+    Other(Name),
 }
 
 impl MissingReason {
@@ -323,7 +323,7 @@ impl MissingReason {
             "inactive" => Self::Inactive,
             "failed" => Self::Failed,
             "ambiguous" => Self::Ambiguous,
-            other => Self::Other(other.to_owned()),
+            other => Self::Other(other.into()),
         }
     }
 }

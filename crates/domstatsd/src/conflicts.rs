@@ -82,7 +82,7 @@ mod tests {
         let mut report = StatsReport::new(SystemTime::now());
         let mut add = |name: &str, id: u32, untrusted: bool| {
             let mut info = DomainInfo::default();
-            (info.name, info.id, info.untrusted) = (name.to_owned(), Some(id), untrusted);
+            (info.name, info.id, info.untrusted) = (name.into(), Some(id), untrusted);
             report.domains.push(DomainStats::new(info));
         };
         (0..100).for_each(|id| add("crowd", id, true));
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(conflicts.line(&report), None, "it was logged a moment ago");
         conflicts.0.lock().unwrap().last = None;
         assert_eq!(conflicts.line(&report), None, "nothing is new");
-        report.domains.last_mut().unwrap().domain.name = "vm".to_owned();
+        report.domains.last_mut().unwrap().domain.name = "vm".into();
         report.note_conflicts();
         let line = conflicts.line(&report).unwrap();
         assert_eq!(line, "'vm' (id 202) has another's name");

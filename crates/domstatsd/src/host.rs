@@ -146,7 +146,7 @@ impl Host {
             let left = deadline.saturating_duration_since(Instant::now());
             // Another one may have the domain.
             Ok(connect.domain(domain.clone()).nics(left).unwrap_or_else(|error| {
-                tracing::debug!(uri = source.uri, domain = domain.name, %error, "no NICs");
+                tracing::debug!(uri = source.uri, domain = domain.name.as_str(), %error, "no NICs");
                 Vec::new()
             }))
         });
@@ -280,7 +280,7 @@ fn late(sentence: &str) -> Error {
 /// Returns the domain that a client of libvirt's protocol names.
 pub(crate) fn named(domain: &message::Domain<'_>) -> DomainInfo {
     let mut info = DomainInfo::default();
-    info.name = domain.name.clone().into_owned();
+    info.name = domain.name.as_ref().into();
     info.uuid = Some(Uuid::from_bytes(domain.uuid));
     info.id = u32::try_from(domain.id).ok();
     info

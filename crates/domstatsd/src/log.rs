@@ -1,7 +1,11 @@
 //! The log, on standard error: its level and form can change while it is written.
 
-use std::io::{IsTerminal, stderr};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal, Write, stderr},
+};
 
+use domstats::is_deceptive;
 use tracing_subscriber::{
     Layer, Registry,
     filter::LevelFilter,
@@ -51,9 +55,60 @@ fn filter(level: LogLevel) -> LevelFilter {
 }
 
 fn writer(format: LogFormat) -> Writer {
-    let lines = fmt::layer().with_ansi(stderr().is_terminal()).with_writer(stderr);
+    let lines = fmt::layer().with_ansi(stderr().is_terminal()).with_writer(|| OneLine);
     match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
+    }
+}
+
+/// Standard error, a line for each event. Words of others are in it: an error of a daemon, say.
+struct OneLine;
+
+impl Write for OneLine {
+    /// Writes an event, which comes whole.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        stderr().write_all(one_line(&text).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        stderr().flush()
+    }
+}
+
+/// Returns the text of an event with escapes for what would begin another line, or turn this one.
+fn one_line(event: &str) -> Cow<'_, str> {
+    // Colours begin with an escape; of others there is none, `fmt` has escaped it.
+    let deceives = |character| is_deceptive(character) && character != '\u{1b}';
+    let line = event.strip_suffix('\n').unwrap_or(event);
+    if !line.contains(deceives) {
+        return event.into();
+    }
+    let mut text = String::with_capacity(event.len() + 16);
+    for character in line.chars() {
+        match deceives(character) {
+            true => text.extend(character.escape_default()),
+            false => text.push(character),
+        }
+    }
+    text.push('\n');
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        assert_eq!(
+            one_line("\u{1b}[2mWARN\u{1b}[0m Ünïcode\n"),
+            "\u{1b}[2mWARN\u{1b}[0m Ünïcode\n"
+        );
+        let forged = "WARN libvirt: no\nERROR domstatsd: \u{202e}all\u{2028} is lost\r\n";
+        let expected = "WARN libvirt: no\\nERROR domstatsd: \\u{202e}all\\u{2028} is lost\\r\n";
+        assert_eq!(one_line(forged), expected);
     }
 }

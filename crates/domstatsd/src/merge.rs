@@ -9,7 +9,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use domstats::{DomainInfo, DomainStats, MissingDomain, MissingReason, StatsReport, Uuid};
+use domstats::{DomainInfo, DomainStats, MissingDomain, MissingReason, Name, StatsReport, Uuid};
 
 use crate::host::Answer;
 
@@ -94,8 +94,8 @@ pub(crate) fn of(
 }
 
 /// Returns by what a domain is looked for: its UUID, without one its name.
-fn called(info: &DomainInfo) -> (Option<Uuid>, String) {
-    let name = if info.uuid.is_none() { info.name.clone() } else { String::new() };
+fn called(info: &DomainInfo) -> (Option<Uuid>, Name) {
+    let name = if info.uuid.is_none() { info.name.clone() } else { Name::default() };
     (info.uuid, name)
 }
 
@@ -137,7 +137,7 @@ mod tests {
 
     fn info(name: &str, uuid: u128, id: u32, uid: Option<u32>) -> DomainInfo {
         let mut info = DomainInfo::default();
-        info.name = name.to_owned();
+        info.name = name.into();
         info.uuid = (uuid > 0).then(|| Uuid::from_u128(uuid));
         (info.id, info.uid, info.untrusted) = (Some(id), uid, uid == Some(1000));
         info

@@ -229,7 +229,7 @@ fn domains_are_who_libvirt_says() {
         };
         assert_eq!(domain.uuid().unwrap().to_string(), field("domuuid"));
         assert_eq!(domain.id().map_or("-".to_owned(), |id| id.to_string()), field("domid"));
-        let persistent = [&host.persistent.name, &host.off].contains(&&domain.info().name);
+        let persistent = [&host.persistent.name, &host.off].contains(&&domain.name().to_owned());
         assert_eq!(domain.info().persistent, persistent, "{}", domain.name());
         let by_uuid = connect.domain_by_uuid(domain.uuid().unwrap()).unwrap();
         assert_eq!(by_uuid.info(), domain.info());

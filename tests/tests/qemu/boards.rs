@@ -73,7 +73,8 @@ fn check(board: Board, options: &[String]) -> usize {
             let report = connect.all_domain_stats(&request).unwrap();
             let record = report.domain(guest.name()).unwrap();
             let found = record.interface.as_ref().unwrap();
-            let mut names: Vec<_> = found.interfaces.iter().map(|nic| nic.name.clone()).collect();
+            let mut names: Vec<_> =
+                found.interfaces.iter().map(|nic| nic.name.clone().map(String::from)).collect();
             names.sort();
             assert_eq!(names, truth, "{what}");
             assert_eq!(found.count, Some(truth.len() as u32), "{what}");

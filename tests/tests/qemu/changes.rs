@@ -169,7 +169,7 @@ fn plugged_and_unplugged_between_calls() {
         let record = complete(&ask(&connect), &guest).clone();
         let interfaces = record.interface.unwrap();
         let names: Vec<_> = interfaces.interfaces.iter().map(|one| one.name.clone()).collect();
-        assert!(names.contains(&Some(tap)), "{names:?}");
+        assert!(names.contains(&Some(tap.into())), "{names:?}");
 
         // A guest without a driver answers no request to let go: the device leaves at a reset.
         side.ask_with("device_del", json!({ "id": "plugged" }));

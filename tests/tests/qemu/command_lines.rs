@@ -96,7 +96,7 @@ fn said(record: &DomainStats) -> (String, Option<String>, Option<u64>, Option<u3
     let memory = record.balloon.as_ref().and_then(|balloon| balloon.maximum);
     let vcpus = record.vcpu.as_ref().and_then(|vcpu| vcpu.maximum);
     let uuid = record.domain.uuid.map(|uuid| uuid.to_string());
-    (record.domain.name.clone(), uuid, memory, vcpus)
+    (record.domain.name.to_string(), uuid, memory, vcpus)
 }
 
 #[test]

@@ -47,9 +47,9 @@ fn told(record: &DomainStats) -> Counts {
         let stat = |stat: &HypervisorStat| {
             let key = format!("cryptodev.{index}.{}.sum", stat.name);
             let Stat::ULLong(value) = params[&key] else { panic!("{key}") };
-            (stat.name.clone(), json!(value))
+            (stat.name.to_string(), json!(value))
         };
-        (device.name.clone().unwrap(), device.stats.iter().map(stat).collect())
+        (device.name.clone().unwrap().into(), device.stats.iter().map(stat).collect())
     };
     cryptodevs.cryptodevs.iter().enumerate().map(device).collect()
 }

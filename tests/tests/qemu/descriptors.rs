@@ -37,7 +37,10 @@ fn interfaces(connect: &Connect, guest: &Guest) -> Vec<Interface> {
 }
 
 fn names(connect: &Connect, guest: &Guest) -> Vec<String> {
-    interfaces(connect, guest).into_iter().filter_map(|interface| interface.name).collect()
+    interfaces(connect, guest)
+        .into_iter()
+        .filter_map(|interface| interface.name.map(String::from))
+        .collect()
 }
 
 fn descriptors(pid: u32) -> usize {

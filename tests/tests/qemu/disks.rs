@@ -56,8 +56,9 @@ fn disk<'a>(disks: &'a [Block], name: &str) -> &'a Block {
 type Place = (String, Option<String>, Option<u32>);
 
 fn places(blocks: &[Block]) -> Vec<Place> {
-    let place =
-        |block: &Block| (block.name.clone().unwrap(), block.path.clone(), block.backing_index);
+    let place = |block: &Block| {
+        (block.name.clone().unwrap().into(), block.path.clone(), block.backing_index)
+    };
     blocks.iter().map(place).collect()
 }
 

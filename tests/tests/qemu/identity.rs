@@ -1,8 +1,10 @@
 //! Who a domain is: whose process it is, and which one a name, a UUID or a handle means.
 
+use std::fs;
+
 use domstats::{
-    Conflict, Connect, Domain, DomainFilter, ErrorKind, MissingReason, StatsGroups, StatsReport,
-    StatsRequest,
+    Conflict, Connect, Domain, DomainFilter, ErrorKind, MissingReason, Name, StatsGroups,
+    StatsReport, StatsRequest, is_deceptive,
 };
 use domstats_live::{
     alone,
@@ -171,4 +173,55 @@ fn the_command_says_who_is_in_conflict() {
     assert!(run(&["--block", &word]).contains("block.count=0"));
     victim.kill();
     assert!(run(&["vm"]).contains("user 65534): ask for it by its id"), "{}", run(&["vm"]));
+}
+
+#[test]
+fn names_forge_nothing() {
+    alone!();
+    const EVIL: &str = "x\n\nDomain: 'victim'\n  state.state=5\u{1b}[2J\u{202e}\u{2028}\u{200b}y";
+    let dir = lab().path(lab().name("evil"));
+    fs::create_dir_all(&dir).unwrap();
+    // No part of a path has a slash, and no option a comma.
+    let disk = dir.join(EVIL);
+    fs::File::create(&disk).unwrap().set_len(1 << 20).unwrap();
+    let drive = format!("file={},format=raw,if=virtio", disk.display());
+    let name = format!("guest={EVIL}");
+    let guest = Spec::new("evil").options(["-name", &name, "-drive", &drive]).boot();
+    // Without a name it has that of its monitor.
+    let monitor = format!("unix:{},server=on,wait=off", dir.join(format!("m{EVIL}")).display());
+    let _impostor = Impostor::start(&["-qmp", &monitor]);
+    let _named = Impostor::start(&["-name", &name]);
+    let run = |arguments: &[&str]| {
+        let mut command = lab().command_at(domstats());
+        let output = command.args(["-c", SYSTEM]).args(arguments).output().unwrap();
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    for arguments in [
+        &["--format", "text"][..],
+        &["--format", "table"],
+        &["--format", "xml"],
+        &["--format", "json"],
+        &["--format", "openmetrics"],
+        &["--format", "prometheus"],
+        &["list"],
+        &["list", "--name"],
+        &["doctor"],
+        &["x"],
+    ] {
+        for text in run(arguments) {
+            let deceives = |character| character != '\n' && is_deceptive(character);
+            assert!(!text.contains(deceives), "{arguments:?}: {text:?}");
+            for line in text.lines() {
+                let is_forged = line.starts_with("Domain: 'victim'") || line == "  state.state=5";
+                assert!(!is_forged, "{arguments:?}: {text}");
+            }
+        }
+    }
+    // What it is called is what it is found by; a path is what it is.
+    let report = Connect::open(SYSTEM).unwrap().all_domain_stats(&request()).unwrap();
+    let of = |pid| report.domains.iter().find(|stats| stats.domain.id == Some(pid)).unwrap();
+    let record = of(guest.pid);
+    assert_eq!(record.domain.name, Name::from(EVIL));
+    let blocks = &record.block.as_ref().unwrap().blocks;
+    assert_eq!(blocks[0].path.as_deref(), disk.to_str());
 }

@@ -78,7 +78,7 @@ fn a_tap_is_counted_from_the_other_side() {
     // The first one is of no device of the host: it has a record, and no numbers.
     let [bare, ours, chosen] = &found.interfaces[..] else { panic!("{found:?}") };
     assert_eq!((bare.name.as_ref(), counters(bare)), (None, [[None; 4]; 2]));
-    assert_eq!(ours.name.as_ref(), Some(&taps[0]));
+    assert_eq!(ours.name.as_deref(), Some(taps[0].as_str()));
     assert!(chosen.name.as_ref().unwrap().starts_with("tap"), "{chosen:?}");
     for interface in [ours, chosen] {
         let [tx, rx] = procfs::net_dev(interface.name.as_ref().unwrap());
@@ -133,7 +133,7 @@ fn a_macvtap_is_counted_from_the_guests_side() {
     let [rx_after, tx_after] = procfs::net_dev(&name);
     assert_eq!(found.count, Some(1));
     let interface = &found.interfaces[0];
-    assert_eq!(interface.name.as_ref(), Some(&name));
+    assert_eq!(interface.name.as_deref(), Some(name.as_str()));
     let between = |before: [u64; 4], ours: [Option<u64>; 4], after: [u64; 4]| {
         let mut all = before.into_iter().zip(ours).zip(after);
         all.all(|((before, ours), after)| ours.is_some_and(|it| (before..=after).contains(&it)))
@@ -186,5 +186,5 @@ fn a_vhost_user_network_counts_and_has_no_numbers() {
     assert_eq!(found.count, Some(2));
     let [bare, interface] = &found.interfaces[..] else { panic!("{found:?}") };
     assert_eq!((bare.name.as_ref(), counters(bare)), (None, [[None; 4]; 2]));
-    assert_eq!((interface.index, interface.name.as_ref()), (1, Some(&tap)));
+    assert_eq!((interface.index, interface.name.as_deref()), (1, Some(tap.as_str())));
 }

@@ -40,7 +40,7 @@ fn devices(record: &DomainStats) -> Vec<Option<String>> {
     let has_bare = found.interfaces.iter().any(|one| one.name.is_none());
     let why = record.why_missing(StatsGroups::INTERFACE).map(|missing| &missing.reason);
     assert_eq!(why, has_bare.then_some(&MissingReason::Unsupported), "{record:?}");
-    found.interfaces.iter().map(|one| one.name.clone()).collect()
+    found.interfaces.iter().map(|one| one.name.clone().map(String::from)).collect()
 }
 
 /// How many NICs `info network` shows.

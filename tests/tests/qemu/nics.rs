@@ -79,7 +79,7 @@ fn said(connect: &Connect, guest: &Guest) -> Vec<Nic> {
     let domain = connect.domain_by_name(guest.name()).unwrap();
     let nics = domain.nics(5 * SECOND).unwrap().into_iter();
     let mut nics: Vec<_> =
-        nics.map(|nic| [nic.device, nic.mac, in_qemus_words(&nic.model)]).collect();
+        nics.map(|nic| [nic.device.into(), nic.mac.into(), in_qemus_words(&nic.model)]).collect();
     nics.sort();
     nics
 }

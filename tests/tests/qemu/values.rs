@@ -19,7 +19,7 @@ fn ask(connect: &Connect, guest: &Guest, groups: StatsGroups) -> DomainStats {
 
 fn names(record: &DomainStats) -> Vec<String> {
     let blocks = record.block.as_ref().unwrap();
-    blocks.blocks.iter().map(|block| block.name.clone().unwrap()).collect()
+    blocks.blocks.iter().map(|block| block.name.as_deref().unwrap().to_owned()).collect()
 }
 
 #[test]

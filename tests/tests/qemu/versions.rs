@@ -35,7 +35,7 @@ fn record(connect: &Connect, fake: &Fake, groups: StatsGroups) -> DomainStats {
 /// Takes away what comes from the process, which is not the one that was recorded.
 fn only_the_monitors(mut record: DomainStats) -> DomainStats {
     record.domain = DomainInfo::default();
-    record.domain.name = "recorded".to_owned();
+    record.domain.name = "recorded".into();
     let cpu = record.cpu.as_mut().unwrap();
     (cpu.time, cpu.user, cpu.system) = (None, None, None);
     record.balloon.as_mut().unwrap().rss = None;

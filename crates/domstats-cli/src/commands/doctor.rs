@@ -4,12 +4,11 @@ use std::io::{self, Write};
 
 use domstats::{
     Connect, DomainInfo, DomainStats, Error, ErrorKind, ErrorOrigin, MissingReason, Monitor,
-    StatsReport, error_chain, stats::GROUPS,
+    StatsReport, error_chain, printable, stats::GROUPS,
 };
 
 use crate::{
     args::DoctorArgs,
-    columns::printable,
     commands::timings,
     exit::{Exit, Result},
     missing, uri,

@@ -62,7 +62,7 @@ fn row(info: &DomainInfo, state: Option<&State>) -> [String; 3] {
     };
     let style = Style::new().fg_color(color.map(Into::into));
     let state = or_dash(state.map(word));
-    [or_dash(info.id), columns::printable(&info.name), format!("{style}{state}{style:#}")]
+    [or_dash(info.id), info.name.to_string(), format!("{style}{state}{style:#}")]
 }
 
 /// Returns whether a domain is perhaps not the one that it says it is.

@@ -1648,6 +1648,12 @@ class DomainStats(Section):
     """Its number while it is active: libvirt's id, or the process id of a QEMU without libvirt."""
     persistent: bool
     """Whether it stays defined when it stops."""
+    uid: int | None = None
+    """The user that its QEMU belongs to, from the kernel; `None` where nobody says, as with libvirt."""
+    untrusted: bool = False
+    """Whether that user is not trusted: its name and UUID may be those of another domain."""
+    conflict: tuple[str, ...] = ()
+    """What of "name" and "uuid" another domain has too."""
     time: datetime | None = None
     """When the oldest of its values was asked for, in UTC; `None` if that was when the call began."""
     missing: tuple[MissingGroup, ...] = ()

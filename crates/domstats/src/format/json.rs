@@ -14,7 +14,7 @@ use super::{
     document::{self, Frame, Writer},
     read::{self, malformed},
 };
-use crate::{error::Result, report::StatsReport, stats::Value};
+use crate::{error::Result, name::is_deceptive, report::StatsReport, stats::Value};
 
 pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>) -> io::Result<()> {
     let mut json = JsonWriter { out: buffer, scopes: Vec::new() };
@@ -182,6 +182,10 @@ impl Writer for JsonWriter<'_> {
                 items.iter().for_each(|item| self.extra(name, item));
                 self.close_list();
             }
+            Json::String(text) => {
+                self.begin(&escaped, false);
+                self.push_string(text);
+            }
             scalar => {
                 self.begin(&escaped, false);
                 // Writing to a string cannot fail.
@@ -191,8 +195,9 @@ impl Writer for JsonWriter<'_> {
     }
 }
 
+/// Appends a text with escapes for what could end it, and for what deceives who looks at it.
 fn push_escaped(out: &mut String, text: &str) {
-    let special = |byte| matches!(byte, b'"' | b'\\' | 0..b' ');
+    let special = |byte| matches!(byte, b'"' | b'\\') | !matches!(byte, b' '..=b'~');
     if !has_any(text, special) {
         return out.push_str(text);
     }
@@ -203,8 +208,10 @@ fn push_escaped(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            '\0'..' ' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(character));
+            _ if is_deceptive(character) => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
             }
             _ => out.push(character),
         }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     error::{Error, ErrorKind, ErrorOrigin, Result},
     identity::{Conflict, DomainInfo},
+    name::Name,
     report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport},
     stats::{
         GROUPS, Key, KeyKind, List, ListRow, Place, Row, Section, catalogue::Slot, value::Leaf,
@@ -81,7 +82,7 @@ fn take_time(members: &mut Members) -> Option<SystemTime> {
 /// Reads who a domain is; `None` without its name.
 fn read_info(members: &mut Members, name: &str, info: &mut DomainInfo) -> Option<()> {
     let attribute = Place::Attribute;
-    info.name = take(members, name, attribute, String::read)?;
+    info.name = take(members, name, attribute, Name::read)?;
     info.uuid = take(members, "uuid", attribute, |uuid| Uuid::parse_str(uuid.as_str()?).ok());
     info.id = take(members, "id", attribute, u32::read);
     info.persistent = take(members, "persistent", attribute, bool::read).unwrap_or_default();
@@ -161,7 +162,7 @@ fn read_items(members: &mut Members, name: &str, row: &ListRow, list: &mut dyn L
 enum ItemKey {
     Index(u32),
     Id(u32),
-    Name(String),
+    Name(Name),
 }
 
 impl ItemKey {
@@ -188,7 +189,7 @@ fn key_of(members: &Members, kind: KeyKind, position: usize) -> Option<(String, 
             find(members, word, place, u32::read).map(|(word, id)| (word, ItemKey::Id(id)))
         }
         KeyKind::Name => {
-            find(members, word, place, String::read).map(|(word, name)| (word, ItemKey::Name(name)))
+            find(members, word, place, Name::read).map(|(word, name)| (word, ItemKey::Name(name)))
         }
     }
 }

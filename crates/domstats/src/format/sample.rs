@@ -10,8 +10,8 @@ use crate::{
     identity::{Conflict, DomainInfo},
     report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport},
     stats::{
-        DomainState, Field, GROUPS, Key, KeyKind, Row, Section, State, StateReason, ValueType,
-        catalogue::Slot,
+        Block, Blocks, DomainState, Field, GROUPS, Key, KeyKind, Row, Section, State, StateReason,
+        ValueType, catalogue::Slot,
     },
 };
 
@@ -28,7 +28,7 @@ pub(crate) fn canonical() -> StatsReport {
         ),
         MissingDomain::new(
             info("vm5", None),
-            Missing::new(MissingReason::Other("on-strike".to_owned()), ""),
+            Missing::new(MissingReason::Other("on-strike".into()), ""),
         ),
     ];
     report
@@ -36,7 +36,7 @@ pub(crate) fn canonical() -> StatsReport {
 
 fn info(name: &str, id: Option<u32>) -> DomainInfo {
     DomainInfo {
-        name: name.to_owned(),
+        name: name.into(),
         uuid: id
             .map(|id| Uuid::from_u128(0x1111_2222_3333_4444_5555_6666_0000_0000 + u128::from(id))),
         id,
@@ -79,6 +79,9 @@ fn odd() -> DomainStats {
     domain.domain.uid = Some(1000);
     domain.domain.untrusted = true;
     domain.domain.conflict = Conflict::NAME;
+    let path = Some("<\"Ünïcode\" & 'Söhne'>\\{a=\"b\"}\n\ttwo \u{202e}日本".to_owned());
+    let disk = Block { path, ..Block::default() };
+    domain.block = Some(Blocks { blocks: vec![disk], ..Blocks::default() });
     // Empty and present: asked for, answered, nothing there.
     domain.vm = Some(crate::stats::Vm::default());
     domain.set_param("cpu.new.time", &crate::Value::ULLong(5));

@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, io, time::Duration};
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 use super::Flush;
 use crate::{
@@ -28,7 +28,7 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
     lines.extend(report.domains.iter().map(line));
     lines.extend(report.missing.iter().map(|domain| {
         let mut line = absent(&domain.domain);
-        line[LAST] = printable(domain.missing.reason.word());
+        line[LAST] = domain.missing.reason.word().to_owned();
         line
     }));
 
@@ -66,7 +66,7 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
 /// Returns the line of a domain of which nothing is known but who it is.
 fn absent(domain: &DomainInfo) -> Line {
     let mut line = HEADER.map(|_| "-".to_owned());
-    line[0] = printable(&domain.name);
+    line[0] = domain.name.to_string();
     line[LAST].clear();
     line
 }
@@ -101,7 +101,7 @@ fn line(stats: &DomainStats) -> Line {
             *place = cell;
         }
     }
-    line[LAST] = printable(&note(stats));
+    line[LAST] = note(stats);
     line
 }
 
@@ -176,7 +176,7 @@ fn note(stats: &DomainStats) -> String {
     for group in stats.missing.iter().filter(|group| !group.missing.reason.is_expected()) {
         match reasons.iter_mut().find(|(missing, _)| missing.reason == group.missing.reason) {
             Some((_, groups)) => groups.extend([" ", &group.group]),
-            None => reasons.push((&group.missing, group.group.clone())),
+            None => reasons.push((&group.missing, group.group.to_string())),
         }
     }
     let conflict = Some(stats.domain.conflict).filter(|conflict| !conflict.is_empty());
@@ -184,15 +184,6 @@ fn note(stats: &DomainStats) -> String {
     let missing = reasons.iter().map(|(missing, groups)| format!("{}: {groups}", missing.reason));
     let notes = conflict.into_iter().chain(missing);
     notes.collect::<Vec<_>>().join("; ")
-}
-
-/// Returns a text that stays on its line: a control character in a name must not end it.
-fn printable(text: &str) -> String {
-    let visible = |character: char| match character.width() {
-        Some(_) => character,
-        None => char::REPLACEMENT_CHARACTER,
-    };
-    text.chars().map(visible).collect()
 }
 
 fn columns(text: &str) -> usize {

@@ -7,7 +7,7 @@ use std::{fmt::Write, io};
 
 use super::{Flush, append::push_number};
 use crate::{
-    identity::is_deceptive,
+    name::{is_deceptive, may_deceive},
     report::StatsReport,
     stats::{Value, params::for_each_param},
 };
@@ -19,8 +19,9 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
         buffer.push_str("'\n");
         for_each_param(domain, |prefix, name, _, value| {
             buffer.push_str("  ");
-            buffer.push_str(prefix);
-            buffer.push_str(name);
+            // A peer may have made it up.
+            push_text(buffer, prefix);
+            push_text(buffer, name);
             buffer.push('=');
             push_value(buffer, value);
             buffer.push('\n');
@@ -32,8 +33,7 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
 }
 
 fn push_text(out: &mut String, text: &str) {
-    // Without a way out of the loop it takes many bytes at a time.
-    if text.bytes().fold(true, |is_plain, byte| is_plain & matches!(byte, b' '..=b'~')) {
+    if !may_deceive(text) {
         return out.push_str(text);
     }
     for character in text.chars() {
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "Domain: 'a\\u{202e}b'",
+                "Domain: 'a\u{fffd}b'",
                 "  block.0.path=/x\\n\\nDomain: 'victim'\\n  state.state=5\\u{1b}[2J\\u{2028}",
                 "",
             ]

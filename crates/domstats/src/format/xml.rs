@@ -3,7 +3,7 @@
 //! A name that XML cannot spell is the element `_` with the attribute `name`: a newer libvirt's
 //! flat key `gpu.0.load` becomes `<gpu><_ name='0'><load>…</load></_></gpu>`.
 
-use std::{io, ops::Range};
+use std::{fmt::Write as _, io, ops::Range};
 
 use quick_xml::escape;
 use serde_json::{Map, Value as Json};
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     error::Result,
+    name::is_deceptive,
     report::StatsReport,
     stats::{Value, extra},
 };
@@ -226,7 +227,7 @@ fn push_value(out: &mut String, value: &Value<'_>, push_string: impl Fn(&mut Str
 }
 
 fn push_text(out: &mut String, text: &str) {
-    push_escaped(out, text, |byte| matches!(byte, b'<' | b'>' | b'&' | b'\r'));
+    push_escaped(out, text, |byte| matches!(byte, b'<' | b'>' | b'&' | b'\r' | b'\n' | b'\t'));
 }
 
 fn push_attribute_text(out: &mut String, text: &str) {
@@ -235,11 +236,10 @@ fn push_attribute_text(out: &mut String, text: &str) {
     });
 }
 
-/// Appends a text with these characters as references, and those that XML cannot carry at all as
-/// U+FFFD. All of `special` are ASCII.
+/// Appends a text with these characters as references, as those are that deceive who looks at it, and those
+/// that XML cannot carry at all as U+FFFD. All of `special` are ASCII.
 fn push_escaped(out: &mut String, text: &str, special: impl Fn(u8) -> bool) {
-    // 0xEF begins U+FFFE and U+FFFF.
-    if !has_any(text, |byte| special(byte) | (byte < b' ') | (byte == 0xEF)) {
+    if !has_any(text, |byte| special(byte) | !matches!(byte, b' '..=b'~')) {
         return out.push_str(text);
     }
     for character in text.chars() {
@@ -250,11 +250,13 @@ fn push_escaped(out: &mut String, text: &str, special: impl Fn(u8) -> bool) {
                 b'\t' => out.push_str("&#9;"),
                 _ => out.push_str(&escape::escape(character.encode_utf8(&mut [0; 4]) as &str)),
             },
-            _ => out.push(match character {
-                '\n' | '\t' | '\r' => character,
-                '\0'..' ' | '\u{FFFE}' | '\u{FFFF}' => char::REPLACEMENT_CHARACTER,
-                _ => character,
-            }),
+            _ => match character {
+                '\n' | '\t' | '\r' => out.push(character),
+                '\0'..' ' | '\u{FFFE}' | '\u{FFFF}' => out.push(char::REPLACEMENT_CHARACTER),
+                // Writing to a string cannot fail.
+                _ if is_deceptive(character) => drop(write!(out, "&#{};", u32::from(character))),
+                _ => out.push(character),
+            },
         }
     }
 }
@@ -275,5 +277,8 @@ fn is_name(name: &str) -> bool {
             || matches!(character,
                 '0'..='9' | '-' | '.' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
     };
-    name != ESCAPE && name.starts_with(starts) && name.chars().all(continues)
+    name != ESCAPE
+        && name.starts_with(starts)
+        && name.chars().all(continues)
+        && !name.contains(is_deceptive)
 }

@@ -1,6 +1,7 @@
 //! Each disk of a domain. Bit 32, flat keys `block.*`.
 
 use super::{Pressure, section};
+use crate::name::Name;
 
 section! {
     /// The disks of the domain.
@@ -55,7 +56,7 @@ section! {
     pub struct Block[Index] {
         /// Name of the disk; images of one disk share it.
         /// Derived from QMP `query-blockstats` `qdev`; libvirt `block.<n>.name`.
-        name: String = ("name", Info, None, place Attribute);
+        name: Name = ("name", Info, None, place Attribute);
         /// File or device that holds the image.
         /// QMP `query-named-block-nodes` `image.filename`; libvirt `block.<n>.path`.
         path: String = ("path", Info, None, metric "source_file");

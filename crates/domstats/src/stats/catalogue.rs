@@ -325,7 +325,16 @@ impl<T: Item> List for Vec<T> {
         // Flat keys come grouped by item, so the item is nearly always the last one.
         match self.iter().rposition(|item| item.key() == key) {
             Some(position) => &mut self[position],
-            None => List::push(self, key),
+            None => {
+                // A name is another one if it had what deceives.
+                let new = T::with_key(key);
+                let known = self.iter().rposition(|item| item.key() == new.key());
+                let position = known.unwrap_or_else(|| {
+                    self.push(new);
+                    self.len() - 1
+                });
+                &mut self[position]
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! CPU time of a whole domain. Bit 2, flat keys `cpu.*`.
 
 use super::{Pressure, section};
+use crate::name::Name;
 
 section! {
     /// CPU time of the domain: vCPUs, emulator and iothreads together.
@@ -43,7 +44,7 @@ section! {
     pub struct CacheMonitor[Index] {
         /// Name of the monitor.
         /// resctrl group; libvirt `cpu.cache.monitor.<n>.name`.
-        name: String = ("name", Info, None, metric "name", place Attribute);
+        name: Name = ("name", Info, None, metric "name", place Attribute);
         /// vCPUs that it watches, as a list such as `0-3`.
         /// libvirt `cpu.cache.monitor.<n>.vcpus`.
         vcpus: String = ("vcpus", Info, None, metric "vcpus", place Attribute);
@@ -73,7 +74,7 @@ section! {
     pub struct EnergyMonitor[Index] {
         /// Name of the monitor.
         /// resctrl group; libvirt `cpu.energy.monitor.<n>.name`.
-        name: String = ("name", Info, None, metric "name", place Attribute);
+        name: Name = ("name", Info, None, metric "name", place Attribute);
         /// vCPUs that it watches, as a list such as `0-3`.
         /// libvirt `cpu.energy.monitor.<n>.vcpus`.
         vcpus: String = ("vcpus", Info, None, metric "vcpus", place Attribute);

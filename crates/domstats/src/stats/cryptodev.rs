@@ -1,6 +1,7 @@
 //! Each crypto device of a domain. Bit 2 to the power of 25, flat keys `cryptodev.*`; not in libvirt.
 
 use super::{section, vm::HypervisorStat};
+use crate::name::Name;
 
 section! {
     /// The crypto devices of the domain.
@@ -19,7 +20,7 @@ section! {
     pub struct Cryptodev[Index] {
         /// The id that QEMU was given.
         /// QMP `query-stats` `qom-path`; not in libvirt.
-        name: String = ("name", Info, None, place Attribute);
+        name: Name = ("name", Info, None, place Attribute);
         /// What it did, by the names that QEMU gives, such as `sym-encrypt-ops`.
         /// QMP `query-stats` target cryptodev; not in libvirt.
         stats: [HypervisorStat] = ("", "stat", label "stat");

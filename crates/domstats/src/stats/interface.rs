@@ -1,6 +1,7 @@
 //! Each network interface of a domain. Bit 16, flat keys `net.*`.
 
 use super::section;
+use crate::name::Name;
 
 section! {
     /// The network interfaces of the domain.
@@ -19,7 +20,7 @@ section! {
     pub struct Interface[Index] {
         /// Name of the host's network device.
         /// `/proc/PID/fdinfo` `iff`; libvirt `net.<n>.name`.
-        name: String = ("name", Info, None, place Attribute);
+        name: Name = ("name", Info, None, place Attribute);
         /// Bytes received.
         /// `/proc/net/dev`; libvirt `net.<n>.rx.bytes`.
         rx_bytes: u64 = ("rx.bytes", Counter, Bytes, metric "interface_stats_receive_bytes");

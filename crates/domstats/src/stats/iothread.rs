@@ -1,6 +1,7 @@
 //! Each iothread of a domain. Bit 128, flat keys `iothread.*`.
 
 use super::section;
+use crate::name::Name;
 
 section! {
     /// The iothreads of the domain.
@@ -34,7 +35,7 @@ section! {
         aio_max_batch: u64 = ("aio-max-batch", Gauge, Count, metric "iothread_aio_max_batch");
         /// The id that QEMU was given.
         /// QMP `query-iothreads` `id`; libvirt has only the number.
-        name: String = ("name", Info, None, metric "name", place Attribute);
+        name: Name = ("name", Info, None, metric "name", place Attribute);
         /// CPU time that the thread used.
         /// `/proc/PID/task/TID/schedstat` of QMP `thread-id`; libvirt throws the thread id away.
         cpu_time: u64 = ("cpu.time", Counter, Nanoseconds, metric "iothread_cpu_time_seconds");

@@ -1,6 +1,7 @@
 //! Memory bandwidth monitors of a domain. Bit 256, flat keys `memory.*`.
 
 use super::section;
+use crate::name::Name;
 
 section! {
     /// Memory bandwidth that groups of vCPUs use.
@@ -19,7 +20,7 @@ section! {
     pub struct BandwidthMonitor[Index] {
         /// Name of the monitor.
         /// resctrl group; libvirt `memory.bandwidth.monitor.<n>.name`.
-        name: String = ("name", Info, None, metric "name", place Attribute);
+        name: Name = ("name", Info, None, metric "name", place Attribute);
         /// vCPUs that it watches, as a list such as `0-3`.
         /// libvirt `memory.bandwidth.monitor.<n>.vcpus`.
         vcpus: String = ("vcpus", Info, None, metric "vcpus", place Attribute);

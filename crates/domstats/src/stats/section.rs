@@ -66,7 +66,7 @@ macro_rules! section {
         section!(@fields $attr $name [#[doc = "The number of its own."] pub id: u32,] $($row)*);
     };
     (@struct [Name] $attr:tt $name:ident $($row:tt)*) => {
-        section!(@fields $attr $name [#[doc = "The name."] pub name: String,] $($row)*);
+        section!(@fields $attr $name [#[doc = "The name."] pub name: $crate::name::Name,] $($row)*);
     };
     (@fields [$($attr:tt)*] $name:ident [$($key:tt)*]
         $([$($doc:literal)*] $field:ident $shape:tt)*
@@ -105,7 +105,7 @@ macro_rules! section {
                 $crate::stats::Key::Name(&self.name)
             }
             fn with_key(key: $crate::stats::Key<'_>) -> Self {
-                Self { name: key.to_string(), ..Self::default() }
+                Self { name: key.to_string().into(), ..Self::default() }
             }
         }
     };

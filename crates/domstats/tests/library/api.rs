@@ -91,7 +91,7 @@ fn a_listed_domain_is_that_with_its_uuid() {
     let connect = open();
     let named = |uuid| {
         let mut info = DomainInfo::default();
-        (info.name, info.uuid) = ("another".to_owned(), Some(uuid));
+        (info.name, info.uuid) = ("another".into(), Some(uuid));
         connect.domain(info)
     };
     let list = domains(&connect);

@@ -81,7 +81,7 @@ fn groups_and_lists_choose_from_what_was_saved() {
     assert_eq!(list.missing[0].missing.reason, MissingReason::Gone);
     // By its UUID, whatever it is called.
     let mut info = DomainInfo::default();
-    (info.name, info.uuid) = ("another".to_owned(), report.domain("vm3").unwrap().domain.uuid);
+    (info.name, info.uuid) = ("another".into(), report.domain("vm3").unwrap().domain.uuid);
     let found = saved.domain(info).stats(&request).unwrap();
     assert_eq!(found.domain.name, "vm3");
 }

@@ -200,7 +200,7 @@ fn the_backing_chain_is_listed_on_request() {
         assert_eq!(indexes, (0..indexes.len() as u32).collect::<Vec<_>>());
         let names = block.blocks.iter();
         names
-            .map(|block| (block.name.clone().unwrap(), block.rd_reqs.is_some()))
+            .map(|block| (block.name.as_deref().unwrap().to_owned(), block.rd_reqs.is_some()))
             .collect::<Vec<_>>()
     };
     let owned = |list: &[(&str, bool)]| {

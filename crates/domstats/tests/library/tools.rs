@@ -128,7 +128,10 @@ assert len(series) == len(set(series)) == len(lines), (len(series), len(set(seri
 kinds = {f.name: f.type for f in parse(text)}
 assert kinds['libvirt_domain_info_cpu_time_seconds'] == 'counter', kinds
 names = {dict(labels).get('domain') for _, labels in series}
-assert '1000/<\"\u{dc}n\u{ef}code\" & \\'S\u{f6}hne\\'>\\\\{a=\"b\"}\\n\\ttwo \u{65e5}\u{672c}' in names, names
+odd = '<\"\u{dc}n\u{ef}code\" & \\'S\u{f6}hne\\'>\\\\{a=\"b\"}'
+assert '1000/' + odd + '\u{fffd}\u{fffd}two \u{65e5}\u{672c}' in names, names
+paths = {dict(labels).get('source_file') for _, labels in series}
+assert odd + '\\n\u{fffd}two \u{fffd}\u{65e5}\u{672c}' in paths, paths
 ";
     let mut command = Command::new(PYTHON);
     command.args(["-c", SCRIPT]);

@@ -1,5 +1,6 @@
 //! What management layers write into the `<metadata>` of a domain's description.
 
+use domstats::is_deceptive;
 use quick_xml::{
     NsReader, XmlVersion,
     escape::resolve_predefined_entity,
@@ -210,7 +211,7 @@ impl Said {
         });
         let value = &mut self.labels[place].1;
         let left = LONGEST.saturating_sub(value.chars().count());
-        value.extend(text.chars().filter(|one| !one.is_control()).take(left));
+        value.extend(text.chars().filter(|one| !is_deceptive(*one)).take(left));
     }
 }
 

@@ -59,7 +59,7 @@ impl Reading {
             return Err(self.missing(StatsGroups::BLOCK));
         };
         let is =
-            |block: &&Block| [&block.name, &block.path].map(Option::as_deref).contains(&Some(name));
+            |block: &&Block| [block.name.as_deref(), block.path.as_deref()].contains(&Some(name));
         let found = blocks.blocks.iter().find(is);
         found.ok_or_else(|| refuse::invalid_argument(unknown()))
     }

@@ -57,7 +57,9 @@ pub(super) async fn meant(
 /// Returns whether a domain is the very one that a client means.
 fn is_very(info: &DomainInfo, domain: &message::Domain<'_>) -> bool {
     let uuid = Uuid::from_bytes(domain.uuid);
-    uuid_of(info) == uuid && info.name == domain.name && id(info).unwrap_or(-1) == domain.id
+    uuid_of(info) == uuid
+        && info.name == domain.name.as_ref()
+        && id(info).unwrap_or(-1) == domain.id
 }
 
 /// Returns the domain that a client means.
@@ -104,7 +106,7 @@ fn is_made_up(uuid: Uuid) -> bool {
 /// Returns a domain as it is sent.
 pub(super) fn sent(info: &DomainInfo) -> message::Domain<'static> {
     message::Domain {
-        name: Cow::Owned(info.name.clone()),
+        name: Cow::Owned(info.name.to_string()),
         uuid: uuid_of(info).into_bytes(),
         id: id(info).unwrap_or(-1),
     }
@@ -195,7 +197,7 @@ pub(super) async fn by_name(
     client: &Client,
     name: Cow<'_, str>,
 ) -> Result<message::Domain<'static>, Refusal> {
-    let is = |info: &DomainInfo| info.name == name;
+    let is = |info: &DomainInfo| info.name == name.as_ref();
     let not_there = || format!("no domain with matching name '{name}'");
     lookup(client, is, &format!("the name '{name}'"), not_there).await
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use domstats::{DomainFilter, DomainStats, StatsGroups, StatsOptions, Value};
+use domstats::{DomainFilter, DomainStats, StatsGroups, StatsOptions, Value, printable};
 use domstats_rpc::{
     limits,
     message::{DomainStatsArgs, ParamValue, StatsRecord, StatsRecords, TypedParam},
@@ -80,7 +80,7 @@ fn record(stats: &DomainStats, is_empty: bool) -> StatsRecord<'static> {
         if let Some(value) = sent(value)
             && key.len() <= limits::PARAM_NAME
         {
-            params.push(TypedParam { field: Cow::Owned(key.to_owned()), value });
+            params.push(TypedParam { field: Cow::Owned(printable(key)), value });
         }
     });
     StatsRecord { domain: domains::sent(&stats.domain), params: List(params) }

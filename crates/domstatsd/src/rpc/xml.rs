@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-use domstats::{Nic, StatsGroups, stats::Vcpus};
+use domstats::{Nic, StatsGroups, printable, stats::Vcpus};
 use domstats_rpc::message::DomainFlags;
 use quick_xml::escape::escape;
 
@@ -45,7 +45,7 @@ fn document(reading: &Reading, nics: &[Nic]) -> String {
         Some(id) => line(format_args!("<domain id='{id}'>")),
         None => line(format_args!("<domain>")),
     }
-    line(format_args!("  <name>{}</name>", escape(&info.name)));
+    line(format_args!("  <name>{}</name>", escape(info.name.as_str())));
     line(format_args!("  <uuid>{}</uuid>", uuid_of(info)));
     if let Some(balloon) = &stats.balloon
         && let Some(maximum) = balloon.maximum
@@ -72,7 +72,7 @@ fn document(reading: &Reading, nics: &[Nic]) -> String {
         if !source.attributes.is_empty() {
             line(format_args!("      <source{}/>", source.attributes));
         }
-        line(format_args!("      <target dev='{}'/>\n    </disk>", escape(name)));
+        line(format_args!("      <target dev='{}'/>\n    </disk>", escape(name.as_str())));
     }
     for interface in stats.interface.iter().flat_map(|interfaces| &interfaces.interfaces) {
         let Some(name) = &interface.name else { continue };
@@ -80,11 +80,11 @@ fn document(reading: &Reading, nics: &[Nic]) -> String {
         let nic = nics.iter().find(|nic| nic.device == *name);
         line(format_args!("    <interface type='ethernet'>"));
         if let Some(nic) = nic {
-            line(format_args!("      <mac address='{}'/>", escape(&nic.mac)));
+            line(format_args!("      <mac address='{}'/>", escape(nic.mac.as_str())));
         }
-        line(format_args!("      <target dev='{}'/>", escape(name)));
+        line(format_args!("      <target dev='{}'/>", escape(name.as_str())));
         if let Some(nic) = nic {
-            line(format_args!("      <model type='{}'/>", escape(&nic.model)));
+            line(format_args!("      <model type='{}'/>", escape(nic.model.as_str())));
         }
         line(format_args!("    </interface>"));
     }
@@ -104,7 +104,8 @@ impl Source {
     /// Understands QEMU's name of an image.
     fn new(path: &str) -> Self {
         let of = |kind, attributes| Self { kind, attributes };
-        let text = escape(path);
+        // Some characters no XML can carry.
+        let text = escape(printable(path));
         let protocol = path.split_once(':').map(|(protocol, _)| protocol);
         let is_protocol = |word: &&str| {
             !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, ErrorKind, ErrorOrigin},
-    identity::{DomainInfo, printable_name},
+    identity::DomainInfo,
+    name::Name,
     stats::Value,
 };
 
@@ -31,7 +32,7 @@ pub(super) fn error(remote: &RemoteError<'_>) -> Error {
 /// Returns a domain; whether it is persistent is another question.
 pub(super) fn domain_info(domain: &message::Domain<'_>) -> DomainInfo {
     DomainInfo {
-        name: printable_name(&domain.name),
+        name: Name::from(domain.name.as_ref()),
         uuid: Some(Uuid::from_bytes(domain.uuid)),
         // -1 is an inactive domain.
         id: u32::try_from(domain.id).ok(),

@@ -74,7 +74,7 @@ pub(crate) fn blocks(
         for (stats, depth) in chain.into_iter().zip(0..) {
             let mut block = image_of(stats, images, depth);
             block.index = u32::try_from(blocks.blocks.len()).unwrap_or(u32::MAX);
-            block.name = Some(name.clone());
+            block.name = Some(name.as_str().into());
             if depth == 0 {
                 count(&mut block, disk);
             }

@@ -11,12 +11,12 @@ use super::{
     options::{Groups, Options, size},
     sockets::MonitorSocket,
 };
-use crate::identity::printable_name;
+use crate::name::Name;
 
 /// The parts of a QEMU command line that the driver uses.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct CommandLine {
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<Name>,
     pub(crate) uuid: Option<Uuid>,
     /// The QMP monitors, in their order, as far as they are known.
     pub(crate) monitors: Vec<MonitorOption>,
@@ -184,7 +184,7 @@ impl CommandLine {
 
     /// Takes what the options of this program say.
     fn read(&mut self, groups: &Groups, program: &str) {
-        self.name = groups.name().map(printable_name);
+        self.name = groups.name().map(Name::from);
         self.monitors = MonitorOption::all(groups);
         for group in groups.iter() {
             let options = &group.options;
@@ -262,7 +262,6 @@ impl CommandLine {
 
 /// Adds the options of a file, and says what is not known of them.
 fn add_file(groups: &mut Groups, name: &str, file: &ConfigFile) -> Option<String> {
-    let name = printable_name(name);
     match groups.add_file(&file.text) {
         Err(number) => Some(format!("line {number} of {name} (-readconfig) is not in QEMU's form")),
         Ok(()) if file.is_changed => Some(format!("{name} (-readconfig) was changed since")),

@@ -161,13 +161,13 @@ mod tests {
             (names.collect::<Vec<_>>(), stopwatch.time())
         };
         let (names, time) = get(1_000);
-        assert_eq!(names, [None, Some("free".to_owned())]);
+        assert_eq!(names, [None, Some("free".into())]);
         time.assert_within(Duration::from_secs(2));
 
         // It goes on: the line that comes late serves the next call.
         fs::write(&blocked, "kvm\0-name\0late\0").unwrap();
         let (names, _) = get(60_000);
-        assert_eq!(names, [Some("late".to_owned()), Some("free".to_owned())]);
+        assert_eq!(names, [Some("late".into()), Some("free".into())]);
         fs::remove_dir_all(&root).unwrap();
     }
 

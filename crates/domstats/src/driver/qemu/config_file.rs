@@ -26,13 +26,10 @@ use rustix::{
 };
 
 use super::{monitor_option::MonitorOption, options::Groups, sockets::MonitorSocket};
-use crate::{
-    host::{
-        process::{FOLDER, Folder, Process},
-        procfs::{Proc, TICK_NS},
-        queues::{Queues, Sign, Whose},
-    },
-    identity::printable_name,
+use crate::host::{
+    process::{FOLDER, Folder, Process},
+    procfs::{Proc, TICK_NS},
+    queues::{Queues, Sign, Whose},
 };
 
 /// What a file with options holds.
@@ -66,7 +63,7 @@ const SEARCH: u32 = 1;
 /// With a sentence that says why not.
 pub(crate) fn read(proc: &Proc, process: Process, name: &str) -> Result<ConfigFile, String> {
     look(&Folder::new(proc, process), name)
-        .map_err(|reason| format!("{} (-readconfig) {reason}", printable_name(name)))
+        .map_err(|reason| format!("{} (-readconfig) {reason}", name))
 }
 
 fn look(folder: &Folder<'_>, name: &str) -> Result<ConfigFile, String> {

@@ -23,7 +23,7 @@ use crate::{
         process::{Folder, Process},
         procfs::{Proc, Stat},
     },
-    identity::{DomainInfo, printable_name},
+    identity::DomainInfo,
     report::{Missing, MissingDomain, MissingReason},
 };
 
@@ -174,7 +174,7 @@ impl Discovery {
         let guest = self.guests().values().find(|guest| guest.info().is_very(domain)).cloned()?;
         let others = guest.line.monitors.iter().filter_map(|monitor| {
             let why = if monitor.is_libvirts() { belongs_to_libvirt() } else { unusable(monitor)? };
-            let address = printable_name(&monitor.to_string());
+            let address = monitor.to_string().into();
             Some(Monitor { address, is_used: false, unused: Some(why) })
         });
         Some(guest.monitors_used().into_iter().chain(others).collect())
@@ -198,7 +198,7 @@ impl Discovery {
         };
         let uid = Folder::new(&self.proc, process).owner();
         let info = DomainInfo {
-            name: format!("qemu-{pid}"),
+            name: format!("qemu-{pid}").into(),
             id: Some(pid),
             uid,
             untrusted: !self.trusted.has(uid),
@@ -280,7 +280,7 @@ fn no_monitor(line: &CommandLine) -> Missing {
     }
     let named = |monitor| {
         let missing = unusable(monitor)?;
-        Some(format!("{} {}", printable_name(&monitor.to_string()), missing.text))
+        Some(format!("{} {}", monitor, missing.text))
     };
     let all: Vec<_> = line.monitors.iter().filter_map(named).collect();
     let text = match all.is_empty() {

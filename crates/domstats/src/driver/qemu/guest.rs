@@ -30,7 +30,8 @@ use crate::{
         procfs::Proc,
         queues::{Queues, Whose},
     },
-    identity::{Conflict, DomainInfo, printable_name},
+    identity::{Conflict, DomainInfo},
+    name::Name,
     report::{Missing, MissingReason},
 };
 
@@ -83,7 +84,7 @@ struct Owner {
 /// What a monitor told in earlier calls and does not change often.
 #[derive(Debug, Default)]
 pub(crate) struct Learned {
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<Name>,
     /// `Some(None)` if QEMU said that it was given none.
     pub(crate) uuid: Option<Option<uuid::Uuid>>,
     /// The vCPUs, their threads and paths.
@@ -145,7 +146,7 @@ impl Guest {
         let (name, uuid) = self.learned(|learned| (learned.name.clone(), learned.uuid));
         let name = self.line.name.clone().or(name).unwrap_or_else(|| {
             let path = self.monitors.as_ref().ok().and_then(|sockets| sockets.first()?.path());
-            path.map_or_else(|| format!("qemu-{}", self.pid()), name_of)
+            path.map_or_else(|| format!("qemu-{}", self.pid()).into(), name_of)
         });
         let state = self.state();
         DomainInfo {
@@ -207,7 +208,7 @@ impl Guest {
             _ => {}
         }
         if let Some(reply) = replies.name.got() {
-            let name = reply.name.as_deref().map(printable_name);
+            let name = reply.name.as_deref().map(Name::from);
             learned.name = name.or(learned.name.take());
         }
         match &replies.uuid {
@@ -368,7 +369,7 @@ impl Guest {
         let sockets = self.monitors.iter().flatten().enumerate();
         sockets
             .map(|(number, socket)| domain::Monitor {
-                address: socket.to_string(),
+                address: socket.to_string().into(),
                 is_used: state.has_served && state.preferred == number,
                 unused: state.unused.get(number).cloned().flatten(),
             })

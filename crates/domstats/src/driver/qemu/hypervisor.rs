@@ -114,7 +114,8 @@ impl Counts {
 }
 
 fn value(schema: &StatSchema, value: HypervisorValue) -> Option<HypervisorStat> {
-    let mut stat = HypervisorStat { name: schema.name.clone(), ..HypervisorStat::default() };
+    let mut stat =
+        HypervisorStat { name: schema.name.as_str().into(), ..HypervisorStat::default() };
     match schema.kind {
         StatKind::Instant => stat.cur = Some(value),
         StatKind::Cumulative => stat.sum = Some(value),
@@ -126,7 +127,7 @@ fn value(schema: &StatSchema, value: HypervisorValue) -> Option<HypervisorStat> 
 
 fn histogram(schema: &StatSchema, bins: &[u64]) -> Option<HypervisorHistogram> {
     let mut histogram = HypervisorHistogram {
-        name: schema.name.clone(),
+        name: schema.name.as_str().into(),
         unit: schema.unit.clone(),
         base: schema.base,
         exponent: schema.exponent,
@@ -163,7 +164,7 @@ pub(crate) fn cryptodevs(kinds: &Kinds, devices: &[StatsOf]) -> Cryptodevs {
     let named = devices.iter().filter_map(|of| {
         let name = of.qom_path.as_deref()?.strip_prefix("/objects/")?.to_owned();
         Some(Cryptodev {
-            name: Some(name),
+            name: Some(name.into()),
             stats: Counts::new(kinds, of).stats,
             ..Cryptodev::default()
         })
@@ -230,7 +231,7 @@ mod tests {
     #[test]
     fn the_schema_tells_the_kinds_and_the_number_stays_raw() {
         let number = |number| Some(HypervisorValue::Number(number));
-        let stat = |name: &str| HypervisorStat { name: name.to_owned(), ..Default::default() };
+        let stat = |name: &str| HypervisorStat { name: name.into(), ..Default::default() };
         assert_eq!(
             Counts::new(&counted().vm, &read(VM)[0]).stats,
             [
@@ -252,7 +253,7 @@ mod tests {
     #[test]
     fn histograms_have_what_their_bins_mean() {
         let histogram =
-            |name: &str| HypervisorHistogram { name: name.to_owned(), ..Default::default() };
+            |name: &str| HypervisorHistogram { name: name.into(), ..Default::default() };
         assert_eq!(
             Counts::new(&counted().vcpu, &read(VCPUS)[0]).histograms,
             [
@@ -317,10 +318,10 @@ mod tests {
             {"provider": "newer", "stats": []}
         ]"#;
         let sum = Some(HypervisorValue::Number(u64::MAX));
-        let stat = HypervisorStat { name: "sym-encrypt-ops".to_owned(), sum, ..Default::default() };
+        let stat = HypervisorStat { name: "sym-encrypt-ops".into(), sum, ..Default::default() };
         let device = |index, name: &str, stats| Cryptodev {
             index,
-            name: Some(name.to_owned()),
+            name: Some(name.into()),
             stats,
             ..Cryptodev::default()
         };

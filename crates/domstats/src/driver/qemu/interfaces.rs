@@ -301,7 +301,7 @@ fn unnamed_of(id: &str) -> Option<usize> {
 }
 
 fn interface(index: u32, name: &str, counters: Option<(NetCounters, NetCounters)>) -> Interface {
-    let mut interface = Interface { index, name: Some(name.to_owned()), ..Interface::default() };
+    let mut interface = Interface { index, name: Some(name.into()), ..Interface::default() };
     if let Some((rx, tx)) = counters {
         interface.rx_bytes = Some(rx.bytes);
         interface.rx_pkts = Some(rx.packets);

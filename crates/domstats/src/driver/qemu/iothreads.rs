@@ -24,7 +24,7 @@ pub(crate) fn iothreads(
             poll_shrink: reply.poll_shrink,
             poll_weight: reply.poll_weight,
             aio_max_batch: reply.aio_max_batch,
-            name: Some(reply.id.clone()),
+            name: Some(reply.id.as_str().into()),
             cpu_time: sched.map(|sched| sched.run_ns),
             cpu_delay: sched.map(|sched| sched.delay_ns),
             ..Iothread::default()

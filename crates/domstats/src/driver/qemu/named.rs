@@ -15,7 +15,8 @@ use crate::{
         procfs::{Proc, Stat},
         queues::{Queues, Sign, Whose},
     },
-    identity::{DomainInfo, printable_name},
+    identity::DomainInfo,
+    name::Name,
     report::{Missing, MissingDomain, MissingReason},
 };
 
@@ -118,7 +119,7 @@ impl<'a> Look<'a> {
                  as root, in the namespaces of the host",
                 path.display()
             );
-            Missing::new(MissingReason::Denied, printable_name(&text))
+            Missing::new(MissingReason::Denied, text)
         };
         let nobody = || Missing::new(MissingReason::Failed, "nobody listens");
         let sign = Sign::File(file.0, file.1);
@@ -156,8 +157,8 @@ impl<'a> Look<'a> {
 }
 
 /// Returns the name of a guest of which only the monitor is known.
-pub(crate) fn name_of(socket: &Path) -> String {
-    printable_name(&socket.file_stem().unwrap_or_default().to_string_lossy())
+pub(crate) fn name_of(socket: &Path) -> Name {
+    socket.file_stem().unwrap_or_default().to_string_lossy().as_ref().into()
 }
 
 pub(crate) fn belongs_to_libvirt() -> Missing {

@@ -361,8 +361,8 @@ impl Qemu {
 fn certain(line: &CommandLine, told: &Told, taps: Option<&[Tap]>) -> Vec<Nic> {
     let places = places(line, Some(told), taps);
     let nics = places.all.iter().filter(|place| place.is_certain).filter_map(|place| {
-        let (device, told) = (place.device?.to_owned(), place.told?);
-        Some(Nic { device, mac: told.mac.clone(), model: told.model.clone() })
+        let (device, told) = (place.device?.into(), place.told?);
+        Some(Nic { device, mac: told.mac.as_str().into(), model: told.model.as_str().into() })
     });
     nics.collect()
 }

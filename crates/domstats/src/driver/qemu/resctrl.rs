@@ -57,7 +57,7 @@ impl Monitors {
         };
         CacheMonitor {
             index,
-            name: Some(monitor.name.clone()),
+            name: Some(monitor.name.as_str().into()),
             vcpus: self.vcpus_of(monitor),
             bank_count: count(&monitor.caches),
             banks: (0..).zip(&monitor.caches).map(bank).collect(),
@@ -75,7 +75,7 @@ impl Monitors {
         };
         BandwidthMonitor {
             index,
-            name: Some(monitor.name.clone()),
+            name: Some(monitor.name.as_str().into()),
             vcpus: self.vcpus_of(monitor),
             node_count: count(&monitor.caches),
             nodes: (0..).zip(&monitor.caches).map(node).collect(),
@@ -93,7 +93,7 @@ impl Monitors {
         };
         EnergyMonitor {
             index,
-            name: Some(monitor.name.clone()),
+            name: Some(monitor.name.as_str().into()),
             vcpus: self.vcpus_of(monitor),
             package_count: count(&monitor.packages),
             packages: (0..).zip(&monitor.packages).map(package).collect(),

@@ -31,7 +31,6 @@ use crate::{
         queues::{Queues, Sign, Unseen, Whose, in_namespace},
         sock_diag::Socket,
     },
-    identity::printable_name,
     report::{Missing, MissingReason},
 };
 
@@ -88,7 +87,7 @@ impl fmt::Display for MonitorSocket {
             Address::Tcp { host, port } => format!("tcp:{host}:{port}"),
             Address::Other(text) => text.clone(),
         };
-        f.write_str(&printable_name(&text))
+        f.write_str(&text)
     }
 }
 
@@ -281,10 +280,8 @@ impl Search<'_> {
     /// Returns the inode of the socket that a descriptor is.
     fn descriptor(&self, fd: &str, queues: &Queues<'_>) -> Result<u64, Missing> {
         let number: u32 = fd.parse().map_err(|_| {
-            let text = format!(
-                "the monitor is a descriptor that QEMU was handed by the name '{}'",
-                printable_name(fd)
-            );
+            let text =
+                format!("the monitor is a descriptor that QEMU was handed by the name '{}'", fd);
             Missing::new(MissingReason::Unsupported, text)
         })?;
         let folder = Folder::new(queues.proc(), self.whose.process);

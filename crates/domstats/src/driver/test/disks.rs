@@ -56,7 +56,7 @@ impl Guest {
         let capacity = numbers.part(image.disk, 0).setting("capacity", 8..=200) * GIB;
         let percent = |field, range| Some(capacity / 100 * part.setting(field, range));
         let mut block = Block {
-            name: Some(image.disk.to_owned()),
+            name: Some(image.disk.into()),
             path: Some(image.path),
             allocation: percent("allocation", 40..=90),
             capacity: Some(capacity),

@@ -90,7 +90,7 @@ impl Guest {
 
     pub(super) fn info(&self) -> DomainInfo {
         DomainInfo {
-            name: self.name(),
+            name: self.name().into(),
             uuid: Some(self.uuid()),
             id: self.is_active().then_some(self.number),
             persistent: self.profile != Profile::Paused,

@@ -130,12 +130,12 @@ impl Guest {
                 sum(part, "irq_exits", 10..=2_000),
                 sum(part, "halt_wakeup", 10..=2_000),
                 HypervisorStat {
-                    name: "guest_mode".to_owned(),
+                    name: "guest_mode".into(),
                     cur: Some(HypervisorValue::Truth(!halted)),
                     ..HypervisorStat::default()
                 },
                 HypervisorStat {
-                    name: "halt_poll_longest_ns".to_owned(),
+                    name: "halt_poll_longest_ns".into(),
                     // A peak: it does not fall.
                     max: Some(HypervisorValue::Number(part.setting("halt_poll", 1_000..=200_000))),
                     ..HypervisorStat::default()
@@ -154,7 +154,7 @@ impl Guest {
         let seldom = |field| Some(part.rare(field, 0..=50));
         let tap = Interface {
             index: 0,
-            name: Some(self.tap()),
+            name: Some(self.tap().into()),
             rx_bytes: Some(rx_pkts * part.setting("rx.size", 64..=1_500)),
             rx_pkts: Some(rx_pkts),
             rx_errs: seldom("rx.errs"),
@@ -183,7 +183,7 @@ impl Guest {
         let own = Numbers::new(self.seed, Duration::ZERO).setting("mac", 0..=0xff_ffff);
         let [.., a, b, c] = own.to_be_bytes();
         let mac = format!("52:54:00:{a:02x}:{b:02x}:{c:02x}");
-        vec![Nic { device: self.tap(), mac, model: "virtio".to_owned() }]
+        vec![Nic { device: self.tap().into(), mac: mac.into(), model: "virtio".into() }]
     }
 
     pub(super) fn perf(&self, numbers: Numbers) -> Perf {
@@ -229,7 +229,7 @@ impl Guest {
                 // Newer than most QEMUs.
                 poll_weight: self.is_full().then(|| part.setting("poll-weight", 1..=8) as u32),
                 aio_max_batch: self.is_full().then_some(0),
-                name: Some(format!("iothread{id}")),
+                name: Some(format!("iothread{id}").into()),
                 cpu_time: Some(part.counter("cpu.time", 10_000..=200_000_000)),
                 cpu_delay: Some(part.counter("cpu.delay", 1_000..=2_000_000)),
                 ..Iothread::default()
@@ -256,7 +256,7 @@ impl Guest {
         };
         let monitor = BandwidthMonitor {
             index: 0,
-            name: Some("vcpus_0-3".to_owned()),
+            name: Some("vcpus_0-3".into()),
             vcpus: Some("0-3".to_owned()),
             node_count: Some(2),
             nodes: vec![node(0), node(1)],
@@ -306,7 +306,7 @@ impl Guest {
 
     pub(super) fn cryptodevs(&self, numbers: Numbers) -> Cryptodevs {
         let device = Cryptodev {
-            name: Some("crypto0".to_owned()),
+            name: Some("crypto0".into()),
             stats: of_every_kind(numbers, ["sym-encrypt-ops", "sessions", "max-sessions"]),
             ..Cryptodev::default()
         };
@@ -316,7 +316,7 @@ impl Guest {
 
 /// A sum, a momentary value and a peak.
 fn of_every_kind(numbers: Numbers, [sum, cur, max]: [&str; 3]) -> Vec<HypervisorStat> {
-    let stat = |name: &str| HypervisorStat { name: name.to_owned(), ..HypervisorStat::default() };
+    let stat = |name: &str| HypervisorStat { name: name.into(), ..HypervisorStat::default() };
     let number = |number| Some(HypervisorValue::Number(number));
     vec![
         HypervisorStat { sum: number(numbers.counter(sum, 1..=900)), ..stat(sum) },
@@ -331,7 +331,7 @@ fn vcpu_time(numbers: Numbers, id: u32) -> u64 {
 
 fn sum(numbers: Numbers, name: &str, per_second: std::ops::RangeInclusive<u64>) -> HypervisorStat {
     HypervisorStat {
-        name: name.to_owned(),
+        name: name.into(),
         sum: Some(HypervisorValue::Number(numbers.counter(name, per_second))),
         ..HypervisorStat::default()
     }
@@ -353,7 +353,7 @@ fn histograms(numbers: Numbers) -> Vec<HypervisorHistogram> {
     let bins = |name| (0..8).map(move |bin| numbers.part(name, bin).counter("bin", 0..=200));
     vec![
         HypervisorHistogram {
-            name: "halt_wait_hist".to_owned(),
+            name: "halt_wait_hist".into(),
             unit: Some("seconds".to_owned()),
             base: Some(10),
             exponent: Some(-9),
@@ -361,7 +361,7 @@ fn histograms(numbers: Numbers) -> Vec<HypervisorHistogram> {
             ..HypervisorHistogram::default()
         },
         HypervisorHistogram {
-            name: "exit_length_hist".to_owned(),
+            name: "exit_length_hist".into(),
             bucket_size: Some(500),
             linear: Some(bins("exit_length_hist").collect()),
             ..HypervisorHistogram::default()
@@ -378,7 +378,7 @@ fn cache_monitor(numbers: Numbers) -> CacheMonitor {
     };
     CacheMonitor {
         index: 0,
-        name: Some("vcpus_0-3".to_owned()),
+        name: Some("vcpus_0-3".into()),
         vcpus: Some("0-3".to_owned()),
         bank_count: Some(2),
         banks: vec![bank(0), bank(1)],
@@ -397,7 +397,7 @@ fn energy_monitor(numbers: Numbers) -> EnergyMonitor {
     };
     EnergyMonitor {
         index: 0,
-        name: Some("vcpus_0-3".to_owned()),
+        name: Some("vcpus_0-3".into()),
         vcpus: Some("0-3".to_owned()),
         package_count: Some(1),
         packages: vec![package],

@@ -12,7 +12,10 @@ use super::{
     },
     samples::Number,
 };
-use crate::stats::{Field, Kind, Unit, Value};
+use crate::{
+    name::is_deceptive,
+    stats::{Field, Kind, Unit, Value},
+};
 
 /// Samples that are written before they are handed on.
 const PIECE: usize = 512;
@@ -277,9 +280,10 @@ pub(super) fn push_label_of(labels: &mut String, name: &str, value: &Value<'_>) 
     labels.push('"');
 }
 
-/// Appends a text with what could end it as escapes; only labels have quotes around them.
+/// Appends a text with what could end it as escapes, and without what deceives, for which there are none;
+/// only labels have quotes around them.
 fn push_escaped(out: &mut String, text: &str, quoted: bool) {
-    if !has_any(text, |byte| matches!(byte, b'\\' | b'\n' | b'"')) {
+    if !has_any(text, |byte| matches!(byte, b'\\' | b'"') | !matches!(byte, b' '..=b'~')) {
         return out.push_str(text);
     }
     for character in text.chars() {
@@ -287,6 +291,7 @@ fn push_escaped(out: &mut String, text: &str, quoted: bool) {
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
             '"' if quoted => out.push_str("\\\""),
+            _ if is_deceptive(character) => out.push(char::REPLACEMENT_CHARACTER),
             _ => out.push(character),
         }
     }

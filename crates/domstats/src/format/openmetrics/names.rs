@@ -2,8 +2,8 @@
 //!
 //! A series of a domain is the same whatever others call themselves, and a join by `domain` or `uuid` finds
 //! one series for each. So what a user says who is not trusted stands behind whose word it is:
-//! `1000/vm1`, and `1000:4242/vm1` (the process) where that user has several of one name or UUID. No name
-//! of libvirt's has a slash. Only domains of trusted users that have one name need more labels.
+//! `1000/vm1`, and `1000:4242/vm1` (the process) where that user has several of one name or UUID; the second
+//! of one process is `1000:4242.2/vm1`. No name of libvirt's has a slash. Only domains of trusted users that have one name need more labels.
 
 use std::{
     borrow::Cow,
@@ -58,6 +58,8 @@ pub(super) struct Names<'a> {
     repeated: HashMap<&'a str, bool>,
     /// What untrusted users call several domains of theirs.
     claimed: HashSet<(Option<u32>, Claim<'a>)>,
+    /// Which of the domains of its process an untrusted user's is, from 1.
+    numbers: HashMap<(&'a str, Identity), usize>,
     written: HashSet<(&'a str, Identity)>,
 }
 
@@ -85,15 +87,23 @@ impl<'a> Names<'a> {
         });
         let mut firsts = HashMap::new();
         let mut claimed = HashSet::new();
+        let (mut numbers, mut counts) = (HashMap::new(), HashMap::new());
         for domain in untrusted {
+            numbers.entry((domain.name.as_str(), identity(domain))).or_insert_with(|| {
+                let count = counts.entry((domain.uid, domain.id)).or_insert(0);
+                *count += 1;
+                *count
+            });
             for claim in claims(domain) {
-                let first = firsts.entry((domain.uid, claim)).or_insert_with(|| identity(domain));
-                if *first != identity(domain) {
+                let first = firsts
+                    .entry((domain.uid, claim))
+                    .or_insert((domain.name.as_str(), identity(domain)));
+                if *first != (domain.name.as_str(), identity(domain)) {
                     claimed.extend(claims(domain).map(|claim| (domain.uid, claim)));
                 }
             }
         }
-        Self { repeated: repeated.collect(), claimed, written: HashSet::new() }
+        Self { repeated: repeated.collect(), claimed, numbers, written: HashSet::new() }
     }
 
     /// Makes the labels of a domain; false if it has its series already.
@@ -135,7 +145,7 @@ impl<'a> Names<'a> {
             (None, uuid) => uuid.map(|uuid| uuid.to_string()),
             (Some(whose), Some(uuid)) => Some(format!("{whose}/{uuid}")),
             // A join by `uuid` takes all that have none for the same.
-            (Some(_), None) => Some(process(domain)),
+            (Some(_), None) => Some(self.process(domain)),
         }
     }
 
@@ -143,9 +153,18 @@ impl<'a> Names<'a> {
     fn whose(&self, domain: &DomainInfo) -> Option<String> {
         let is_claimed = |claim| self.claimed.contains(&(domain.uid, claim));
         domain.untrusted.then(|| match claims(domain).any(is_claimed) {
-            true => process(domain),
+            true => self.process(domain),
             false => user(domain),
         })
+    }
+
+    /// Returns the numbers of a domain's user and process, and of it among several of that.
+    fn process(&self, domain: &DomainInfo) -> String {
+        let process = domain.id.map_or_else(|| "?".to_owned(), |id| id.to_string());
+        match self.numbers.get(&(domain.name.as_str(), identity(domain))) {
+            None | Some(1) => format!("{}:{process}", user(domain)),
+            Some(number) => format!("{}:{process}.{number}", user(domain)),
+        }
     }
 }
 
@@ -157,10 +176,4 @@ fn claims(domain: &DomainInfo) -> impl Iterator<Item = Claim<'_>> {
 /// Returns the number of a domain's user.
 fn user(domain: &DomainInfo) -> String {
     domain.uid.map_or_else(|| "?".to_owned(), |uid| uid.to_string())
-}
-
-/// Returns the numbers of a domain's user and process.
-fn process(domain: &DomainInfo) -> String {
-    let process = domain.id.map_or_else(|| "?".to_owned(), |id| id.to_string());
-    format!("{}:{process}", user(domain))
 }

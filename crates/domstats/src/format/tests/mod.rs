@@ -1,6 +1,7 @@
 //! Tests of the formats. Those that need a tool of another project (xmllint, promtool, Python)
 //! are in the crate's `tests/`.
 
+mod forging;
 mod openmetrics;
 mod properties;
 mod round_trip;

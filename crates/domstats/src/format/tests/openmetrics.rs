@@ -48,7 +48,7 @@ fn no_series_is_written_twice() {
     report.domains.push(sample::full("vm1", 77));
     for domain in &mut report.domains {
         for block in domain.block.iter_mut().flat_map(|group| &mut group.blocks) {
-            block.name = Some("vda".to_owned());
+            block.name = Some("vda".into());
         }
     }
     let lines = lines(&report);
@@ -125,7 +125,7 @@ fn a_domain_is_as_old_as_its_own_values() {
 fn samples_are_those_of_the_text() {
     let mut metrics = Metrics::new();
     let mut report = sample::canonical();
-    report.domains[1].domain.name = "a \\ \"b\"\nc,d=\"}".to_owned();
+    report.domains[1].domain.name = "a \\ \"b\"\nc,d=\"}".into();
     metrics.push_report(&report);
     let text = metrics.to_text(Format::Prometheus);
     let mut written = text.lines().filter(|line| !line.starts_with('#'));

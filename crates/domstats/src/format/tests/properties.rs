@@ -107,7 +107,7 @@ prop_compose! {
         conflict in 0..4u8) -> DomainInfo
     {
         let (uuid, conflict) = (uuid.map(Uuid::from_u128), Conflict::from_bits_truncate(conflict));
-        DomainInfo { name, uuid, id, persistent, uid, untrusted, conflict }
+        DomainInfo { name: name.into(), uuid, id, persistent, uid, untrusted, conflict }
     }
 }
 
@@ -248,9 +248,11 @@ proptest! {
 fn characters_that_xml_forbids_are_replaced() {
     let mut report = StatsReport::new(UNIX_EPOCH);
     let mut domain = DomainStats::default();
-    domain.domain.name = "a\0b\u{1b}c\u{FFFE}d\u{7f}".to_owned();
+    domain.domain.name = "vm".into();
+    domain.set_param("block.0.path", &crate::Value::String("a\0b\u{1b}c\u{FFFE}d\u{7f}".into()));
     report.domains.push(domain);
     let xml = StatsReport::from_xml(&report.to_xml()).unwrap();
-    assert_eq!(xml.domains[0].domain.name, "a\u{FFFD}b\u{FFFD}c\u{FFFD}d\u{7f}");
+    let path = xml.domains[0].block.as_ref().unwrap().blocks[0].path.as_deref();
+    assert_eq!(path, Some("a\u{FFFD}b\u{FFFD}c\u{FFFD}d\u{7f}"));
     assert_eq!(StatsReport::from_json(&report.to_json()).unwrap(), report);
 }

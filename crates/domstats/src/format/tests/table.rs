@@ -7,7 +7,7 @@ use crate::format::sample;
 #[test]
 fn no_line_is_wider_than_a_terminal() {
     let mut report = sample::canonical();
-    report.domains[1].domain.name = "a-very-long-name-".repeat(9);
+    report.domains[1].domain.name = "a-very-long-name-".repeat(9).into();
     report.domains[0].cpu.as_mut().unwrap().time = Some(u64::MAX);
     report.domains[0].balloon.as_mut().unwrap().current = Some(u64::MAX);
     let table = report.to_table();
@@ -22,7 +22,7 @@ fn no_line_is_wider_than_a_terminal() {
 #[test]
 fn what_was_not_read_is_not_zero() {
     let mut report = sample::canonical();
-    report.domains[2].domain.name = "odd".to_owned();
+    report.domains[2].domain.name = "odd".into();
     let table = report.to_table();
     let cells = |name: &str| -> Vec<String> {
         let line = table.lines().find(|line| line.starts_with(name)).unwrap();
@@ -38,7 +38,7 @@ fn images_under_a_disk_are_not_counted_again() {
     let mut report = sample::canonical();
     let block = report.domains[0].block.as_mut().unwrap();
     for (block, bytes) in block.blocks.iter_mut().zip([3 << 20, 5 << 20]) {
-        block.name = Some("vda".to_owned());
+        block.name = Some("vda".into());
         block.rd_bytes = Some(bytes);
     }
     assert!(report.to_table().contains(" 3.0M "), "{}", report.to_table());

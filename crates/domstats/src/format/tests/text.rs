@@ -14,7 +14,7 @@ fn records() -> StatsReport {
     for line in VIRSH.lines() {
         if let Some(name) = line.strip_prefix("Domain: '") {
             let mut domain = DomainStats::default();
-            domain.domain.name = name.strip_suffix('\'').unwrap().to_owned();
+            domain.domain.name = name.strip_suffix('\'').unwrap().into();
             report.domains.push(domain);
         } else if let Some((key, value)) = line.trim().split_once('=') {
             let value = match value.parse() {

@@ -9,6 +9,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header},
 };
+use domstats::is_deceptive;
 use hyper::{
     body::Incoming,
     client::conn::http1::{self, SendRequest},
@@ -199,7 +200,7 @@ fn rest(value: &HeaderValue) -> Option<Duration> {
 /// Returns the beginning of what a collector says, as far as people can read it.
 fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let readable = text.chars().filter(|one| !one.is_control() && *one != '\u{fffd}');
+    let readable = text.chars().filter(|one| !is_deceptive(*one) && *one != '\u{fffd}');
     readable.take(200).collect()
 }
 
