@@ -1,13 +1,7 @@
 //! How many NICs a guest has, in which order, and which of them have a device of the host: as QEMU
 //! says itself, however they came.
 
-use std::{
-    fs,
-    io::{Read, Write},
-    os::unix::net::UnixListener,
-    thread,
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use domstats::{Connect, DomainStats, MissingReason, StatsGroups, StatsRequest};
 use domstats_live::{
@@ -129,53 +123,6 @@ fn nics_are_counted_and_not_back_ends() {
         &["-netdev", &queues, "-device", "virtio-net-pci,netdev=t,mq=on,romfile="],
         &[Some(&name)],
     );
-}
-
-/// Answers as a back end of vhost-user does before the guest has a driver.
-fn serve_vhost_user(listener: &UnixListener) {
-    const GET_FEATURES: u32 = 1;
-    const IS_REPLY: u32 = 1 | 4;
-    let (mut client, _) = listener.accept().unwrap();
-    let mut header = [0; 12];
-    while client.read_exact(&mut header).is_ok() {
-        let word = |at: usize| u32::from_ne_bytes(header[at..at + 4].try_into().unwrap());
-        let mut payload = vec![0; word(8) as usize];
-        client.read_exact(&mut payload).unwrap();
-        if word(0) == GET_FEATURES {
-            let words = [GET_FEATURES, IS_REPLY, 8].map(u32::to_ne_bytes).concat();
-            // Virtio 1.0.
-            client.write_all(&[&words[..], &(1_u64 << 32).to_ne_bytes()].concat()).unwrap();
-        }
-    }
-}
-
-#[test]
-fn a_nic_whose_traffic_the_host_does_not_see_has_no_counters() {
-    alone!();
-    let path = lab().path(lab().name("vhost"));
-    let listener = UnixListener::bind(&path).unwrap();
-    // Once for each QEMU that comes; ends with the test's process.
-    thread::spawn(move || {
-        loop {
-            serve_vhost_user(&listener)
-        }
-    });
-    let chardev = format!("socket,id=vhost,path={}", path.display());
-    let options = [
-        ["-object", "memory-backend-memfd,id=memory,size=16M,share=on"],
-        ["-machine", "memory-backend=memory"],
-        ["-chardev", &chardev],
-        ["-netdev", "vhost-user,id=v,chardev=vhost"],
-        ["-device", "virtio-net-pci,id=fast,netdev=v,romfile="],
-    ]
-    .concat();
-    check("vhost-user", &options, &[None]);
-    check_mute("vhost-user", &options, &[None]);
-    let guest = Spec::new("fast").options(options).boot();
-    let record = ask(&Connect::open(POLICIES[0]).unwrap(), guest.name());
-    let why = record.why_missing(StatsGroups::INTERFACE).unwrap();
-    assert_eq!(why.reason, MissingReason::Unsupported);
-    assert!(why.text.ends_with("NIC fast"), "{why}");
 }
 
 /// With a kernel that has vhost, its threads move the packets, and the tap counts them as ever.
