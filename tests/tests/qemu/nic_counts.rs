@@ -200,6 +200,12 @@ fn without_a_monitor_the_command_line_tells() {
     check_mute("unused", &["-netdev", &network, "-device", nic], &[None]);
     check_mute("hub", &["-net", "nic,model=e1000", "-net", &tap(&name)], &[Some(&name)]);
     check_mute("nic", &["-nic", &tap(&name), "-nic", "user"], &[Some(&name), None]);
+    let named =
+        ["-device", "virtio-net-pci,id=left,romfile=", "-device", "e1000,id=right,romfile="];
+    let guest = Spec::new("named").without_monitor().options(named).boot();
+    let record = ask(&Connect::open(POLICIES[0]).unwrap(), guest.name());
+    let why = record.why_missing(StatsGroups::INTERFACE).unwrap();
+    assert!(why.text.ends_with("NICs left, right"), "{why}");
 }
 
 #[test]

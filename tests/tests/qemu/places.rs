@@ -157,8 +157,11 @@ fn the_root_changes_after_the_socket_is_made() {
 #[test]
 fn a_relative_path() {
     alone!();
-    let qemu = Qemu::start("relative", "exec $QEMU -qmp unix:q,server=on,wait=off");
-    qemu.assert_served(SYSTEM);
+    // By its environment or by the folder where it still is.
+    for environment in ["", "env -u PWD"] {
+        let script = format!("exec {environment} $QEMU -qmp unix:q,server=on,wait=off");
+        Qemu::start("relative", &script).assert_served(SYSTEM);
+    }
     // Longer than the address of a socket can be.
     let long = "d".repeat(120);
     let script = format!("mkdir {long}; cd {long}; exec $QEMU -qmp unix:q,server=on,wait=off");
