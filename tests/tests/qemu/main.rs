@@ -22,6 +22,7 @@ mod nic_counts;
 mod nics;
 mod perf;
 mod places;
+mod processes;
 mod releases;
 mod soak;
 mod users;

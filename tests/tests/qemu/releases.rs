@@ -27,6 +27,7 @@ again_in_newer_releases! {
     held::what_cannot_have_changed_is_not_asked,
     nics::nics_are_what_qemu_says_now,
     nics::nics_that_the_machine_brought_are_known,
+    processes::what_cleans_up_after_a_qemu_is_no_vm,
     values::a_uuid_comes_from_qemu_where_the_command_line_has_none,
     values::a_balloon_that_was_plugged_in_later_is_read,
     values::the_most_vcpus_are_told_where_the_command_line_does_not,

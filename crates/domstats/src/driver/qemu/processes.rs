@@ -164,6 +164,7 @@ impl Looked {
 /// Returns whether a process runs a QEMU, or may run one.
 fn may_run_qemu(proc: &Proc, pid: u32, comm: &str) -> bool {
     match proc.program(pid) {
+        _ if cleans_up(comm) => false,
         Ok(program) => is_qemu(&program) || may_be_qemu(&program),
         Err(_) => is_named_qemu(comm),
     }
@@ -172,9 +173,17 @@ fn may_run_qemu(proc: &Proc, pid: u32, comm: &str) -> bool {
 /// Decides by the program where the caller may know it, else by the process's name.
 pub(crate) fn runs_qemu(proc: &Proc, pid: u32, comm: &str) -> bool {
     match proc.program(pid) {
+        _ if cleans_up(comm) => false,
         Ok(program) => is_qemu(&program),
         Err(_) => is_named_qemu(comm),
     }
+}
+
+/// Returns whether a process is the copy of a QEMU that waits to clean up after it (`-run-with
+/// async-teardown=on`), by the name that QEMU gives it: `cleanup/` and QEMU's number.
+fn cleans_up(comm: &str) -> bool {
+    let number = comm.trim_end().strip_prefix("cleanup/");
+    number.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Returns whether a process has the name of a QEMU, of which the kernel keeps 15 bytes.
@@ -271,6 +280,19 @@ mod tests {
         Budget,
         tests::{Sleeper, in_own_namespace, sleep_named},
     };
+
+    #[test]
+    fn what_cleans_up_has_a_name_of_its_own() {
+        for (comm, expected) in [
+            ("cleanup/4711", true),
+            ("cleanup/4711\n", true),
+            ("cleanup/", false),
+            ("cleanup/a", false),
+            ("qemu-system-x86", false),
+        ] {
+            assert_eq!(cleans_up(comm), expected, "{comm}");
+        }
+    }
 
     #[test]
     fn names_of_programs() {
