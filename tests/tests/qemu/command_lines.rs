@@ -104,6 +104,8 @@ fn options_given_twice_are_what_qemu_makes_of_them() {
     alone!();
     let ones = "11111111-1111-1111-1111-111111111111";
     let twos = "22222222-2222-2222-2222-222222222222";
+    // No UUID, in QEMU's words.
+    let zeros = "00000000-0000-0000-0000-000000000000";
     for options in [
         "-name a -name debug-threads=on -m 32 -m slots=2,maxmem=1G -smp 2 -smp maxcpus=8",
         "-name guest=b -name guest=c -m slots=2,maxmem=1G -m 40 -smp sockets=2 -smp cores=2",
@@ -117,6 +119,8 @@ fn options_given_twice_are_what_qemu_makes_of_them() {
         &format!("-name m -smbios type=1,uuid={ones} -uuid {twos}"),
         &format!("-name n -uuid {ones} -smbios type=1,uuid={twos}"),
         &format!("-name o -smbios type=1,uuid={ones} -smbios type=1,uuid={twos}"),
+        &format!("-name p -uuid {zeros}"),
+        &format!("-name q -uuid {ones} -smbios type=1,uuid={zeros}"),
     ] {
         let mut qemu = Qemu::start(&format!("-qmp unix:DIR/q,server=on,wait=off {options}"));
         let mut monitor = qemu.monitor("q");
@@ -140,6 +144,18 @@ fn options_given_twice_are_what_qemu_makes_of_them() {
 }
 
 #[test]
+fn an_empty_name_is_none() {
+    alone!();
+    for options in ["-name guest=", "-name process=other", ""] {
+        let mut qemu = Qemu::start(&format!("{options} -qmp unix:DIR/own.qmp,server=on,wait=off"));
+        let name = qemu.monitor("own.qmp").ask("query-name");
+        assert!(name["name"].as_str().is_none_or(str::is_empty), "{name}");
+        // The monitor's stands for it.
+        assert_eq!(said(qemu.record(&ask()).unwrap()).0, "own", "{options}");
+    }
+}
+
+#[test]
 fn a_monitor_is_found_however_it_is_written() {
     alone!();
     const SOCKET: &str = "-chardev socket,id=c,path=DIR/q";
@@ -153,7 +169,16 @@ fn a_monitor_is_found_however_it_is_written() {
          -mon c,mode=control"
             .to_owned(),
         "--qmp unix:DIR/q,server=on,wait=off".to_owned(),
+        // One for people comes first, and is left alone.
         "-monitor unix:DIR/hmp,server=on,wait=off -qmp unix:DIR/q,server=on,wait=off".to_owned(),
+        format!(
+            "-chardev socket,id=h,path=DIR/hmp,server=on,wait=off -mon h {SOCKET},server=on,wait=off \
+             -mon c,mode=control"
+        ),
+        format!(
+            "-chardev socket,id=h,path=DIR/hmp,server=on,wait=off -mon h,mode=readline \
+             {SOCKET},server=on,wait=off -mon c,mode=control"
+        ),
     ] {
         let qemu = Qemu::start(&options).up("q");
         assert_served(&qemu, &options);

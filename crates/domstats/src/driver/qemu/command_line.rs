@@ -184,7 +184,9 @@ impl CommandLine {
 
     /// Takes what the options of this program say.
     fn read(&mut self, groups: &Groups, program: &str) {
-        self.name = groups.name().map(Name::from);
+        self.name = groups.name().filter(|name| !name.is_empty()).map(Name::from);
+        // As in QEMU, zeros are none.
+        self.uuid = self.uuid.filter(|uuid| !uuid.is_nil());
         self.monitors = MonitorOption::all(groups);
         for group in groups.iter() {
             let options = &group.options;

@@ -208,7 +208,7 @@ impl Guest {
             _ => {}
         }
         if let Some(reply) = replies.name.got() {
-            let name = reply.name.as_deref().map(Name::from);
+            let name = reply.name.as_deref().filter(|name| !name.is_empty()).map(Name::from);
             learned.name = name.or(learned.name.take());
         }
         match &replies.uuid {
