@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        report::DomainStats,
+        report::{DomainStats, Missing, MissingReason},
         stats::{Cell, GROUPS, Key, KeyKind, Row, Section, catalogue::Slot},
     };
 
@@ -184,6 +184,8 @@ mod tests {
                 assert_eq!(name, "vm\u{fffd}1", "{text:?}");
             }
         }
+        let missing = Missing::new(MissingReason::from_word("a\nb"), "a\u{1b}[2Jb");
+        assert_eq!(missing.to_string(), "a\u{fffd}b: a\u{fffd}[2Jb");
         for text in ["vm-1_a.b", "Ünïcode 日本", "كمبيوتر", "🖥", "a b"] {
             assert_eq!(Name::from(text), text);
             assert_eq!(Name::from(text.to_owned()), text);
