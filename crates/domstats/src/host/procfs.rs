@@ -30,6 +30,8 @@ pub(crate) struct Stat {
     pub(crate) comm: String,
     /// `R` running, `S` sleeping, `D` in the kernel, `T` stopped, `Z` dead.
     pub(crate) state: char,
+    /// The process that made its session, which may have ended, if that can be seen from here.
+    pub(crate) session: Option<u32>,
     /// Such a thread never runs a program.
     pub(crate) is_kernel_thread: bool,
     pub(crate) user_ns: u64,
@@ -183,6 +185,8 @@ pub(crate) fn parse_stat(text: &[u8]) -> Option<Stat> {
     Some(Stat {
         comm: String::from_utf8_lossy(&text[start..end]).into_owned(),
         state,
+        // A process that ends has none.
+        session: number(6).and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
         is_kernel_thread: number(9)? & PF_KTHREAD != 0,
         user_ns: number(14)?.saturating_mul(*TICK_NS),
         system_ns: number(15)?.saturating_mul(*TICK_NS),

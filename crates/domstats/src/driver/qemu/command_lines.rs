@@ -38,6 +38,7 @@ pub(crate) enum Reading {
     /// It gave the line, or nothing to a caller without the right.
     Done(Option<Arc<CommandLine>>),
     /// It is no QEMU, as long as the process has this name: with another program it has another one.
+    /// Or it is one that only waits for its daemon.
     NoQemu(String),
 }
 
@@ -93,8 +94,14 @@ impl CommandLines {
             // program before: the next call reads again.
             let is_starting = words.as_ref().is_some_and(|words| words.concat().is_empty())
                 || program() != before;
-            let reading = words
-                .map_or(Reading::Done(None), |words| reading(&proc, process, name, before, &words));
+            let daemon =
+                words.as_ref().map_or(Daemon::No, |words| Daemon::of(&proc, process, words));
+            let is_starting = is_starting || daemon == Daemon::Begins;
+            let reading = match words {
+                Some(_) if daemon == Daemon::IsAwaited => Reading::NoQemu(name),
+                Some(words) => reading(&proc, process, name, before, &words),
+                None => Reading::Done(None),
+            };
             let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
             if is_starting {
                 lines.remove(&process);
@@ -104,6 +111,42 @@ impl CommandLines {
             shared.changed.notify_all();
         };
         thread::Builder::new().name("command line".to_owned()).spawn(read).is_ok()
+    }
+}
+
+/// What a process has to do with the daemon that `-daemonize` makes.
+///
+/// ```text
+/// QEMU, waits until the daemon is ready ── makes the session, ends ── the daemon
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Daemon {
+    /// It is the daemon, or there is none.
+    No,
+    /// It waits for the daemon, and has its command line: for a while there seem to be two.
+    IsAwaited,
+    /// The daemon is being made.
+    Begins,
+}
+
+impl Daemon {
+    fn of(proc: &Proc, process: Process, words: &[String]) -> Self {
+        let is_asked_for = |word: &String| matches!(word.as_str(), "-daemonize" | "--daemonize");
+        if !words.iter().any(is_asked_for) {
+            return Self::No;
+        }
+        let alive = |pid| Some(Folder::of(proc, pid).ok()?.1).filter(|stat| stat.virtual_size > 0);
+        let Some(stat) = alive(process.pid) else { return Self::No };
+        // A daemon made no session itself, the process that did so for it is of the same namespace, and
+        // has ended.
+        let Some(maker) = stat.session.filter(|maker| *maker != process.pid) else {
+            return Self::IsAwaited;
+        };
+        match alive(maker) {
+            None => Self::No,
+            Some(_) if proc.program(maker).ok() == proc.program(process.pid).ok() => Self::Begins,
+            Some(_) => Self::IsAwaited,
+        }
     }
 }
 
