@@ -4,9 +4,21 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
-use domstats_live::{alone, domstatsd::Domstatsd, lab::lab, libvirt::virsh, pki::Pki};
+use domstats_live::{
+    alone,
+    domstatsd::Domstatsd,
+    fake_daemon::procedure::{STATS, TYPE},
+    lab::{NOBODY, lab},
+    libvirt::virsh,
+    pki::Pki,
+    process::memory,
+    rpc_client::RpcClient,
+    wire::Bytes,
+};
 
 #[test]
 fn pages_of_other_sites_read_nothing() {
@@ -54,6 +66,60 @@ impl Drop for Attack {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Opens connections to libvirt's socket, the hypervisor if the third word says so, sends on each what the fourth
+/// says, and reads nothing.
+const RPC: &str = "
+import socket, struct, sys, time
+def packet(procedure, payload, length=None):
+    head = struct.pack('>IIiIIi', 0x20008086, 1, procedure, 0, 1, 0)
+    return struct.pack('>I', length or 28 + len(payload)) + head + payload
+held = []
+for number in range(int(sys.argv[2])):
+    one = socket.socket(socket.AF_UNIX)
+    one.connect(sys.argv[1])
+    one.settimeout(10)
+    try:
+        if sys.argv[3] == 'open':
+            one.sendall(packet(1, struct.pack('>IIII', 1, 0, 1, 0)[:12]))
+            one.recv(100)
+        if sys.argv[4] == 'half':
+            one.sendall(packet(344, bytes((5 << 20) - 38), 5 << 20))
+        else:
+            one.sendall(packet(344, struct.pack('>III', 0, 0, 0)) * 5)
+    except OSError: pass
+    held.append(one)
+print('ready', flush=True)
+time.sleep(600)
+";
+
+#[test]
+fn packets_of_one_user_leave_memory_to_others() {
+    alone!();
+    let group = format!("[rpc]\ngroup = \"{NOBODY}\"\n");
+    for (domains, clients, opens, sends) in
+        [(10, 200, "not", "half"), (10, 200, "open", "half"), (2000, 60, "open", "questions")]
+    {
+        let source = format!("test:///default?domains={domains}");
+        let daemon = Domstatsd::start_with(&["-c", &source, "--timeout", "30s"], &group);
+        let mut other = RpcClient::connect(&daemon.socket).opened();
+        // What a pass takes is no client's.
+        assert_eq!(other.call(STATS, Bytes::default().u32(0).u32(0).u32(0)).status, 0);
+        let before = memory(daemon.pid());
+        let socket = daemon.socket.display().to_string();
+        let _attack = Attack::start(RPC, &[&socket, &clients.to_string(), opens, sends]);
+        let mut most = 0;
+        let end = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < end {
+            most = most.max(memory(daemon.pid()).saturating_sub(before) >> 10);
+            assert_eq!(other.call(TYPE, Bytes::default()).status, 0);
+            thread::sleep(Duration::from_millis(20));
+        }
+        eprintln!("{clients} clients, {opens}, {sends}: {most} MiB");
+        // Those that wait are half of what there is, and two are made at a time.
+        assert!(most < 350, "{most} MiB");
     }
 }
 

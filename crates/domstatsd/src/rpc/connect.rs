@@ -61,6 +61,11 @@ impl Client {
         }
     }
 
+    /// Whether the client has opened the hypervisor.
+    pub(super) fn has_opened(&self) -> bool {
+        self.session().uri.is_some()
+    }
+
     /// Whether the client said that it answers pings.
     pub(super) fn is_pinged(&self) -> bool {
         self.session().is_pinged

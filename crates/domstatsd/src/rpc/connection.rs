@@ -16,44 +16,66 @@ use tokio::{
 use super::{
     Server,
     connect::Client,
+    memory::{Account, Held},
     procedures,
     refuse::{self, Refusal},
     writes,
 };
+use crate::client::Source;
 
 /// The largest packet that a client may send: a call about 16,384 domains with names as long as
 /// names of files can be. libvirt's own limit would let each client take eight times the memory.
 pub(super) const LARGEST: usize = 5 << 20;
 
-/// How long a client may take none of an answer that is there. The others do not wait for it, but
-/// its answers take memory.
+/// The largest packet before the hypervisor is open: nobody needs more to say what to open.
+pub(super) const UNOPENED: usize = 64 << 10;
+
+/// How long a client may take to send a packet that it has begun.
+const PACKET: Duration = Duration::from_secs(30);
+
+/// How long a client may take none of an answer that is there, and of a whole one beside what it
+/// takes at [`PACE`]. The others do not wait for it, but its answers take memory.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The bytes that a client takes in a second, at least: less than over any line.
+const PACE: usize = 64 << 10;
 
 /// The pings that a client may leave unanswered.
 const PINGS: u32 = 5;
 
 /// Serves a client until it goes, or sends what is no packet.
-pub(super) async fn serve<S>(server: Arc<Server>, mut stream: S, is_secure: bool) -> io::Result<()>
+pub(super) async fn serve<S>(
+    server: Arc<Server>,
+    mut stream: S,
+    source: Source,
+    is_secure: bool,
+) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (most, interval) = (server.max_client_requests, server.keepalive);
+    let account = Account::new(&server.memory, source);
     let client = Arc::new(Client::new(server, is_secure));
     let is_pinged = |client: &Client| client.is_pinged() && !interval.is_zero();
-    let mut incoming = Incoming::default();
+    let mut incoming = Incoming::new(&account).ok_or_else(no_memory)?;
     let mut calls = JoinSet::new();
     let mut silence = Silence::new(interval);
     loop {
         tokio::select! {
             // A client that has as many calls as it may is not read from: its next ones wait in
             // the socket.
-            packet = incoming.next(&mut stream), if calls.len() < most => {
+            packet = incoming.next(&mut stream, &client), if calls.len() < most => {
                 let Some((header, payload)) = packet? else { return Ok(()) };
                 silence.broken();
                 match header.kind {
                     Kind::Call | Kind::CallWithDescriptors => {
-                        let client = Arc::clone(&client);
-                        calls.spawn(async move { reply(&client, &header, &payload).await });
+                        let held = account.take(payload.len()).ok_or_else(no_memory)?;
+                        let (client, account) = (Arc::clone(&client), Arc::clone(&account));
+                        calls.spawn(async move {
+                            let reply = reply(&client, &account, &header, &payload).await;
+                            drop(held);
+                            reply
+                        });
                     }
                     Kind::Message if is_ping(&header) => {
                         let pong = keepalive::header(keepalive::PONG);
@@ -64,11 +86,13 @@ where
                 }
             }
             Some(done) = calls.join_next() => {
-                let (packet, is_last) = done.map_err(io::Error::other)?;
+                let Reply { packet, is_last, _held } = done.map_err(io::Error::other)?;
                 write(&mut stream, &packet).await?;
                 if is_last {
                     return time::timeout(PATIENCE, stream.shutdown()).await?;
                 }
+                // If it was not read from meanwhile, it has its time again.
+                incoming.go_on();
             }
             // Nor is it silent then, for all that is known.
             () = silence.over(), if is_pinged(&client) && calls.len() < most => {
@@ -87,25 +111,40 @@ fn is_ping(header: &Header) -> bool {
         == (Program::Keepalive, VERSION, keepalive::PING)
 }
 
-/// Returns the packet that answers a call, and whether it is the last one.
-async fn reply(client: &Client, header: &Header, payload: &[u8]) -> (Vec<u8>, bool) {
+fn no_memory() -> io::Error {
+    io::Error::new(io::ErrorKind::OutOfMemory, "its packets take more memory than there is for it")
+}
+
+/// The answer to a call.
+struct Reply {
+    packet: Vec<u8>,
+    /// Whether the client closes.
+    is_last: bool,
+    /// What it takes until it was sent.
+    _held: Option<Held>,
+}
+
+async fn reply(client: &Client, account: &Arc<Account>, header: &Header, payload: &[u8]) -> Reply {
     let answer = answer(client, header, payload).await;
+    let answer = answer.and_then(|packet| match account.take(packet.len()) {
+        Some(held) => Ok((packet, held)),
+        None => Err(refuse::internal("too many answers wait until they are taken")),
+    });
     client.server.counters.called(name(header), answer.is_ok());
     let refusal = match answer {
-        Ok(packet) => {
-            let is_close = header.procedure == ConnectClose::NUMBER;
-            return (packet, is_close);
+        Ok((packet, held)) => {
+            let is_last = header.procedure == ConnectClose::NUMBER;
+            return Reply { packet, is_last, _held: Some(held) };
         }
         Err(refusal) => refusal,
     };
     let packet = procedure::error_reply(header, &refusal);
     // Only an error that repeats a text of the client can be too large.
-    (
-        packet
-            .or_else(|_| procedure::error_reply(header, &refuse::too_large()))
-            .unwrap_or_default(),
-        false,
-    )
+    let packet = packet
+        .or_else(|_| procedure::error_reply(header, &refuse::too_large()))
+        .unwrap_or_default();
+    let _held = account.take(packet.len());
+    Reply { packet, is_last: false, _held }
 }
 
 async fn answer(client: &Client, header: &Header, payload: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -136,9 +175,11 @@ fn name(header: &Header) -> &'static str {
 }
 
 async fn write(stream: &mut (impl AsyncWrite + Unpin), packet: &[u8]) -> io::Result<()> {
+    let whole = Instant::now() + PATIENCE + Duration::from_secs((packet.len() / PACE) as u64);
     let mut rest = packet;
     while !rest.is_empty() {
-        let written = time::timeout(PATIENCE, stream.write(rest)).await??;
+        let until = whole.min(Instant::now() + PATIENCE);
+        let written = time::timeout_at(until, stream.write(rest)).await??;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -148,32 +189,57 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), packet: &[u8]) -> io::Res
 }
 
 /// What came in and is no whole packet yet. A client that says nothing has none.
-#[derive(Default)]
 struct Incoming {
     buffer: Vec<u8>,
+    held: Held,
+    /// Since when it is read.
+    since: Instant,
 }
 
 impl Incoming {
+    fn new(account: &Arc<Account>) -> Option<Self> {
+        Some(Self { buffer: Vec::new(), held: account.take(0)?, since: Instant::now() })
+    }
+
+    /// Gives what is there its time again.
+    fn go_on(&mut self) {
+        self.since = Instant::now();
+    }
+
     /// Returns the next packet; `None` when the client has gone. What came before a cancellation is
     /// there at the next call.
     async fn next(
         &mut self,
         stream: &mut (impl AsyncRead + Unpin),
+        client: &Client,
     ) -> io::Result<Option<(Header, Vec<u8>)>> {
         loop {
-            if let Some(packet) = self.take()? {
-                return Ok(Some(packet));
+            let largest = if client.has_opened() { LARGEST } else { UNOPENED };
+            let packet = self.take(largest)?;
+            if !self.held.resize(self.buffer.capacity()) {
+                return Err(no_memory());
             }
-            if stream.read_buf(&mut self.buffer).await? == 0 {
+            if packet.is_some() {
+                return Ok(packet);
+            }
+            let length = if self.buffer.is_empty() {
+                let length = stream.read_buf(&mut self.buffer).await?;
+                self.go_on();
+                length
+            } else {
+                let read = stream.read_buf(&mut self.buffer);
+                time::timeout_at(self.since + PACKET, read).await??
+            };
+            if length == 0 {
                 return Ok(None);
             }
         }
     }
 
-    fn take(&mut self) -> io::Result<Option<(Header, Vec<u8>)>> {
+    fn take(&mut self, largest: usize) -> io::Result<Option<(Header, Vec<u8>)>> {
         let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
         if let Some(length) = self.buffer.first_chunk().map(|word| u32::from_be_bytes(*word))
-            && length as usize > LARGEST
+            && length as usize > largest
         {
             return Err(invalid(format!("it announced a packet of {length} bytes")));
         }
@@ -197,6 +263,7 @@ impl Incoming {
             true => self.buffer = Vec::new(),
             false => drop(self.buffer.drain(..length)),
         }
+        self.go_on();
         Ok(Some(taken))
     }
 }
@@ -245,16 +312,21 @@ mod tests {
 
     use super::*;
 
+    fn incoming() -> Incoming {
+        let account = Account::new(&super::super::memory::Memory::new(), Source::Daemon);
+        Incoming::new(&account).unwrap()
+    }
+
     #[tokio::test]
     async fn packets_come_in_pieces_and_together() {
         let one = call::<ConnectGetType>(7, &()).unwrap();
         let stream = [one.as_slice(), &one, &one[..9]].concat();
         for size in [1, 5, 28, 40, 65] {
-            let mut incoming = Incoming::default();
+            let mut incoming = incoming();
             let mut serials = Vec::new();
             for piece in stream.chunks(size) {
                 incoming.buffer.extend_from_slice(piece);
-                while let Some((header, payload)) = incoming.take().unwrap() {
+                while let Some((header, payload)) = incoming.take(LARGEST).unwrap() {
                     serials.push((header.serial, payload));
                 }
             }
@@ -266,8 +338,9 @@ mod tests {
     #[test]
     fn what_is_no_packet_ends_the_connection() {
         for length in [0, 3, 27, LARGEST as u32 + 1, u32::MAX] {
-            let mut incoming = Incoming { buffer: length.to_be_bytes().to_vec() };
-            assert!(incoming.take().is_err(), "{length}");
+            let mut incoming = incoming();
+            incoming.buffer = length.to_be_bytes().to_vec();
+            assert!(incoming.take(LARGEST).is_err(), "{length}");
         }
     }
 }

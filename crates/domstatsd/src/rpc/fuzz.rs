@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{Server, connection};
 use crate::{
+    client::Source,
     config::{Config, Rpc},
     host::Host,
     pass::Passes,
@@ -50,7 +51,8 @@ pub fn rpc_server(bytes: &[u8]) {
     let expected = Expected::of(bytes);
     let (heard, served) = runtime.block_on(async {
         let (client, theirs) = tokio::io::duplex(1 << 16);
-        let served = tokio::spawn(connection::serve(Arc::clone(server), theirs, true));
+        let served =
+            tokio::spawn(connection::serve(Arc::clone(server), theirs, Source::Daemon, true));
         let (mut read, mut write) = tokio::io::split(client);
         let cut = bytes.last().map_or(0, |byte| usize::from(*byte).min(bytes.len()));
         let (first, rest) = bytes.split_at(cut);

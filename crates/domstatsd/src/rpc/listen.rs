@@ -11,11 +11,10 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixStream},
-    sync::OwnedSemaphorePermit,
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{Server, Tls, tls};
+use super::{Place, Server, Tls, tls};
 use crate::{
     client::Source,
     listen::{self, UnixSocket},
@@ -33,10 +32,13 @@ pub(crate) async fn serve_unix(socket: UnixSocket, server: Arc<Server>) {
     loop {
         match socket.listener.accept().await {
             Ok((stream, _)) => {
-                let Some(place) = server.admit() else { continue };
+                // Who has left already has none.
+                let Ok(client) = stream.peer_cred() else { continue };
+                let source = Source::User(client.uid());
+                let Some(place) = server.admit(source) else { continue };
                 let server = Arc::clone(&server);
                 tokio::spawn(async move {
-                    server.serve(Socket(stream), true).await;
+                    server.serve(Socket(stream), source).await;
                     drop(place);
                 });
             }
@@ -55,12 +57,13 @@ pub(crate) async fn serve_tls(listener: TcpListener, tls: Arc<Tls>, server: Arc<
                 let strangers = Arc::clone(&strangers);
                 tokio::spawn(async move {
                     let local = stream.local_addr().unwrap_or(address);
-                    let client = (address, Source::of(address, local));
-                    let greeting = greet(stream, &tls, &server);
+                    let source = Source::of(address, local);
+                    let client = (address, source);
+                    let greeting = greet(stream, source, &tls, &server);
                     if let Some((stream, _place)) =
                         strangers.greet(client, PATIENCE, greeting).await
                     {
-                        server.serve(stream, true).await;
+                        server.serve(stream, source).await;
                     }
                 });
             }
@@ -72,11 +75,12 @@ pub(crate) async fn serve_tls(listener: TcpListener, tls: Arc<Tls>, server: Arc<
 /// Finds out who a client is, and gives it a place.
 async fn greet(
     stream: TcpStream,
+    source: Source,
     tls: &Tls,
     server: &Server,
-) -> io::Result<(TlsStream<TcpStream>, OwnedSemaphorePermit)> {
+) -> io::Result<(TlsStream<TcpStream>, Place)> {
     let mut stream = tls.accept(stream).await?;
-    let place = server.admit().ok_or_else(|| io::Error::other("there is no place for it"))?;
+    let place = server.admit(source).ok_or_else(|| io::Error::other("there is no place for it"))?;
     tls::let_in(&mut stream).await?;
     Ok((stream, place))
 }

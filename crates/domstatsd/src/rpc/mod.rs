@@ -22,6 +22,7 @@ mod events;
 pub(crate) mod fuzz;
 mod interface;
 mod listen;
+mod memory;
 mod node;
 mod procedures;
 mod refuse;
@@ -42,6 +43,7 @@ use std::{
     time::Duration,
 };
 
+use memory::Memory;
 use rustix::process::{Resource, getrlimit};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -52,7 +54,11 @@ use counters::Counters;
 pub(crate) use listen::{serve_tls, serve_unix};
 pub(crate) use tls::Tls;
 
-use crate::{config, pass::Passes};
+use crate::{
+    client::{Counted, PerSource, Source},
+    config,
+    pass::Passes,
+};
 
 /// What all clients share.
 pub(crate) struct Server {
@@ -61,6 +67,9 @@ pub(crate) struct Server {
     /// A permit for each client that may be connected.
     clients: Arc<Semaphore>,
     max_clients: usize,
+    /// Those of one source.
+    sources: Arc<PerSource>,
+    memory: Arc<Memory>,
     /// Whether the last one that came found no place.
     is_full: AtomicBool,
     max_client_requests: usize,
@@ -83,6 +92,8 @@ impl Server {
             passes,
             counters: Counters::default(),
             clients: Arc::new(Semaphore::new(max_clients)),
+            sources: PerSource::new(max_clients / 2),
+            memory: Memory::new(),
             max_clients,
             is_full: AtomicBool::new(false),
             making: Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)),
@@ -91,10 +102,14 @@ impl Server {
         }
     }
 
-    /// Returns the right to be a client: none if there are as many as there may be. libvirtd lets
-    /// others wait, without a word; here they hear at once that they are not served.
-    pub(crate) fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.clients).try_acquire_owned().ok();
+    /// Returns the right to be a client: none if there are as many as there may be, or half as many of one
+    /// source. libvirtd lets others wait, without a word; here they hear at once that they are not served.
+    pub(crate) fn admit(&self, source: Source) -> Option<Place> {
+        let place = self.sources.enter(source);
+        let place = place.and_then(|source| {
+            let permit = Arc::clone(&self.clients).try_acquire_owned().ok()?;
+            Some(Place { _permit: permit, _source: source })
+        });
         self.counters.admitted(place.is_some());
         let was_full = self.is_full.swap(place.is_none(), Ordering::Relaxed);
         // Not for each of many.
@@ -113,15 +128,21 @@ impl Server {
     }
 
     /// Serves a client until it goes.
-    pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, is_secure: bool)
+    pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, source: Source)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        match connection::serve(self, stream, is_secure).await {
+        match connection::serve(self, stream, source, true).await {
             Ok(()) => tracing::debug!("a client left"),
             Err(error) => tracing::debug!(%error, "a client was let go"),
         }
     }
+}
+
+/// The right to be a client, until this drops.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _source: Counted,
 }
 
 /// Returns how many files this process may have open. A client takes one; asking hypervisors, and

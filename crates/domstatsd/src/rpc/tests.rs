@@ -27,7 +27,12 @@ impl Client {
         let (stream, theirs) = tokio::io::duplex(holds);
         Self {
             stream,
-            served: tokio::spawn(connection::serve(server(config::Rpc::default()), theirs, false)),
+            served: tokio::spawn(connection::serve(
+                server(config::Rpc::default()),
+                theirs,
+                Source::User(1000),
+                false,
+            )),
         }
     }
 
@@ -140,6 +145,55 @@ async fn who_takes_no_answer_is_let_go() {
     let served = timeout(Duration::from_secs(100), &mut client.served).await.unwrap();
     assert_eq!(served.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
     assert_eq!(start.elapsed().as_secs(), 60);
+}
+
+/// It takes a byte now and then, so that each write goes on.
+#[tokio::test(start_paused = true)]
+async fn who_takes_an_answer_bit_by_bit_is_let_go() {
+    let mut client = Client::new(10);
+    let start = Instant::now();
+    client.send(&procedure::call::<ConnectGetType>(0, &()).unwrap()).await;
+    while !client.served.is_finished() {
+        sleep(Duration::from_secs(5)).await;
+        let _ = client.stream.read(&mut [0]).await;
+    }
+    assert_eq!(client.served.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!(start.elapsed().as_secs() <= 70, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_end_a_packet_is_let_go() {
+    let mut client = Client::new(4096);
+    let start = Instant::now();
+    client.send(&procedure::call::<ConnectGetType>(0, &()).unwrap()).await;
+    assert!(client.next().await.is_some());
+    sleep(Duration::from_secs(1000)).await;
+    assert!(!client.served.is_finished(), "it has begun none");
+    client.send(&40u32.to_be_bytes()).await;
+    let begun = Instant::now();
+    while !client.served.is_finished() {
+        let _ = client.stream.write(&[0]).await;
+        sleep(Duration::from_secs(7)).await;
+    }
+    assert_eq!(client.served.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    let time = begun.elapsed().as_secs();
+    assert!((30..=40).contains(&time) && start.elapsed().as_secs() > 1000, "{time}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_opened_nothing_says_little() {
+    for (opens, length) in [(false, 64 << 10), (false, (64 << 10) + 1), (true, 5 << 20)] {
+        let mut client = Client::new(4096);
+        if opens {
+            let args = domstats_rpc::message::OpenArgs { name: Some("".into()), flags: 1 };
+            client.send(&procedure::call::<ConnectOpen>(0, &args).unwrap()).await;
+            assert!(client.next().await.is_some());
+        }
+        client.send(&(length as u32).to_be_bytes()).await;
+        sleep(Duration::from_secs(1)).await;
+        let is_refused = !opens && length > 64 << 10;
+        assert_eq!(client.served.is_finished(), is_refused, "{opens} {length}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
