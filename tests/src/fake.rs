@@ -8,15 +8,22 @@ use std::{
     io::{self, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
-    process::Child,
+    process::{Child, Command},
     str::FromStr,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use serde_json::{Value, json};
 
-use crate::{lab::lab, patience::PATIENCE, process, recording::Recording};
+use crate::{
+    lab::lab,
+    patience::{PATIENCE, wait_until},
+    process,
+    recording::Recording,
+};
 
 /// The environment variable by which the process learns its fault.
 const FAULT: &str = "FAKE_QEMU_FAULT";
@@ -56,6 +63,21 @@ pub enum Fault {
     Lacks(String),
     /// Answers what a QEMU answered that was recorded in this directory.
     Recorded(PathBuf),
+    /// Answers well, and has so many descriptors, and some that come and go.
+    Crowded(u64),
+    /// Answers a command with a list of so many equal elements.
+    Many {
+        /// The command.
+        command: String,
+        /// How many.
+        count: usize,
+        /// The element, in JSON.
+        element: String,
+    },
+    /// Begins an answer of so many MiB, and does not end it.
+    HalfLine(usize),
+    /// Has no monitor, whatever its command line says.
+    Idle,
 }
 
 impl FromStr for Fault {
@@ -81,6 +103,15 @@ impl FromStr for Fault {
             "slow" => Self::Slow(rest.parse().map_err(|_| unknown())?),
             "lacks" => Self::Lacks(rest.to_owned()),
             "recorded" => Self::Recorded(rest.into()),
+            "crowded" => Self::Crowded(rest.parse().map_err(|_| unknown())?),
+            "many" => {
+                let (count, rest) = rest.split_once(':').ok_or_else(unknown)?;
+                let (command, element) = rest.split_once(':').ok_or_else(unknown)?;
+                let count = count.parse().map_err(|_| unknown())?;
+                Self::Many { command: command.to_owned(), count, element: element.to_owned() }
+            }
+            "half-line" => Self::HalfLine(rest.parse().map_err(|_| unknown())?),
+            "idle" => Self::Idle,
             _ => return Err(unknown()),
         })
     }
@@ -106,37 +137,66 @@ impl Fake {
     #[must_use]
     pub fn start(program: &str, fault: &str) -> Self {
         let recorded = matches!(fault.parse().unwrap(), Fault::Recorded(_));
+        // Its place is not known: one that was recorded is looked for.
+        let balloon = ["-device", "virtio-balloon-pci"];
+        let options: &[&str] = if recorded { &balloon } else { &[] };
         let name = lab().name("fake");
         let dir = lab().path(&name);
         fs::create_dir_all(&dir).unwrap();
+        Self::spawn(name, &dir, program, fault, options, |program| lab().command_at(program))
+            .listening()
+    }
+
+    /// As [`Fake::start`], but as the user `nobody`.
+    #[must_use]
+    pub fn start_as_nobody(program: &str, fault: &str) -> Self {
+        Self::as_nobody(program, fault, &[]).listening()
+    }
+
+    /// Starts a process of the user `nobody` that looks like a QEMU with these options, and does nothing.
+    #[must_use]
+    pub fn idle(program: &str, options: &[&str]) -> Self {
+        let fake = Self::as_nobody(program, "idle", options);
+        let name = format!("/proc/{}/comm", fake.pid);
+        let is_it = || fs::read_to_string(&name).unwrap().starts_with("qemu-system");
+        wait_until(PATIENCE, "the fake runs", is_it);
+        fake
+    }
+
+    fn as_nobody(program: &str, fault: &str, options: &[&str]) -> Self {
+        let name = lab().name("fake");
+        let dir = lab().directory_of_nobody(&name);
+        let command = |program: &Path| lab().command_as_nobody(program);
+        Self::spawn(name, &dir, program, fault, options, command)
+    }
+
+    fn spawn(
+        name: String,
+        dir: &Path,
+        program: &str,
+        fault: &str,
+        options: &[&str],
+        command: impl FnOnce(&Path) -> Command,
+    ) -> Self {
         let disguise = dir.join("qemu-system-x86_64");
         fs::copy(program, &disguise).unwrap();
         let monitor = dir.join("qmp");
         let listener = format!("unix:{},server=on,wait=off", monitor.display());
-        let process = lab()
-            .command_at(&disguise)
-            .args([
-                "-name",
-                &format!("guest={name}"),
-                "-nodefaults",
-                "-m",
-                "16",
-                "-smp",
-                "2,maxcpus=4",
-            ])
-            .args(["-qmp", &listener])
-            // Its place is not known: one that was recorded is looked for.
-            .args(recorded.then_some(["-device", "virtio-balloon-pci"]).into_iter().flatten())
+        let guest = format!("guest={name}");
+        let process = command(&disguise)
+            .args(["-name", &guest, "-nodefaults", "-m", "16", "-smp", "2,maxcpus=4"])
+            .args((fault != "idle").then_some(["-qmp", &listener]).into_iter().flatten())
+            .args(options)
             .env(FAULT, fault)
             .spawn()
             .unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        // A moment before it listens, its socket is there already.
-        while !process::listens(&monitor) {
-            assert!(Instant::now() < deadline, "fake {name} did not start");
-            thread::sleep(Duration::from_millis(5));
-        }
         Self { name, pid: process.id(), monitor, process }
+    }
+
+    fn listening(self) -> Self {
+        // A moment before it listens, its socket is there already.
+        wait_until(PATIENCE, "the fake listens", || process::listens(&self.monitor));
+        self
     }
 
     /// Returns the commands that it was asked, in their order, those of negotiation left out.
@@ -166,6 +226,15 @@ impl Drop for Fake {
 /// If its arguments or environment are not those of [`Fake::start`], or it cannot listen.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let fault: Fault = std::env::var(FAULT)?.parse()?;
+    if fault == Fault::Idle {
+        loop {
+            thread::park();
+        }
+    }
+    let _crowd = match fault {
+        Fault::Crowded(number) => crowd(number)?,
+        _ => Vec::new(),
+    };
     let monitor = std::env::args()
         .find_map(|word| Some(word.strip_prefix("unix:")?.split(',').next()?.to_owned()))
         .ok_or("no -qmp unix:PATH")?;
@@ -181,6 +250,24 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
         let _ = serve(&stream?, &fault, recording.as_ref(), &mut commands);
     }
     Ok(())
+}
+
+/// Opens descriptors, beside some that come and go from then on.
+fn crowd(number: u64) -> io::Result<Vec<fs::File>> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    // Their number is another one whenever somebody looks.
+    thread::spawn(|| {
+        loop {
+            let mut some = Vec::new();
+            for _ in 0..300 {
+                some.extend(fs::File::open("/dev/null"));
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    });
+    let file = fs::File::open("/dev/null")?;
+    (0..number).map(|_| file.try_clone()).collect()
 }
 
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": "fake"}, "capabilities": ["oob"]}}"#;
@@ -253,6 +340,13 @@ fn misbehave(stream: &UnixStream, fault: &Fault, answer: &str) -> io::Result<()>
             }
             out.write_all(b"\"}\r\n")
         }
+        Fault::HalfLine(length) => {
+            out.write_all(b"{\"return\": \"")?;
+            for _ in 0..*length {
+                out.write_all(&vec![b'x'; 1 << 20])?;
+            }
+            wait_for_end(stream)
+        }
         Fault::EventStorm => loop {
             write!(out, "{EVENT}\r\n")?;
         },
@@ -275,6 +369,11 @@ fn wait_for_end(mut stream: &UnixStream) -> io::Result<()> {
 
 /// Returns what a paused QEMU without devices answers.
 fn answer(command: &str, fault: &Fault) -> String {
+    if let Fault::Many { command: its, count, element } = fault
+        && its == command
+    {
+        return format!(r#"{{"return": [{}]}}"#, vec![element.as_str(); *count].join(","));
+    }
     let lacking = matches!(fault, Fault::Lacks(lacking) if lacking == command);
     let value = match command {
         _ if lacking => Value::Null,

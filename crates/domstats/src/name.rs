@@ -4,7 +4,11 @@
 //! daemon's, a document's. It goes to terminals, logs and dashboards. So every name is a [`Name`], and there is
 //! one way to make one.
 
-use std::{borrow::Borrow, fmt, ops::Deref};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    ops::Deref,
+};
 
 use serde_json::Value as Json;
 
@@ -121,6 +125,18 @@ pub fn printable(text: &str) -> String {
     }
 }
 
+/// The longest text of somebody else that is repeated in ours: a path can be as long.
+const LONGEST: usize = 4096;
+
+/// Returns a text, or the start of one that is too long to be repeated with each of a domain's statistics.
+pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
+    let end = (0..=LONGEST).rev().find(|end| text.is_char_boundary(*end));
+    match text.get(..end.unwrap_or_default()) {
+        Some(start) if text.len() > LONGEST => format!("{start}…").into(),
+        _ => text.into(),
+    }
+}
+
 /// Returns whether a text has anything but the printable characters of ASCII. It looks at many bytes at a time,
 /// where a search would look at one after the other.
 pub(crate) fn may_deceive(text: &str) -> bool {
@@ -146,8 +162,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_at_a_character() {
+        let long = shortened_of(100_000);
+        assert!(long.len() <= LONGEST + 4 && long.ends_with("ä…"), "{}", long.len());
+        assert_eq!(shortened_of(2048), "ä".repeat(2048));
+    }
+
+    fn shortened_of(count: usize) -> String {
+        shortened(&"ä".repeat(count)).into_owned()
+    }
+
     use crate::{
-        report::{DomainStats, Missing, MissingReason},
+        report::DomainStats,
         stats::{Cell, GROUPS, Key, KeyKind, Row, Section, catalogue::Slot},
     };
 
@@ -184,8 +212,6 @@ mod tests {
                 assert_eq!(name, "vm\u{fffd}1", "{text:?}");
             }
         }
-        let missing = Missing::new(MissingReason::from_word("a\nb"), "a\u{1b}[2Jb");
-        assert_eq!(missing.to_string(), "a\u{fffd}b: a\u{fffd}[2Jb");
         for text in ["vm-1_a.b", "Ünïcode 日本", "كمبيوتر", "🖥", "a b"] {
             assert_eq!(Name::from(text), text);
             assert_eq!(Name::from(text.to_owned()), text);

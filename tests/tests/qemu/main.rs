@@ -3,6 +3,7 @@
 
 mod architectures;
 mod boards;
+mod bounds;
 mod cgroups;
 mod changes;
 mod command_lines;

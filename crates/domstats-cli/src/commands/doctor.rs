@@ -45,6 +45,13 @@ pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
         }
     }
     hints.extend(reasons.iter().filter_map(hint));
+    // Each namespace of processes has a first one, whose name everybody may read.
+    if std::fs::File::open("/proc/1/comm").is_err() {
+        hints.push(
+            "/proc hides the processes of other users (hidepid), QEMUs among them: run as root, or as a \
+             member of the group that its mount option gid= names",
+        );
+    }
     if has_untrusted {
         hints.push(
             "not trusted: such a domain is found by its id alone; qemu+qmp:///system?trusted=USER trusts \

@@ -19,6 +19,7 @@ use placement::{Hierarchy, Kind, Manager, machine_of, parse_mounts, placed_in};
 use rustix::io::Errno;
 
 use super::{
+    allowance::Turn,
     pressure::{DeviceIo, Waits, parse_blkio, parse_io_stat, parse_pressure},
     process::{Budget, Folder, Kept},
     procfs::{CGROUPS, Proc, TICK_NS, read_at_most},
@@ -95,8 +96,7 @@ impl Accounting {
             self.may_be_own = cgroups.name_a_machine(folder.proc, &self.placement);
         }
         if !is_same || (self.groups.are_none() && self.may_be_own) {
-            let (proc, pid) = (folder.proc, folder.process.pid);
-            self.groups = cgroups.find(proc, pid, &self.placement, is_qemu);
+            self.groups = cgroups.find(folder, &self.placement, is_qemu);
         }
         Some(&mut self.groups)
     }
@@ -120,15 +120,16 @@ impl Cgroups {
         self.hierarchies.get_or_init(|| parse_mounts(&proc.mounts().unwrap_or_default()))
     }
 
-    fn find(&self, proc: &Proc, pid: u32, placement: &str, is_qemu: IsQemu) -> Groups {
+    fn find(&self, folder: &Folder<'_>, placement: &str, is_qemu: IsQemu) -> Groups {
         let own = |kind: Kind| {
             let (path, manager) = machine_of(placed_in(kind, placement)?)?;
-            let of_kind = self.hierarchies(proc).iter().filter(|hierarchy| hierarchy.kind == kind);
+            let of_kind =
+                self.hierarchies(folder.proc).iter().filter(|hierarchy| hierarchy.kind == kind);
             of_kind
                 .filter_map(|hierarchy| {
                     Some(Group { kind, dir: hierarchy.dir_of(path)?, files: Vec::new() })
                 })
-                .find(|group| group.is_of(proc, pid, manager, is_qemu))
+                .find(|group| group.is_of(folder, manager, is_qemu))
         };
         Groups { unified: own(Kind::Unified), cpuacct: own(Kind::CpuAcct), blkio: own(Kind::BlkIo) }
     }
@@ -175,13 +176,16 @@ impl Groups {
 impl Group {
     /// Returns whether the group holds a QEMU and nothing that is foreign to its machine. Threads
     /// of the kernel are not: it puts those that work for a process (vhost) into its group.
-    fn is_of(&self, proc: &Proc, pid: u32, manager: Manager, is_qemu: IsQemu) -> bool {
-        let Some(pids) = processes(&self.dir) else { return false };
-        let is_ours = |other: u32| {
-            proc.stat(other).is_ok_and(|stat| {
-                let is_kernels = stat.virtual_size == 0 && !matches!(stat.state, 'Z' | 'X');
-                is_kernels || (manager == Manager::Libvirt && !is_qemu(proc, other, &stat.comm))
-            })
+    fn is_of(&self, folder: &Folder<'_>, manager: Manager, is_qemu: IsQemu) -> bool {
+        let (proc, pid) = (folder.proc, folder.process.pid);
+        let mut turn = Turn::new(folder);
+        let Some(pids) = processes(&self.dir, &mut turn) else { return false };
+        let mut is_ours = |other: u32| {
+            turn.step().is_ok()
+                && proc.stat(other).is_ok_and(|stat| {
+                    let is_kernels = stat.virtual_size == 0 && !matches!(stat.state, 'Z' | 'X');
+                    is_kernels || (manager == Manager::Libvirt && !is_qemu(proc, other, &stat.comm))
+                })
         };
         pids.contains(&pid) && pids.into_iter().all(|other| other == pid || is_ours(other))
     }
@@ -229,13 +233,13 @@ impl Group {
 
 /// Returns the processes of a group and of those below it, in any order; `None` if they cannot be
 /// told or are too many for a machine.
-fn processes(group: &Path) -> Option<Vec<u32>> {
+fn processes(group: &Path, turn: &mut Turn<'_>) -> Option<Vec<u32>> {
     let mut pids = Vec::new();
     let mut groups = vec![group.to_owned()];
     let mut seen = 0;
     while let Some(dir) = groups.pop() {
         seen += 1;
-        if seen + groups.len() > GROUPS {
+        if seen + groups.len() > GROUPS || turn.step().is_err() {
             return None;
         }
         match read_at_most(&dir.join("cgroup.procs"), PROCESSES) {

@@ -7,16 +7,22 @@
 //! so are the nodes of devices.
 
 use std::{
+    collections::HashSet,
     os::fd::{AsFd, OwnedFd},
     path::Path,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
 };
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, major, makedev, minor, open,
-    openat2, statx,
+use rustix::{
+    fs::{
+        AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstatfs, major, makedev,
+        minor, open, openat2, statx,
+    },
+    io::Errno,
 };
 
-use super::process::FOLDER;
+use super::{errands::Errand, process::FOLDER};
 
 /// The unit of sizes in sysfs.
 const SECTOR: u64 = 512;
@@ -29,6 +35,7 @@ pub(crate) struct Look {
     inode: u64,
     /// The device that a node of one stands for.
     node: u64,
+    owner: u32,
     size: u64,
     pub(crate) blocks: u64,
     changed: (i64, u32),
@@ -49,6 +56,7 @@ impl Look {
             device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
             inode: stat.stx_ino,
             node: makedev(stat.stx_rdev_major, stat.stx_rdev_minor),
+            owner: stat.stx_uid,
             size: stat.stx_size,
             blocks: stat.stx_blocks,
             changed: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
@@ -57,6 +65,20 @@ impl Look {
 
     pub(crate) fn is_plain(&self) -> bool {
         self.kind == FileType::RegularFile
+    }
+
+    pub(crate) fn is_socket(&self) -> bool {
+        self.kind == FileType::Socket
+    }
+
+    /// Returns the device and the inode.
+    pub(crate) fn file(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    /// Returns the user whose file it is.
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
     }
 
     pub(crate) fn is_block_device(&self) -> bool {
@@ -94,10 +116,76 @@ impl Below {
 
     /// Looks at a file by its name, which with `is_root` cannot lead out of the folder.
     pub(crate) fn look(&self, name: &Path, is_root: bool) -> Option<Look> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let mut resolve = ResolveFlags::CACHED;
-        resolve.set(ResolveFlags::IN_ROOT, is_root);
-        let file = openat2(&self.0, name, flags, Mode::empty(), resolve).ok()?;
-        Look::at(&file, Path::new(""), AtFlags::EMPTY_PATH)
+        let resolve = if is_root { ResolveFlags::IN_ROOT } else { ResolveFlags::empty() };
+        open_cached(&self.0, name, resolve).ok().flatten().map(|(_, look)| look)
     }
+}
+
+/// Opens a file only to look at it, if the kernel knows where its path leads; `None` if it would have to ask the
+/// storage, and cannot tell without.
+pub(crate) fn open_cached(
+    folder: impl AsFd,
+    path: &Path,
+    resolve: ResolveFlags,
+) -> rustix::io::Result<Option<(OwnedFd, Look)>> {
+    match open_anyhow(folder, path, resolve | ResolveFlags::CACHED) {
+        Ok(found) => Ok(Some(found)),
+        // The latter two before Linux 5.12.
+        Err(Errno::AGAIN | Errno::INVAL | Errno::NOSYS) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Opens a file only to look at it. May block for ever: for [errands](super::errands) alone.
+pub(crate) fn open_anyhow(
+    folder: impl AsFd,
+    path: &Path,
+    resolve: ResolveFlags,
+) -> rustix::io::Result<(OwnedFd, Look)> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = openat2(folder, path, flags, Mode::empty(), resolve)?;
+    let look = Look::at(&file, Path::new(""), AtFlags::EMPTY_PATH).ok_or(Errno::NOENT)?;
+    Ok((file, look))
+}
+
+/// The file systems, among those that no block device is named for, whose answers come from this host's memory and
+/// disks: tmpfs, ramfs, btrfs, overlay, zfs, bcachefs. statfs(2) has the numbers.
+const LOCAL: [u64; 6] =
+    [0x0102_1994, 0x8584_58f6, 0x9123_683e, 0x794c_7630, 0x2fc1_2fc1, 0xca45_1a4e];
+
+/// The mounts that were seen to be local, by device and number. No host has as many at a time.
+static KNOWN: LazyLock<Mutex<HashSet<(u64, u64)>>> = LazyLock::new(Mutex::default);
+const MOUNTS: usize = 4096;
+
+/// Returns whether no server has to be asked for what can be done with a file. An errand finds out, which is waited
+/// for so long; it is known from then on.
+pub(crate) fn is_local(
+    file: &OwnedFd,
+    look: &Look,
+    user: impl FnOnce() -> Option<u32>,
+    wait: impl FnOnce(Option<u32>) -> Duration,
+) -> bool {
+    if major(look.device) != 0 {
+        return true;
+    }
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let Ok(stat) = statx(file, "", flags, StatxFlags::MNT_ID) else { return false };
+    let mount = (look.device, stat.stx_mnt_id);
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if known().contains(&mount) {
+        return true;
+    }
+    let Ok(file) = file.try_clone() else { return false };
+    let (user, path) = (user(), format!("mount {} of device {}", mount.1, mount.0).into());
+    let kind = move || fstatfs(file).map(|stat| stat.f_type as u64 & u64::from(u32::MAX));
+    let kind = Errand { user, path }.run(wait(user), kind);
+    let is_local = kind.is_ok_and(|kind| kind.is_ok_and(|kind| LOCAL.contains(&kind)));
+    if is_local {
+        let mut known = known();
+        if known.len() >= MOUNTS {
+            known.clear();
+        }
+        known.insert(mount);
+    }
+    is_local
 }

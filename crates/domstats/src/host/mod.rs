@@ -1,6 +1,8 @@
 //! Readers of the Linux host, each with an injectable root so that tests can build a host.
 
+pub(crate) mod allowance;
 pub(crate) mod cgroup;
+pub(crate) mod errands;
 pub(crate) mod files;
 pub(crate) mod fuzz;
 pub(crate) mod links;
@@ -12,4 +14,5 @@ pub(crate) mod procfs;
 pub(crate) mod queues;
 pub(crate) mod resctrl;
 pub(crate) mod rtnetlink;
+pub(crate) mod shares;
 pub(crate) mod sock_diag;

@@ -15,12 +15,15 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, Mode, OFlags, open, openat, readlinkat, statat},
+    fs::{AtFlags, Dir, DirEntry, Mode, OFlags, open, openat, readlinkat, statat},
     io::{Errno, pread},
     process::{Resource, getrlimit},
 };
 
-use super::procfs::{Proc, SMALL, SchedStat, Stat, parse_sched_stat, parse_stat, parse_wait_sum};
+use super::{
+    allowance::Turn,
+    procfs::{Proc, SMALL, SchedStat, Stat, parse_sched_stat, parse_stat, parse_wait_sum},
+};
 
 /// Who a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -143,11 +146,26 @@ impl<'a> Folder<'a> {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Returns the entries of an open folder of the process; an error is the last one.
+    ///
+    /// # Errors
+    ///
+    /// Beside those of the kernel, `TimedOut` as for [`Turn::step`].
+    pub(crate) fn entries<'s>(
+        &'s self,
+        folder: &OwnedFd,
+    ) -> io::Result<impl Iterator<Item = io::Result<DirEntry>> + use<'s, 'a>> {
+        let mut turn = Turn::new(self);
+        let entries = Dir::read_from(folder)?.flatten();
+        Ok(entries.map(move |entry| turn.step().map(|()| entry)))
+    }
+
     /// Returns the threads, in the order of their numbers.
     pub(crate) fn threads(&self) -> io::Result<Vec<u32>> {
-        let entries = Dir::read_from(self.open("task")?)?.flatten();
-        let mut tids: Vec<u32> =
-            entries.filter_map(|entry| entry.file_name().to_str().ok()?.parse().ok()).collect();
+        let mut tids: Vec<u32> = Vec::new();
+        for entry in self.entries(&self.open("task")?)? {
+            tids.extend(entry?.file_name().to_str().ok().and_then(|name| name.parse::<u32>().ok()));
+        }
         tids.sort_unstable();
         Ok(tids)
     }
@@ -200,13 +218,16 @@ impl<'a> Folder<'a> {
         Some([users.next()?, users.next()?])
     }
 
-    /// Returns where the descriptors lead to, as text; nothing without the right to know.
-    pub(crate) fn descriptors(&self) -> io::Result<impl Iterator<Item = Vec<u8>>> {
+    /// Returns where the descriptors lead to, as text; nothing without the right to know. An error is the
+    /// last one.
+    pub(crate) fn descriptors(&self) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
         let folder = self.open("fd")?;
-        let entries = Dir::read_from(&folder)?.take(MOST).flatten();
+        let entries = self.entries(&folder)?;
         Ok(entries.filter_map(move |entry| {
-            let target = readlinkat(&folder, entry.file_name(), Vec::with_capacity(64));
-            target.ok().map(CString::into_bytes)
+            let link = |entry: DirEntry| {
+                readlinkat(&folder, entry.file_name(), Vec::with_capacity(64)).ok()
+            };
+            entry.map(link).transpose().map(|target| target.map(CString::into_bytes))
         }))
     }
 
@@ -224,9 +245,6 @@ impl<'a> Folder<'a> {
 
 /// How a folder is opened only to go on from there.
 pub(crate) const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
-/// More descriptors of a process than this are not looked at.
-const MOST: usize = 1 << 20;
 
 /// As large as the environment of a program can usually be.
 const ENVIRONMENT: u64 = 2 << 20;

@@ -8,12 +8,16 @@ use std::{
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
 };
 
 use rustix::fs::Dir;
 
-use super::process::Budget;
+use super::{
+    allowance::{Allowance, WAIT},
+    process::Budget,
+};
 
 /// A `/proc`, or a tree that looks like one.
 #[derive(Debug, Clone)]
@@ -21,6 +25,8 @@ pub(crate) struct Proc {
     root: PathBuf,
     /// What of it may stay open.
     pub(crate) budget: Budget,
+    /// How long lists may be read; as long as they are without one.
+    pub(crate) allowance: Option<Arc<Allowance>>,
 }
 
 /// What `/proc/PID/stat` says of a process.
@@ -30,8 +36,6 @@ pub(crate) struct Stat {
     pub(crate) comm: String,
     /// `R` running, `S` sleeping, `D` in the kernel, `T` stopped, `Z` dead.
     pub(crate) state: char,
-    /// The process that made its session, which may have ended, if that can be seen from here.
-    pub(crate) session: Option<u32>,
     /// Such a thread never runs a program.
     pub(crate) is_kernel_thread: bool,
     pub(crate) user_ns: u64,
@@ -85,6 +89,12 @@ pub(crate) const CGROUPS: u64 = 64 << 10;
 /// More than the mounts of a host take, containers and all.
 const MOUNTS: u64 = 4 << 20;
 
+/// More than the devices of a network namespace take: some 8,000 of them.
+const NET_DEVICES: u64 = 1 << 20;
+
+/// More than the arguments of a program can usually take.
+const ARGUMENTS: u64 = 6 << 20;
+
 /// Nanoseconds in a clock tick.
 pub(crate) static TICK_NS: LazyLock<u64> =
     LazyLock::new(|| 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1));
@@ -94,12 +104,28 @@ static PAGE_KIB: LazyLock<u64> = LazyLock::new(|| rustix::param::page_size() as 
 
 impl Proc {
     pub(crate) fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), budget: Budget::of_this_process() }
+        Self { root: root.into(), budget: Budget::of_this_process(), allowance: None }
+    }
+
+    /// Returns the same for one call, which reads no long list beyond its time.
+    pub(crate) fn for_call(&self, until: Instant) -> Self {
+        Self { allowance: Some(Arc::new(Allowance::new(until))), ..self.clone() }
+    }
+
+    /// Returns how long a call may wait for an errand for a user.
+    pub(crate) fn wait_for_errand(&self, user: Option<u32>) -> Duration {
+        self.allowance.as_ref().map_or(WAIT, |allowance| allowance.wait(user))
     }
 
     #[cfg(test)]
     pub(crate) fn with_budget(self, budget: Budget) -> Self {
         Self { budget, ..self }
+    }
+
+    /// Returns whether the processes of other users are hidden from the caller (`hidepid`): each namespace of
+    /// processes has a first one, whose name everybody may read.
+    pub(crate) fn hides_others(&self) -> bool {
+        fs::File::open(self.of(1, "comm")).is_err()
     }
 
     /// Returns the numbers of all processes, in any order.
@@ -129,9 +155,9 @@ impl Proc {
     /// Returns the arguments of a process. May block for as long as the process is stuck in the
     /// kernel: never call it where a caller waits.
     pub(crate) fn command_line(&self, pid: u32) -> io::Result<Vec<String>> {
-        let bytes = fs::read(self.of(pid, "cmdline"))?;
-        let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-        Ok(bytes.split(|byte| *byte == 0).map(|arg| String::from_utf8_lossy(arg).into()).collect())
+        let text = read_at_most(&self.of(pid, "cmdline"), ARGUMENTS)?;
+        let text = text.strip_suffix('\0').unwrap_or(&text);
+        Ok(text.split('\0').map(str::to_owned).collect())
     }
 
     /// Returns the file name of the program that a process runs, without its folder.
@@ -150,7 +176,7 @@ impl Proc {
 
     /// Returns the network devices in the network namespace of a process.
     pub(crate) fn net_devices(&self, pid: u32) -> io::Result<NetDevices> {
-        Ok(parse_net_devices(&fs::read_to_string(self.of(pid, "net/dev"))?))
+        Ok(parse_net_devices(&read_at_most(&self.of(pid, "net/dev"), NET_DEVICES)?))
     }
 }
 
@@ -185,8 +211,6 @@ pub(crate) fn parse_stat(text: &[u8]) -> Option<Stat> {
     Some(Stat {
         comm: String::from_utf8_lossy(&text[start..end]).into_owned(),
         state,
-        // A process that ends has none.
-        session: number(6).and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
         is_kernel_thread: number(9)? & PF_KTHREAD != 0,
         user_ns: number(14)?.saturating_mul(*TICK_NS),
         system_ns: number(15)?.saturating_mul(*TICK_NS),

@@ -36,8 +36,8 @@ pub(crate) struct Queues<'a> {
     own: Option<u64>,
     /// By network namespace; by process, if its namespace may not be known.
     spaces: HashMap<Space, Sockets>,
-    /// The sockets that a process holds; nothing without the right to know.
-    held: HashMap<Process, Option<HashSet<u64>>>,
+    /// The sockets that a process holds.
+    held: HashMap<Process, Result<HashSet<u64>, Unseen>>,
 }
 
 /// A network namespace.
@@ -85,9 +85,14 @@ pub(crate) enum Sign<'a> {
     Inode(u64),
 }
 
-/// The sockets cannot be seen.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unseen;
+/// Why sockets cannot be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unseen {
+    /// There is no right to see them.
+    Hidden,
+    /// The process holds so much that there is no time to look at all of it.
+    TooMany,
+}
 
 impl<'a> Queues<'a> {
     pub(crate) fn new(proc: &'a Proc) -> Self {
@@ -112,10 +117,12 @@ impl<'a> Queues<'a> {
         sign: Sign<'_>,
     ) -> Result<Option<Socket>, Unseen> {
         let held = match (sign, whose) {
-            (Sign::Name(_), Some(whose)) => self.sockets_of(whose.process).cloned(),
-            _ => None,
+            (Sign::Name(_), Some(whose)) => match self.sockets_of(whose.process) {
+                Err(Unseen::TooMany) => return Err(Unseen::TooMany),
+                held => held.cloned().unwrap_or_default(),
+            },
+            _ => HashSet::new(),
         };
-        let held = held.unwrap_or_default();
         let mut is_unseen = false;
         for space in self.spaces_of(whose) {
             let Some(list) = self.list(space, State::Listening) else {
@@ -138,7 +145,7 @@ impl<'a> Queues<'a> {
                 return Ok(found.cloned());
             }
         }
-        if is_unseen { Err(Unseen) } else { Ok(None) }
+        if is_unseen { Err(Unseen::Hidden) } else { Ok(None) }
     }
 
     /// Returns whether a process is in another network namespace than the caller.
@@ -146,9 +153,9 @@ impl<'a> Queues<'a> {
         self.spaces_of(Some(whose)).len() > 1
     }
 
-    /// Returns whether a process holds a socket; nothing without the right to know.
-    pub(crate) fn holds(&mut self, process: Process, inode: u64) -> Option<bool> {
-        Some(self.sockets_of(process)?.contains(&inode))
+    /// Returns whether a process holds a socket.
+    pub(crate) fn holds(&mut self, process: Process, inode: u64) -> Result<bool, Unseen> {
+        Ok(self.sockets_of(process)?.contains(&inode))
     }
 
     /// Returns whether a process that holds a listening socket serves a client of it, other than the one with
@@ -175,9 +182,15 @@ impl<'a> Queues<'a> {
         }
     }
 
-    fn sockets_of(&mut self, process: Process) -> Option<&HashSet<u64>> {
+    fn sockets_of(&mut self, process: Process) -> Result<&HashSet<u64>, Unseen> {
         let proc = self.proc;
-        self.held.entry(process).or_insert_with(|| sockets_of(proc, process).ok()).as_ref()
+        let read = || {
+            sockets_of(proc, process).map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut => Unseen::TooMany,
+                _ => Unseen::Hidden,
+            })
+        };
+        self.held.entry(process).or_insert_with(read).as_ref().map_err(|unseen| *unseen)
     }
 
     /// Returns the sockets of a namespace that are in a state; nothing if they cannot be seen.
@@ -258,11 +271,18 @@ fn is_same_name(one: &[u8], other: &[u8]) -> bool {
 
 /// Returns the inodes of the sockets that a process holds.
 fn sockets_of(proc: &Proc, process: Process) -> io::Result<HashSet<u64>> {
-    let inode = |target: Vec<u8>| {
-        let digits = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
-        str::from_utf8(digits).ok()?.parse().ok()
-    };
-    Ok(Folder::new(proc, process).descriptors()?.filter_map(inode).collect())
+    let folder = Folder::new(proc, process);
+    let mut sockets = HashSet::new();
+    for target in folder.descriptors()? {
+        sockets.extend(socket_of_link(&target?));
+    }
+    Ok(sockets)
+}
+
+/// Returns the inode of the socket that a link of `/proc/PID/fd` names: a file's name begins with a slash.
+pub(crate) fn socket_of_link(target: &[u8]) -> Option<u64> {
+    let digits = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Runs something in the network namespace of a process, on a thread of its own.
@@ -401,8 +421,8 @@ mod tests {
         let mut look = || {
             queues.look_again();
             let found = queues.listener(Some(own), sign).unwrap().unwrap();
-            assert_eq!(queues.holds(own.process, found.inode), Some(true));
-            assert_eq!(queues.holds(own.process, found.inode + 1_000_000_000), Some(false));
+            assert_eq!(queues.holds(own.process, found.inode), Ok(true));
+            assert_eq!(queues.holds(own.process, found.inode + 1_000_000_000), Ok(false));
             let name = Sign::Name(path.as_os_str().as_encoded_bytes());
             assert_eq!(queues.listener(Some(own), name), Ok(Some(found.clone())));
             let of_proc = read(&proc, Space::Own, State::Listening).unwrap();

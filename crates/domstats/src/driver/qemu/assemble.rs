@@ -11,16 +11,17 @@ use super::{
     command_line::Backend,
     dirty_rate::dirty_rate,
     guest::{Guest, Learned},
-    host_side::HostSide,
+    host_side::{HostSide, lacks_time, too_long},
     hypervisor::{self, Counted, Counts},
     interfaces::{interfaces, places},
     iothreads::iothreads,
     open_files::{OpenFiles, is_confined},
-    query::{self, Answer, Query, Replies, Reported},
+    query::{self, Answer, DISKS, Query, Replies, Reported},
     threads::VcpuThread,
 };
 use crate::{
     host::{
+        allowance::Turn,
         cgroup::CpuTimes,
         process::{Folder, Kept},
         procfs::{NetDevices, Proc, SchedStat},
@@ -317,11 +318,14 @@ impl Sources<'_> {
     }
 
     /// Returns the time of a thread, read now if it began after the others were read.
-    fn thread(&self, tid: u32) -> Option<SchedStat> {
+    fn thread(&self, tid: u32, folder: &Folder<'_>, turn: &mut Turn<'_>) -> Option<SchedStat> {
         let threads = self.host.threads.as_deref().unwrap_or_default();
         match threads.binary_search_by_key(&tid, |thread| thread.tid) {
             Ok(place) => Some(threads[place].sched),
-            Err(_) => self.folder().sched_stat(tid, &mut Kept::default()).ok(),
+            Err(_) => {
+                turn.step().ok()?;
+                folder.sched_stat(tid, &mut Kept::default()).ok()
+            }
         }
     }
 
@@ -339,16 +343,18 @@ impl Sources<'_> {
         // One thread for several vCPUs: its time is nobody's.
         let distinct: HashSet<u32> = threads.iter().map(|(_, tid)| *tid).collect();
         let shared = distinct.len() < threads.len();
+        let folder = self.folder();
+        let mut turn = Turn::new(&folder);
         let cpus = threads.into_iter().map(|(id, tid)| {
-            let sched = self.thread(tid).filter(|_| !shared);
+            let sched = self.thread(tid, &folder, &mut turn).filter(|_| !shared);
             let counts = counts.remove(&(id, tid)).unwrap_or_default();
             Vcpu {
                 id,
                 state: Some(VcpuState::Running),
                 time: sched.map(|sched| sched.run_ns),
                 wait: sched
-                    .filter(|_| self.host.accounts_for_waits)
-                    .and_then(|_| self.folder().thread_wait(tid)),
+                    .filter(|_| self.host.accounts_for_waits && turn.step().is_ok())
+                    .and_then(|_| folder.thread_wait(tid)),
                 delay: sched.map(|sched| sched.delay_ns),
                 stats: counts.stats,
                 histograms: counts.histograms,
@@ -357,7 +363,8 @@ impl Sources<'_> {
         });
         let vcpus = Vcpus { current, maximum, cpus: cpus.collect(), ..Vcpus::default() };
         stats.vcpu = (vcpus != Vcpus::default()).then_some(vcpus);
-        lacks.or_else(|| self.lacks_vcpu_stats())
+        let lacks = lacks.or_else(|| self.lacks_vcpu_stats());
+        lacks.or_else(|| turn.is_over().then(|| too_long(self.guest.process)))
     }
 
     fn interface(&self, stats: &mut DomainStats) -> Option<Missing> {
@@ -365,6 +372,9 @@ impl Sources<'_> {
         let told = self.guest.nics_with(taps);
         let places = places(&self.guest.line, told.as_deref(), taps);
         stats.interface = Some(interfaces(&places, taps, self.devices));
+        if let Some(missing) = &self.host.lacks_interfaces {
+            return Some(missing.clone());
+        }
         let networks = &self.guest.line.networks;
         let needs_taps =
             networks.iter().any(|network| matches!(network.backend, Backend::TapFds(_)));
@@ -384,15 +394,27 @@ impl Sources<'_> {
 
     fn block(&self, stats: &mut DomainStats, request: &StatsRequest) -> Option<Missing> {
         let storage = self.host.account.storage.clone();
-        if let Some(counters) = self.replies.block_stats.got() {
+        let mut lacks_files = None;
+        let counters = self.replies.block_stats.got();
+        let number = counters.map_or(0, Vec::len);
+        if number > DISKS {
+            stats.block = storage;
+            let text = format!("the guest has {number} disks, more than the {DISKS} that are read");
+            return Some(Missing::new(MissingReason::Failed, text));
+        }
+        if let Some(counters) = counters {
             // What a held monitor told before may be older than an answer can be: it was not asked.
             let is_whole = !request.basic.contains(StatsGroups::BLOCK);
             let nodes = self.replies.block_nodes.got().filter(|_| is_whole);
             let nodes = nodes.map_or(&[][..], Vec::as_slice);
             let pid = self.guest.pid();
             let needs_files = || nodes.iter().any(needs_files) || is_confined(self.proc, pid);
-            let files = (!nodes.is_empty() && needs_files()).then(|| OpenFiles::of(self.proc, pid));
-            let files = files.flatten();
+            let process = self.guest.process;
+            let files = (!nodes.is_empty() && needs_files()).then(|| {
+                OpenFiles::of(self.proc, process)
+                    .inspect_err(|error| lacks_files = lacks_time(process, error))
+            });
+            let files = files.and_then(Result::ok);
             let sets = self.replies.fd_sets.got().map_or(&[][..], Vec::as_slice);
             let images = Images::new(nodes, files.as_ref(), sets);
             let chains = Chains {
@@ -413,6 +435,7 @@ impl Sources<'_> {
         self.lacks(&self.replies.block_stats)
             .or_else(|| self.lacks(&self.replies.block_nodes))
             .or_else(lacks_copies)
+            .or(lacks_files)
     }
 
     /// Gives a group that the host alone tells.
@@ -423,10 +446,14 @@ impl Sources<'_> {
     }
 
     fn iothread(&self, stats: &mut DomainStats) -> Option<Missing> {
+        let folder = self.folder();
+        let mut turn = Turn::new(&folder);
         if let Some(replies) = self.replies.iothreads.got() {
-            stats.iothread = Some(iothreads(replies, |tid| self.thread(tid)));
+            let time = |tid| self.thread(tid, &folder, &mut turn);
+            stats.iothread = Some(iothreads(replies, time));
         }
-        self.lacks(&self.replies.iothreads)
+        let lacks = self.lacks(&self.replies.iothreads);
+        lacks.or_else(|| turn.is_over().then(|| too_long(self.guest.process)))
     }
 
     fn dirty_rate(&self, stats: &mut DomainStats) -> Option<Missing> {

@@ -7,11 +7,11 @@ use uuid::Uuid;
 use super::{
     config_file::ConfigFile,
     monitor_option::MonitorOption,
-    nics::is_nic,
+    nics::{NICS, is_nic},
     options::{Groups, Options, size},
     sockets::MonitorSocket,
 };
-use crate::name::Name;
+use crate::name::{Name, shortened};
 
 /// The parts of a QEMU command line that the driver uses.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -184,7 +184,8 @@ impl CommandLine {
 
     /// Takes what the options of this program say.
     fn read(&mut self, groups: &Groups, program: &str) {
-        self.name = groups.name().filter(|name| !name.is_empty()).map(Name::from);
+        self.name =
+            groups.name().filter(|name| !name.is_empty()).map(|name| Name::from(&*shortened(name)));
         // As in QEMU, zeros are none.
         self.uuid = self.uuid.filter(|uuid| !uuid.is_nil());
         self.monitors = MonitorOption::all(groups);
@@ -212,6 +213,12 @@ impl CommandLine {
         self.is_board = is_board(machine.get("type"), program);
         self.is_probe = machine.get("type") == Some("none")
             && self.monitors.iter().any(MonitorOption::is_libvirts);
+        if self.nics.len().max(self.networks.len()) > NICS {
+            self.nics.truncate(NICS);
+            self.networks.truncate(NICS);
+            let text = || format!("there are more than {NICS} NICs or networks");
+            self.unread.get_or_insert_with(text);
+        }
         // What could not be read may say otherwise: then the monitor is asked.
         if self.unread.is_some() {
             self.memory_hotplug = true;

@@ -1,21 +1,29 @@
 //! Reads command lines where a stuck process cannot hold up a call.
 //!
 //! `/proc/PID/cmdline` waits for the process's memory lock, for as long as the process is stuck in
-//! the kernel. So each is read once, on a thread of its own, and a call waits for it no longer
-//! than it can afford; a line that comes late serves the next call.
+//! the kernel. So each is read once, by an [errand](crate::host::errands), and a call waits for it no longer than it
+//! can afford; a line that comes late serves the next call. One that was awaited in vain holds up no later call, unless
+//! that has more than twice as long.
 
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
-    sync::{Arc, Condvar, Mutex, PoisonError},
-    thread,
-    time::Instant,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
-use super::{command_line::CommandLine, config_file, processes::of_qemu};
-use crate::host::{
-    process::{Folder, Process},
-    procfs::Proc,
+use super::{
+    command_line::{CommandLine, ReadFile},
+    config_file,
+    processes::of_qemu,
+};
+use crate::{
+    host::{
+        errands::{Errand, Stuck},
+        process::{Folder, Process},
+        procfs::Proc,
+    },
+    name::shortened,
 };
 
 /// The command lines that were read or are being read.
@@ -26,8 +34,41 @@ pub(crate) struct CommandLines {
 
 #[derive(Debug, Default)]
 struct Shared {
-    lines: Mutex<HashMap<Process, Reading>>,
+    lines: Mutex<HashMap<Process, Line>>,
     changed: Condvar,
+}
+
+/// A command line.
+#[derive(Debug)]
+struct Line {
+    reading: Reading,
+    /// While it is being read: what is known without the files that it names.
+    known: Option<Arc<CommandLine>>,
+    /// How long a call waited in vain.
+    waited: Duration,
+}
+
+impl Line {
+    fn new(reading: Reading) -> Self {
+        Self { reading, known: None, waited: Duration::ZERO }
+    }
+
+    /// Returns whether it need not be read for a process of this name.
+    fn is_of(&self, name: &str) -> bool {
+        !matches!(&self.reading, Reading::NoQemu(its) if its != name)
+    }
+
+    fn is_going(&self) -> bool {
+        matches!(self.reading, Reading::Going)
+    }
+
+    /// Returns what there is of it.
+    fn so_far(&self) -> Reading {
+        match (&self.reading, &self.known) {
+            (Reading::Going, Some(known)) => Reading::Done(Some(Arc::clone(known))),
+            (reading, _) => reading.clone(),
+        }
+    }
 }
 
 /// How far the reading of a command line is.
@@ -38,7 +79,6 @@ pub(crate) enum Reading {
     /// It gave the line, or nothing to a caller without the right.
     Done(Option<Arc<CommandLine>>),
     /// It is no QEMU, as long as the process has this name: with another program it has another one.
-    /// Or it is one that only waits for its daemon.
     NoQemu(String),
 }
 
@@ -51,41 +91,68 @@ impl CommandLines {
         processes: &[(Process, &str)],
         deadline: Instant,
     ) -> Vec<Reading> {
-        let mut lines = self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        for (process, name) in processes {
-            let is_known = match lines.get(process) {
-                Some(Reading::NoQemu(its)) => its == name,
-                known => known.is_some(),
-            };
-            // Without a thread to be had, the next call tries again.
-            if !is_known && self.read(proc.clone(), *process, (*name).to_owned()) {
-                lines.insert(*process, Reading::Going);
-            }
-        }
+        let start = Instant::now();
+        let patience = deadline.saturating_duration_since(start);
+        let mut lines = self.shared.lines();
+        let is_unknown =
+            |process, name: &str| lines.get(process).is_none_or(|line: &Line| !line.is_of(name));
+        let unknown = processes.iter().filter(|(process, name)| is_unknown(process, name));
+        let mut unknown: Vec<_> = unknown
+            .map(|(process, name)| (*process, *name, Folder::new(proc, *process).owner()))
+            .collect();
         if lines.len() > processes.len() {
             let processes: HashSet<_> = processes.iter().map(|(process, _)| process).collect();
-            lines.retain(|process, reading| {
-                matches!(reading, Reading::Going) || processes.contains(process)
-            });
+            lines.retain(|process, line| line.is_going() || processes.contains(process));
         }
-        let is_going = |lines: &HashMap<Process, Reading>| {
-            processes.iter().any(|(process, _)| matches!(lines.get(process), Some(Reading::Going)))
-        };
-        while is_going(&lines) {
+        loop {
+            // As many as threads are to be had for: with each that is done, there is another.
+            let mut without = HashSet::new();
+            unknown.retain(|(process, name, user)| {
+                if without.contains(user) {
+                    return true;
+                }
+                if self.read(proc, *process, name, *user).is_err() {
+                    return without.insert(*user);
+                }
+                lines.insert(*process, Line::new(Reading::Going));
+                false
+            });
+            let may_come = |(process, _): &(Process, &str)| {
+                lines.get(process).is_some_and(|line| {
+                    line.is_going() && (line.waited.is_zero() || line.waited < patience / 2)
+                })
+            };
             let time = deadline.saturating_duration_since(Instant::now());
-            if time.is_zero() {
+            if time.is_zero() || !processes.iter().any(may_come) {
                 break;
             }
             let waited = self.shared.changed.wait_timeout(lines, time);
             (lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        let reading = |(process, _): &_| lines.get(process).cloned().unwrap_or(Reading::Going);
-        processes.iter().map(reading).collect()
+        let waited = start.elapsed();
+        let mut reading = |(process, _): &(Process, &str)| {
+            let Some(line) = lines.get_mut(process) else { return Reading::Going };
+            if line.is_going() {
+                line.waited = line.waited.max(waited);
+            }
+            line.so_far()
+        };
+        processes.iter().map(&mut reading).collect()
     }
 
-    /// Starts to read; the thread's result waits for the lock that the caller holds.
-    fn read(&self, proc: Proc, process: Process, name: String) -> bool {
-        let shared = Arc::clone(&self.shared);
+    /// Begins to read; the result waits for the lock that the caller holds.
+    fn read(
+        &self,
+        proc: &Proc,
+        process: Process,
+        name: &str,
+        user: Option<u32>,
+    ) -> Result<(), Stuck> {
+        // For those of this connection: another one hears nothing of what comes of it.
+        let (start, whose) = (process.start_time, Arc::as_ptr(&self.shared));
+        let path = proc.of(process.pid, &format!("cmdline since {start} for {whose:p}"));
+        let (shared, proc, name) = (Arc::clone(&self.shared), proc.clone(), name.to_owned());
+        let told = Arc::clone(&shared);
         let read = move || {
             let program = || proc.program(process.pid).ok();
             let before = program();
@@ -94,82 +161,64 @@ impl CommandLines {
             // program before: the next call reads again.
             let is_starting = words.as_ref().is_some_and(|words| words.concat().is_empty())
                 || program() != before;
-            let daemon =
-                words.as_ref().map_or(Daemon::No, |words| Daemon::of(&proc, process, words));
-            let is_starting = is_starting || daemon == Daemon::Begins;
-            let reading = match words {
-                Some(_) if daemon == Daemon::IsAwaited => Reading::NoQemu(name),
-                Some(words) => reading(&proc, process, name, before, &words),
-                None => Reading::Done(None),
-            };
-            let mut lines = shared.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            if is_starting {
-                lines.remove(&process);
-            } else {
-                lines.insert(process, reading);
+            let reading = words.map_or(Reading::Done(None), |words| {
+                shared.reading(&proc, process, name, before, &words)
+            });
+            (!is_starting).then_some(reading)
+        };
+        let tell = move |reading| {
+            let mut lines = told.lines();
+            match reading {
+                Some(reading) => _ = lines.insert(process, Line::new(reading)),
+                None => _ = lines.remove(&process),
             }
-            shared.changed.notify_all();
+            told.changed.notify_all();
         };
-        thread::Builder::new().name("command line".to_owned()).spawn(read).is_ok()
+        Errand { user, path }.begin(read, tell)
     }
 }
 
-/// What a process has to do with the daemon that `-daemonize` makes.
-///
-/// ```text
-/// QEMU, waits until the daemon is ready ── makes the session, ends ── the daemon
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Daemon {
-    /// It is the daemon, or there is none.
-    No,
-    /// It waits for the daemon, and has its command line: for a while there seem to be two.
-    IsAwaited,
-    /// The daemon is being made.
-    Begins,
-}
-
-impl Daemon {
-    fn of(proc: &Proc, process: Process, words: &[String]) -> Self {
-        let is_asked_for = |word: &String| matches!(word.as_str(), "-daemonize" | "--daemonize");
-        if !words.iter().any(is_asked_for) {
-            return Self::No;
-        }
-        let alive = |pid| Some(Folder::of(proc, pid).ok()?.1).filter(|stat| stat.virtual_size > 0);
-        let Some(stat) = alive(process.pid) else { return Self::No };
-        // A daemon made no session itself, the process that did so for it is of the same namespace, and
-        // has ended.
-        let Some(maker) = stat.session.filter(|maker| *maker != process.pid) else {
-            return Self::IsAwaited;
-        };
-        match alive(maker) {
-            None => Self::No,
-            Some(_) if proc.program(maker).ok() == proc.program(process.pid).ok() => Self::Begins,
-            Some(_) => Self::IsAwaited,
-        }
+impl Shared {
+    fn lines(&self) -> MutexGuard<'_, HashMap<Process, Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-fn reading(
-    proc: &Proc,
-    process: Process,
-    name: String,
-    program: Option<String>,
-    words: &[String],
-) -> Reading {
-    let words = match program {
-        Some(program) => of_qemu(words, &program),
-        // Its name tells that it is one.
-        None => Some(words),
-    };
-    let file = |name: &str| config_file::read(proc, process, name);
-    words.map_or(Reading::NoQemu(name), |words| {
-        let mut line = CommandLine::parse(words, &file);
-        if line.sockets().any(|socket| socket.path().is_some_and(Path::is_relative)) {
-            line.started_in = Folder::new(proc, process).started_in();
+    /// Reads the words of a command line, and the files that they name.
+    fn reading(
+        &self,
+        proc: &Proc,
+        process: Process,
+        name: String,
+        program: Option<String>,
+        words: &[String],
+    ) -> Reading {
+        let words = match program {
+            Some(program) => of_qemu(words, &program),
+            // Its name tells that it is one.
+            None => Some(words),
+        };
+        let Some(words) = words else { return Reading::NoQemu(name) };
+        let parse = |file: ReadFile<'_>| {
+            let mut line = CommandLine::parse(words, file);
+            if line.sockets().any(|socket| socket.path().is_some_and(Path::is_relative)) {
+                line.started_in = Folder::new(proc, process).started_in();
+            }
+            Arc::new(line)
+        };
+        let unread = |name: &str| {
+            let name = shortened(name);
+            Err(format!("the storage where {name} (-readconfig) is does not answer"))
+        };
+        // Such a file may be on dead storage: the rest is known meanwhile.
+        let known = parse(&unread);
+        if known.unread.is_some()
+            && let Some(line) = self.lines().get_mut(&process)
+        {
+            line.known = Some(known);
         }
-        Reading::Done(Some(Arc::new(line)))
-    })
+        let file = |name: &str| config_file::read(proc, process, name);
+        Reading::Done(Some(parse(&file)))
+    }
 }
 
 #[cfg(test)]
@@ -206,6 +255,10 @@ mod tests {
         let (names, time) = get(1_000);
         assert_eq!(names, [None, Some("free".into())]);
         time.assert_within(Duration::from_secs(2));
+        // It was awaited in vain, and holds up no call that has as long.
+        let (names, time) = get(1_000);
+        assert_eq!(names, [None, Some("free".into())]);
+        time.assert_within(Duration::from_millis(500));
 
         // It goes on: the line that comes late serves the next call.
         fs::write(&blocked, "kvm\0-name\0late\0").unwrap();

@@ -55,6 +55,19 @@ pub(crate) struct Found {
     pub(crate) guests: Vec<Sighting>,
     /// Guests of which not even the name could be read.
     pub(crate) missing: Vec<MissingDomain>,
+    /// Whether `/proc` hides the processes of other users, and there may be more.
+    hides_others: bool,
+}
+
+impl Found {
+    /// Returns why a domain that was asked for is not there.
+    pub(crate) fn gone(&self) -> Missing {
+        if self.hides_others {
+            let text = "no such QEMU process is seen: /proc hides those of other users (hidepid)";
+            return Missing::new(MissingReason::Denied, text);
+        }
+        Missing::new(MissingReason::Gone, "no such QEMU process is running")
+    }
 }
 
 impl Discovery {
@@ -79,10 +92,11 @@ impl Discovery {
     /// Finds the guests that exist now. Waits until the deadline at most, and only for command
     /// lines that were never read.
     pub(crate) fn find(&self, deadline: Instant) -> Result<Found> {
-        let mut found = Found::default();
+        let mut found = Found { hides_others: self.proc.hides_others(), ..Found::default() };
         let mut processes = self.processes.list(&self.proc)?;
         let mut named: HashMap<Process, Vec<NamedMonitor>> = HashMap::new();
-        for monitor in self.named.list(&self.proc, &processes, &mut found.missing) {
+        let proc = &self.proc.for_call(deadline);
+        for monitor in self.named.list(proc, &processes, deadline, &mut found.missing) {
             named.entry(monitor.process).or_default().push(monitor);
         }
         // A named monitor may belong to a process that does not look like a QEMU.
@@ -156,7 +170,7 @@ impl Discovery {
             Some((guest, stat))
         };
         let guests = known.into_iter().map(again).collect::<Option<_>>()?;
-        Some(Found { guests, missing: Vec::new() })
+        Some(Found { guests, ..Found::default() })
     }
 
     /// Returns the guest of a process, if it was found before and is still there.
@@ -263,9 +277,14 @@ impl Discovery {
             let monitors = monitors.ok_or_else(|| no_monitor(line));
             Arc::new(Guest::new(process, Arc::clone(line), monitors))
         };
-        let guest = Arc::clone(self.guests().entry(identity.clone()).or_insert_with(new));
+        let mut guests = self.guests();
+        let guest = guests.entry(identity.clone()).or_insert_with(new);
+        // More of a command line may be known now.
+        if !Arc::ptr_eq(&guest.line, line) && guest.line != *line {
+            *guest = new();
+        }
         seen.insert(identity);
-        guest
+        Arc::clone(guest)
     }
 }
 

@@ -10,7 +10,10 @@
 //! and signals, three of them since QEMU has an io_uring for the rest. The number of threads says little: displays and
 //! objects start some before.
 
+use std::io;
+
 use crate::host::{
+    allowance::Turn,
     process::{Folder, Process},
     procfs::Proc,
 };
@@ -58,7 +61,14 @@ pub(crate) fn stage(proc: &Proc, process: Process) -> Stage {
     // Without the right to know it is as if QEMU waited.
     let call = folder.read_at_most("syscall", 4096);
     let stage = call.map_or(Stage::Waits, |text| of_call(&text));
-    if stage == Stage::Begun || has_vcpus(&folder) { Stage::Begun } else { stage }
+    if stage == Stage::Begun {
+        return stage;
+    }
+    match has_vcpus(&folder) {
+        Ok(true) => Stage::Begun,
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Stage::Unclear,
+        _ => stage,
+    }
 }
 
 /// Reads `/proc/PID/syscall`: the number of the call in which the first thread sleeps, and its
@@ -78,14 +88,25 @@ fn of_call(text: &str) -> Stage {
 }
 
 /// Returns whether there are threads of vCPUs, as far as their names tell, or descriptors of KVM.
-fn has_vcpus(folder: &Folder<'_>) -> bool {
+fn has_vcpus(folder: &Folder<'_>) -> io::Result<bool> {
     let names_vcpu = |tid: u32| {
         folder
             .read_at_most(&format!("task/{tid}/comm"), 64)
             .is_ok_and(|name| name.starts_with("CPU "))
     };
-    folder.threads().is_ok_and(|threads| threads.into_iter().any(names_vcpu))
-        || folder.descriptors().is_ok_and(|mut all| all.any(|it| it.starts_with(KVM_VCPU)))
+    let mut turn = Turn::new(folder);
+    for tid in folder.threads()? {
+        turn.step()?;
+        if names_vcpu(tid) {
+            return Ok(true);
+        }
+    }
+    for target in folder.descriptors()? {
+        if target?.starts_with(KVM_VCPU) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

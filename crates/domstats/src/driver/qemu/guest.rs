@@ -3,6 +3,7 @@
 use std::{
     cell::OnceCell,
     collections::HashSet,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -16,7 +17,7 @@ use super::{
     nics,
     processes::runs_qemu,
     query::{Answer, Cpu, ObjectPath, PossibleCpu, Query, Replies},
-    sockets::{self, Door, MonitorSocket},
+    sockets::{self, Door, MonitorSocket, NoDoor},
     taps::{Tap, Taps},
     threads::{ThreadTime, Threads, VcpuThread},
     trust::Trusted,
@@ -31,7 +32,7 @@ use crate::{
         queues::{Queues, Whose},
     },
     identity::{Conflict, DomainInfo},
-    name::Name,
+    name::{Name, shortened},
     report::{Missing, MissingReason},
 };
 
@@ -189,7 +190,11 @@ impl Guest {
         let mut state = self.state();
         let learned = &mut state.learned;
         if let Some(cpus) = replies.cpus.got() {
-            learned.cpus.clone_from(cpus);
+            let paths = cpus.iter().filter_map(|cpu| cpu.qom_path.as_ref());
+            match is_kept(paths) {
+                true => learned.cpus.clone_from(cpus),
+                false => learned.cpus.clear(),
+            }
         }
         match &replies.possible_cpus {
             Answer::Got(cpus) => {
@@ -200,7 +205,13 @@ impl Guest {
             Answer::NotAsked => {}
         }
         match &replies.stats_schemas {
-            Answer::Got(schemas) => learned.counted = Some(Arc::new(Counted::new(schemas))),
+            Answer::Got(schemas) => {
+                let stats = schemas.iter().flat_map(|schema| &schema.stats);
+                let texts = stats.flat_map(|stat| [Some(&stat.name), stat.unit.as_ref()]).flatten();
+                let counted =
+                    if is_kept(texts) { Counted::new(schemas) } else { Counted::default() };
+                learned.counted = Some(Arc::new(counted));
+            }
             // QEMU before 7.1.
             Answer::Missing(missing) if missing.reason == MissingReason::Unsupported => {
                 learned.counted = Some(Arc::default());
@@ -208,7 +219,8 @@ impl Guest {
             _ => {}
         }
         if let Some(reply) = replies.name.got() {
-            let name = reply.name.as_deref().filter(|name| !name.is_empty()).map(Name::from);
+            let name = reply.name.as_deref().filter(|name| !name.is_empty());
+            let name = name.map(|name| Name::from(&*shortened(name)));
             learned.name = name.or(learned.name.take());
         }
         match &replies.uuid {
@@ -278,14 +290,18 @@ impl Guest {
         Ok(counts)
     }
 
-    /// Returns the taps that the process holds, or `None` if the caller may not know.
+    /// Returns the taps that the process holds.
+    ///
+    /// # Errors
+    ///
+    /// If the caller may not know, or there is no time to find out.
     pub(crate) fn taps(
         &self,
         folder: &Folder<'_>,
         trusted_from: Option<Instant>,
         name_of: impl Fn(u32) -> Option<String>,
-    ) -> Option<Vec<Tap>> {
-        self.state().taps.read(folder, trusted_from, name_of).ok()
+    ) -> io::Result<Vec<Tap>> {
+        self.state().taps.read(folder, trusted_from, name_of)
     }
 
     /// Returns the inode of the network namespace, if the caller may know it.
@@ -294,7 +310,8 @@ impl Guest {
     }
 
     pub(crate) fn learn_nics(&self, told: nics::Told) {
-        self.state().learned.nics = Some(Arc::new(told));
+        let texts = told.nics.iter().flat_map(|(device, _)| device.texts());
+        self.state().learned.nics = is_kept(texts).then(|| Arc::new(told));
     }
 
     /// Returns what the NICs are, if the monitor told lately.
@@ -340,7 +357,7 @@ impl Guest {
         &self,
         socket: &MonitorSocket,
         queues: &mut Queues<'_>,
-    ) -> Result<Door, Missing> {
+    ) -> Result<Door, NoDoor> {
         let whose = self.whose(queues.proc());
         let mut state = self.state();
         let door = sockets::find(socket, whose, &state.held, queues)?;
@@ -402,6 +419,13 @@ impl Guest {
         self.hang_up();
         self.state().counters = None;
     }
+}
+
+/// The texts of one answer that are kept beyond its call, in bytes: those of the largest machines take a third.
+const KEPT: usize = 1 << 20;
+
+fn is_kept<'a>(texts: impl Iterator<Item = &'a String>) -> bool {
+    texts.map(String::len).sum::<usize>() <= KEPT
 }
 
 /// The right to talk to a guest's monitor; what is in it when it drops is kept for the next call.

@@ -1,6 +1,6 @@
 //! What the host says of the guests, without their monitors.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{collections::HashMap, io, sync::Arc, time::Instant};
 
 use super::{
     accounts::{Account, Accounts},
@@ -13,9 +13,10 @@ use crate::{
     host::{
         links::Links,
         perf::Counting,
-        process::Folder,
+        process::{Folder, Process},
         procfs::{NetDevices, Proc, Stat},
     },
+    report::{Missing, MissingReason},
     request::StatsGroups,
 };
 
@@ -33,8 +34,10 @@ pub(crate) struct HostSide {
     /// The network namespace that the process is in; `None` if the caller may not know, and then
     /// taken for the caller's own.
     pub(crate) namespace: Option<u64>,
-    /// The taps that the process holds; `None` if the caller may not know.
+    /// The taps that the process holds; `None` if the caller may not know, or there was no time.
     pub(crate) taps: Option<Arc<[Tap]>>,
+    /// Why not all of its network interfaces are known.
+    pub(crate) lacks_interfaces: Option<Missing>,
 }
 
 /// The sources of the host that outlive a call.
@@ -100,13 +103,31 @@ impl Host {
                 let is_ours = networks.is_own(host.namespace);
                 let trusted_from = trusted_from.filter(|_| is_ours);
                 let name_of = |index| self.links.name_of(index).filter(|_| is_ours);
-                let look = || guest.taps(&folder, trusted_from, name_of).map(Arc::from);
-                host.taps = taps.entry(process).or_insert_with(look).clone();
+                let look = || match guest.taps(&folder, trusted_from, name_of) {
+                    Ok(taps) => (Some(Arc::from(taps)), None),
+                    Err(error) => (None, lacks_time(process, &error)),
+                };
+                (host.taps, host.lacks_interfaces) =
+                    taps.entry(process).or_insert_with(look).clone();
                 networks.read(proc, process.pid, host.namespace, &self.links);
             }
         }
         networks
     }
+}
+
+/// Returns why something of a process was not read, if it was for lack of time.
+pub(crate) fn lacks_time(process: Process, error: &io::Error) -> Option<Missing> {
+    (error.kind() == io::ErrorKind::TimedOut).then(|| too_long(process))
+}
+
+/// Returns what to say of a process of which there was no time to read everything.
+pub(crate) fn too_long(process: Process) -> Missing {
+    let text = format!(
+        "it takes too long to read what process {} has: it has very many descriptors or threads",
+        process.pid
+    );
+    Missing::new(MissingReason::Timeout, text)
 }
 
 /// The network devices of the namespaces that guests live in, each read once a call.

@@ -104,7 +104,7 @@ impl Counts {
                     counts.stats.extend(value(schema, HypervisorValue::Truth(*truth)));
                 }
                 StatValue::Numbers(bins) => counts.histograms.extend(histogram(schema, bins)),
-                StatValue::Other(_) => {}
+                StatValue::Other => {}
             }
         }
         keep_first_of_each(&mut counts.stats);

@@ -87,7 +87,7 @@ impl ImageFile {
             return None;
         }
         if open.is_none() {
-            *open = OpenFiles::of(sight.proc, sight.pid);
+            *open = OpenFiles::of(sight.proc, sight.process).ok();
         }
         let open = open.as_ref()?;
         let look = open.find(name, &[])?.look;

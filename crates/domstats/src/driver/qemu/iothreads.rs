@@ -11,7 +11,7 @@ use crate::{
 /// Returns the iothreads of a guest; `time` reads that of a thread.
 pub(crate) fn iothreads(
     replies: &[query::Iothread],
-    time: impl Fn(u32) -> Option<SchedStat>,
+    mut time: impl FnMut(u32) -> Option<SchedStat>,
 ) -> Iothreads {
     let mut iothreads = Iothreads::default();
     let mut numbers = IothreadNumbers::default();

@@ -36,7 +36,7 @@ use super::{
     },
     threads::ThreadTime,
 };
-use crate::host::procfs::Proc;
+use crate::host::{process::Process, procfs::Proc};
 
 /// The greatest age of an answer that could change without a sign.
 const BOUND: Duration = Duration::from_secs(1);
@@ -64,14 +64,18 @@ struct Signs {
 #[derive(Debug)]
 pub(crate) struct Sight<'a> {
     pub(crate) proc: &'a Proc,
-    pub(crate) pid: u32,
+    pub(crate) process: Process,
     signs: Signs,
 }
 
 impl<'a> Sight<'a> {
     /// Returns what a call sees whose process has these threads but the first, by number.
-    pub(crate) fn new(proc: &'a Proc, pid: u32, threads: Option<Arc<[ThreadTime]>>) -> Self {
-        Self { proc, pid, signs: Signs { at: Instant::now(), threads } }
+    pub(crate) fn new(
+        proc: &'a Proc,
+        process: Process,
+        threads: Option<Arc<[ThreadTime]>>,
+    ) -> Self {
+        Self { proc, process, signs: Signs { at: Instant::now(), threads } }
     }
 
     /// Returns when the call looked.

@@ -96,6 +96,7 @@ mod images;
 mod interfaces;
 mod iothreads;
 mod kept;
+mod memory;
 mod monitor;
 mod monitor_option;
 mod named;
@@ -119,6 +120,7 @@ use discover::{Discovery, Found, Sighting};
 use guest::Guest;
 use host_side::{Host, HostSide, Networks};
 use kept::Sight;
+use memory::Memory;
 use nics::Told;
 use pass::{Conversation, Rules};
 use trust::Trusted;
@@ -218,6 +220,7 @@ impl Driver for Qemu {
 
     fn domains(&self) -> error::Result<Vec<DomainInfo>> {
         let deadline = Instant::now() + StatsRequest::DEFAULT_TIMEOUT;
+        let proc = &self.discovery.proc.for_call(deadline);
         let found = self.discovery.find(deadline)?;
         let mut conversations: Vec<Conversation<'_>> = found
             .guests
@@ -226,8 +229,9 @@ impl Driver for Qemu {
             .filter(|(_, queries)| !queries.is_empty())
             .map(|(guest, queries)| Conversation::new(guest, queries, None))
             .collect();
-        let rules = Rules { deadline, nowait: false, hold: self.hold };
-        pass::converse(&mut conversations, &rules, &self.discovery.proc, || {});
+        let memory = Memory::new(proc);
+        let rules = Rules { deadline, nowait: false, hold: self.hold, memory: &memory };
+        pass::converse(&mut conversations, &rules, proc, || {});
         for conversation in &conversations {
             conversation.guest().learn(&conversation.replies);
         }
@@ -281,21 +285,23 @@ impl Qemu {
         deadline: Instant,
         report: &mut StatsReport,
     ) -> Vec<Option<DomainStats>> {
-        let proc = &self.discovery.proc;
+        let proc = &self.discovery.proc.for_call(deadline);
         let start = Instant::now();
         let (guests, mut hosts) = self.host.before(proc, guests, request.groups);
         let sight = |guest: &Guest, host: &HostSide| {
-            self.hold.then(|| Sight::new(proc, guest.pid(), host.threads.clone()))
+            self.hold.then(|| Sight::new(proc, guest.process, host.threads.clone()))
         };
         let mut conversations: Vec<Conversation<'_>> = guests
             .iter()
             .zip(&hosts)
             .map(|(guest, host)| begin(guest, host, request, sight(guest, host)))
             .collect();
+        let memory = Memory::new(proc);
         let rules = Rules {
             deadline,
             nowait: request.options.contains(StatsOptions::NOWAIT),
             hold: self.hold,
+            memory: &memory,
         };
         let mut networks = Networks::default();
         let mut host_time = start.elapsed();
@@ -305,10 +311,10 @@ impl Qemu {
             host_time += start.elapsed();
         });
         if request.groups.contains(StatsGroups::INTERFACE) {
-            for (conversation, host) in conversations.iter_mut().zip(&hosts) {
+            for (conversation, host) in conversations.iter_mut().zip(&mut hosts) {
                 learn_nics(conversation, host);
             }
-            self.ask_for_new_nics(&conversations, &hosts, &rules);
+            ask_for_new_nics(proc, &conversations, &mut hosts, &rules);
         }
         let monitor_time = start.elapsed().saturating_sub(host_time);
         let start = Instant::now();
@@ -332,37 +338,40 @@ impl Qemu {
         ]);
         records
     }
+}
 
-    /// Asks again for the NICs of guests whose taps are others now.
-    fn ask_for_new_nics(
-        &self,
-        conversations: &[Conversation<'_>],
-        hosts: &[HostSide],
-        rules: &Rules,
-    ) {
-        let has_other_taps = |(conversation, host): &(&Conversation<'_>, &HostSide)| {
-            conversation.missing.is_none()
-                && conversation.guest().has_other_taps(host.taps.as_deref())
-        };
-        let (mut again, hosts): (Vec<_>, Vec<_>) = conversations
-            .iter()
-            .zip(hosts)
-            .filter(has_other_taps)
-            .map(|(conversation, host)| {
-                (Conversation::new(conversation.guest(), Vec::new(), None).find_nics(false), host)
-            })
-            .unzip();
-        pass::converse(&mut again, rules, &self.discovery.proc, || {});
-        for (conversation, host) in again.iter_mut().zip(hosts) {
-            learn_nics(conversation, host);
-        }
+/// Asks again for the NICs of guests whose taps are others now.
+fn ask_for_new_nics(
+    proc: &Proc,
+    conversations: &[Conversation<'_>],
+    hosts: &mut [HostSide],
+    rules: &Rules<'_>,
+) {
+    let has_other_taps = |(conversation, host): &(&Conversation<'_>, &mut HostSide)| {
+        conversation.missing.is_none() && conversation.guest().has_other_taps(host.taps.as_deref())
+    };
+    let (mut again, hosts): (Vec<_>, Vec<_>) = conversations
+        .iter()
+        .zip(hosts)
+        .filter(has_other_taps)
+        .map(|(conversation, host)| {
+            (Conversation::new(conversation.guest(), Vec::new(), None).find_nics(false), host)
+        })
+        .unzip();
+    pass::converse(&mut again, rules, proc, || {});
+    for (conversation, host) in again.iter_mut().zip(hosts) {
+        learn_nics(conversation, host);
     }
 }
 
-/// Keeps what a conversation told of the NICs, if it did.
-fn learn_nics(conversation: &mut Conversation<'_>, host: &HostSide) {
-    if let Some(Ok(told)) = conversation.nics.take() {
-        conversation.guest().learn_nics(Told { taps: host.taps.clone(), ..told });
+/// Keeps what a conversation told of the NICs, or why it did not.
+fn learn_nics(conversation: &mut Conversation<'_>, host: &mut HostSide) {
+    match conversation.nics.take() {
+        Some(Ok(told)) => {
+            conversation.guest().learn_nics(Told { taps: host.taps.clone(), ..told });
+        }
+        Some(Err(missing)) => host.lacks_interfaces = Some(missing),
+        None => {}
     }
 }
 
@@ -447,7 +456,7 @@ fn select(
             Err(missing) => report.missing.push(MissingDomain::new(wanted.clone(), missing)),
             Ok(None) => {
                 let unnamed = found.missing.iter().find(|missing| missing.domain.is_very(wanted));
-                let gone = || Missing::new(MissingReason::Gone, "no such QEMU process is running");
+                let gone = || found.gone();
                 let missing = unnamed.map_or_else(gone, |missing| missing.missing.clone());
                 report.missing.push(MissingDomain::new(wanted.clone(), missing));
             }

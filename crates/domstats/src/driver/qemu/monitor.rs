@@ -27,12 +27,14 @@ use rustix::{
 
 use super::{
     kept::{Kept, Sight},
+    memory::Purse,
     query::{Query, Replies},
     reader::{Message, Reader},
-    sockets::{Door, denied},
+    sockets::{Door, NoDoor, blocked, denied},
 };
 use crate::{
     host::queues::Queues,
+    name::shortened,
     report::{Missing, MissingReason},
 };
 
@@ -43,8 +45,26 @@ const FULL: usize = 16 << 10;
 /// How much is read of a monitor at once.
 const READ: usize = 32 << 10;
 
-/// How often a monitor is read before the others have their turn: 1 MiB.
-const READS_PER_TURN: usize = 32;
+/// More of an answer that is not whole is not held beyond a call: its connection is given up.
+const LEFT_OVER: usize = 64 << 10;
+
+/// How much of a monitor is read before the others have their turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// 1 MiB.
+    Turn,
+    /// The answers of most guests, at the end of a pass: 128 KiB.
+    Last,
+}
+
+impl Effort {
+    fn reads(self) -> usize {
+        match self {
+            Self::Turn => 32,
+            Self::Last => 4,
+        }
+    }
+}
 
 /// A connection to a monitor.
 #[derive(Debug)]
@@ -85,20 +105,10 @@ impl Monitor {
         door: &Door,
         queues: &Queues<'_>,
         name: &dyn fmt::Display,
-    ) -> Result<Self, Missing> {
+    ) -> Result<Self, NoDoor> {
         let socket = door.connect(queues).map_err(|errno| match errno {
-            Errno::ACCESS | Errno::PERM => denied(name),
-            Errno::AGAIN => Missing::new(
-                MissingReason::Busy,
-                format!("other clients wait for the monitor {name}"),
-            ),
-            Errno::NOENT | Errno::CONNREFUSED => {
-                Missing::new(MissingReason::Failed, format!("nobody listens on the monitor {name}"))
-            }
-            errno => Missing::new(
-                MissingReason::Failed,
-                format!("cannot connect to the monitor {name}: {errno}"),
-            ),
+            Errno::TIMEDOUT => NoDoor::Blocked(blocked(name)),
+            errno => NoDoor::Never(refused(errno, name)),
         })?;
         Ok(Self {
             stream: socket.into(),
@@ -129,6 +139,11 @@ impl Monitor {
         self.greeted
     }
 
+    /// Returns whether so much is there of an answer that is not whole that it cannot be held.
+    pub(crate) fn is_full(&self) -> bool {
+        self.reader.size() > LEFT_OVER
+    }
+
     /// Returns whether the monitor owes answers.
     pub(crate) fn is_owing(&self) -> bool {
         !self.greeted || !self.owed.is_empty()
@@ -147,12 +162,13 @@ impl Monitor {
         queries: &[Query],
         replies: &mut Replies,
         sight: Option<&Sight<'_>>,
+        purse: &mut Purse<'_>,
     ) -> Result<Progress, Missing> {
         let Some(sight) = sight else {
             self.ask(queries);
-            return self.advance(replies, None);
+            return self.advance(replies, None, Effort::Turn, purse);
         };
-        if self.listen(replies, Some(sight))? >= FULL {
+        if self.listen(replies, Some(sight), Effort::Turn, purse)? >= FULL {
             self.kept = Kept::new();
         }
         let is_open = |query: &&Query| !self.kept.answer(query, replies, sight);
@@ -200,9 +216,11 @@ impl Monitor {
         &mut self,
         replies: &mut Replies,
         sight: Option<&Sight<'_>>,
+        effort: Effort,
+        purse: &mut Purse<'_>,
     ) -> Result<Progress, Missing> {
         self.flush()?;
-        self.listen(replies, sight)?;
+        self.listen(replies, sight, effort, purse)?;
         Ok(self.progress())
     }
 
@@ -215,12 +233,14 @@ impl Monitor {
         &mut self,
         replies: &mut Replies,
         sight: Option<&Sight<'_>>,
+        effort: Effort,
+        purse: &mut Purse<'_>,
     ) -> Result<usize, Missing> {
         let mut total = 0;
         // Not zeroed: that would take longer than to read.
         let mut space = [MaybeUninit::uninit(); READ];
         // Bounded, so that a monitor that never stops talking cannot keep the others waiting.
-        for _ in 0..READS_PER_TURN {
+        for _ in 0..effort.reads() {
             match read(&self.stream, &mut space) {
                 Ok(([], _)) => {
                     return Err(Missing::new(
@@ -232,7 +252,9 @@ impl Monitor {
                     let length = bytes.len();
                     total += length;
                     self.reader.push(bytes);
-                    self.take_messages(replies, sight)?;
+                    purse.hold(self.reader.size())?;
+                    self.take_messages(replies, sight, purse)?;
+                    purse.hold(self.reader.size())?;
                     self.flush()?;
                     if length < READ {
                         break;
@@ -250,6 +272,7 @@ impl Monitor {
         &mut self,
         replies: &mut Replies,
         sight: Option<&Sight<'_>>,
+        purse: &mut Purse<'_>,
     ) -> Result<(), Missing> {
         let nonsense =
             |what: &str| Missing::new(MissingReason::Failed, format!("the monitor {what}"));
@@ -301,13 +324,15 @@ impl Monitor {
                         }
                         _ => MissingReason::Failed,
                     },
-                    description,
+                    shortened(&description),
                 )),
             };
             match self.owed.pop_front() {
                 Some(Owed::Answer(query)) => {
+                    let reply = reply.and_then(|json| purse.add(query.weight(json)).map(|()| json));
                     replies.note(&query, reply);
-                    if let Some(sight) = sight {
+                    // What is large is asked for again each time.
+                    if let Some(sight) = sight.filter(|_| !purse.is_large()) {
                         self.kept.keep(&query, replies, sight);
                     }
                 }
@@ -363,6 +388,23 @@ fn peer_pid(stream: &UnixStream) -> i32 {
 impl AsFd for Monitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+}
+
+/// Returns why nobody can connect to a monitor that is called so.
+fn refused(errno: Errno, name: &dyn fmt::Display) -> Missing {
+    match errno {
+        Errno::ACCESS | Errno::PERM => denied(name),
+        Errno::AGAIN => {
+            Missing::new(MissingReason::Busy, format!("other clients wait for the monitor {name}"))
+        }
+        Errno::NOENT | Errno::CONNREFUSED => {
+            Missing::new(MissingReason::Failed, format!("nobody listens on the monitor {name}"))
+        }
+        errno => Missing::new(
+            MissingReason::Failed,
+            format!("cannot connect to the monitor {name}: {errno}"),
+        ),
     }
 }
 

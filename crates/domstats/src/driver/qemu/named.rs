@@ -2,23 +2,27 @@
 
 use std::{
     collections::HashMap,
-    fs::Metadata,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::Instant,
 };
 
-use super::monitor_option::is_libvirt_monitor;
+use super::{host_side::too_long, monitor_option::is_libvirt_monitor};
 use crate::{
     host::{
+        errands::{Errand, Stuck},
         process::Process,
         procfs::{Proc, Stat},
-        queues::{Queues, Sign, Whose},
+        queues::{Queues, Sign, Unseen, Whose},
     },
     identity::DomainInfo,
     name::Name,
     report::{Missing, MissingDomain, MissingReason},
 };
+
+/// More files than this are not looked at for one pattern.
+const MOST: usize = 1 << 16;
 
 /// Finds the named monitors, and remembers who listens on them.
 #[derive(Debug)]
@@ -46,19 +50,19 @@ impl NamedMonitors {
     }
 
     /// Returns the sockets that match and have a listener; those that must not or cannot be used
-    /// go to `missing`.
+    /// go to `missing`. Where storage does not answer, waits for half of the time that there is, but once.
     pub(crate) fn list(
         &self,
         proc: &Proc,
         processes: &[(Process, Stat)],
+        deadline: Instant,
         missing: &mut Vec<MissingDomain>,
     ) -> Vec<NamedMonitor> {
         let mut look: Option<Look<'_>> = None;
         let mut known = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = HashMap::new();
         let mut monitors = Vec::new();
-        for (path, metadata) in self.sockets() {
-            let file = (metadata.dev(), metadata.ino());
+        for (path, file) in self.sockets(deadline, missing) {
             if seen.contains_key(&file) {
                 continue;
             }
@@ -81,15 +85,49 @@ impl NamedMonitors {
         monitors
     }
 
-    /// Returns the sockets that match. The patterns were checked when the connection was opened;
-    /// what cannot be listed matches nothing.
-    fn sockets(&self) -> impl Iterator<Item = (PathBuf, Metadata)> {
-        let paths = self.patterns.iter().filter_map(|pattern| glob::glob(pattern).ok()).flatten();
-        paths.flatten().filter_map(|path| {
-            let metadata = path.metadata().ok()?;
-            metadata.file_type().is_socket().then_some((path, metadata))
-        })
+    /// Returns the sockets that match, with the devices and inodes of their files.
+    fn sockets(
+        &self,
+        deadline: Instant,
+        missing: &mut Vec<MissingDomain>,
+    ) -> Vec<(PathBuf, (u64, u64))> {
+        let mut all = Vec::new();
+        let now = Instant::now();
+        let until = now + deadline.saturating_duration_since(now) / 2;
+        let start = |pattern: &String| {
+            let (errand, own) = (Errand { user: None, path: pattern.into() }, pattern.clone());
+            let time = until.saturating_duration_since(Instant::now());
+            (pattern.clone(), errand.start(time, move || matches(&own)))
+        };
+        // Each on its way before one is waited for.
+        let started: Vec<_> = self.patterns.iter().map(start).collect();
+        for (pattern, started) in started {
+            let time = until.saturating_duration_since(Instant::now());
+            match started.and_then(|started| started.wait(time)) {
+                Ok(sockets) => all.extend(sockets),
+                Err(Stuck) => {
+                    let name = Name::from(pattern);
+                    let text = format!("the storage where the monitors {name} are does not answer");
+                    let info = DomainInfo { name, ..DomainInfo::default() };
+                    let reason = Missing::new(MissingReason::Timeout, text);
+                    missing.push(MissingDomain::new(info, reason));
+                }
+            }
+        }
+        all
     }
+}
+
+/// Returns the sockets that match a pattern. It was checked when the connection was opened; what cannot be listed
+/// matches nothing. May block for ever.
+fn matches(pattern: &str) -> Vec<(PathBuf, (u64, u64))> {
+    let paths = glob::glob(pattern).into_iter().flatten().flatten().take(MOST);
+    let socket = |path: PathBuf| {
+        let metadata = path.metadata().ok()?;
+        let file = (metadata.dev(), metadata.ino());
+        metadata.file_type().is_socket().then_some((path, file))
+    };
+    paths.filter_map(socket).collect()
 }
 
 /// A look at the sockets of the host, for those whose holder is not known.
@@ -138,7 +176,14 @@ impl<'a> Look<'a> {
         }
         let listener = listener.ok_or_else(|| if is_unseen { unknown() } else { nobody() })?;
         let queues = &mut self.queues;
-        let mut is_holder = |it: &Process| queues.holds(*it, listener.inode) == Some(true);
+        let mut too_many = None;
+        let mut is_holder = |it: &Process| match queues.holds(*it, listener.inode) {
+            Ok(holds) => holds,
+            Err(unseen) => {
+                too_many = too_many.or((unseen == Unseen::TooMany).then_some(*it));
+                false
+            }
+        };
         let mut qemus = self.qemus.iter().map(|qemu| qemu.process);
         if let Some(qemu) = qemus.find(&mut is_holder) {
             return Ok(qemu);
@@ -152,7 +197,8 @@ impl<'a> Look<'a> {
             };
             pids.filter_map(process).collect()
         });
-        others.iter().copied().find(is_holder).ok_or_else(unknown)
+        let found = others.iter().copied().find(is_holder);
+        found.ok_or_else(|| too_many.map_or_else(unknown, too_long))
     }
 }
 

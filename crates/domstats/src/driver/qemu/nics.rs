@@ -21,6 +21,7 @@ use super::{
     command_line::CommandLine,
     guest::Guest,
     interfaces::places,
+    memory::Memory,
     pass::{self, Conversation, Rules},
     query::ObjectPath,
     select, stopped,
@@ -29,10 +30,14 @@ use super::{
 use crate::{
     domain::Nic,
     error::{self, ErrorOrigin},
+    host::procfs::Proc,
     identity::DomainInfo,
     report::{Missing, MissingReason, StatsReport},
     request::{DomainFilter, StatsGroups},
 };
+
+/// The NICs of one guest: more than its PCI buses take on the largest machines that people have.
+pub(crate) const NICS: usize = 1024;
 
 /// How long it is believed what the NICs are, as long as nothing says otherwise.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -54,6 +59,11 @@ impl Device {
     pub(crate) fn new(path: &str, network: &str, kind: &str) -> Option<Self> {
         let model = types::kind(kind).and_then(types::model)?;
         Some(Self { path: path.to_owned(), network: network.to_owned(), mac: String::new(), model })
+    }
+
+    /// Returns all that it consists of.
+    pub(crate) fn texts(&self) -> [&String; 4] {
+        [&self.path, &self.network, &self.mac, &self.model]
     }
 
     pub(crate) fn network(&self) -> &str {
@@ -129,7 +139,7 @@ impl Qemu {
         domain: &DomainInfo,
         deadline: Instant,
     ) -> error::Result<Vec<Nic>> {
-        let proc = &self.discovery.proc;
+        let proc = &self.discovery.proc.for_call(deadline);
         let found = self.discovery.find(deadline)?;
         let mut report = StatsReport::new(SystemTime::now());
         let all = DomainFilter::empty();
@@ -145,15 +155,16 @@ impl Qemu {
             return Err(missing.error(ErrorOrigin::Qemu));
         }
         let told = self
-            .ask_for_nics(guest, deadline)
+            .ask_for_nics(proc, guest, deadline)
             .map_err(|missing| missing.error(ErrorOrigin::Qemu))?;
         Ok(certain(&guest.line, &told, hosts[0].taps.as_deref()))
     }
 
-    fn ask_for_nics(&self, guest: &Guest, deadline: Instant) -> Result<Told, Missing> {
-        let rules = Rules { deadline, nowait: false, hold: self.hold };
+    fn ask_for_nics(&self, proc: &Proc, guest: &Guest, deadline: Instant) -> Result<Told, Missing> {
+        let memory = Memory::new(proc);
+        let rules = Rules { deadline, nowait: false, hold: self.hold, memory: &memory };
         let mut conversation = [Conversation::new(guest, Vec::new(), None).find_nics(true)];
-        pass::converse(&mut conversation, &rules, &self.discovery.proc, || {});
+        pass::converse(&mut conversation, &rules, proc, || {});
         let [conversation] = conversation;
         let unasked = || Missing::new(MissingReason::Failed, "the monitor was not asked");
         conversation.nics.unwrap_or_else(|| Err(conversation.missing.unwrap_or_else(unasked)))

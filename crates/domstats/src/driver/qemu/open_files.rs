@@ -5,18 +5,16 @@
 //! and must not tell of a file that the process could not open, nor lead to storage that is dead.
 
 use std::{
-    fs,
+    fs, io,
     path::{Component, Path, PathBuf},
 };
 
 use super::query::FdSet;
 use crate::host::{
     files::{Below, Look},
+    process::{Folder, Process},
     procfs::Proc,
 };
-
-/// More descriptors than this are not looked at.
-const MOST: usize = 65_536;
 
 /// The files and block devices that a process has open.
 #[derive(Debug)]
@@ -40,12 +38,16 @@ pub(crate) struct OpenFile {
 }
 
 impl OpenFiles {
-    /// Lists them, or returns `None` without the right to.
-    pub(crate) fn of(proc: &Proc, pid: u32) -> Option<Self> {
-        let entries = fs::read_dir(proc.of(pid, "fd")).ok()?;
-        let files = entries.take(MOST).flatten().filter_map(|entry| {
-            let number = entry.file_name().to_str()?.parse().ok()?;
-            let descriptor = entry.path();
+    /// Lists them.
+    ///
+    /// # Errors
+    ///
+    /// If there is no right to, or no time.
+    pub(crate) fn of(proc: &Proc, process: Process) -> io::Result<Self> {
+        let folder = Folder::new(proc, process);
+        let (fds, path) = (folder.open("fd")?, proc.of(process.pid, "fd"));
+        let file = |number: u32| {
+            let descriptor = path.join(number.to_string());
             let path = fs::read_link(&descriptor).ok()?;
             // Sockets and the like have no path: most descriptors of a QEMU.
             if !path.is_absolute() {
@@ -54,10 +56,14 @@ impl OpenFiles {
             let look = Look::at_descriptor(&descriptor)?;
             let is_storage = look.is_plain() || look.is_block_device();
             is_storage.then_some(OpenFile { descriptor, number, path, look })
-        });
-        let files = files.collect();
-        let (cwd, root) = (proc.of(pid, "cwd"), proc.of(pid, "root"));
-        Some(Self { cwd, root, is_confined: is_confined(proc, pid), files })
+        };
+        let mut files = Vec::new();
+        for entry in folder.entries(&fds)? {
+            let number = entry?.file_name().to_str().ok().and_then(|name| name.parse().ok());
+            files.extend(number.and_then(file));
+        }
+        let (cwd, root) = (proc.of(process.pid, "cwd"), proc.of(process.pid, "root"));
+        Ok(Self { cwd, root, is_confined: is_confined(proc, process.pid), files })
     }
 
     /// Returns the file that the process calls by this name; `sets` are those of descriptors that it

@@ -22,7 +22,8 @@ use super::{
     copies::may_copy,
     guest::{Guest, Lease},
     kept::Sight,
-    monitor::{Monitor, Progress},
+    memory::{Account, Memory, Purse},
+    monitor::{Effort, Monitor, Progress},
     nics,
     open_files::is_of_fd_set,
     query::{Answer, BlockNode, ObjectPath, Query, Replies},
@@ -56,12 +57,14 @@ const FOLDERS: [&str; 2] = ["/machine/peripheral", "/machine/peripheral-anon"];
 
 /// How a pass treats monitors.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rules {
+pub(crate) struct Rules<'a> {
     pub(crate) deadline: Instant,
     /// Give up at once on monitors that another call has.
     pub(crate) nowait: bool,
     /// Keep the connections for the next pass.
     pub(crate) hold: bool,
+    /// What the answers may take.
+    pub(crate) memory: &'a Memory<'a>,
 }
 
 /// The questions to one guest, and what became of them.
@@ -72,6 +75,7 @@ pub(crate) struct Conversation<'a> {
     /// What the host shows of the guest, if answers shall be kept.
     sight: Option<Sight<'a>>,
     lease: Option<Lease<'a>>,
+    account: Account,
     /// Which of the guest's monitors the connection is to, and the socket that listens there.
     socket: Option<(usize, Socket)>,
     /// Why monitors are not used, by their numbers.
@@ -136,6 +140,7 @@ impl<'a> Conversation<'a> {
             queries,
             sight,
             lease: None,
+            account: Account::new(guest.process),
             socket: None,
             why_later: None,
             unused: vec![None; guest.monitors.as_ref().map_or(0, Vec::len)],
@@ -195,7 +200,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Tries to get the monitor and to ask.
-    fn begin(&mut self, rules: &Rules) {
+    fn begin(&mut self, rules: &Rules<'_>) {
         if let Err(missing) = &self.guest.monitors {
             return self.refuse(missing.clone());
         }
@@ -211,12 +216,12 @@ impl<'a> Conversation<'a> {
         }
         if self.monitor().is_some() {
             self.socket = None;
-            self.advance(rules);
+            self.advance(rules, Effort::Turn);
         }
     }
 
-    /// Reads what has come and asks what is to be asked.
-    fn advance(&mut self, rules: &Rules) {
+    /// Reads what has come and asks what is to be asked, unless it is the last time.
+    fn advance(&mut self, rules: &Rules<'_>, effort: Effort) {
         loop {
             let is_new = !self.asked;
             let Some(lease) = &mut self.lease else { return };
@@ -225,13 +230,17 @@ impl<'a> Conversation<'a> {
             };
             // A monitor that owes answers of an earlier call is asked nothing more until it has
             // given them; a new connection takes the questions before its greeting.
-            let may_ask = !(lease.stuck.is_some() && monitor.is_greeted() && monitor.is_owing());
+            let is_last = effort == Effort::Last;
+            let is_late = lease.stuck.is_some() && monitor.is_greeted() && monitor.is_owing();
+            let may_ask = !is_late && !is_last;
             let (replies, sight) = (&mut self.replies, self.sight.as_ref());
+            let (account, memory) = (&mut self.account, rules.memory);
+            let purse = &mut Purse { account, memory, deadline: rules.deadline };
             let progress = if is_new && may_ask {
                 self.asked = true;
-                monitor.begin(&self.queries, replies, sight)
+                monitor.begin(&self.queries, replies, sight, purse)
             } else {
-                monitor.advance(replies, sight)
+                monitor.advance(replies, sight, effort, purse)
             };
             // It answers again, and may have all the time that there is.
             lease.stuck = lease.stuck.filter(|_| !monitor.is_working());
@@ -240,6 +249,9 @@ impl<'a> Conversation<'a> {
                 Ok(Progress::Done) if !self.asked => {}
                 Ok(Progress::Done) => {
                     let queries = self.follow_up();
+                    if is_last && !queries.is_empty() {
+                        return;
+                    }
                     match self.monitor() {
                         Some(monitor) if !queries.is_empty() => monitor.ask(&queries),
                         _ => return self.end(None, rules),
@@ -376,7 +388,7 @@ impl<'a> Conversation<'a> {
         self.over = true;
     }
 
-    fn end(&mut self, missing: Option<Missing>, rules: &Rules) {
+    fn end(&mut self, missing: Option<Missing>, rules: &Rules<'_>) {
         self.close(missing);
         if let Some(mut lease) = self.lease.take() {
             lease.stuck = None;
@@ -387,14 +399,14 @@ impl<'a> Conversation<'a> {
     }
 
     /// Ends the conversation without the rest of its answers, for which it waited this long.
-    fn give_up(&mut self, rules: &Rules, waited: Duration, missing: Missing) {
+    fn give_up(&mut self, rules: &Rules<'_>, waited: Duration, missing: Missing) {
         // In the queue of a busy monitor a connection would take the next turn, wanted or not.
         let keep = rules.hold && missing.reason != MissingReason::Busy;
         self.close(Some(missing));
         if let Some(mut lease) = self.lease.take() {
             lease.stuck = lease.stuck.max(Some(waited));
             match &mut lease.monitor {
-                Some(monitor) if keep => monitor.abandon(),
+                Some(monitor) if keep && !monitor.is_full() => monitor.abandon(),
                 monitor => *monitor = None,
             }
         }
@@ -413,7 +425,7 @@ fn find_balloon(replies: &Replies, folder: &str) -> Option<ObjectPath> {
 /// `meanwhile` runs once, after the first questions are out: what it does costs no extra time.
 pub(crate) fn converse(
     conversations: &mut [Conversation<'_>],
-    rules: &Rules,
+    rules: &Rules<'_>,
     proc: &Proc,
     meanwhile: impl FnOnce(),
 ) {
@@ -463,6 +475,10 @@ pub(crate) fn converse(
         }
         wait(&mut open, until.saturating_duration_since(now), rules);
     }
+    // What came while something else was done did not come late.
+    for conversation in conversations.iter_mut().filter(|it| !it.over) {
+        conversation.advance(rules, Effort::Last);
+    }
     queues.look_again();
     for conversation in conversations.iter_mut().filter(|it| !it.over) {
         conversation.check_busy(rules, &mut queues);
@@ -483,7 +499,7 @@ pub(crate) fn converse(
 }
 
 /// Waits until a monitor has something to say, and listens to those that have.
-fn wait(open: &mut [&mut Conversation<'_>], time: Duration, rules: &Rules) {
+fn wait(open: &mut [&mut Conversation<'_>], time: Duration, rules: &Rules<'_>) {
     let ready: Vec<bool> = {
         let mut fds: Vec<PollFd<'_>> = open
             .iter()
@@ -506,6 +522,9 @@ fn wait(open: &mut [&mut Conversation<'_>], time: Duration, rules: &Rules) {
     let with_monitor =
         open.iter_mut().filter(|it| it.lease.as_ref().is_some_and(|lease| lease.monitor.is_some()));
     for (conversation, _) in with_monitor.zip(ready).filter(|(_, ready)| *ready) {
-        conversation.advance(rules);
+        if Instant::now() >= rules.deadline {
+            return;
+        }
+        conversation.advance(rules, Effort::Turn);
     }
 }

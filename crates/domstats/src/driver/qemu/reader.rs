@@ -6,6 +6,8 @@ use memchr::memchr;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::name::shortened;
+
 /// The longest line that a monitor may send. The largest answer that the driver asks for is the
 /// block statistics: a domain of 256 disks, each with a chain of 10 images, sends about 8 MiB.
 pub const MAX_LINE: usize = 16 << 20;
@@ -100,6 +102,11 @@ impl Reader {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Returns how many bytes of memory it takes.
+    pub fn size(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Returns the next message, or `None` if it has not arrived in full.
     ///
     /// # Errors
@@ -164,8 +171,8 @@ struct Line<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     event: Option<String>,
-    #[serde(rename = "QMP")]
-    greeting: Option<Greeting>,
+    #[serde(borrow, rename = "QMP")]
+    greeting: Option<Greeting<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -175,9 +182,9 @@ struct Refusal {
 }
 
 #[derive(Deserialize)]
-struct Greeting {
-    #[serde(default)]
-    capabilities: Vec<String>,
+struct Greeting<'a> {
+    #[serde(borrow)]
+    capabilities: Option<&'a RawValue>,
 }
 
 /// Returns the answer of a line that has nothing else, as QEMU writes it: whoever asked looks at it,
@@ -193,8 +200,9 @@ fn parse(line: &[u8]) -> Result<Message<'_>, String> {
         return Ok(Message::Return(answer));
     }
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| {
-        let start: String = String::from_utf8_lossy(line).chars().take(40).collect();
-        format!("sent what is not QMP ({error}): {start:?}")
+        let start = &line[..line.len().min(160)];
+        let start: String = String::from_utf8_lossy(start).chars().take(40).collect();
+        format!("sent what is not QMP ({}): {start:?}", shortened(&error.to_string()))
     })?;
     match line {
         Line { answer: Some(_), id: Some(id), .. } => {
@@ -208,7 +216,8 @@ fn parse(line: &[u8]) -> Result<Message<'_>, String> {
             Ok(Message::Error { class: error.class, description: error.desc })
         }
         Line { greeting: Some(greeting), .. } => {
-            Ok(Message::Greeting { oob: greeting.capabilities.iter().any(|name| name == "oob") })
+            let capabilities = greeting.capabilities.map_or("", RawValue::get);
+            Ok(Message::Greeting { oob: capabilities.contains("\"oob\"") })
         }
         Line { event: Some(name), .. } => Ok(Message::Event { name }),
         _ => Err("sent a message that is no greeting, answer, error or event".to_owned()),

@@ -9,26 +9,29 @@ use std::{
     collections::HashSet,
     fmt,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat, openat2, statat},
+    fs::{Mode, OFlags, ResolveFlags, open, readlinkat},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
 };
 
 use super::{
+    host_side::too_long,
     monitor_option::{Address, MonitorOption, Role, is_libvirt_monitor},
     named::belongs_to_libvirt,
 };
 use crate::{
     host::{
+        errands::Errand,
+        files::{Look, is_local, open_anyhow, open_cached},
         process::Folder,
-        queues::{Queues, Sign, Unseen, Whose, in_namespace},
+        queues::{Queues, Sign, Unseen, Whose, in_namespace, socket_of_link},
         sock_diag::Socket,
     },
     report::{Missing, MissingReason},
@@ -91,6 +94,21 @@ impl fmt::Display for MonitorSocket {
     }
 }
 
+/// Why there is no way to a monitor.
+#[derive(Debug)]
+pub(crate) enum NoDoor {
+    /// There is none.
+    Never(Missing),
+    /// Storage does not answer where it leads.
+    Blocked(Missing),
+}
+
+impl From<Missing> for NoDoor {
+    fn from(missing: Missing) -> Self {
+        Self::Never(missing)
+    }
+}
+
 /// The way to a monitor: a socket that QEMU listens on.
 #[derive(Debug)]
 pub(crate) struct Door {
@@ -103,25 +121,37 @@ pub(crate) struct Door {
 
 #[derive(Debug)]
 enum Place {
-    File(OwnedFd),
+    /// A file, and what for an errand is sent there, if it may block to connect.
+    File(OwnedFd, Option<Errand>),
     /// A name without the zero before it.
     Abstract(Vec<u8>),
 }
 
 impl Door {
     /// Connects without waiting.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says; `TIMEDOUT` if it says nothing, because storage does not answer.
     pub(crate) fn connect(&self, queues: &Queues<'_>) -> Result<OwnedFd, Errno> {
-        let connected = |address: &SocketAddrUnix| {
+        fn connected(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
             connect(&socket, address)?;
             Ok(socket)
+        }
+        // The file that was looked at, whatever its path has become; and short enough.
+        let through = |file: &OwnedFd| {
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            connected(&SocketAddrUnix::new(path)?)
         };
         match &self.place {
-            // The file that was looked at, whatever its path has become; and short enough.
-            Place::File(file) => {
-                let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-                connected(&SocketAddrUnix::new(path)?)
+            Place::File(file, None) => through(file),
+            Place::File(file, Some(errand)) => {
+                let file = file.try_clone().map_err(|_| Errno::MFILE)?;
+                let time = queues.proc().wait_for_errand(errand.user);
+                let connected = errand.clone().run(time, move || through(&file));
+                connected.unwrap_or(Err(Errno::TIMEDOUT))
             }
             Place::Abstract(name) => {
                 let address = SocketAddrUnix::new_abstract_name(name)?;
@@ -142,7 +172,7 @@ pub(crate) fn find(
     whose: Whose,
     known: &HashSet<u64>,
     queues: &mut Queues<'_>,
-) -> Result<Door, Missing> {
+) -> Result<Door, NoDoor> {
     let search = Search { socket, whose, known };
     match &socket.address {
         Address::Unix(path) => search.at(path, queues),
@@ -151,7 +181,7 @@ pub(crate) fn find(
             if !is_tight {
                 name.resize(PADDED.max(name.len()), 0);
             }
-            search.abstractly(name, queues)
+            Ok(search.abstractly(name, queues)?)
         }
         Address::Descriptor(fd) => {
             let inode = search.descriptor(fd, queues)?;
@@ -159,15 +189,16 @@ pub(crate) fn find(
             let listener = found.map_err(|seen| search.unseen(seen))?;
             let name = listener.map(|it| it.name).unwrap_or_default();
             match name.split_first() {
-                None => Err(search.nobody()),
-                Some((0, name)) => search.abstractly(name.to_owned(), queues),
+                None => Err(search.nobody().into()),
+                Some((0, name)) => Ok(search.abstractly(name.to_owned(), queues)?),
                 Some(_) => {
                     let door = search.at(path_of(&name), queues)?;
-                    (door.listener.inode == inode).then_some(door).ok_or_else(|| search.nobody())
+                    let is_it = door.listener.inode == inode;
+                    is_it.then_some(door).ok_or_else(|| search.nobody().into())
                 }
             }
         }
-        Address::Tcp { .. } | Address::Other(_) => Err(search.nobody()),
+        Address::Tcp { .. } | Address::Other(_) => Err(search.nobody().into()),
     }
 }
 
@@ -190,22 +221,26 @@ impl Search<'_> {
     }
 
     /// Looks for a file, wherever the path may lead.
-    fn at(&self, path: &Path, queues: &mut Queues<'_>) -> Result<Door, Missing> {
-        let mut why = self.nobody();
+    fn at(&self, path: &Path, queues: &mut Queues<'_>) -> Result<Door, NoDoor> {
+        let mut why = self.nobody().into();
         for place in self.places(path) {
-            let file = match place.open(&Folder::new(queues.proc(), self.whose.process)) {
-                Ok(file) => file,
+            let (file, look) = match place.open(&Folder::new(queues.proc(), self.whose.process)) {
+                Ok(found) => found,
                 Err(Errno::ACCESS | Errno::PERM) => {
-                    why = self.denied();
+                    why = self.denied().into();
+                    continue;
+                }
+                Err(Errno::TIMEDOUT) => {
+                    why = NoDoor::Blocked(blocked(self.socket));
                     continue;
                 }
                 Err(_) => continue,
             };
-            match self.door(file, queues) {
+            match self.door(file, &look, queues) {
                 Ok(Some(door)) => return Ok(door),
                 Ok(None) => {}
                 // Whose it is says more than that there is none elsewhere.
-                Err(missing) => why = missing,
+                Err(missing) => why = missing.into(),
             }
         }
         Err(why)
@@ -230,21 +265,27 @@ impl Search<'_> {
     }
 
     /// Returns the way through a file if a socket listens there that is QEMU's.
-    fn door(&self, file: OwnedFd, queues: &mut Queues<'_>) -> Result<Option<Door>, Missing> {
-        let Ok(stat) = fstat(&file) else { return Ok(None) };
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+    fn door(
+        &self,
+        file: OwnedFd,
+        look: &Look,
+        queues: &mut Queues<'_>,
+    ) -> Result<Option<Door>, Missing> {
+        if !look.is_socket() {
             return Ok(None);
         }
-        let (whose, sign) = (Some(self.whose), Sign::File(stat.st_dev, stat.st_ino));
+        let (device, inode) = look.file();
+        let (whose, sign) = (Some(self.whose), Sign::File(device, inode));
         let found = queues.listener(whose, sign).map_err(|seen| self.unseen(seen))?;
         let (listener, is_sure) = match found {
             Some(listener) if self.known.contains(&listener.inode) => (listener, true),
             Some(listener) => match queues.holds(self.whose.process, listener.inode) {
-                Some(true) => (listener, true),
-                Some(false) => return Err(self.of_another()),
+                Ok(true) => (listener, true),
+                Ok(false) => return Err(self.of_another()),
                 // Without the right to know, the user that both belong to must do, and the peer.
-                None if self.is_owner(stat.st_uid, queues) => (listener, false),
-                None => return Err(self.denied()),
+                Err(Unseen::Hidden) if self.is_owner(look.owner(), queues) => (listener, false),
+                Err(Unseen::Hidden) => return Err(self.denied()),
+                Err(Unseen::TooMany) => return Err(too_long(self.whose.process)),
             },
             // The kernel does not tell files, or tells those of a file system otherwise than it tells
             // programs (overlays, btrfs): a name that QEMU holds, in a file of its user.
@@ -253,9 +294,9 @@ impl Search<'_> {
                 let sign = Sign::Name(path.as_os_str().as_bytes());
                 let found = queues.listener(whose, sign).map_err(|seen| self.unseen(seen))?;
                 let same_file =
-                    |it: &Socket| it.file.is_none_or(|(_, inode)| inode == stat.st_ino as u32);
+                    |it: &Socket| it.file.is_none_or(|(_, number)| number == inode as u32);
                 match found.filter(same_file) {
-                    Some(listener) if self.is_owner(stat.st_uid, queues) => (listener, false),
+                    Some(listener) if self.is_owner(look.owner(), queues) => (listener, false),
                     _ => return Ok(None),
                 }
             }
@@ -268,7 +309,13 @@ impl Search<'_> {
                 return Err(belongs_to_libvirt());
             }
         }
-        Ok(Some(Door { listener, place: Place::File(file), whose: self.whose, is_sure }))
+        let folder = Folder::new(queues.proc(), self.whose.process);
+        let wait = |user| queues.proc().wait_for_errand(user);
+        let errand = (!is_local(&file, look, || folder.owner(), wait)).then(|| Errand {
+            user: folder.owner(),
+            path: format!("connect to inode {inode} of device {device}").into(),
+        });
+        Ok(Some(Door { listener, place: Place::File(file, errand), whose: self.whose, is_sure }))
     }
 
     /// Returns whether the process runs as this user. Whose its folder in `/proc` is says less: that of
@@ -285,15 +332,14 @@ impl Search<'_> {
             Missing::new(MissingReason::Unsupported, text)
         })?;
         let folder = Folder::new(queues.proc(), self.whose.process);
-        let stat = folder
+        // Not what it leads to, which may be a file that no storage answers for.
+        let link = folder
             .open_path("fd")
-            .and_then(|fds| statat(&fds, number.to_string(), AtFlags::empty()));
-        match stat {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Socket => {
-                Ok(stat.st_ino)
-            }
+            .and_then(|fds| readlinkat(&fds, number.to_string(), Vec::with_capacity(64)));
+        match link {
+            Ok(link) => socket_of_link(link.as_bytes()).ok_or_else(|| self.nobody()),
             Err(Errno::ACCESS | Errno::PERM) => Err(self.denied()),
-            _ => Err(self.nobody()),
+            Err(_) => Err(self.nobody()),
         }
     }
 
@@ -320,7 +366,10 @@ impl Search<'_> {
         denied(self.socket)
     }
 
-    fn unseen(&self, _: Unseen) -> Missing {
+    fn unseen(&self, unseen: Unseen) -> Missing {
+        if unseen == Unseen::TooMany {
+            return too_long(self.whose.process);
+        }
         let text = format!(
             "the queue of the monitor {} cannot be seen, so a connection might shut out the VM's \
              manager: run as root, in the network namespace of the QEMU",
@@ -328,6 +377,12 @@ impl Search<'_> {
         );
         Missing::new(MissingReason::Denied, text)
     }
+}
+
+/// Returns the reason why a socket cannot be used that storage does not tell of.
+pub(crate) fn blocked(socket: &dyn fmt::Display) -> Missing {
+    let text = format!("the storage where the monitor {socket} is does not answer");
+    Missing::new(MissingReason::Timeout, text)
 }
 
 /// Returns the reason why a socket cannot be used without rights.
@@ -351,16 +406,37 @@ enum FilePlace {
 }
 
 impl FilePlace {
-    /// Opens a file only to look at it: that disturbs no socket.
-    fn open(&self, folder: &Folder<'_>) -> rustix::io::Result<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        match self {
-            Self::Here(path) => open(path, flags, Mode::empty()),
-            Self::InRoot(path) => {
-                let root = folder.open_path("root")?;
-                openat2(root.as_fd(), path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
-            }
-            Self::InFolder(path) => openat(folder.open_path("cwd")?, path, flags, Mode::empty()),
+    /// Opens a file only to look at it: that disturbs no socket. `TIMEDOUT` if its storage does not answer.
+    fn open(&self, folder: &Folder<'_>) -> rustix::io::Result<(OwnedFd, Look)> {
+        let no_rule = ResolveFlags::empty();
+        let (base, path, resolve) = match self {
+            Self::Here(path) => (None, path, no_rule),
+            Self::InRoot(path) => (Some("root"), path, ResolveFlags::IN_ROOT),
+            Self::InFolder(path) => (Some("cwd"), path, no_rule),
+        };
+        let start = match base {
+            Some(name) => folder.open_path(name)?,
+            // Only for a path that is relative, which a caller's is to where the caller is.
+            None => open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
+        };
+        if let Some(found) = open_cached(&start, path, resolve)? {
+            return Ok(found);
         }
+        let errand = Errand {
+            user: folder.owner(),
+            path: match base {
+                Some(name) => folder.proc.of(folder.process.pid, name).join(plain(path)),
+                None => path.clone(),
+            },
+        };
+        let time = folder.proc.wait_for_errand(errand.user);
+        let path = path.clone();
+        let opened = errand.run(time, move || open_anyhow(&start, &path, resolve));
+        opened.unwrap_or(Err(Errno::TIMEDOUT))
     }
+}
+
+/// Returns a path that stays below the one that it is joined to.
+fn plain(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
 }

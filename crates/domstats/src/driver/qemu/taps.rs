@@ -21,9 +21,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::fs::{AtFlags, Dir, StatxFlags, readlinkat_raw, statx};
+use rustix::fs::{AtFlags, StatxFlags, readlinkat_raw, statx};
 
 use crate::host::{
+    allowance::Turn,
     process::{Folder, Kept},
     procfs::SMALL,
 };
@@ -88,12 +89,14 @@ impl Taps {
         let now = Instant::now();
         // Before the list: what is opened meanwhile is seen by the next call at the latest.
         let descriptors = self.count(folder)?;
-        let is_true = |list: &mut List| {
+        let mut turn = Turn::new(folder);
+        let mut is_same = |held: &mut Held| turn.step().is_ok() && held.is_same(folder);
+        let mut is_true = |list: &mut List| {
             trusted_from.is_some_and(|from| list.taken_at >= from)
                 && now.duration_since(list.taken_at) < LONGEST
                 && descriptors.is_some()
                 && list.descriptors == descriptors
-                && list.held.iter_mut().all(|held| held.is_same(folder))
+                && list.held.iter_mut().all(&mut is_same)
         };
         let kept = self.list.take().and_then(|mut list| is_true(&mut list).then_some(list));
         let list = match kept {
@@ -127,7 +130,8 @@ fn look(folder: &Folder<'_>) -> io::Result<Vec<Held>> {
     let fds = folder.open("fd")?;
     let mut all = Vec::new();
     let mut target = [MaybeUninit::uninit(); 64];
-    for entry in Dir::read_from(&fds)?.flatten() {
+    for entry in folder.entries(&fds)? {
+        let entry = entry?;
         let fd = entry.file_name();
         let device = match readlinkat_raw(&fds, fd, &mut target) {
             Ok((target, _)) => device_of(target),

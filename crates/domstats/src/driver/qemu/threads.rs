@@ -7,6 +7,7 @@
 use std::io;
 
 use crate::host::{
+    allowance::Turn,
     process::{Folder, Kept},
     procfs::{SMALL, SchedStat},
 };
@@ -50,9 +51,13 @@ impl Threads {
         {
             return Ok(times);
         }
-        self.list(folder)?;
+        *self = Self::list(folder)?;
         // A thread that ended since is no error.
-        Ok(self.read(folder).flatten().collect())
+        let is_there = |time: &io::Result<_>| match time {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::TimedOut,
+        };
+        self.read(folder).filter(is_there).collect()
     }
 
     /// Returns the vCPUs and their threads as of the last look, or `None` if no thread is named
@@ -62,38 +67,43 @@ impl Threads {
     }
 
     fn read(&mut self, folder: &Folder<'_>) -> impl Iterator<Item = io::Result<ThreadTime>> {
-        self.all.iter_mut().map(|Thread { tid, sched }| {
+        let mut turn = Turn::new(folder);
+        self.all.iter_mut().map(move |Thread { tid, sched }| {
+            turn.step()?;
             Ok(ThreadTime { tid: *tid, sched: folder.sched_stat(*tid, sched)? })
         })
     }
 
-    fn list(&mut self, folder: &Folder<'_>) -> io::Result<()> {
-        *self = Self::default();
+    fn list(folder: &Folder<'_>) -> io::Result<Self> {
+        let mut list = Self::default();
         let first = folder.process.pid;
-        let _ = name_of(folder, first, &mut Kept::default(), |name| self.name = name.to_owned());
+        let _ = name_of(folder, first, &mut Kept::default(), |name| list.name = name.to_owned());
+        let mut turn = Turn::new(folder);
         for tid in folder.threads()?.into_iter().filter(|tid| *tid != first) {
-            self.all.push(Thread { tid, sched: Kept::default() });
+            turn.step()?;
+            list.all.push(Thread { tid, sched: Kept::default() });
             let mut file = Kept::default();
-            let vcpu = name_of(folder, tid, &mut file, |name| match name == self.name {
+            let vcpu = name_of(folder, tid, &mut file, |name| match name == list.name {
                 true => Err(()),
                 false => Ok(vcpu_of(name)),
             });
             match vcpu {
-                Ok(Ok(vcpu)) => self.vcpus.extend(vcpu.map(|index| (index, tid))),
-                Ok(Err(())) => self.unnamed.push((tid, file)),
+                Ok(Ok(vcpu)) => list.vcpus.extend(vcpu.map(|index| (index, tid))),
+                Ok(Err(())) => list.unnamed.push((tid, file)),
                 Err(_) => {}
             }
         }
-        self.vcpus.sort_unstable();
-        Ok(())
+        list.vcpus.sort_unstable();
+        Ok(list)
     }
 
     /// Returns whether the threads without a name still have none. It matters only where others
     /// have one; where none has, QEMU is asked.
     fn are_unnamed(&mut self, folder: &Folder<'_>) -> bool {
         let name = &self.name;
+        let mut turn = Turn::new(folder);
         let mut is_unnamed = |(tid, file): &mut (u32, Kept)| {
-            name_of(folder, *tid, file, |now| now == name).unwrap_or(false)
+            turn.step().is_ok() && name_of(folder, *tid, file, |now| now == name).unwrap_or(false)
         };
         self.vcpus.is_empty() || self.unnamed.iter_mut().all(&mut is_unnamed)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Device, Told,
+    Device, NICS, Told,
     types::{kind, model},
 };
 use crate::{
@@ -112,6 +112,10 @@ impl Search {
                         self.folders += 1;
                         self.left.push(path);
                     }
+                }
+                if self.waiting.len() + self.found.len() > NICS {
+                    let text = format!("the guest has more than {NICS} NICs, which are not read");
+                    return Err(Missing::new(MissingReason::Failed, text));
                 }
             }
             Asked::Nic(path, model) => {

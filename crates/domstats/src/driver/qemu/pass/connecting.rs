@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use super::{Conversation, Rules};
 use crate::{
-    driver::qemu::{first_client::Stage, monitor::Monitor, sockets::MonitorSocket},
+    driver::qemu::{
+        first_client::Stage,
+        monitor::{Effort, Monitor},
+        sockets::{MonitorSocket, NoDoor},
+    },
     host::{
         queues::{Queues, Turns},
         sock_diag::Socket,
@@ -37,7 +41,7 @@ enum Try {
 /// one, only that which holds the lock of a QEMU looks at its queue and connects.
 pub(super) fn connect(
     conversations: &mut [Conversation<'_>],
-    rules: &Rules,
+    rules: &Rules<'_>,
     queues: &mut Queues<'_>,
 ) {
     let mut open: Vec<_> =
@@ -62,7 +66,7 @@ impl Conversation<'_> {
 
     /// Connects to the first monitor that can be had. If there may be one later, a later round tries
     /// again.
-    fn connect(&mut self, rules: &Rules, queues: &mut Queues<'_>) {
+    fn connect(&mut self, rules: &Rules<'_>, queues: &mut Queues<'_>) {
         let Ok(sockets) = &self.guest.monitors else { return };
         let count = sockets.len();
         let mut later = Vec::new();
@@ -79,7 +83,7 @@ impl Conversation<'_> {
                     if let Some(lease) = &mut self.lease {
                         lease.monitor = Some(*monitor);
                     }
-                    return self.advance(rules);
+                    return self.advance(rules, Effort::Turn);
                 }
                 Try::Later(missing) => later.push((number, missing)),
                 Try::Never(missing) => self.unused[number] = Some(missing),
@@ -112,7 +116,8 @@ impl Conversation<'_> {
         }
         let door = match self.guest.door(socket, queues) {
             Ok(door) => door,
-            Err(missing) => return Try::Never(missing),
+            Err(NoDoor::Never(missing)) => return Try::Never(missing),
+            Err(NoDoor::Blocked(missing)) => return Try::Later(missing),
         };
         if door.listener.waiting > 0 {
             return Try::Later(Missing::new(MissingReason::Timeout, QUEUED));
@@ -124,7 +129,8 @@ impl Conversation<'_> {
         }
         let monitor = match Monitor::connect(&door, queues, socket) {
             Ok(monitor) => monitor,
-            Err(missing) => return Try::Never(missing),
+            Err(NoDoor::Never(missing)) => return Try::Never(missing),
+            Err(NoDoor::Blocked(missing)) => return Try::Later(missing),
         };
         match (monitor.peer(), door.is_sure) {
             (Some(peer), _) if peer == self.guest.pid() => {}
@@ -163,7 +169,7 @@ impl Conversation<'_> {
 
     /// Gives up a monitor that another client has: it serves one at a time and greets nobody else. The
     /// next one is tried, if there is one; then this returns true.
-    pub(super) fn check_busy(&mut self, rules: &Rules, queues: &mut Queues<'_>) -> bool {
+    pub(super) fn check_busy(&mut self, rules: &Rules<'_>, queues: &mut Queues<'_>) -> bool {
         let Ok(sockets) = &self.guest.monitors else { return false };
         if self.monitor().is_some_and(|monitor| monitor.is_greeted()) {
             return false;

@@ -7,11 +7,17 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+mod bounds;
 mod replies;
 
+pub(crate) use bounds::DISKS;
+use bounds::{Reply, weight};
 pub(crate) use replies::*;
 
-use crate::report::{Missing, MissingReason};
+use crate::{
+    name::shortened,
+    report::{Missing, MissingReason},
+};
 
 /// What came of one question. An answer can be kept beyond its call.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +64,13 @@ macro_rules! queries {
             fn command(&self) -> &'static str {
                 match self {
                     $(queries!(@pattern $query $($argument)?) => $command,)*
+                }
+            }
+
+            /// Returns how much memory an answer takes at most, in bytes.
+            pub(crate) fn weight(&self, json: &str) -> u64 {
+                match self {
+                    $(queries!(@pattern $query $($argument)?) => weight::<$reply>(json),)*
                 }
             }
         }
@@ -175,18 +188,24 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
 }
 
-fn answer<'a, T: Deserialize<'a>>(command: &str, reply: Result<&'a str, Missing>) -> Answer<T> {
-    match reply {
-        Ok(json) => match serde_json::from_str(json) {
-            Ok(answer) => Answer::Got(Arc::new(answer)),
-            Err(error) => Answer::Missing(Missing::new(
-                MissingReason::Failed,
-                format!("the answer to {command} was not understood: {error}"),
-            )),
-        },
-        Err(missing) => Answer::Missing(missing),
-    }
+fn answer<'a, T: Deserialize<'a> + Reply>(
+    command: &str,
+    reply: Result<&'a str, Missing>,
+) -> Answer<T> {
+    let read = reply.and_then(|json| {
+        let answer: T = serde_json::from_str(json).map_err(|error| {
+            // An error repeats what it found.
+            let text = format!("the answer to {command} was not understood: {error}");
+            Missing::new(MissingReason::Failed, shortened(&text))
+        })?;
+        match answer.excess() {
+            Some(excess) => Err(Missing::new(MissingReason::Failed, excess)),
+            None => Ok(Arc::new(answer)),
+        }
+    });
+    read.map_or_else(Answer::Missing, Answer::Got)
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,11 @@
 //! The answers of a monitor: of each only the members that are used.
 
-use serde::{Deserialize, de::IgnoredAny};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
 use crate::driver::qemu::threads::VcpuThread;
 
@@ -344,15 +349,70 @@ pub(crate) struct Stat {
     pub(crate) value: StatValue,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub(crate) enum StatValue {
     Number(u64),
     Truth(bool),
     /// Those of a histogram.
     Numbers(Vec<u64>),
     /// What a newer QEMU has.
-    Other(IgnoredAny),
+    Other,
+}
+
+// By hand: serde keeps a copy of all that it reads until it knows which of several kinds it is.
+impl<'de> Deserialize<'de> for StatValue {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        struct OfAnyKind;
+
+        impl<'de> Visitor<'de> for OfAnyKind {
+            type Value = StatValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<StatValue, E> {
+                Ok(StatValue::Number(number))
+            }
+
+            fn visit_bool<E>(self, truth: bool) -> Result<StatValue, E> {
+                Ok(StatValue::Truth(truth))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<StatValue, A::Error> {
+                let mut numbers = Some(Vec::new());
+                while let Some(value) = list.next_element()? {
+                    match (value, &mut numbers) {
+                        (StatValue::Number(number), Some(numbers)) => numbers.push(number),
+                        _ => numbers = None,
+                    }
+                }
+                Ok(numbers.map_or(StatValue::Other, StatValue::Numbers))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<StatValue, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(StatValue::Other)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<StatValue, E> {
+                Ok(StatValue::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<StatValue, E> {
+                Ok(StatValue::Other)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<StatValue, E> {
+                Ok(StatValue::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<StatValue, E> {
+                Ok(StatValue::Other)
+            }
+        }
+        value.deserialize_any(OfAnyKind)
+    }
 }
 
 #[cfg(test)]
