@@ -5,13 +5,13 @@
 
 use std::{
     collections::HashSet,
-    thread,
+    fs, thread,
     time::{Duration, SystemTime},
 };
 
 use domstats::{
-    Connect, Domain, DomainFilter, DomainInfo, DomainStats, Error, MissingReason, StatsGroups,
-    StatsOptions, StatsReport, StatsRequest, Uuid, stats::GROUPS,
+    Connect, ConnectOptions, Domain, DomainFilter, DomainInfo, DomainStats, Error, MissingReason,
+    StatsGroups, StatsOptions, StatsReport, StatsRequest, Uuid, stats::GROUPS,
 };
 use domstats_patience::{self as patience, PATIENCE, Stopwatch};
 use domstats_rpc::procedure::{NodeGetInfo, ProcedureId};
@@ -328,9 +328,22 @@ fn a_connection_says_what_it_is() {
     let connect = open();
     assert_eq!(connect.uri(), "test:///default?clock=fixed");
     assert_eq!(connect.driver_name(), "TEST");
-    assert!(!connect.hostname().is_empty());
+    let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!(connect.hostname(), hostname.trim());
     assert!(connect.is_alive());
     assert_eq!(connect.supported_groups(), StatsGroups::all_known());
+}
+
+#[test]
+fn a_uri_is_checked_without_a_connection() {
+    let check = |uri| Connect::check(uri, &ConnectOptions::new());
+    // Nobody listens there: only who opens it learns that.
+    for uri in ["test:///default", "qemu+qmp:///system", "qemu+unix:///system?socket=/nowhere"] {
+        check(uri).unwrap();
+    }
+    for uri in ["test:///default?hold=1", "qemu+qmp://elsewhere/system", "no URI"] {
+        refused(check(uri));
+    }
 }
 
 #[test]
