@@ -1,6 +1,6 @@
 //! Who a domain is: whose process it is, and which one a name, a UUID or a handle means.
 
-use std::fs;
+use std::{fs, os::unix::net::UnixStream};
 
 use domstats::{
     Conflict, Connect, Domain, DomainFilter, ErrorKind, MissingReason, Name, StatsGroups,
@@ -12,7 +12,7 @@ use domstats_live::{
     guest::{Guest, Spec},
     impostor::Impostor,
     lab::lab,
-    patience::PATIENCE,
+    patience::{PATIENCE, wait_until},
 };
 
 const SYSTEM: &str = "qemu+qmp:///system";
@@ -41,7 +41,7 @@ fn the_kernel_says_whose_a_domain_is() {
     let roots = Spec::new("root").boot();
     let nobodys = Spec::new("nobody").as_nobody().boot();
     let dropped = Spec::new("dropped").options(["-runas", "nobody"]).boot();
-    // A process that may not be traced has a folder of root's.
+    // Acts as root, and was started by somebody else.
     let impostor = Impostor::start(&["-name", "impostor"]);
     let connect = Connect::open(SYSTEM).unwrap();
     let of = |pid: u32| {
@@ -224,4 +224,26 @@ fn names_forge_nothing() {
     assert_eq!(record.domain.name, Name::from(EVIL));
     let blocks = &record.block.as_ref().unwrap().blocks;
     assert_eq!(blocks[0].path.as_deref(), disk.to_str());
+}
+
+#[test]
+fn a_user_that_root_became_is_seen() {
+    alone!();
+    let socket = lab().path(lab().name("waits"));
+    let monitor = format!("unix:{},server=on", socket.display());
+    // It gives up root's rights when its monitor has a client, and not before.
+    let mut command = lab().command("qemu-system-x86_64");
+    command.args(["-name", "drops", "-display", "none", "-runas", "nobody", "-qmp", &monitor]);
+    let mut qemu = command.spawn().unwrap();
+    wait_until(PATIENCE, "its socket", || socket.exists());
+    let connect = Connect::open(SYSTEM).unwrap();
+    let whose = || {
+        let domains = connect.domains(DomainFilter::empty()).unwrap();
+        domains.first().map(|domain| (domain.info().uid, domain.info().untrusted))
+    };
+    wait_until(PATIENCE, "root's", || whose() == Some((Some(0), false)));
+    let _client = UnixStream::connect(&socket).unwrap();
+    wait_until(PATIENCE, "somebody else's", || whose() == Some((Some(NOBODY), true)));
+    qemu.kill().unwrap();
+    qemu.wait().unwrap();
 }

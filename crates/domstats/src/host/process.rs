@@ -203,8 +203,8 @@ impl<'a> Folder<'a> {
         self.users()?[1]
     }
 
-    /// Returns the user that the process belongs to. Who starts a program with the set-user-ID bit stays that
-    /// user, and the owner of the folder is root where a process may not be traced.
+    /// Returns the user that the process belongs to: who starts a program with the set-user-ID bit stays that
+    /// user.
     pub(crate) fn owner(&self) -> Option<u32> {
         self.users()?[0]
     }
