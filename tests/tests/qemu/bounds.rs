@@ -94,7 +94,7 @@ fn answers_that_came_in_time_are_not_called_late() {
 
 /// Asks as often as this with either policy, and returns by how many MiB this process grew meanwhile at most, and
 /// what is left of it.
-fn growth(rounds: u32, uri: &str, ask: impl Fn(&Connect)) -> (u64, u64) {
+fn growth(rounds: u32, uri: &str, ask: impl Fn(&Connect) + Sync) -> (u64, u64) {
     let connect = Connect::open(uri).unwrap();
     let own = std::process::id();
     let before = memory(own);
@@ -108,10 +108,11 @@ fn growth(rounds: u32, uri: &str, ask: impl Fn(&Connect)) -> (u64, u64) {
             }
             most
         });
-        for _ in 0..rounds {
-            ask(&connect);
-        }
+        let rounds = scope.spawn(|| (0..rounds).for_each(|_| ask(&connect)));
+        let rounds = rounds.join();
+        // Also if it failed.
         is_over.store(true, Ordering::Relaxed);
+        rounds.unwrap();
         watch.join().unwrap()
     });
     let of = |now: u64| now.saturating_sub(before) >> 10;
