@@ -10,7 +10,13 @@ use std::{
     thread,
 };
 
-use crate::{command::build, http::Http, lab::lab, process};
+use crate::{
+    command::build,
+    http::{Answer, Http},
+    lab::lab,
+    patience::{PATIENCE, wait_until},
+    process,
+};
 
 /// A running daemon. Killed when dropped.
 #[derive(Debug)]
@@ -83,6 +89,22 @@ impl Domstatsd {
     #[must_use]
     pub fn http(&self) -> Http {
         Http::new(self.http)
+    }
+
+    /// Returns its metrics of so many domains of `test:///default`. On a busy machine the first scrape comes before it
+    /// has a connection.
+    #[must_use]
+    pub fn metrics_of(&self, domains: u32) -> Answer {
+        let last = format!("\"vm{domains}\"");
+        let mut answer = self.http().get("/metrics");
+        wait_until(PATIENCE, "there are no metrics of all domains", || {
+            let has_all = answer.text().contains(&last);
+            if !has_all {
+                answer = self.http().get("/metrics");
+            }
+            has_all
+        });
+        answer
     }
 
     /// Returns where it serves HTTP.

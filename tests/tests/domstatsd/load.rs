@@ -144,7 +144,7 @@ fn many_clients_are_served_in_time_and_flat_memory_beside_those_that_misbehave()
         "client_timeout = \"2s\"\n",
     );
     let (http, pid) = (daemon.http(), daemon.pid());
-    let answer = http.get("/metrics").body.len() as u64 / 1024;
+    let answer = daemon.metrics_of(100).body.len() as u64 / 1024;
     let stopwatch = &Stopwatch::start();
     let end = Instant::now() + Duration::from_secs(seconds);
     let is_over = AtomicBool::new(false);

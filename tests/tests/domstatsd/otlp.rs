@@ -197,7 +197,7 @@ fn a_dead_collector_costs_scrapes_and_memory_nothing() {
         let options = ["-c", "test:///default?domains=1000"];
         let daemon = pushing(port, &options, "interval = \"1s\"\ntimeout = \"700ms\"\n");
         wait_until(PATIENCE, "some were dropped", || points(&daemon, "dropped") > 0.0);
-        let usual = daemon.http().get("/metrics").body.len() as u64 / 1024;
+        let usual = daemon.metrics_of(1000).body.len() as u64 / 1024;
         let (before, dropped) = (process::memory(daemon.pid()), points(&daemon, "dropped"));
         for _ in 0..40 {
             let (scrape, took) = patience::time(|| daemon.http().get("/metrics"));
