@@ -104,7 +104,8 @@
 #define VIR_ERR_AUTH_FAILED 45
 
 /**
- * The domain has no such property: a QEMU started by hand may have no UUID.
+ * The domain has no such property: a QEMU started by hand may have no UUID. Or several domains have the
+ * name or UUID.
  */
 #define VIR_ERR_OPERATION_INVALID 55
 
@@ -356,6 +357,16 @@
 #define DOMSTATS_MISSING 0
 
 /**
+ * Another domain has its name.
+ */
+#define DOMSTATS_CONFLICT_NAME 1
+
+/**
+ * Another domain has its UUID.
+ */
+#define DOMSTATS_CONFLICT_UUID 2
+
+/**
  * The value is value.i.
  */
 #define VIR_TYPED_PARAM_INT 1
@@ -550,6 +561,19 @@ typedef struct domstatsValue {
    * The value.
    */
   union domstatsNumber value;
+  /**
+   * The user that the domain's QEMU belongs to, from the kernel, or (unsigned int) -1 where nobody
+   * says, as with libvirt.
+   */
+  unsigned int uid;
+  /**
+   * 1 if that user is not trusted, so that name and UUID may be those of another domain, else 0.
+   */
+  int untrusted;
+  /**
+   * What another domain has too: DOMSTATS_CONFLICT_NAME, DOMSTATS_CONFLICT_UUID, or both added up.
+   */
+  int conflict;
 } domstatsValue;
 
 /**
@@ -639,16 +663,18 @@ int domstatsConnectSetTimeout(virConnectPtr conn, unsigned int milliseconds);
 int virConnectListAllDomains(virConnectPtr conn, virDomainPtr **domains, unsigned int flags);
 
 /**
- * Looks up the domain of this name.
+ * Looks up the domain of this name, among those whose user is trusted.
  *
- * Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, or on any other error.
+ * Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, if there are several, which is
+ * VIR_ERR_OPERATION_INVALID, or on any other error.
  */
 virDomainPtr virDomainLookupByName(virConnectPtr conn, const char *name);
 
 /**
- * Looks up the domain with this UUID, in any usual spelling.
+ * Looks up the domain with this UUID, in any usual spelling, among those whose user is trusted.
  *
- * Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, or on any other error.
+ * Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, if there are several, which is
+ * VIR_ERR_OPERATION_INVALID, or on any other error.
  */
 virDomainPtr virDomainLookupByUUIDString(virConnectPtr conn, const char *uuidstr);
 

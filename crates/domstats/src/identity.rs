@@ -134,7 +134,7 @@ impl DomainInfo {
         let named = |some: &[T]| list(some.iter().map(AsRef::as_ref));
         let (kind, sentence) = match (trusted.len(), untrusted.len()) {
             (1, _) => return Ok(trusted.remove(0)),
-            (0, 0) => (ErrorKind::NoDomain, format!("no domain with {what}")),
+            (0, 0) => (ErrorKind::NoDomain, format!("no domain has {what}")),
             (0, _) => (
                 ErrorKind::NoDomain,
                 format!(

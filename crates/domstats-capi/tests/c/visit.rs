@@ -88,7 +88,7 @@ fn a_visitor_is_told_of_everything() {
         "missing",
         "log2 string",
         "[running]",
-        "saved none -1 state.state int 9 [] []",
+        "saved none -1 1000 untrusted name uuid state.state int 9 [] []",
         "[denied]",
         "[gone]",
         "[KiB]",

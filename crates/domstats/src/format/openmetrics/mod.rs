@@ -5,7 +5,7 @@
 //!   `target_device`. Texts are labels of `…_info` series, so that value series keep few labels.
 //! - Images under a disk repeat its name; they have the label `index` as well, and the disk's own
 //!   series stay the same whether or not they were asked for.
-//! - Domains of one name have the labels `uuid` and `id` as well; those of users who are not trusted have
+//! - Domains of one name have the labels `uuid`, `id` and `uid` as well; those of users who are not trusted have
 //!   their user before the name (`names.rs`). A domain that was listed twice is written once.
 //! - The counters of swapped memory have the names that they need to have as counters
 //!   (`…_swap_in_bytes_total`); the gauges of other exporters without `_total` would be families
@@ -136,9 +136,6 @@ impl Own {
         let mut info = String::new();
         push_label(&mut info, "domain", &names.name(domain));
         names.push_identity(&mut info, domain);
-        if let Some(uid) = domain.uid {
-            push_label(&mut info, "uid", &uid.to_string());
-        }
         metrics.push_count(self.info, &info, 1);
         for what in domain.conflict.words() {
             let outer = labels.len();

@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Labelled<'a> {
-    /// The labels that tell it from others: `domain`, and where trusted users share a name, `uuid` and `id`.
+    /// The labels that tell it from others: `domain`, and where trusted users share a name, `uuid`, `id` and `uid`.
     pub labels: LabelSet,
     /// What its label `domain` is.
     pub name: Cow<'a, str>,
@@ -128,6 +128,9 @@ impl<'a> Names<'a> {
         }
         if let Some(id) = domain.id {
             push_label(labels, "id", &id.to_string());
+        }
+        if let Some(uid) = domain.uid {
+            push_label(labels, "uid", &uid.to_string());
         }
     }
 
