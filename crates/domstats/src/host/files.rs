@@ -17,7 +17,7 @@ use std::{
 use rustix::{
     fs::{
         AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstatfs, major, makedev,
-        minor, open, openat2, statx,
+        minor, open, openat, openat2, statx,
     },
     io::Errno,
 };
@@ -130,8 +130,8 @@ pub(crate) fn open_cached(
 ) -> rustix::io::Result<Option<(OwnedFd, Look)>> {
     match open_anyhow(folder, path, resolve | ResolveFlags::CACHED) {
         Ok(found) => Ok(Some(found)),
-        // The latter two before Linux 5.12.
-        Err(Errno::AGAIN | Errno::INVAL | Errno::NOSYS) => Ok(None),
+        // Before Linux 5.12, and where a filter of system calls does not know this one.
+        Err(Errno::AGAIN | Errno::INVAL | Errno::NOSYS | Errno::PERM) => Ok(None),
         Err(errno) => Err(errno),
     }
 }
@@ -143,7 +143,11 @@ pub(crate) fn open_anyhow(
     resolve: ResolveFlags,
 ) -> rustix::io::Result<(OwnedFd, Look)> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let file = openat2(folder, path, flags, Mode::empty(), resolve)?;
+    let file = match resolve.is_empty() {
+        // Every kernel can do that, and so can valgrind.
+        true => openat(folder, path, flags, Mode::empty())?,
+        false => openat2(folder, path, flags, Mode::empty(), resolve)?,
+    };
     let look = Look::at(&file, Path::new(""), AtFlags::EMPTY_PATH).ok_or(Errno::NOENT)?;
     Ok((file, look))
 }
