@@ -262,7 +262,7 @@ fn crowd(number: u64) -> io::Result<Vec<fs::File>> {
             let mut some = Vec::new();
             for _ in 0..300 {
                 some.extend(fs::File::open("/dev/null"));
-                thread::sleep(Duration::from_millis(1));
+                thread::sleep(Duration::from_millis(10));
             }
         }
     });
