@@ -256,7 +256,7 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn crowd(number: u64) -> io::Result<Vec<fs::File>> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-    // Their number is another one whenever somebody looks.
+    // So that their number differs at each look.
     thread::spawn(|| {
         loop {
             let mut some = Vec::new();

@@ -132,7 +132,7 @@ fn pick<'a>(all: &'a [Domain], word: &str) -> domstats::Result<&'a Domain> {
     };
     let what = format!("the id, UUID or name '{word}'");
     match DomainInfo::meant(claimants, &what, ErrorOrigin::Library) {
-        // A stranger's number may be what somebody else is called.
+        // The word may be both one domain's id and another domain's name.
         Err(error) if error.kind() == ErrorKind::NoDomain => all.iter().find(has_id).ok_or(error),
         meant => meant,
     }

@@ -1,4 +1,4 @@
-//! Names that come from outside: nobody who gives one deceives whoever reads it.
+//! Names that come from outside, made safe to read.
 //!
 //! A name is anybody's choice: the user's who starts a QEMU, the monitor's that tells of its disks, a
 //! daemon's, a document's. It goes to terminals, logs and dashboards. So every name is a [`Name`], and there is
@@ -125,7 +125,7 @@ pub fn printable(text: &str) -> String {
     }
 }
 
-/// The longest text of somebody else that is repeated in ours: a path can be as long.
+/// The longest foreign text that our messages repeat, in bytes: the limit of a path.
 const LONGEST: usize = 4096;
 
 /// Returns a text, or the start of one that is too long to be repeated with each of a domain's statistics.

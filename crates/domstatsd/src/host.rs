@@ -1,7 +1,7 @@
 //! All hypervisors together, asked as one.
 //!
-//! A domain that several of them have is the first one's (`merge.rs`). All calls here wait, each no longer than its request allows: they belong
-//! on a thread that may.
+//! A domain that several of them have is the first one's (`merge.rs`). All calls here wait, each no
+//! longer than its request allows: they belong on a thread that may.
 
 use std::{
     path::Path,

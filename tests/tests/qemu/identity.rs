@@ -243,7 +243,7 @@ fn a_user_that_root_became_is_seen() {
     };
     wait_until(PATIENCE, "root's", || whose() == Some((Some(0), false)));
     let _client = UnixStream::connect(&socket).unwrap();
-    wait_until(PATIENCE, "somebody else's", || whose() == Some((Some(NOBODY), true)));
+    wait_until(PATIENCE, "it is another user's", || whose() == Some((Some(NOBODY), true)));
     qemu.kill().unwrap();
     qemu.wait().unwrap();
 }

@@ -36,7 +36,7 @@ pub(crate) struct Errand {
 pub(crate) struct Stuck;
 
 impl Errand {
-    /// Does the work, and tells somebody what came of it.
+    /// Does the work on a thread, and passes its result to `tell`.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ mod tests {
         let held: Vec<_> =
             (1..OF_USER).map(|number| block(errand(user, &number.to_string())).unwrap()).collect();
         assert!(block(errand(user, "one more")).is_err());
-        assert_eq!(errand(other, "blocked").run(PATIENCE, || 7), Ok(7), "somebody else's");
+        assert_eq!(errand(other, "blocked").run(PATIENCE, || 7), Ok(7), "another user's");
         drop(first);
         wait_until(PATIENCE, "it came back", || {
             errand(user, "blocked").run(PATIENCE, || ()).is_ok()

@@ -3,7 +3,8 @@
 //! A series of a domain is the same whatever others call themselves, and a join by `domain` or `uuid` finds
 //! one series for each. So what a user says who is not trusted stands behind whose word it is:
 //! `1000/vm1`, and `1000:4242/vm1` (the process) where that user has several of one name or UUID; the second
-//! of one process is `1000:4242.2/vm1`. No name of libvirt's has a slash. Only domains of trusted users that have one name need more labels.
+//! of one process is `1000:4242.2/vm1`. No name of libvirt's has a slash. Only domains
+//! of trusted users that have one name need more labels.
 
 use std::{
     borrow::Cow,

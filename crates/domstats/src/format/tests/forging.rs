@@ -1,4 +1,4 @@
-//! Whatever somebody calls a thing, no format has a line more for it, or one that reads as another.
+//! No name or value adds a line to any format, or makes a line look like another one.
 
 use std::time::UNIX_EPOCH;
 
