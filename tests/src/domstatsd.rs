@@ -96,15 +96,11 @@ impl Domstatsd {
     #[must_use]
     pub fn metrics_of(&self, domains: u32) -> Answer {
         let last = format!("\"vm{domains}\"");
-        let mut answer = self.http().get("/metrics");
+        let mut answer = None;
         wait_until(PATIENCE, "there are no metrics of all domains", || {
-            let has_all = answer.text().contains(&last);
-            if !has_all {
-                answer = self.http().get("/metrics");
-            }
-            has_all
+            answer.insert(self.http().get("/metrics")).text().contains(&last)
         });
-        answer
+        answer.unwrap()
     }
 
     /// Returns where it serves HTTP.

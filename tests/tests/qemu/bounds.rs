@@ -28,6 +28,11 @@ const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_p
 const TIMEOUT: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_millis(250);
 
+/// Starts so many processes of a stranger with one fault.
+fn hostile(count: usize, fault: &str) -> Vec<Fake> {
+    (0..count).map(|_| Fake::start_as_nobody(PROGRAM, fault)).collect()
+}
+
 /// Asks, and checks that others are complete and the call in time. On a machine that is busy with something else a
 /// guest may be late in truth, but not again and again.
 fn ask(connect: &Connect, others: &[Guest]) -> (StatsReport, Time) {
@@ -59,8 +64,7 @@ fn find_all(connect: &Connect) {
 fn very_many_descriptors_cost_others_neither_time_nor_answers() {
     alone!();
     let guests = boot_all((0..3).map(|_| Spec::full("modest")));
-    let crowded: Vec<_> =
-        (0..40).map(|_| Fake::start_as_nobody(PROGRAM, "crowded:19500")).collect();
+    let crowded = hostile(40, "crowded:19500");
     for uri in POLICIES {
         let connect = Connect::open(uri).unwrap();
         find_all(&connect);
@@ -85,8 +89,7 @@ fn very_many_descriptors_cost_others_neither_time_nor_answers() {
 fn answers_that_came_in_time_are_not_called_late() {
     alone!();
     let guests = boot_all((0..2).map(|_| Spec::full("in-time")));
-    let _crowded: Vec<_> =
-        (0..40).map(|_| Fake::start_as_nobody(PROGRAM, "crowded:19500")).collect();
+    let _crowded = hostile(40, "crowded:19500");
     let connect = Connect::open(POLICIES[1]).unwrap();
     find_all(&connect);
     let hasty = StatsRequest::new().timeout(Duration::from_millis(60));
@@ -134,7 +137,7 @@ fn an_answer_of_a_million_disks_takes_little_memory() {
     alone!();
     let guests = boot_all((0..3).map(|_| Spec::full("modest")));
     let fault = r#"many:1200000:query-blockstats:{"stats":{}}"#;
-    let hostile: Vec<_> = (0..3).map(|_| Fake::start_as_nobody(PROGRAM, fault)).collect();
+    let hostile = hostile(3, fault);
     for uri in POLICIES {
         let (most, _) = growth(3, uri, |connect| {
             let (report, _) = ask(connect, &guests);
@@ -156,8 +159,7 @@ fn an_answer_of_a_million_disks_takes_little_memory() {
 fn halves_of_long_answers_take_little_memory_and_are_not_held() {
     alone!();
     let guests = boot_all((0..3).map(|_| Spec::full("modest")));
-    let _hostile: Vec<_> =
-        (0..30).map(|_| Fake::start_as_nobody(PROGRAM, "half-line:15")).collect();
+    let _hostile = hostile(30, "half-line:15");
     for uri in POLICIES {
         let (most, left) = growth(3, uri, |connect| drop(ask(connect, &guests)));
         assert!(most < 150 && left < 75, "{most} MiB, then {left}");

@@ -184,8 +184,7 @@ impl CommandLine {
 
     /// Takes what the options of this program say.
     fn read(&mut self, groups: &Groups, program: &str) {
-        self.name =
-            groups.name().filter(|name| !name.is_empty()).map(|name| Name::from(&*shortened(name)));
+        self.name = groups.name().and_then(name_given);
         // As in QEMU, zeros are none.
         self.uuid = self.uuid.filter(|uuid| !uuid.is_nil());
         self.monitors = MonitorOption::all(groups);
@@ -267,6 +266,11 @@ impl CommandLine {
     pub(crate) fn has_waiting_monitor(&self) -> bool {
         self.monitors.iter().any(MonitorOption::waits)
     }
+}
+
+/// Returns the name of a guest that was given this one: as in QEMU, an empty one is none.
+pub(crate) fn name_given(text: &str) -> Option<Name> {
+    (!text.is_empty()).then(|| Name::from(&*shortened(text)))
 }
 
 /// Adds the options of a file, and says what is not known of them.

@@ -211,9 +211,10 @@ impl Shared {
         };
         // Such a file may be on dead storage: the rest is known meanwhile.
         let known = parse(&unread);
-        if known.unread.is_some()
-            && let Some(line) = self.lines().get_mut(&process)
-        {
+        if known.unread.is_none() {
+            return Reading::Done(Some(known));
+        }
+        if let Some(line) = self.lines().get_mut(&process) {
             line.known = Some(known);
         }
         let file = |name: &str| config_file::read(proc, process, name);

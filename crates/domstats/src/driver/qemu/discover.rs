@@ -55,19 +55,15 @@ pub(crate) struct Found {
     pub(crate) guests: Vec<Sighting>,
     /// Guests of which not even the name could be read.
     pub(crate) missing: Vec<MissingDomain>,
-    /// Whether `/proc` hides the processes of other users, and there may be more.
-    hides_others: bool,
 }
 
-impl Found {
-    /// Returns why a domain that was asked for is not there.
-    pub(crate) fn gone(&self) -> Missing {
-        if self.hides_others {
-            let text = "no such QEMU process is seen: /proc hides those of other users (hidepid)";
-            return Missing::new(MissingReason::Denied, text);
-        }
-        Missing::new(MissingReason::Gone, "no such QEMU process is running")
+/// Returns why a domain that was asked for is not there.
+pub(crate) fn gone(proc: &Proc) -> Missing {
+    if proc.hides_others() {
+        let text = "no such QEMU process is seen: /proc hides those of other users (hidepid)";
+        return Missing::new(MissingReason::Denied, text);
     }
+    Missing::new(MissingReason::Gone, "no such QEMU process is running")
 }
 
 impl Discovery {
@@ -92,7 +88,7 @@ impl Discovery {
     /// Finds the guests that exist now. Waits until the deadline at most, and only for command
     /// lines that were never read.
     pub(crate) fn find(&self, deadline: Instant) -> Result<Found> {
-        let mut found = Found { hides_others: self.proc.hides_others(), ..Found::default() };
+        let mut found = Found::default();
         let mut processes = self.processes.list(&self.proc)?;
         let mut named: HashMap<Process, Vec<NamedMonitor>> = HashMap::new();
         let proc = &self.proc.for_call(deadline);
@@ -170,7 +166,7 @@ impl Discovery {
             Some((guest, stat))
         };
         let guests = known.into_iter().map(again).collect::<Option<_>>()?;
-        Some(Found { guests, ..Found::default() })
+        Some(Found { guests, missing: Vec::new() })
     }
 
     /// Returns the guest of a process, if it was found before and is still there.
@@ -299,7 +295,7 @@ fn no_monitor(line: &CommandLine) -> Missing {
     }
     let named = |monitor| {
         let missing = unusable(monitor)?;
-        Some(format!("{} {}", monitor, missing.text))
+        Some(format!("{monitor} {}", missing.text))
     };
     let all: Vec<_> = line.monitors.iter().filter_map(named).collect();
     let text = match all.is_empty() {

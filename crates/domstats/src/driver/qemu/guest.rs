@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    command_line::CommandLine,
+    command_line::{CommandLine, name_given},
     first_client::{self, Stage},
     hypervisor::Counted,
     monitor::Monitor,
@@ -32,7 +32,7 @@ use crate::{
         queues::{Queues, Whose},
     },
     identity::{Conflict, DomainInfo},
-    name::{Name, shortened},
+    name::Name,
     report::{Missing, MissingReason},
 };
 
@@ -219,8 +219,7 @@ impl Guest {
             _ => {}
         }
         if let Some(reply) = replies.name.got() {
-            let name = reply.name.as_deref().filter(|name| !name.is_empty());
-            let name = name.map(|name| Name::from(&*shortened(name)));
+            let name = reply.name.as_deref().and_then(name_given);
             learned.name = name.or(learned.name.take());
         }
         match &replies.uuid {

@@ -268,7 +268,8 @@ impl Driver for Qemu {
             None => self.discovery.find(start + request.timeout / 2)?,
         };
         report.phases.push(Phase::new("discovery", start.elapsed()));
-        let (guests, order) = select(found, of, request.filter, &mut report);
+        let proc = &self.discovery.proc;
+        let (guests, order) = select(proc, found, of, request.filter, &mut report);
         let records = self.ask(guests, request, deadline, &mut report);
         report.take_records(records, order);
         report.elapsed = start.elapsed();
@@ -430,6 +431,7 @@ fn is_gone(proc: &Proc, guest: &Guest) -> bool {
 
 /// Chooses the guests to ask, and for a list the places of their records: one for each occurrence.
 fn select(
+    proc: &Proc,
     found: Found,
     of: Option<&[DomainInfo]>,
     filter: DomainFilter,
@@ -456,7 +458,7 @@ fn select(
             Err(missing) => report.missing.push(MissingDomain::new(wanted.clone(), missing)),
             Ok(None) => {
                 let unnamed = found.missing.iter().find(|missing| missing.domain.is_very(wanted));
-                let gone = || found.gone();
+                let gone = || discover::gone(proc);
                 let missing = unnamed.map_or_else(gone, |missing| missing.missing.clone());
                 report.missing.push(MissingDomain::new(wanted.clone(), missing));
             }

@@ -143,7 +143,7 @@ impl Qemu {
         let found = self.discovery.find(deadline)?;
         let mut report = StatsReport::new(SystemTime::now());
         let all = DomainFilter::empty();
-        let (found, _) = select(found, Some(slice::from_ref(domain)), all, &mut report);
+        let (found, _) = select(proc, found, Some(slice::from_ref(domain)), all, &mut report);
         let (guests, mut hosts) = self.host.before(proc, found, StatsGroups::INTERFACE);
         let Some(guest) = guests.first() else {
             let gone = || Missing::new(MissingReason::Gone, "no such QEMU process is running");

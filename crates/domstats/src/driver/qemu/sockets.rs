@@ -9,14 +9,14 @@ use std::{
     collections::HashSet,
     fmt,
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags, open, readlinkat},
+    fs::{CWD, ResolveFlags, readlinkat},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
 };
@@ -328,7 +328,7 @@ impl Search<'_> {
     fn descriptor(&self, fd: &str, queues: &Queues<'_>) -> Result<u64, Missing> {
         let number: u32 = fd.parse().map_err(|_| {
             let text =
-                format!("the monitor is a descriptor that QEMU was handed by the name '{}'", fd);
+                format!("the monitor is a descriptor that QEMU was handed by the name '{fd}'");
             Missing::new(MissingReason::Unsupported, text)
         })?;
         let folder = Folder::new(queues.proc(), self.whose.process);
@@ -414,12 +414,8 @@ impl FilePlace {
             Self::InRoot(path) => (Some("root"), path, ResolveFlags::IN_ROOT),
             Self::InFolder(path) => (Some("cwd"), path, no_rule),
         };
-        let start = match base {
-            Some(name) => folder.open_path(name)?,
-            // Only for a path that is relative, which a caller's is to where the caller is.
-            None => open(".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
-        };
-        if let Some(found) = open_cached(&start, path, resolve)? {
+        let start = base.map(|name| folder.open_path(name)).transpose()?;
+        if let Some(found) = open_cached(beginning(start.as_ref()), path, resolve)? {
             return Ok(found);
         }
         let errand = Errand {
@@ -431,9 +427,15 @@ impl FilePlace {
         };
         let time = folder.proc.wait_for_errand(errand.user);
         let path = path.clone();
-        let opened = errand.run(time, move || open_anyhow(&start, &path, resolve));
+        let opened =
+            errand.run(time, move || open_anyhow(beginning(start.as_ref()), &path, resolve));
         opened.unwrap_or(Err(Errno::TIMEDOUT))
     }
+}
+
+/// Returns where a path begins: without a folder where the caller is, which matters to a relative one.
+fn beginning(folder: Option<&OwnedFd>) -> BorrowedFd<'_> {
+    folder.map_or(CWD, AsFd::as_fd)
 }
 
 /// Returns a path that stays below the one that it is joined to.

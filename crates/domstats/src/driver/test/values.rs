@@ -315,11 +315,11 @@ impl Guest {
 }
 
 /// A sum, a momentary value and a peak.
-fn of_every_kind(numbers: Numbers, [sum, cur, max]: [&str; 3]) -> Vec<HypervisorStat> {
+fn of_every_kind(numbers: Numbers, [total, cur, max]: [&str; 3]) -> Vec<HypervisorStat> {
     let stat = |name: &str| HypervisorStat { name: name.into(), ..HypervisorStat::default() };
     let number = |number| Some(HypervisorValue::Number(number));
     vec![
-        HypervisorStat { sum: number(numbers.counter(sum, 1..=900)), ..stat(sum) },
+        sum(numbers, total, 1..=900),
         HypervisorStat { cur: number(numbers.gauge(cur, 100..=90_000)), ..stat(cur) },
         HypervisorStat { max: number(numbers.setting(max, 1..=9)), ..stat(max) },
     ]

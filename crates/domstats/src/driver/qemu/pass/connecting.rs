@@ -37,6 +37,15 @@ enum Try {
     Never(Missing),
 }
 
+impl From<NoDoor> for Try {
+    fn from(why: NoDoor) -> Self {
+        match why {
+            NoDoor::Never(missing) => Self::Never(missing),
+            NoDoor::Blocked(missing) => Self::Later(missing),
+        }
+    }
+}
+
 /// Connects to the monitors that are to be asked and have no connection. Of several programs like this
 /// one, only that which holds the lock of a QEMU looks at its queue and connects.
 pub(super) fn connect(
@@ -116,8 +125,7 @@ impl Conversation<'_> {
         }
         let door = match self.guest.door(socket, queues) {
             Ok(door) => door,
-            Err(NoDoor::Never(missing)) => return Try::Never(missing),
-            Err(NoDoor::Blocked(missing)) => return Try::Later(missing),
+            Err(why) => return why.into(),
         };
         if door.listener.waiting > 0 {
             return Try::Later(Missing::new(MissingReason::Timeout, QUEUED));
@@ -129,8 +137,7 @@ impl Conversation<'_> {
         }
         let monitor = match Monitor::connect(&door, queues, socket) {
             Ok(monitor) => monitor,
-            Err(NoDoor::Never(missing)) => return Try::Never(missing),
-            Err(NoDoor::Blocked(missing)) => return Try::Later(missing),
+            Err(why) => return why.into(),
         };
         match (monitor.peer(), door.is_sure) {
             (Some(peer), _) if peer == self.guest.pid() => {}
