@@ -2,17 +2,20 @@
 //!
 //! What belongs to one driver stands in its `fuzz.rs`.
 
-use crate::{ConnectOptions, Result, StatsReport, driver, uri::Uri};
+use crate::{
+    ConnectOptions, Result, StatsReport,
+    driver::{self, uri::Uri},
+};
 pub use crate::{
+    connect::libvirt_conf::fuzz as libvirt_conf,
     driver::{
         libvirt::fuzz::auth_conf,
         qemu::{
             fuzz::{command_line, conversation, messages, monitor_lines},
-            reader::{MAX_LINE, Message, Reader},
+            monitor::reader::{MAX_LINE, Message, Reader},
         },
     },
     host::fuzz::{cgroup_files, netlink, proc_files, resctrl_files},
-    libvirt_conf::fuzz as libvirt_conf,
 };
 
 /// Gives bytes to parsers, and panics if what they promise does not hold.

@@ -26,36 +26,27 @@
 //! environment variables only in [`ConnectOptions::from_env`] and [`default_uri`].
 
 mod connect;
-mod connect_options;
-pub mod default_uri;
-mod domain;
 pub mod driver;
-mod error;
 pub mod format;
 #[doc(hidden)]
 pub mod fuzz;
 mod host;
-mod identity;
-mod libvirt_conf;
-mod name;
-mod report;
-mod request;
-mod shared_pass;
-pub mod stats;
-mod uri;
+mod model;
 
-pub use connect::Connect;
-pub use connect_options::ConnectOptions;
-pub use domain::{Domain, Monitor, Nic};
-pub use error::{Error, ErrorKind, ErrorOrigin, Result, error_chain};
+pub use connect::{Connect, default_uri, domain::Domain};
+pub use driver::options::ConnectOptions;
 pub use format::Format;
-pub use identity::{Conflict, DomainInfo};
-pub use name::{Name, is_deceptive, printable};
-pub use report::{
-    DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, Phase, StatsReport,
+pub use model::{
+    device::{Monitor, Nic},
+    error::{Error, ErrorKind, ErrorOrigin, Result, error_chain},
+    identity::{Conflict, DomainInfo},
+    name::{Name, is_deceptive, printable},
+    report::{
+        DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, Phase, StatsReport,
+    },
+    request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
+    stats::{self, DomainState, StateReason, Value},
 };
-pub use request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest};
-pub use stats::{DomainState, StateReason, Value};
 pub use uuid::Uuid;
 
 /// The example of the README compiles and runs.

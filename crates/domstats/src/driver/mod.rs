@@ -1,22 +1,25 @@
 //! Drivers: one folder each, one row in the table `DRIVERS`.
 
 pub mod libvirt;
+pub(crate) mod options;
 pub mod qemu;
 pub mod test;
+pub(crate) mod uri;
 
 use std::time::Instant;
 
 use domstats_rpc::{message::RemoteError, procedure::ProcedureId};
 
 use crate::{
-    connect_options::ConnectOptions,
-    domain::{Monitor, Nic},
-    error::{Error, ErrorKind, ErrorOrigin, Result},
-    identity::DomainInfo,
-    report::StatsReport,
-    request::{StatsGroups, StatsOptions, StatsRequest},
-    stats::GROUPS,
-    uri::Uri,
+    driver::{options::ConnectOptions, uri::Uri},
+    model::{
+        device::{Monitor, Nic},
+        error::{Error, ErrorKind, ErrorOrigin, Result},
+        identity::DomainInfo,
+        report::StatsReport,
+        request::{StatsGroups, StatsOptions, StatsRequest},
+        stats::GROUPS,
+    },
 };
 
 /// A hypervisor. Everything a driver returns is typed; names and formats are not its business.

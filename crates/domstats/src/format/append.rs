@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::stats::Value;
+use crate::model::stats::Value;
 
 /// Appends a whole number.
 pub(super) fn push_integer(out: &mut String, number: impl itoa::Integer) {

@@ -14,7 +14,7 @@ use super::{
     document::{self, Frame, Writer},
     read::{self, malformed},
 };
-use crate::{error::Result, name::is_deceptive, report::StatsReport, stats::Value};
+use crate::model::{error::Result, name::is_deceptive, report::StatsReport, stats::Value};
 
 pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>) -> io::Result<()> {
     let mut json = JsonWriter { out: buffer, scopes: Vec::new() };

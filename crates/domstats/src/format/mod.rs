@@ -2,6 +2,7 @@
 
 pub(crate) mod append;
 mod document;
+pub(crate) mod flat;
 mod json;
 mod openmetrics;
 mod read;
@@ -22,7 +23,7 @@ pub use openmetrics::{
     FamilyId, LabelPairs, LabelSet, Labelled, MetricFamily, MetricSample, Metrics, Number, labelled,
 };
 
-use crate::{
+use crate::model::{
     error::{Error, ErrorKind, ErrorOrigin, Result},
     report::StatsReport,
 };

@@ -12,14 +12,13 @@ use std::{
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use crate::{
+use crate::model::{
+    catalogue::{Slot, value::Leaf},
     error::{Error, ErrorKind, ErrorOrigin, Result},
     identity::{Conflict, DomainInfo},
     name::Name,
     report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport},
-    stats::{
-        GROUPS, Key, KeyKind, List, ListRow, Place, Row, Section, catalogue::Slot, value::Leaf,
-    },
+    stats::{GROUPS, Key, KeyKind, List, ListRow, Place, Row, Section},
 };
 
 type Members = Map<String, Json>;

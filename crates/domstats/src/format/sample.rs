@@ -6,12 +6,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use crate::{
+use crate::model::{
+    catalogue::Slot,
     identity::{Conflict, DomainInfo},
     report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport},
     stats::{
         Block, Blocks, DomainState, Field, GROUPS, Key, KeyKind, Row, Section, State, StateReason,
-        ValueType, catalogue::Slot,
+        ValueType,
     },
 };
 
@@ -73,7 +74,7 @@ fn odd() -> DomainStats {
     domain.state = Some(State {
         state: Some(DomainState::from_code(77)),
         reason: Some(StateReason::new(DomainState::from_code(77), 78)),
-        extra: crate::stats::Extra::default(),
+        extra: crate::model::stats::Extra::default(),
     });
     // Its user is not trusted, and another one has a domain of its name.
     domain.domain.uid = Some(1000);
@@ -83,7 +84,7 @@ fn odd() -> DomainStats {
     let disk = Block { path, ..Block::default() };
     domain.block = Some(Blocks { blocks: vec![disk], ..Blocks::default() });
     // Empty and present: asked for, answered, nothing there.
-    domain.vm = Some(crate::stats::Vm::default());
+    domain.vm = Some(crate::model::stats::Vm::default());
     domain.set_param("cpu.new.time", &crate::Value::ULLong(5));
     domain.set_param("gpu.0.load", &crate::Value::Double(0.5));
     domain

@@ -7,7 +7,7 @@ use std::{collections::HashSet, io, time::Duration};
 use unicode_width::UnicodeWidthStr;
 
 use super::Flush;
-use crate::{
+use crate::model::{
     identity::DomainInfo,
     report::{DomainStats, Missing, StatsReport},
     stats::{Block, DomainState},
@@ -76,7 +76,7 @@ fn line(stats: &DomainStats) -> Line {
     let state = stats.state.as_ref().and_then(|state| state.state);
     let vcpus = stats.vcpu.as_ref().map(|vcpus| (vcpus.current, vcpus.maximum));
     let cpu_time = stats.cpu.as_ref().and_then(|cpu| cpu.time);
-    let balloon = |kibibytes: fn(&crate::stats::Balloon) -> Option<u64>| {
+    let balloon = |kibibytes: fn(&crate::model::stats::Balloon) -> Option<u64>| {
         let kibibytes = stats.balloon.as_ref().and_then(kibibytes);
         kibibytes.map(|kibibytes| size(u128::from(kibibytes) * 1024))
     };
@@ -123,7 +123,7 @@ fn disks(stats: &DomainStats, bytes: fn(&Block) -> Option<u64>) -> Option<String
 
 fn interfaces(
     stats: &DomainStats,
-    bytes: fn(&crate::stats::Interface) -> Option<u64>,
+    bytes: fn(&crate::model::stats::Interface) -> Option<u64>,
 ) -> Option<String> {
     let interfaces = stats.interface.iter().flat_map(|group| &group.interfaces);
     sum(interfaces.filter_map(bytes))

@@ -7,9 +7,12 @@ use std::{fmt::Write, io};
 
 use super::{Flush, append::push_number};
 use crate::{
-    name::{is_deceptive, may_deceive},
-    report::StatsReport,
-    stats::{Value, params::for_each_param},
+    format::flat::for_each_param,
+    model::{
+        name::{is_deceptive, may_deceive},
+        report::StatsReport,
+        stats::Value,
+    },
 };
 
 pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>) -> io::Result<()> {
@@ -63,7 +66,7 @@ mod tests {
 
     use crate::{
         DomainInfo, DomainStats, Format, StatsReport,
-        stats::{Block, Blocks},
+        model::stats::{Block, Blocks},
     };
 
     #[test]

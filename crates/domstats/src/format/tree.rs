@@ -14,7 +14,7 @@ use quick_xml::{
 use serde_json::{Map, Value as Json};
 
 use super::{read::malformed, xml::ESCAPE};
-use crate::error::Result;
+use crate::model::error::Result;
 
 /// How deep elements may be nested: far deeper than the document is, and no deeper than JSON's
 /// reader goes with a list on every level.

@@ -15,11 +15,8 @@ use super::{
     read::{self, malformed},
     tree,
 };
-use crate::{
-    error::Result,
-    name::is_deceptive,
-    report::StatsReport,
-    stats::{Value, extra},
+use crate::model::{
+    catalogue::extra, error::Result, name::is_deceptive, report::StatsReport, stats::Value,
 };
 
 /// The element that stands for a name which is not a name in XML.

@@ -12,7 +12,7 @@
 use std::{collections::HashMap, fmt, fs::File, io::Read, path::Path};
 
 use super::address::Address;
-use crate::error::{Error, ErrorKind, ErrorOrigin, Result};
+use crate::model::error::{Error, ErrorKind, ErrorOrigin, Result};
 
 /// A file that is longer was not written by hand.
 const LONGEST: u64 = 1 << 20;

@@ -4,7 +4,7 @@ use super::{
     address::{self, Address},
     auth_file::{Credentials, look_up, parse},
 };
-use crate::{connect_options::ConnectOptions, uri::Uri};
+use crate::driver::{options::ConnectOptions, uri::Uri};
 
 /// Takes a URI apart by libvirt's rules.
 pub(crate) fn address(uri: &Uri, options: &ConnectOptions) {

@@ -21,7 +21,7 @@ use super::{
     sasl::Sasl,
     transport,
 };
-use crate::error::{Error, ErrorKind, ErrorOrigin, Result};
+use crate::model::error::{Error, ErrorKind, ErrorOrigin, Result};
 
 /// What is behind the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use super::{
     pool::{Lease, Link, Question},
     remote,
 };
-use crate::{
+use crate::model::{
     error::Result,
     identity::DomainInfo,
     report::{Missing, MissingDomain, MissingReason},

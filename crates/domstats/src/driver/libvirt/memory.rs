@@ -7,7 +7,7 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::{identity::DomainInfo, report::Missing};
+use crate::model::{identity::DomainInfo, report::Missing};
 
 /// What is known of a domain that did not answer. Nobody waits for it until it answers again.
 #[derive(Debug, Clone)]

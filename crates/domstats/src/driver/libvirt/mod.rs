@@ -65,13 +65,13 @@ use pool::Pool;
 use relay::Call;
 
 use crate::{
-    connect_options::ConnectOptions,
-    driver::{Asks, Driver, Relayed},
-    error::{self, Error, ErrorKind, ErrorOrigin},
-    identity::DomainInfo,
-    report::{MissingDomain, StatsReport},
-    request::{DomainFilter, StatsGroups, StatsRequest},
-    uri::Uri,
+    driver::{Asks, Driver, Relayed, options::ConnectOptions, uri::Uri},
+    model::{
+        error::{self, Error, ErrorKind, ErrorOrigin},
+        identity::DomainInfo,
+        report::{MissingDomain, StatsReport},
+        request::{DomainFilter, StatsGroups, StatsRequest},
+    },
 };
 
 /// The pauses between attempts to reach a daemon that went away during a call.

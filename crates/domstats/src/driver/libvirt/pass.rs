@@ -30,7 +30,7 @@ use super::{
     remote,
     window::Window,
 };
-use crate::{
+use crate::model::{
     error::{Error, ErrorKind, Result},
     identity::DomainInfo,
     report::{Missing, MissingReason},

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::request::{StatsGroups, StatsOptions, StatsRequest};
+use crate::model::request::{StatsGroups, StatsOptions, StatsRequest};
 
 use super::hello::Peer;
 

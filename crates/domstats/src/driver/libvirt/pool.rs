@@ -24,7 +24,7 @@ use super::{
     memory::Memory,
     pass::About,
 };
-use crate::error::Result;
+use crate::model::error::Result;
 
 /// The questions under way that may ask a monitor: 8 of the 20 calls that a daemon works on by
 /// default.

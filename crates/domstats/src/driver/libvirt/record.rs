@@ -13,7 +13,7 @@ use super::{
     plan::{Part, Plan},
     remote,
 };
-use crate::{
+use crate::model::{
     identity::DomainInfo,
     report::{DomainStats, Missing, MissingReason},
     request::StatsGroups,

@@ -15,8 +15,10 @@ use super::{
 };
 use crate::{
     driver::Relayed,
-    error::{Error, ErrorKind, ErrorOrigin, Result},
-    report::{Missing, MissingReason},
+    model::{
+        error::{Error, ErrorKind, ErrorOrigin, Result},
+        report::{Missing, MissingReason},
+    },
 };
 
 /// The part of the share that such calls may have: the rest is for statistics.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use domstats_rpc::message::{self, ParamValue, RemoteError};
 use uuid::Uuid;
 
-use crate::{
+use crate::model::{
     error::{Error, ErrorKind, ErrorOrigin},
     identity::DomainInfo,
     name::Name,

@@ -3,7 +3,7 @@
 use rsasl::prelude::{Mechname, SASLClient, SASLConfig, Session};
 
 use super::auth_file::Credentials;
-use crate::error::{Error, ErrorKind, ErrorOrigin, Result};
+use crate::model::error::{Error, ErrorKind, ErrorOrigin, Result};
 
 /// What is spoken here, the strongest first.
 const MECHANISMS: [&str; 4] = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", PLAIN];

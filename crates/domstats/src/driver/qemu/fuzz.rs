@@ -2,21 +2,26 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use super::{
-    assemble::{self, Sources},
-    command_line::CommandLine,
-    config_file::ConfigFile,
-    guest::Guest,
-    host_side::HostSide,
-    monitor_option::is_libvirt_monitor,
-    query::{Query, Replies},
-    reader::{Message, Reader},
-    sockets::MonitorSocket,
+use super::guest::Guest;
+use crate::driver::qemu::{
+    discovery::{
+        command_line::CommandLine, config_file::ConfigFile, monitor_option::is_libvirt_monitor,
+    },
+    groups as assemble,
+    groups::Sources,
+    host::HostSide,
+    monitor::{
+        query::{Query, Replies},
+        reader::{Message, Reader},
+        sockets::MonitorSocket,
+    },
 };
 use crate::{
     host::{process::Process, procfs::Proc},
-    report::{Missing, MissingReason, StatsReport},
-    request::{StatsGroups, StatsOptions, StatsRequest},
+    model::{
+        report::{Missing, MissingReason, StatsReport},
+        request::{StatsGroups, StatsOptions, StatsRequest},
+    },
 };
 
 fn line(bytes: &[u8]) -> CommandLine {

@@ -8,22 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    command_line::{CommandLine, name_given},
-    first_client::{self, Stage},
-    hypervisor::Counted,
-    monitor::Monitor,
-    named::name_of,
-    nics,
-    processes::runs_qemu,
-    query::{Answer, Cpu, ObjectPath, PossibleCpu, Query, Replies},
-    sockets::{self, Door, MonitorSocket, NoDoor},
-    taps::{Tap, Taps},
-    threads::{ThreadTime, Threads, VcpuThread},
-    trust::Trusted,
-};
 use crate::{
-    domain,
+    connect::domain,
     host::{
         cgroup::{Accounting, Cgroups, Groups},
         perf::{Count, Counters, Counting},
@@ -31,9 +17,33 @@ use crate::{
         procfs::Proc,
         queues::{Queues, Whose},
     },
-    identity::{Conflict, DomainInfo},
-    name::Name,
-    report::{Missing, MissingReason},
+    model::{
+        identity::{Conflict, DomainInfo},
+        name::Name,
+        report::{Missing, MissingReason},
+    },
+};
+use crate::{
+    driver::qemu::{
+        discovery::{
+            command_line::{CommandLine, name_given},
+            named::name_of,
+            processes::runs_qemu,
+            trust::Trusted,
+        },
+        groups::hypervisor::Counted,
+        monitor::{
+            first_client::{self, Stage},
+            nics,
+            query::{Answer, Cpu, ObjectPath, PossibleCpu, Query, Replies},
+            session::Monitor,
+            sockets::{self, Door, MonitorSocket, NoDoor},
+        },
+    },
+    host::process::{
+        taps::{Tap, Taps},
+        threads::{ThreadTime, Threads, VcpuThread},
+    },
 };
 
 /// A guest, from one call to the next.

@@ -78,40 +78,14 @@
 //! `kernel.perf_event_paranoid` leaves to the user that QEMU runs as. An event that the machine
 //! cannot count is absent, with a reason; `cmt`, `mbmt` and `mbml` went from Linux with 4.14.
 
-mod accounts;
-mod assemble;
-mod blocks;
-mod command_line;
-mod command_lines;
-mod config_file;
-mod copies;
-mod dirty_rate;
-mod discover;
-mod first_client;
+mod discovery;
 pub(crate) mod fuzz;
+mod groups;
 mod guest;
-mod host_side;
-mod hypervisor;
-mod images;
-mod interfaces;
-mod iothreads;
-mod kept;
-mod memory;
-mod monitor;
-mod monitor_option;
-mod named;
-mod nics;
-mod open_files;
-mod options;
+mod guests;
+mod host;
+pub(crate) mod monitor;
 mod pass;
-mod processes;
-mod query;
-pub(crate) mod reader;
-mod resctrl;
-mod sockets;
-mod taps;
-mod threads;
-mod trust;
 
 use std::time::{Instant, SystemTime};
 
@@ -126,15 +100,15 @@ use pass::{Conversation, Rules};
 use trust::Trusted;
 
 use crate::{
-    connect_options::ConnectOptions,
-    domain::{Monitor, Nic},
-    driver::Driver,
-    error::{self, ErrorOrigin},
+    driver::{Driver, options::ConnectOptions, uri::Uri},
     host::{perf::Counting, procfs::Proc},
-    identity::DomainInfo,
-    report::{DomainStats, Missing, MissingDomain, MissingReason, Phase, StatsReport},
-    request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
-    uri::Uri,
+    model::{
+        device::{Monitor, Nic},
+        error::{self, ErrorOrigin},
+        identity::DomainInfo,
+        report::{DomainStats, Missing, MissingDomain, MissingReason, Phase, StatsReport},
+        request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
+    },
 };
 
 pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Driver>> {

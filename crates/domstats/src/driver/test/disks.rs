@@ -5,7 +5,7 @@ use super::{
     numbers::Numbers,
     values::pressure,
 };
-use crate::stats::{Block, BlockDevice, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
+use crate::model::stats::{Block, BlockDevice, Blocks, LatencyBin, LatencyHistogram, TimedGroup};
 
 const GIB: u64 = 1 << 30;
 

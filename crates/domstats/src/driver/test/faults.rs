@@ -4,10 +4,12 @@ use std::{collections::HashMap, time::Duration};
 
 use super::guests::{Guest, Guests};
 use crate::{
-    error::{ErrorOrigin, Result},
-    report::{Missing, MissingReason},
-    request::{StatsOptions, StatsRequest},
-    uri::Uri,
+    driver::uri::Uri,
+    model::{
+        error::{ErrorOrigin, Result},
+        report::{Missing, MissingReason},
+        request::{StatsOptions, StatsRequest},
+    },
 };
 
 /// The URI parameters that are faults.

@@ -5,7 +5,7 @@ use std::{cell::LazyCell, collections::HashMap, time::Duration};
 use uuid::{Builder, Uuid};
 
 use super::numbers::{Numbers, mix};
-use crate::{
+use crate::model::{
     identity::DomainInfo,
     report::{DomainStats, Missing, MissingGroup, MissingReason},
     request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},

@@ -94,14 +94,14 @@ use faults::{Answer, Faults};
 use guests::{Guest, Guests};
 
 use crate::{
-    connect_options::ConnectOptions,
-    domain::Nic,
-    driver::Driver,
-    error::{ErrorOrigin, Result},
-    identity::DomainInfo,
-    report::{Missing, MissingDomain, MissingReason, StatsReport},
-    request::{StatsGroups, StatsRequest},
-    uri::Uri,
+    driver::{Driver, options::ConnectOptions, uri::Uri},
+    model::{
+        device::Nic,
+        error::{ErrorOrigin, Result},
+        identity::DomainInfo,
+        report::{Missing, MissingDomain, MissingReason, StatsReport},
+        request::{StatsGroups, StatsRequest},
+    },
 };
 
 /// The beginning of all counters: 2026-01-01T00:00:00Z.

@@ -9,13 +9,14 @@ use uuid::Uuid;
 
 use super::{gone, hostname};
 use crate::{
-    driver::Driver,
-    error::{Error, ErrorKind, ErrorOrigin, Result},
-    identity::DomainInfo,
-    report::{DomainStats, MissingDomain, StatsReport},
-    request::{StatsGroups, StatsRequest},
-    stats::{DomainState, GROUPS, Group},
-    uri::Uri,
+    driver::{Driver, uri::Uri},
+    model::{
+        error::{Error, ErrorKind, ErrorOrigin, Result},
+        identity::DomainInfo,
+        report::{DomainStats, MissingDomain, StatsReport},
+        request::{StatsGroups, StatsRequest},
+        stats::{DomainState, GROUPS, Group},
+    },
 };
 
 /// The document.

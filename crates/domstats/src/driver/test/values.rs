@@ -6,8 +6,8 @@ use super::{
     guests::{Guest, Profile},
     numbers::Numbers,
 };
-use crate::{
-    domain::Nic,
+use crate::model::{
+    device::Nic,
     stats::{
         Balloon, BandwidthMonitor, BandwidthNode, CacheBank, CacheMonitor, Cpu, Cryptodev,
         Cryptodevs, DirtyRate, DirtyRateStatus, EnergyMonitor, EnergyPackage, HypervisorHistogram,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value as Json};
 
 use super::{Writer, is_scalar};
-use crate::stats::{Extra, Value};
+use crate::model::stats::{Extra, Value};
 
 /// What is unknown in the element at hand, and which of it is written already.
 #[derive(Default)]

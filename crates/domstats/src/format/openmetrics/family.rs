@@ -12,7 +12,7 @@ use super::{
     },
     samples::Number,
 };
-use crate::{
+use crate::model::{
     name::is_deceptive,
     stats::{Field, Kind, Unit, Value},
 };

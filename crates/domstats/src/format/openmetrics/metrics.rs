@@ -10,8 +10,10 @@ use super::{
 };
 use crate::{
     format::{Flush, Format},
-    report::StatsReport,
-    stats::{Kind, Unit, Value},
+    model::{
+        report::StatsReport,
+        stats::{Kind, Unit, Value},
+    },
 };
 
 /// The kind of the labels that only one sample has.

@@ -33,7 +33,7 @@ pub use names::{Labelled, labelled};
 pub use samples::{LabelPairs, MetricFamily, MetricSample, Number};
 
 use super::Flush;
-use crate::{
+use crate::model::{
     report::{DomainStats, MissingReason, StatsReport},
     stats::{
         Cell, Field, GROUPS, Key, Kind, List, ListRow, PartRow, Row, Schema, Section, Unit, Value,

@@ -14,7 +14,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{LabelSet, family::push_label};
-use crate::{
+use crate::model::{
     identity::DomainInfo,
     report::{DomainStats, StatsReport},
 };

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::family::{Family, Labels};
-use crate::stats::Kind;
+use crate::model::stats::Kind;
 
 /// A family of a [`Metrics`](super::Metrics): all samples of one name.
 #[derive(Clone, Copy)]

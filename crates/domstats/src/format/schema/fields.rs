@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::stats::{Field, GROUPS, Group, KeyKind, Kind, Place, Row, Schema, Unit, ValueType};
+use crate::model::stats::{
+    Field, GROUPS, Group, KeyKind, Kind, Place, Row, Schema, Unit, ValueType,
+};
 
 /// Returns the table of every field: key, type, kind, unit, XML path, metric, help and source.
 #[must_use]

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{Node, tree};
-use crate::{
+use crate::model::{
     report::MissingReason,
     stats::{Field, GROUPS, KeyKind, Row, Schema, Unit, ValueType},
 };

@@ -11,7 +11,7 @@ pub use fields::fields_markdown;
 pub use json::json_schema;
 pub use rng::rng;
 
-use crate::stats::{Row, Schema};
+use crate::model::stats::{Row, Schema};
 
 /// A part of a schema with the words of its documents: a value or section, or the neighbours that
 /// share a wrapper.

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, fmt::Write};
 
 use super::{Node, tree};
-use crate::stats::{Field, GROUPS, KeyKind, Place, Row, Schema, Unit, ValueType};
+use crate::model::stats::{Field, GROUPS, KeyKind, Place, Row, Schema, Unit, ValueType};
 
 /// Returns the RELAX NG schema of the document that [`to_xml`](crate::StatsReport::to_xml)
 /// writes.

@@ -6,8 +6,10 @@ use crate::{
     Format, StatsReport,
     format::sample,
     is_deceptive,
-    report::{Missing, MissingDomain, MissingGroup, MissingReason},
-    stats::{Block, Blocks, HypervisorStat, HypervisorValue, Interface, Interfaces, Vm},
+    model::{
+        report::{Missing, MissingDomain, MissingGroup, MissingReason},
+        stats::{Block, Blocks, HypervisorStat, HypervisorValue, Interface, Interfaces, Vm},
+    },
 };
 
 /// A line of each format, what moves a cursor, what turns text, and what is not to be seen.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use crate::{
     DomainStats, Format, StatsReport, Value,
     format::{LabelSet, Metrics, Number, sample},
-    stats::{Kind, Unit},
+    model::stats::{Kind, Unit},
 };
 
 fn lines(report: &StatsReport) -> Vec<String> {

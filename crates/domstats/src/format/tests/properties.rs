@@ -8,9 +8,12 @@ use uuid::Uuid;
 
 use crate::{
     DomainStats, Format, StatsReport,
-    identity::{Conflict, DomainInfo},
-    report::{Missing, MissingDomain, MissingGroup, MissingReason},
-    stats::{Field, GROUPS, Key, KeyKind, Row, Section, ValueType, catalogue::Slot},
+    model::{
+        catalogue::Slot,
+        identity::{Conflict, DomainInfo},
+        report::{Missing, MissingDomain, MissingGroup, MissingReason},
+        stats::{Field, GROUPS, Key, KeyKind, Row, Section, ValueType},
+    },
 };
 
 /// A text with whatever could be taken for markup. XML cannot carry every character; those that

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::assert_file;
 use crate::{
     format::schema::{fields_markdown, json_schema, rng},
-    stats::{Field, GROUPS, Kind, Place, Row, Schema, ValueType},
+    model::stats::{Field, GROUPS, Kind, Place, Row, Schema, ValueType},
 };
 
 #[test]

@@ -4,7 +4,7 @@ use super::assert_file;
 use crate::{
     DomainStats, Format,
     format::sample,
-    stats::{Cell, Field, GROUPS, Kind, Place, Row, Section},
+    model::stats::{Cell, Field, GROUPS, Kind, Place, Row, Section},
 };
 
 fn snapshot(format: Format) -> String {

@@ -20,9 +20,8 @@ use parameters::Parameters;
 pub(super) use pki::Pki;
 
 use crate::{
-    connect_options::ConnectOptions,
-    error::{ErrorOrigin, Result},
-    uri::Uri,
+    driver::{options::ConnectOptions, uri::Uri},
+    model::error::{ErrorOrigin, Result},
 };
 
 /// Drivers that live in a daemon, and `remote`, which lets the daemon choose.

@@ -1,8 +1,8 @@
 //! The parameters of a URI: which are for the client, which travel to the daemon.
 
 use crate::{
-    error::{ErrorOrigin, Result},
-    uri::Uri,
+    driver::uri::Uri,
+    model::error::{ErrorOrigin, Result},
 };
 
 /// The parameters that libvirt's client takes out, in any case.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::parameters::Parameters;
-use crate::connect_options::ConnectOptions;
+use crate::driver::options::ConnectOptions;
 
 /// The certificates and keys of a connection by TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use super::{
     unix::{Mode, Sockets},
 };
 use crate::{
-    error::{ErrorOrigin, Result},
-    uri::Uri,
+    driver::uri::Uri,
+    model::error::{ErrorOrigin, Result},
 };
 
 /// What the other side runs to reach the daemon.

@@ -13,7 +13,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::error::ErrorKind;
+use crate::model::error::ErrorKind;
 
 fn options() -> ConnectOptions {
     ConnectOptions::new().runtime_dir("/r")

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use super::parameters::Parameters;
-use crate::{connect_options::ConnectOptions, error::Result, uri::Uri};
+use crate::{
+    driver::{options::ConnectOptions, uri::Uri},
+    model::error::Result,
+};
 
 /// Where daemons of the system listen.
 const SYSTEM: &str = "/var/run/libvirt";

@@ -18,7 +18,7 @@ use rustls::{
 use super::error;
 use crate::{
     driver::libvirt::address::Pki,
-    error::{Error, ErrorKind, Result},
+    model::error::{Error, ErrorKind, Result},
 };
 
 /// Reads the files. Without `verify`, any server will do.

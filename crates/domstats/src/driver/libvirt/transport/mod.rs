@@ -19,7 +19,7 @@ use rustix::{
 };
 
 use super::address::{Address, Transport};
-use crate::error::{Error, ErrorKind, ErrorOrigin, Result};
+use crate::model::error::{Error, ErrorKind, ErrorOrigin, Result};
 
 /// A connection that carries bytes. Its descriptor is for polling.
 pub(super) trait Stream: AsFd + Send {

@@ -17,7 +17,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Stream, error};
-use crate::error::{ErrorKind, Result};
+use crate::model::error::{ErrorKind, Result};
 
 /// How much of what the program says last is kept, and how many lines of it are shown.
 const WORDS_KEPT: usize = 2048;

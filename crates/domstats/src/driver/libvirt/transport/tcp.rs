@@ -11,7 +11,7 @@ use std::{
 use rustix::net::sockopt;
 
 use super::error;
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// How a host is noticed that went away without a word: after so long without a byte it is asked
 /// for a sign of life, again so often, and given up.

@@ -18,7 +18,7 @@ use rustls::{ClientConnection, pki_types::ServerName};
 use super::{Stream, certificates, error, poll_until, tcp};
 use crate::{
     driver::libvirt::address::Pki,
-    error::{Error, ErrorKind, Result},
+    model::error::{Error, ErrorKind, Result},
 };
 
 /// An encrypted connection.

@@ -13,7 +13,7 @@ use rustix::{
 };
 
 use super::error;
-use crate::error::{Error, ErrorKind, Result};
+use crate::model::error::{Error, ErrorKind, Result};
 
 /// The pause before a daemon is asked again that has too many visitors to let in one more.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use super::{Conversation, Rules};
 use crate::{
-    driver::qemu::{
+    driver::qemu::monitor::{
         first_client::Stage,
-        monitor::{Effort, Monitor},
+        session::{Effort, Monitor},
         sockets::{MonitorSocket, NoDoor},
     },
     host::{
         queues::{Queues, Turns},
         sock_diag::Socket,
     },
-    report::{Missing, MissingReason},
+    model::report::{Missing, MissingReason},
 };
 
 /// To how many monitors a pass connects after one look at their queues: so many descriptors are open

@@ -1,0 +1,217 @@
+//! The monitors that the URI names (`?monitor=GLOB`).
+
+use std::{
+    collections::HashMap,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use crate::driver::qemu::{discovery::monitor_option::is_libvirt_monitor, host::too_long};
+use crate::{
+    host::{
+        errands::{Errand, Stuck},
+        process::Process,
+        procfs::{Proc, Stat},
+        queues::{Queues, Sign, Unseen, Whose},
+    },
+    model::{
+        identity::DomainInfo,
+        name::Name,
+        report::{Missing, MissingDomain, MissingReason},
+    },
+};
+
+/// More files than this are not looked at for one pattern.
+const MOST: usize = 1 << 16;
+
+/// Finds the named monitors, and remembers who listens on them.
+#[derive(Debug)]
+pub(crate) struct NamedMonitors {
+    patterns: Vec<String>,
+    /// Who listens, by the device and inode of the socket's file.
+    listeners: Mutex<HashMap<(u64, u64), Process>>,
+}
+
+/// A monitor that the URI names.
+#[derive(Debug)]
+pub(crate) struct NamedMonitor {
+    pub(crate) path: PathBuf,
+    pub(crate) process: Process,
+}
+
+impl NamedMonitors {
+    pub(crate) fn new(patterns: Vec<String>) -> Self {
+        Self { patterns, listeners: Mutex::default() }
+    }
+
+    /// Returns whether the URI names none.
+    pub(crate) fn are_none(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Returns the sockets that match and have a listener; those that must not or cannot be used
+    /// go to `missing`. Where storage does not answer, waits for half of the time that there is, but once.
+    pub(crate) fn list(
+        &self,
+        proc: &Proc,
+        processes: &[(Process, Stat)],
+        deadline: Instant,
+        missing: &mut Vec<MissingDomain>,
+    ) -> Vec<NamedMonitor> {
+        let mut look: Option<Look<'_>> = None;
+        let mut known = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = HashMap::new();
+        let mut monitors = Vec::new();
+        for (path, file) in self.sockets(deadline, missing) {
+            if seen.contains_key(&file) {
+                continue;
+            }
+            let known = known.remove(&file).filter(|process| process.is_alive(proc));
+            let ask = || look.get_or_insert_with(|| Look::new(proc, processes)).holder(&path, file);
+            match known.map_or_else(ask, Ok) {
+                Ok(process) => {
+                    seen.insert(file, process);
+                    monitors.push(NamedMonitor { path, process });
+                }
+                // A socket without a listener is what a VM leaves behind when it is killed.
+                Err(reason) if reason.reason == MissingReason::Failed => {}
+                Err(reason) => {
+                    let info = DomainInfo { name: name_of(&path), ..DomainInfo::default() };
+                    missing.push(MissingDomain::new(info, reason));
+                }
+            }
+        }
+        *known = seen;
+        monitors
+    }
+
+    /// Returns the sockets that match, with the devices and inodes of their files.
+    fn sockets(
+        &self,
+        deadline: Instant,
+        missing: &mut Vec<MissingDomain>,
+    ) -> Vec<(PathBuf, (u64, u64))> {
+        let mut all = Vec::new();
+        let now = Instant::now();
+        let until = now + deadline.saturating_duration_since(now) / 2;
+        let start = |pattern: &String| {
+            let (errand, own) = (Errand { user: None, path: pattern.into() }, pattern.clone());
+            let time = until.saturating_duration_since(Instant::now());
+            (pattern.clone(), errand.start(time, move || matches(&own)))
+        };
+        // Each on its way before one is waited for.
+        let started: Vec<_> = self.patterns.iter().map(start).collect();
+        for (pattern, started) in started {
+            let time = until.saturating_duration_since(Instant::now());
+            match started.and_then(|started| started.wait(time)) {
+                Ok(sockets) => all.extend(sockets),
+                Err(Stuck) => {
+                    let name = Name::from(pattern);
+                    let text = format!("the storage where the monitors {name} are does not answer");
+                    let info = DomainInfo { name, ..DomainInfo::default() };
+                    let reason = Missing::new(MissingReason::Timeout, text);
+                    missing.push(MissingDomain::new(info, reason));
+                }
+            }
+        }
+        all
+    }
+}
+
+/// Returns the sockets that match a pattern. It was checked when the connection was opened; what cannot be listed
+/// matches nothing. May block for ever.
+fn matches(pattern: &str) -> Vec<(PathBuf, (u64, u64))> {
+    let paths = glob::glob(pattern).into_iter().flatten().flatten().take(MOST);
+    let socket = |path: PathBuf| {
+        let metadata = path.metadata().ok()?;
+        let file = (metadata.dev(), metadata.ino());
+        metadata.file_type().is_socket().then_some((path, file))
+    };
+    paths.filter_map(socket).collect()
+}
+
+/// A look at the sockets of the host, for those whose holder is not known.
+struct Look<'a> {
+    proc: &'a Proc,
+    queues: Queues<'a>,
+    qemus: Vec<Whose>,
+    /// All other processes, which are looked at when no QEMU holds a socket.
+    others: Option<Vec<Process>>,
+}
+
+impl<'a> Look<'a> {
+    fn new(proc: &'a Proc, processes: &[(Process, Stat)]) -> Self {
+        let qemus = processes.iter().map(|(process, _)| Whose::of(proc, *process)).collect();
+        Self { proc, queues: Queues::new(proc), qemus, others: None }
+    }
+
+    /// Returns the process that holds the socket that listens on a file, as the kernel tells: that
+    /// disturbs nobody, while a connection might start a guest.
+    fn holder(&mut self, path: &Path, file: (u64, u64)) -> Result<Process, Missing> {
+        if is_libvirt_monitor(path) {
+            return Err(belongs_to_libvirt());
+        }
+        let unknown = || {
+            let text = format!(
+                "who listens on {} cannot be seen, nor whether a guest waits for a client there: run \
+                 as root, in the namespaces of the host",
+                path.display()
+            );
+            Missing::new(MissingReason::Denied, text)
+        };
+        let nobody = || Missing::new(MissingReason::Failed, "nobody listens");
+        let sign = Sign::File(file.0, file.1);
+        let places = std::iter::once(None).chain(self.qemus.iter().copied().map(Some));
+        let mut is_unseen = false;
+        let mut listener = None;
+        for place in places {
+            match self.queues.listener(place, sign) {
+                Ok(None) => {}
+                Ok(found) => {
+                    listener = found;
+                    break;
+                }
+                Err(_) => is_unseen = true,
+            }
+        }
+        let listener = listener.ok_or_else(|| if is_unseen { unknown() } else { nobody() })?;
+        let queues = &mut self.queues;
+        let mut too_many = None;
+        let mut is_holder = |it: &Process| match queues.holds(*it, listener.inode) {
+            Ok(holds) => holds,
+            Err(unseen) => {
+                too_many = too_many.or((unseen == Unseen::TooMany).then_some(*it));
+                false
+            }
+        };
+        let mut qemus = self.qemus.iter().map(|qemu| qemu.process);
+        if let Some(qemu) = qemus.find(&mut is_holder) {
+            return Ok(qemu);
+        }
+        let proc = self.proc;
+        let others = self.others.get_or_insert_with(|| {
+            let pids = proc.pids().unwrap_or_default().into_iter();
+            let process = |pid| {
+                let stat = proc.stat(pid).ok()?;
+                Some(Process { pid, start_time: stat.start_time })
+            };
+            pids.filter_map(process).collect()
+        });
+        let found = others.iter().copied().find(is_holder);
+        found.ok_or_else(|| too_many.map_or_else(unknown, too_long))
+    }
+}
+
+/// Returns the name of a guest of which only the monitor is known.
+pub(crate) fn name_of(socket: &Path) -> Name {
+    socket.file_stem().unwrap_or_default().to_string_lossy().as_ref().into()
+}
+
+pub(crate) fn belongs_to_libvirt() -> Missing {
+    Missing::new(
+        MissingReason::Busy,
+        "the monitor belongs to libvirtd: give the VM a second one, or ask libvirtd",
+    )
+}

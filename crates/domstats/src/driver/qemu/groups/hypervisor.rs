@@ -1,0 +1,346 @@
+//! What the hypervisor counts: `query-stats`, of the kinds that `query-stats-schemas` tells.
+//!
+//! Of the guest and its vCPUs only KVM counts, and QEMU tells it from 7.1 on; what crypto devices did,
+//! from 8.0 on. What is counted does not change while a process lives, so it is asked once, also where
+//! it is nothing; a QEMU that knows crypto devices says so before it has one.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::model::{
+    catalogue::keep_first_of_each,
+    request::StatsGroups,
+    stats::{Cryptodev, Cryptodevs, HypervisorHistogram, HypervisorStat, HypervisorValue},
+};
+use crate::{
+    driver::qemu::{
+        guest::Guest,
+        monitor::query::{Cpu, Query, StatKind, StatSchema, StatValue, StatsOf, StatsSchema},
+    },
+    host::process::threads::VcpuThread,
+};
+
+/// The time that vCPUs polled after a halt, by its names.
+pub(crate) const HALT_POLL_SUCCESS: &str = "halt_poll_success_ns";
+pub(crate) const HALT_POLL_FAIL: &str = "halt_poll_fail_ns";
+
+/// What is counted for one target, and of which kind it is.
+pub(crate) type Kinds = HashMap<String, StatSchema>;
+
+/// What is counted in a guest.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) vm: Kinds,
+    pub(crate) vcpu: Kinds,
+    pub(crate) cryptodev: Kinds,
+}
+
+impl Counted {
+    pub(crate) fn new(schemas: &[StatsSchema]) -> Self {
+        let kinds = |target: &str| {
+            let schemas = schemas.iter().filter(|schema| schema.target == target);
+            let stats = schemas.flat_map(|schema| &schema.stats);
+            stats.map(|stat| (stat.name.clone(), stat.clone())).collect()
+        };
+        Self { vm: kinds("vm"), vcpu: kinds("vcpu"), cryptodev: kinds("cryptodev") }
+    }
+}
+
+/// Returns the questions about the hypervisor that some groups have, to a guest whose vCPUs have
+/// these threads, as far as the host tells.
+pub(crate) fn queries(
+    guest: &Guest,
+    threads: Option<&[VcpuThread]>,
+    groups: StatsGroups,
+) -> Vec<Query> {
+    let [cpu, vcpu, vm, cryptodev] =
+        [StatsGroups::CPU_TOTAL, StatsGroups::VCPU, StatsGroups::VM, StatsGroups::CRYPTODEV]
+            .map(|group| groups.contains(group));
+    let counted = guest.learned(|learned| learned.counted.clone());
+    let mut queries = Vec::new();
+    if counted.is_none() && (cpu || vcpu || vm || cryptodev) {
+        queries.push(Query::StatsSchemas);
+    }
+    // In the first call the numbers are asked for in the dark: it saves a round trip.
+    if vm && counted.as_ref().is_none_or(|counted| !counted.vm.is_empty()) {
+        queries.push(Query::VmStats);
+    }
+    if cryptodev && counted.as_ref().is_none_or(|counted| !counted.cryptodev.is_empty()) {
+        queries.push(Query::CryptodevStats);
+    }
+    if counted.is_some_and(|counted| counted.vcpu.is_empty()) {
+        return queries;
+    }
+    if vcpu {
+        queries.push(Query::VcpuStats(&[]));
+        // The numbers bear the path of a vCPU, not its index.
+        let known: HashSet<VcpuThread> =
+            guest.learned(|learned| learned.cpus.iter().map(Cpu::thread).collect());
+        if threads.is_some_and(|threads| threads.iter().any(|thread| !known.contains(thread))) {
+            queries.push(Query::Cpus);
+        }
+    } else if cpu {
+        queries.push(Query::VcpuStats(&[HALT_POLL_SUCCESS, HALT_POLL_FAIL]));
+    }
+    queries
+}
+
+/// What was counted for one object.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Counts {
+    pub(crate) stats: Vec<HypervisorStat>,
+    pub(crate) histograms: Vec<HypervisorHistogram>,
+}
+
+impl Counts {
+    pub(crate) fn new(kinds: &Kinds, of: &StatsOf) -> Self {
+        let mut counts = Self::default();
+        for stat in &of.stats {
+            let Some(schema) = kinds.get(&stat.name) else { continue };
+            match &stat.value {
+                StatValue::Number(number) => {
+                    counts.stats.extend(value(schema, HypervisorValue::Number(*number)));
+                }
+                StatValue::Truth(truth) => {
+                    counts.stats.extend(value(schema, HypervisorValue::Truth(*truth)));
+                }
+                StatValue::Numbers(bins) => counts.histograms.extend(histogram(schema, bins)),
+                StatValue::Other => {}
+            }
+        }
+        keep_first_of_each(&mut counts.stats);
+        keep_first_of_each(&mut counts.histograms);
+        counts
+    }
+}
+
+fn value(schema: &StatSchema, value: HypervisorValue) -> Option<HypervisorStat> {
+    let mut stat =
+        HypervisorStat { name: schema.name.as_str().into(), ..HypervisorStat::default() };
+    match schema.kind {
+        StatKind::Instant => stat.cur = Some(value),
+        StatKind::Cumulative => stat.sum = Some(value),
+        StatKind::Peak => stat.max = Some(value),
+        _ => return None,
+    }
+    Some(stat)
+}
+
+fn histogram(schema: &StatSchema, bins: &[u64]) -> Option<HypervisorHistogram> {
+    let mut histogram = HypervisorHistogram {
+        name: schema.name.as_str().into(),
+        unit: schema.unit.clone(),
+        base: schema.base,
+        exponent: schema.exponent,
+        bucket_size: schema.bucket_size,
+        ..HypervisorHistogram::default()
+    };
+    // QEMU has them from the last to the first, as of version 11.1.
+    let bins = Some(bins.iter().rev().copied().collect());
+    match schema.kind {
+        StatKind::LinearHistogram => histogram.linear = bins,
+        StatKind::Log2Histogram => histogram.log2 = bins,
+        _ => return None,
+    }
+    Some(histogram)
+}
+
+/// Returns what was counted for each vCPU, by its thread.
+pub(crate) fn counts_by_thread(
+    kinds: &Kinds,
+    cpus: &[Cpu],
+    vcpus: &[StatsOf],
+) -> HashMap<VcpuThread, Counts> {
+    let threads: HashMap<&str, VcpuThread> =
+        cpus.iter().filter_map(|cpu| Some((cpu.qom_path.as_deref()?, cpu.thread()))).collect();
+    let of_thread = |of: &StatsOf| {
+        let thread = threads.get(of.qom_path.as_deref()?)?;
+        Some((*thread, Counts::new(kinds, of)))
+    };
+    vcpus.iter().filter_map(of_thread).collect()
+}
+
+/// Returns what each crypto device did, by their ids: QEMU tells them in no order.
+pub(crate) fn cryptodevs(kinds: &Kinds, devices: &[StatsOf]) -> Cryptodevs {
+    let named = devices.iter().filter_map(|of| {
+        let name = of.qom_path.as_deref()?.strip_prefix("/objects/")?.to_owned();
+        Some(Cryptodev {
+            name: Some(name.into()),
+            stats: Counts::new(kinds, of).stats,
+            ..Cryptodev::default()
+        })
+    });
+    let mut cryptodevs: Vec<Cryptodev> = named.collect();
+    cryptodevs.sort_by(|one, other| one.name.cmp(&other.name));
+    for (index, device) in (0..).zip(&mut cryptodevs) {
+        device.index = index;
+    }
+    Cryptodevs { count: u32::try_from(cryptodevs.len()).ok(), cryptodevs, ..Cryptodevs::default() }
+}
+
+/// Returns the sum of a number over all vCPUs; `None` if none of them has it.
+pub(crate) fn total(vcpus: &[StatsOf], name: &str) -> Option<u64> {
+    let stats = vcpus.iter().flat_map(|vcpu| &vcpu.stats).filter(|stat| stat.name == name);
+    let numbers = stats.filter_map(|stat| match stat.value {
+        StatValue::Number(number) => Some(number),
+        _ => None,
+    });
+    numbers.reduce(u64::wrapping_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Recorded from QEMU 7.2 with KVM on Linux 6.18, and cut to a few statistics of every kind. Only
+    // of the linear histograms, which no statistic of this kernel is, one is made up.
+    const SCHEMAS: &str = r#"[{"provider": "kvm", "stats": [
+        {"name": "guest_mode", "unit": "boolean", "exponent": 0, "type": "instant"},
+        {"name": "halt_wait_hist", "unit": "seconds", "base": 10, "exponent": -9, "type": "log2-histogram"},
+        {"name": "made_up_hist", "bucket-size": 500, "exponent": 0, "type": "linear-histogram"},
+        {"name": "halt_poll_fail_ns", "unit": "seconds", "base": 10, "exponent": -9, "type": "cumulative"},
+        {"name": "halt_poll_success_ns", "unit": "seconds", "base": 10, "exponent": -9, "type": "cumulative"},
+        {"name": "halt_wakeup", "exponent": 0, "type": "cumulative"}
+    ], "target": "vcpu"}, {"provider": "kvm", "stats": [
+        {"name": "max_mmu_rmap_size", "exponent": 0, "type": "peak"},
+        {"name": "pages_4k", "exponent": 0, "type": "instant"},
+        {"name": "remote_tlb_flush", "exponent": 0, "type": "cumulative"}
+    ], "target": "vm"}]"#;
+
+    const VM: &str = r#"[{"provider": "kvm", "stats": [
+        {"name": "max_mmu_rmap_size", "value": 1}, {"name": "pages_4k", "value": 937},
+        {"name": "remote_tlb_flush", "value": 18446744073709551615}, {"name": "newer", "value": 3}
+    ]}]"#;
+
+    const VCPUS: &str = r#"[{"provider": "kvm", "stats": [
+        {"name": "guest_mode", "value": false}, {"name": "halt_wait_hist", "value": [0, 2, 0, 1]},
+        {"name": "halt_poll_fail_ns", "value": 40}, {"name": "halt_wakeup", "value": 28},
+        {"name": "made_up_hist", "value": [1, 0, 18446744073709551615]}
+    ], "qom-path": "/machine/unattached/device[2]"}, {"provider": "kvm", "stats": [
+        {"name": "guest_mode", "value": true}, {"name": "halt_wait_hist", "value": [0, 0, 0]},
+        {"name": "halt_poll_fail_ns", "value": 2}, {"name": "halt_wakeup", "value": 1}
+    ], "qom-path": "/machine/unattached/device[0]"}]"#;
+
+    fn counted() -> Counted {
+        Counted::new(&serde_json::from_str::<Vec<StatsSchema>>(SCHEMAS).unwrap())
+    }
+
+    fn read(json: &str) -> Vec<StatsOf> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn the_schema_tells_the_kinds_and_the_number_stays_raw() {
+        let number = |number| Some(HypervisorValue::Number(number));
+        let stat = |name: &str| HypervisorStat { name: name.into(), ..Default::default() };
+        assert_eq!(
+            Counts::new(&counted().vm, &read(VM)[0]).stats,
+            [
+                HypervisorStat { max: number(1), ..stat("max_mmu_rmap_size") },
+                HypervisorStat { cur: number(937), ..stat("pages_4k") },
+                HypervisorStat { sum: number(u64::MAX), ..stat("remote_tlb_flush") },
+            ]
+        );
+        assert_eq!(
+            Counts::new(&counted().vcpu, &read(VCPUS)[1]).stats,
+            [
+                HypervisorStat { cur: Some(HypervisorValue::Truth(true)), ..stat("guest_mode") },
+                HypervisorStat { sum: number(2), ..stat("halt_poll_fail_ns") },
+                HypervisorStat { sum: number(1), ..stat("halt_wakeup") },
+            ]
+        );
+    }
+
+    #[test]
+    fn histograms_have_what_their_bins_mean() {
+        let histogram =
+            |name: &str| HypervisorHistogram { name: name.into(), ..Default::default() };
+        assert_eq!(
+            Counts::new(&counted().vcpu, &read(VCPUS)[0]).histograms,
+            [
+                HypervisorHistogram {
+                    unit: Some("seconds".to_owned()),
+                    base: Some(10),
+                    exponent: Some(-9),
+                    log2: Some(vec![1, 0, 2, 0]),
+                    ..histogram("halt_wait_hist")
+                },
+                HypervisorHistogram {
+                    exponent: Some(0),
+                    bucket_size: Some(500),
+                    linear: Some(vec![u64::MAX, 0, 1]),
+                    ..histogram("made_up_hist")
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_not_of_its_kind_is_no_value() {
+        let json = r#"[{"provider": "kvm", "stats": [
+            {"name": "halt_wait_hist", "value": 3}, {"name": "halt_wakeup", "value": [3]},
+            {"name": "guest_mode", "value": {"new": 1}}, {"name": "made_up_hist", "value": [-1]}
+        ]}]"#;
+        assert_eq!(Counts::new(&counted().vcpu, &read(json)[0]), Counts::default());
+    }
+
+    #[test]
+    fn a_vcpu_is_known_by_its_path() {
+        let cpus: Vec<Cpu> = serde_json::from_str(
+            r#"[{"thread-id": 71, "qom-path": "/machine/unattached/device[0]", "cpu-index": 0},
+                {"thread-id": 72, "qom-path": "/machine/unattached/device[2]", "cpu-index": 1},
+                {"thread-id": 73, "qom-path": "/machine/peripheral/new", "cpu-index": 2}]"#,
+        )
+        .unwrap();
+        let counts = counts_by_thread(&counted().vcpu, &cpus, &read(VCPUS));
+        let woken = |thread| counts[&thread].stats.last().unwrap().sum;
+        assert_eq!(woken((0, 71)), Some(HypervisorValue::Number(1)));
+        assert_eq!(woken((1, 72)), Some(HypervisorValue::Number(28)));
+        assert_eq!(counts.len(), 2);
+    }
+
+    #[test]
+    fn polls_are_added_up_and_absent_where_no_vcpu_has_them() {
+        assert_eq!(total(&read(VCPUS), HALT_POLL_FAIL), Some(42));
+        assert_eq!(total(&read(VCPUS), HALT_POLL_SUCCESS), None);
+        assert_eq!(total(&[], HALT_POLL_FAIL), None);
+    }
+
+    #[test]
+    fn crypto_devices_are_in_the_order_of_their_ids() {
+        let kinds = r#"[{"provider": "cryptodev", "target": "cryptodev", "stats": [
+            {"name": "sym-encrypt-ops", "exponent": 0, "type": "cumulative"}]}]"#;
+        let kinds =
+            Counted::new(&serde_json::from_str::<Vec<StatsSchema>>(kinds).unwrap()).cryptodev;
+        let told = r#"[
+            {"provider": "cryptodev", "qom-path": "/objects/c1", "stats": []},
+            {"provider": "cryptodev", "qom-path": "/objects/a.b", "stats": [
+                {"name": "sym-encrypt-ops", "value": 18446744073709551615}, {"name": "newer", "value": 1}]},
+            {"provider": "newer", "stats": []}
+        ]"#;
+        let sum = Some(HypervisorValue::Number(u64::MAX));
+        let stat = HypervisorStat { name: "sym-encrypt-ops".into(), sum, ..Default::default() };
+        let device = |index, name: &str, stats| Cryptodev {
+            index,
+            name: Some(name.into()),
+            stats,
+            ..Cryptodev::default()
+        };
+        assert_eq!(
+            cryptodevs(&kinds, &read(told)),
+            Cryptodevs {
+                count: Some(2),
+                cryptodevs: vec![device(0, "a.b", vec![stat]), device(1, "c1", Vec::new())],
+                ..Cryptodevs::default()
+            }
+        );
+    }
+
+    #[test]
+    fn of_another_target_nothing_is_counted() {
+        // QEMU 8.0 and later tell of crypto devices under every accelerator.
+        let json = r#"[{"provider": "cryptodev", "target": "cryptodev", "stats": [
+            {"name": "sym-encrypt-ops", "exponent": 0, "type": "cumulative"}]}]"#;
+        let counted = Counted::new(&serde_json::from_str::<Vec<StatsSchema>>(json).unwrap());
+        assert!(counted.vm.is_empty() && counted.vcpu.is_empty());
+    }
+}

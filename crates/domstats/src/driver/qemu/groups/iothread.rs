@@ -1,0 +1,63 @@
+//! The iothreads, from `query-iothreads` and the times of their threads.
+
+use std::collections::HashSet;
+
+use crate::driver::qemu::monitor::query;
+use crate::{
+    host::procfs::SchedStat,
+    model::stats::{Iothread, Iothreads},
+};
+
+/// Returns the iothreads of a guest; `time` reads that of a thread.
+pub(crate) fn iothreads(
+    replies: &[query::Iothread],
+    mut time: impl FnMut(u32) -> Option<SchedStat>,
+) -> Iothreads {
+    let mut iothreads = Iothreads::default();
+    let mut numbers = IothreadNumbers::default();
+    for (position, reply) in replies.iter().enumerate() {
+        let sched = time(reply.thread_id);
+        iothreads.iothreads.push(Iothread {
+            id: numbers.of(&reply.id, position),
+            poll_max_ns: reply.poll_max_ns,
+            poll_grow: reply.poll_grow,
+            poll_shrink: reply.poll_shrink,
+            poll_weight: reply.poll_weight,
+            aio_max_batch: reply.aio_max_batch,
+            name: Some(reply.id.as_str().into()),
+            cpu_time: sched.map(|sched| sched.run_ns),
+            cpu_delay: sched.map(|sched| sched.delay_ns),
+            ..Iothread::default()
+        });
+    }
+    iothreads.count = u32::try_from(replies.len()).ok();
+    iothreads
+}
+
+/// The numbers that iothreads have.
+#[derive(Default)]
+struct IothreadNumbers {
+    taken: HashSet<u32>,
+    /// Below this, none is free from any position on that is still to come.
+    free_from: u32,
+}
+
+impl IothreadNumbers {
+    /// Returns libvirt's number of an iothread: the digits of `iothread2`. Another name gets the
+    /// lowest number that is free, from its position on.
+    fn of(&mut self, name: &str, position: usize) -> u32 {
+        let own = name.strip_prefix("iothread").and_then(|digits| digits.parse().ok());
+        if let Some(number) = own
+            && self.taken.insert(number)
+        {
+            return number;
+        }
+        let first = u32::try_from(position).unwrap_or(0) + 1;
+        let mut number = first.max(self.free_from);
+        while !self.taken.insert(number) {
+            number = number.wrapping_add(1);
+        }
+        self.free_from = number;
+        number
+    }
+}

@@ -1,0 +1,167 @@
+//! What the host says of the guests, without their monitors.
+
+pub(crate) mod accounts;
+pub(crate) mod open_files;
+pub(crate) mod resctrl;
+
+use std::{collections::HashMap, io, sync::Arc, time::Instant};
+
+use crate::{
+    driver::qemu::{
+        guest::Guest,
+        guests::Sighting,
+        host::accounts::{Account, Accounts},
+    },
+    host::process::{
+        taps::Tap,
+        threads::{ThreadTime, VcpuThread},
+    },
+};
+use crate::{
+    host::{
+        links::Links,
+        perf::Counting,
+        process::{Folder, Process},
+        procfs::{NetDevices, Proc, Stat},
+    },
+    model::{
+        report::{Missing, MissingReason},
+        request::StatsGroups,
+    },
+};
+
+/// What the host says of a guest.
+#[derive(Debug, Default)]
+pub(crate) struct HostSide {
+    pub(crate) stat: Stat,
+    pub(crate) account: Account,
+    /// The times of the threads but the first, by number; `None` if they were not read.
+    pub(crate) threads: Option<Arc<[ThreadTime]>>,
+    /// The threads of the vCPUs; `None` if the host cannot tell them from others.
+    pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
+    /// Whether the kernel accounts for the time that threads wait.
+    pub(crate) accounts_for_waits: bool,
+    /// The network namespace that the process is in; `None` if the caller may not know, and then
+    /// taken for the caller's own.
+    pub(crate) namespace: Option<u64>,
+    /// The taps that the process holds; `None` if the caller may not know, or there was no time.
+    pub(crate) taps: Option<Arc<[Tap]>>,
+    /// Why not all of its network interfaces are known.
+    pub(crate) lacks_interfaces: Option<Missing>,
+}
+
+/// The sources of the host that outlive a call.
+#[derive(Debug)]
+pub(crate) struct Host {
+    accounts: Accounts,
+    links: Links,
+}
+
+impl Host {
+    pub(crate) fn new(counting: Option<Counting>) -> Self {
+        Self { accounts: Accounts::new(counting), links: Links::default() }
+    }
+
+    /// Reads what is needed before any monitor is asked.
+    pub(crate) fn before(
+        &self,
+        proc: &Proc,
+        guests: Vec<Sighting>,
+        groups: StatsGroups,
+    ) -> (Vec<Arc<Guest>>, Vec<HostSide>) {
+        let wants_vcpus = groups.contains(StatsGroups::VCPU);
+        // Those of a guest that measures its dirty rate tell so.
+        let wants_threads =
+            wants_vcpus || groups.intersects(StatsGroups::IOTHREAD | StatsGroups::DIRTYRATE);
+        let accounts_for_waits = wants_vcpus && proc.accounts_for_waits();
+        let host = |(guest, stat): Sighting| {
+            let mut host = HostSide { stat, accounts_for_waits, ..HostSide::default() };
+            let threads = || guest.threads(&Folder::new(proc, guest.process), host.stat.threads);
+            if wants_threads && let Some((times, vcpus)) = threads() {
+                (host.threads, host.vcpu_threads) = (Some(times.into()), vcpus);
+            }
+            (guest, host)
+        };
+        guests.into_iter().map(host).unzip()
+    }
+
+    /// Reads the rest, and returns the network devices.
+    pub(crate) fn meanwhile(
+        &self,
+        proc: &Proc,
+        guests: &[Arc<Guest>],
+        hosts: &mut [HostSide],
+        groups: StatsGroups,
+        deadline: Instant,
+    ) -> Networks {
+        let mut networks = Networks::default();
+        let wants_interfaces = groups.contains(StatsGroups::INTERFACE);
+        let mut trusted_from = None;
+        if wants_interfaces {
+            networks.own = self.links.namespace();
+            trusted_from = self.links.taps_trusted_from();
+        }
+        let reading = self.accounts.begin(groups, deadline);
+        // One process may stand for thousands of named monitors, and have their sockets.
+        let mut taps = HashMap::new();
+        for (guest, host) in guests.iter().zip(hosts) {
+            let process = guest.process;
+            let folder = Folder::new(proc, process);
+            host.account = reading.of(guest, &folder, host.vcpu_threads.as_deref());
+            if wants_interfaces {
+                host.namespace = guest.net_namespace(&folder);
+                let is_ours = networks.is_own(host.namespace);
+                let trusted_from = trusted_from.filter(|_| is_ours);
+                let name_of = |index| self.links.name_of(index).filter(|_| is_ours);
+                let look = || match guest.taps(&folder, trusted_from, name_of) {
+                    Ok(taps) => (Some(Arc::from(taps)), None),
+                    Err(error) => (None, lacks_time(process, &error)),
+                };
+                (host.taps, host.lacks_interfaces) =
+                    taps.entry(process).or_insert_with(look).clone();
+                networks.read(proc, process.pid, host.namespace, &self.links);
+            }
+        }
+        networks
+    }
+}
+
+/// Returns why something of a process was not read, if it was for lack of time.
+pub(crate) fn lacks_time(process: Process, error: &io::Error) -> Option<Missing> {
+    (error.kind() == io::ErrorKind::TimedOut).then(|| too_long(process))
+}
+
+/// Returns what to say of a process of which there was no time to read everything.
+pub(crate) fn too_long(process: Process) -> Missing {
+    let text = format!(
+        "it takes too long to read what process {} has: it has very many descriptors or threads",
+        process.pid
+    );
+    Missing::new(MissingReason::Timeout, text)
+}
+
+/// The network devices of the namespaces that guests live in, each read once a call.
+#[derive(Debug, Default)]
+pub(crate) struct Networks {
+    own: Option<u64>,
+    namespaces: HashMap<Option<u64>, NetDevices>,
+}
+
+impl Networks {
+    fn is_own(&self, namespace: Option<u64>) -> bool {
+        namespace.is_none() || namespace == self.own
+    }
+
+    /// Reads the devices of a namespace that a process is in.
+    fn read(&mut self, proc: &Proc, pid: u32, namespace: Option<u64>, links: &Links) {
+        let is_own = self.is_own(namespace);
+        self.namespaces.entry(namespace).or_insert_with(|| {
+            let told = if is_own { links.devices() } else { None };
+            told.or_else(|| proc.net_devices(pid).ok()).unwrap_or_default()
+        });
+    }
+
+    pub(crate) fn of(&self, namespace: Option<u64>) -> Option<&NetDevices> {
+        self.namespaces.get(&namespace)
+    }
+}

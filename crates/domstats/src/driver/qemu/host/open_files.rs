@@ -1,0 +1,148 @@
+//! The files that a guest has open: where an image is whose name means nothing outside, and how
+//! large one is of which QEMU does not know.
+//!
+//! Only what the process has open is looked at, and only looked at: the name of an image is a claim,
+//! and must not tell of a file that the process could not open, nor lead to storage that is dead.
+
+use std::{
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+use crate::driver::qemu::monitor::query::FdSet;
+use crate::host::{
+    files::{Below, Look},
+    process::{Folder, Process},
+    procfs::Proc,
+};
+
+/// The files and block devices that a process has open.
+#[derive(Debug)]
+pub(crate) struct OpenFiles {
+    cwd: PathBuf,
+    root: PathBuf,
+    /// Whether the process has another root than the caller.
+    pub(crate) is_confined: bool,
+    files: Vec<OpenFile>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    /// Its descriptor, as a path below `/proc`.
+    pub(crate) descriptor: PathBuf,
+    number: u32,
+    /// Where it is, as the kernel says.
+    pub(crate) path: PathBuf,
+    pub(crate) look: Look,
+}
+
+impl OpenFiles {
+    /// Lists them.
+    ///
+    /// # Errors
+    ///
+    /// If there is no right to, or no time.
+    pub(crate) fn of(proc: &Proc, process: Process) -> io::Result<Self> {
+        let folder = Folder::new(proc, process);
+        let (fds, path) = (folder.open("fd")?, proc.of(process.pid, "fd"));
+        let file = |number: u32| {
+            let descriptor = path.join(number.to_string());
+            let path = fs::read_link(&descriptor).ok()?;
+            // Sockets and the like have no path: most descriptors of a QEMU.
+            if !path.is_absolute() {
+                return None;
+            }
+            let look = Look::at_descriptor(&descriptor)?;
+            let is_storage = look.is_plain() || look.is_block_device();
+            is_storage.then_some(OpenFile { descriptor, number, path, look })
+        };
+        let mut files = Vec::new();
+        for entry in folder.entries(&fds)? {
+            let number = entry?.file_name().to_str().ok().and_then(|name| name.parse().ok());
+            files.extend(number.and_then(file));
+        }
+        let (cwd, root) = (proc.of(process.pid, "cwd"), proc.of(process.pid, "root"));
+        Ok(Self { cwd, root, is_confined: is_confined(proc, process.pid), files })
+    }
+
+    /// Returns the file that the process calls by this name; `sets` are those of descriptors that it
+    /// was handed.
+    pub(crate) fn find(&self, name: &str, sets: &[FdSet]) -> Option<&OpenFile> {
+        if let Some(set) = name.strip_prefix(FD_SET) {
+            let set = sets.iter().find(|one| set.parse() == Ok(one.fdset_id))?;
+            let of_set = |file: &&OpenFile| set.fds.iter().any(|one| one.fd == file.number);
+            return self.files.iter().find(of_set);
+        }
+        let by_path = self.by_path(Path::new(name)).filter(|_| !self.is_confined);
+        by_path.or_else(|| self.by_name(name))
+    }
+
+    /// Returns the files that are the same one.
+    pub(crate) fn same_as(&self, look: &Look) -> impl Iterator<Item = &OpenFile> {
+        self.files.iter().filter(|file| file.look.is_same_file(look))
+    }
+
+    /// Returns the file that is open below the very path, without a look at the path.
+    fn by_path(&self, name: &Path) -> Option<&OpenFile> {
+        let path = match name.is_absolute() {
+            true => name.to_owned(),
+            false => fs::read_link(&self.cwd).ok()?.join(name),
+        };
+        let path = plain(&path);
+        self.files.iter().find(|file| file.path == path)
+    }
+
+    /// Returns the file by where a name leads, symbolic links included, else by how its path ends.
+    fn by_name(&self, name: &str) -> Option<&OpenFile> {
+        let look = match name.strip_prefix('/') {
+            Some(rest) => Below::new(&self.root)?.look(Path::new(rest), true),
+            None => Below::new(&self.cwd)?.look(Path::new(name), false),
+        };
+        let same = look.and_then(|look| self.same_as(&look).next());
+        same.or_else(|| self.by_end(name))
+    }
+
+    /// Returns the only file whose path ends like a relative name: a QEMU that became a daemon has
+    /// left the folder where it was started.
+    fn by_end(&self, name: &str) -> Option<&OpenFile> {
+        let name = name.trim_start_matches("./");
+        if name.starts_with('/') || name.starts_with("../") {
+            return None;
+        }
+        let mut found = self.files.iter().filter(|file| file.path.ends_with(Path::new(name)));
+        let first = found.next()?;
+        found.all(|other| other.look.is_same_file(&first.look)).then_some(first)
+    }
+}
+
+/// Returns whether a process has another root than the caller, so that its names are others.
+pub(crate) fn is_confined(proc: &Proc, pid: u32) -> bool {
+    fs::read_link(proc.of(pid, "root")).is_ok_and(|root| root != Path::new("/"))
+}
+
+/// How QEMU names a descriptor that it was handed.
+const FD_SET: &str = "/dev/fdset/";
+
+/// Returns whether a name means nothing outside of the process.
+pub(crate) fn is_inner_name(name: &str) -> bool {
+    !name.starts_with('/') || is_of_fd_set(name)
+}
+
+/// Returns whether a name is that of a set of descriptors.
+pub(crate) fn is_of_fd_set(name: &str) -> bool {
+    name.starts_with(FD_SET)
+}
+
+/// Returns a path without `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}

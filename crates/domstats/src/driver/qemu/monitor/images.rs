@@ -1,0 +1,118 @@
+//! The files of a guest's images, as the guest has them open: whether one of them changed.
+//!
+//! A file that grows, shrinks or is written to shows it, and so does one that is closed. The
+//! descriptors of the process are looked at, not the paths: a path can lead elsewhere by now, or
+//! lead elsewhere for the guest.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use crate::driver::qemu::{
+    host::open_files::OpenFiles,
+    monitor::{kept::Sight, query::BlockNode},
+};
+use crate::host::files::Look;
+
+/// The size of a block, in which a file's allocation is counted and a disk's size is given.
+const BLOCK: u64 = 512;
+
+/// How long a file that was not found is not looked for: all that a QEMU has open is looked at for it.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// The files of all images that a guest has.
+#[derive(Debug)]
+pub(crate) struct Images {
+    files: Vec<ImageFile>,
+}
+
+/// A file that a guest has open.
+#[derive(Debug)]
+struct ImageFile {
+    /// What QEMU calls it.
+    name: String,
+    /// All descriptors of it, as paths: one closed is a sign too.
+    descriptors: Vec<PathBuf>,
+    look: Look,
+}
+
+impl Images {
+    /// Finds the files of all images that these nodes are made of, or returns `None` if one of
+    /// them is no plain file, cannot be found, or has changed since QEMU told. What was found
+    /// before is not looked for again, nor soon what was not: `unfound` is when.
+    pub(crate) fn find(
+        sight: &Sight<'_>,
+        nodes: &[BlockNode],
+        known: Option<Self>,
+        unfound: &mut Option<Instant>,
+    ) -> Option<Self> {
+        let mut known = known.map_or_else(Vec::new, |known| known.files);
+        let mut open = None;
+        let mut files = Vec::new();
+        for node in nodes {
+            match node.drv.as_deref()? {
+                "file" => {}
+                // Nothing is told of them that their files do not show.
+                "raw" | "qcow2" => continue,
+                _ => return None,
+            }
+            let name = node.image.filename.as_deref()?;
+            let place = known.iter().position(|file| file.name == name);
+            let file = match place.and_then(|place| known.swap_remove(place).again()) {
+                Some(file) => file,
+                None if unfound.is_some_and(|then| sight.at() < then + PAUSE) => return None,
+                None => {
+                    let found = ImageFile::find(sight, name, &mut open);
+                    *unfound = found.is_none().then_some(sight.at());
+                    found?
+                }
+            };
+            if !file.is_as_told(node) {
+                return None;
+            }
+            files.push(file);
+        }
+        Some(Self { files })
+    }
+
+    /// Returns whether every file is open and as it was.
+    pub(crate) fn are_unchanged(&self) -> bool {
+        self.files.iter().all(|file| file.is_seen_as(&file.look))
+    }
+}
+
+impl ImageFile {
+    /// Finds the file that a guest calls by this name among those that it has `open`, which are
+    /// listed if they were not. A device does not show its size.
+    fn find(sight: &Sight<'_>, name: &str, open: &mut Option<OpenFiles>) -> Option<Self> {
+        if !name.starts_with('/') {
+            return None;
+        }
+        if open.is_none() {
+            *open = OpenFiles::of(sight.proc, sight.process).ok();
+        }
+        let open = open.as_ref()?;
+        let look = open.find(name, &[])?.look;
+        let descriptors = open.same_as(&look).map(|file| file.descriptor.clone()).collect();
+        look.is_plain().then(|| Self { name: name.to_owned(), descriptors, look })
+    }
+
+    /// Returns the file as it is now, if it is still open.
+    fn again(self) -> Option<Self> {
+        let look = Look::at_descriptor(self.descriptors.first()?)?;
+        let is_same = look.is_same_file(&self.look) && self.is_seen_as(&look);
+        is_same.then_some(Self { look, ..self })
+    }
+
+    fn is_seen_as(&self, look: &Look) -> bool {
+        self.descriptors.iter().all(|descriptor| Look::at_descriptor(descriptor) == Some(*look))
+    }
+
+    /// Returns whether QEMU's answer describes the file as it is.
+    fn is_as_told(&self, node: &BlockNode) -> bool {
+        let size = self.look.size().map(|size| size.next_multiple_of(BLOCK));
+        node.image.virtual_size == size
+            && node.image.actual_size == Some(self.look.blocks.saturating_mul(BLOCK))
+    }
+}

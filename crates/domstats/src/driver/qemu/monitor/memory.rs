@@ -1,0 +1,138 @@
+//! The memory that the answers of monitors may take: what came of them, and what is not whole yet.
+
+use std::{cell::RefCell, time::Instant};
+
+use crate::{
+    host::{
+        process::{Folder, Process},
+        procfs::Proc,
+        shares::Shares,
+    },
+    model::report::{Missing, MissingReason},
+};
+
+/// What the answers of one guest may take in any case, in bytes: those of a guest with 64 vCPUs, KVM's statistics
+/// of each included, and of one with a hundred disks.
+pub(crate) const EACH: u64 = 512 << 10;
+
+/// What there is for all guests that need more, half of it for those of one user: the answers of a guest
+/// with 256 disks of ten images each take some 40 MiB.
+const REST: u64 = 128 << 20;
+
+/// The memory of a pass.
+#[derive(Debug)]
+pub(crate) struct Memory<'a> {
+    proc: &'a Proc,
+    shares: RefCell<Shares>,
+}
+
+impl<'a> Memory<'a> {
+    pub(crate) fn new(proc: &'a Proc) -> Self {
+        Self { proc, shares: RefCell::new(Shares::new(EACH, REST)) }
+    }
+}
+
+/// What one guest has of it.
+#[derive(Debug)]
+pub(crate) struct Account {
+    process: Process,
+    /// The process's user, once that mattered.
+    user: Option<Option<u32>>,
+    answers: u64,
+    unfinished: u64,
+}
+
+impl Account {
+    pub(crate) fn new(process: Process) -> Self {
+        Self { process, user: None, answers: 0, unfinished: 0 }
+    }
+
+    /// Notes how many bytes came that are no whole answer yet.
+    ///
+    /// # Errors
+    ///
+    /// If the guest may not have so many.
+    pub(crate) fn hold(&mut self, memory: &Memory<'_>, bytes: usize) -> Result<(), Missing> {
+        self.change(memory, self.answers, bytes as u64)
+    }
+
+    /// Notes that an answer takes so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the guest may not have so many.
+    pub(crate) fn add(&mut self, memory: &Memory<'_>, bytes: u64) -> Result<(), Missing> {
+        self.change(memory, self.answers.saturating_add(bytes), self.unfinished)
+    }
+
+    /// Returns whether the answers take more than those of most guests.
+    pub(crate) fn is_large(&self) -> bool {
+        self.answers > EACH
+    }
+
+    fn change(
+        &mut self,
+        memory: &Memory<'_>,
+        answers: u64,
+        unfinished: u64,
+    ) -> Result<(), Missing> {
+        let from = self.answers.saturating_add(self.unfinished);
+        let to = answers.saturating_add(unfinished);
+        let (process, user) = (self.process, &mut self.user);
+        let user = || *user.get_or_insert_with(|| Folder::new(memory.proc, process).owner());
+        if !memory.shares.borrow_mut().change(from, to, user) {
+            let text =
+                "the monitor's answers take more memory than there is for the guests of one user";
+            return Err(Missing::new(MissingReason::Failed, text));
+        }
+        (self.answers, self.unfinished) = (answers, unfinished);
+        Ok(())
+    }
+}
+
+/// A guest's account in a pass, while the monitor is read.
+#[derive(Debug)]
+pub(crate) struct Purse<'a> {
+    pub(crate) account: &'a mut Account,
+    pub(crate) memory: &'a Memory<'a>,
+    /// After this nothing large is read.
+    pub(crate) deadline: Instant,
+}
+
+impl Purse<'_> {
+    /// As [`Account::hold`].
+    pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), Missing> {
+        self.account.hold(self.memory, bytes)
+    }
+
+    /// As [`Account::add`], and with an error if there is no time to read so large an answer.
+    pub(crate) fn add(&mut self, bytes: u64) -> Result<(), Missing> {
+        if bytes > EACH && Instant::now() >= self.deadline {
+            let text = "the monitor's answer is so large that there was no time to read it";
+            return Err(Missing::new(MissingReason::Timeout, text));
+        }
+        self.account.add(self.memory, bytes)
+    }
+
+    pub(crate) fn is_large(&self) -> bool {
+        self.account.is_large()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_guest_cannot_take_all() {
+        let proc = Proc::new("/nonexistent");
+        let memory = Memory::new(&proc);
+        let account = |pid| Account::new(Process { pid, start_time: 0 });
+        let (mut greedy, mut modest) = (account(1), account(2));
+        assert!(!greedy.is_large() && greedy.hold(&memory, 1 << 20).is_ok());
+        assert!(greedy.add(&memory, REST / 2).is_err(), "with what is not whole yet");
+        assert!(greedy.hold(&memory, 0).is_ok() && greedy.add(&memory, REST / 2).is_ok());
+        assert!(greedy.is_large() && greedy.hold(&memory, 1 << 20).is_err());
+        assert!(modest.add(&memory, EACH).is_ok() && !modest.is_large());
+    }
+}

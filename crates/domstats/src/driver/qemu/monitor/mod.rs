@@ -1,0 +1,11 @@
+//! One monitor: whose socket it is, what it is asked, and what it told.
+
+pub(crate) mod first_client;
+pub(crate) mod images;
+pub(crate) mod kept;
+pub(crate) mod memory;
+pub(crate) mod nics;
+pub(crate) mod query;
+pub(crate) mod reader;
+pub(crate) mod session;
+pub(crate) mod sockets;

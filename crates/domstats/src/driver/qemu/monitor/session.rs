@@ -1,0 +1,419 @@
+//! One connection to one monitor.
+//!
+//! ```text
+//! connect ── greeting ── capabilities + questions ── answers ── more questions ── ...
+//! ```
+//!
+//! Questions go out in one write; answers come in their order, so a queue of what is owed is all
+//! that is needed to tell them apart. A connection whose answers are late stays usable: the
+//! answers are thrown away when they come.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    io::{ErrorKind, Write},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+use rustix::{
+    fs::fstat,
+    io::{Errno, read},
+};
+
+use crate::driver::qemu::monitor::{
+    kept::{Kept, Sight},
+    memory::Purse,
+    query::{Query, Replies},
+    reader::{Message, Reader},
+    sockets::{Door, NoDoor, blocked, denied},
+};
+use crate::{
+    host::queues::Queues,
+    model::{
+        name::shortened,
+        report::{Missing, MissingReason},
+    },
+};
+
+/// A socket that holds this much may be full, and QEMU have more to say: each of the shortest
+/// events, 80 bytes, takes 768 of the 208 KiB of a socket.
+const FULL: usize = 16 << 10;
+
+/// How much is read of a monitor at once.
+const READ: usize = 32 << 10;
+
+/// More of an answer that is not whole is not held beyond a call: its connection is given up.
+const LEFT_OVER: usize = 64 << 10;
+
+/// How much of a monitor is read before the others have their turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// 1 MiB.
+    Turn,
+    /// The answers of most guests, at the end of a pass: 128 KiB.
+    Last,
+}
+
+impl Effort {
+    fn reads(self) -> usize {
+        match self {
+            Self::Turn => 32,
+            Self::Last => 4,
+        }
+    }
+}
+
+/// A connection to a monitor.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    stream: UnixStream,
+    reader: Reader,
+    unsent: Vec<u8>,
+    /// Questions that wait for the greeting.
+    held_back: Vec<Query>,
+    /// What the monitor has yet to answer, oldest first.
+    owed: VecDeque<Owed>,
+    greeted: bool,
+    kept: Kept,
+    /// What our negotiation bears, and that of hardly any other client.
+    id: u16,
+}
+
+#[derive(Debug)]
+enum Owed {
+    Capabilities,
+    Answer(Query),
+    /// The answer to a question of a call that is over.
+    Stale,
+}
+
+/// How far a conversation is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The monitor owes something.
+    Waiting,
+    /// Everything was answered.
+    Done,
+}
+
+impl Monitor {
+    /// Connects without waiting, to a monitor that is called so.
+    pub(crate) fn connect(
+        door: &Door,
+        queues: &Queues<'_>,
+        name: &dyn fmt::Display,
+    ) -> Result<Self, NoDoor> {
+        let socket = door.connect(queues).map_err(|errno| match errno {
+            Errno::TIMEDOUT => NoDoor::Blocked(blocked(name)),
+            errno => NoDoor::Never(refused(errno, name)),
+        })?;
+        Ok(Self {
+            stream: socket.into(),
+            reader: Reader::default(),
+            unsent: Vec::new(),
+            held_back: Vec::new(),
+            owed: VecDeque::new(),
+            greeted: false,
+            kept: Kept::new(),
+            id: next_id(),
+        })
+    }
+
+    /// Returns the process that listens; nothing if it is none that the caller can see, in another pid
+    /// namespace.
+    pub(crate) fn peer(&self) -> Option<u32> {
+        u32::try_from(peer_pid(&self.stream)).ok().filter(|pid| *pid > 0)
+    }
+
+    /// Returns the inode of our end of the connection.
+    pub(crate) fn inode(&self) -> Option<u64> {
+        // The kernel tells the lower half of the number.
+        fstat(&self.stream).ok().map(|stat| stat.st_ino & u64::from(u32::MAX))
+    }
+
+    /// Returns whether the monitor has spoken to us: it is ours for now.
+    pub(crate) fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
+    /// Returns whether so much is there of an answer that is not whole that it cannot be held.
+    pub(crate) fn is_full(&self) -> bool {
+        self.reader.size() > LEFT_OVER
+    }
+
+    /// Returns whether the monitor owes answers.
+    pub(crate) fn is_owing(&self) -> bool {
+        !self.greeted || !self.owed.is_empty()
+    }
+
+    /// Returns whether the monitor has begun and owes nothing to earlier calls: it works, however
+    /// slowly.
+    pub(crate) fn is_working(&self) -> bool {
+        self.greeted && self.owed.iter().all(|owed| matches!(owed, Owed::Answer(_)))
+    }
+
+    /// Reads what happened since the last call, and puts the questions of this call to which no
+    /// answer is kept. `sight` is there if answers shall be kept.
+    pub(crate) fn begin(
+        &mut self,
+        queries: &[Query],
+        replies: &mut Replies,
+        sight: Option<&Sight<'_>>,
+        purse: &mut Purse<'_>,
+    ) -> Result<Progress, Missing> {
+        let Some(sight) = sight else {
+            self.ask(queries);
+            return self.advance(replies, None, Effort::Turn, purse);
+        };
+        if self.listen(replies, Some(sight), Effort::Turn, purse)? >= FULL {
+            self.kept = Kept::new();
+        }
+        let is_open = |query: &&Query| !self.kept.answer(query, replies, sight);
+        let open: Vec<Query> = queries.iter().filter(is_open).cloned().collect();
+        self.ask(&open);
+        self.flush()?;
+        Ok(self.progress())
+    }
+
+    /// Returns what is kept of this connection's answers.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// As [`Monitor::kept`], to keep more.
+    pub(crate) fn kept_mut(&mut self) -> &mut Kept {
+        &mut self.kept
+    }
+
+    /// Puts questions, all in one write, as soon as the monitor has greeted.
+    pub(crate) fn ask(&mut self, queries: &[Query]) {
+        if self.greeted {
+            for query in queries {
+                query.write(&mut self.unsent);
+                self.owed.push_back(Owed::Answer(query.clone()));
+            }
+        } else {
+            self.held_back.extend_from_slice(queries);
+        }
+    }
+
+    /// Gives up on the open questions: their answers are thrown away when they come.
+    pub(crate) fn abandon(&mut self) {
+        self.kept = Kept::new();
+        self.held_back.clear();
+        for owed in &mut self.owed {
+            if let Owed::Answer(_) = owed {
+                *owed = Owed::Stale;
+            }
+        }
+    }
+
+    /// Sends and reads what can be without waiting.
+    pub(crate) fn advance(
+        &mut self,
+        replies: &mut Replies,
+        sight: Option<&Sight<'_>>,
+        effort: Effort,
+        purse: &mut Purse<'_>,
+    ) -> Result<Progress, Missing> {
+        self.flush()?;
+        self.listen(replies, sight, effort, purse)?;
+        Ok(self.progress())
+    }
+
+    fn progress(&self) -> Progress {
+        if self.is_owing() { Progress::Waiting } else { Progress::Done }
+    }
+
+    /// Reads what can be without waiting, and returns how much it was.
+    fn listen(
+        &mut self,
+        replies: &mut Replies,
+        sight: Option<&Sight<'_>>,
+        effort: Effort,
+        purse: &mut Purse<'_>,
+    ) -> Result<usize, Missing> {
+        let mut total = 0;
+        // Not zeroed: that would take longer than to read.
+        let mut space = [MaybeUninit::uninit(); READ];
+        // Bounded, so that a monitor that never stops talking cannot keep the others waiting.
+        for _ in 0..effort.reads() {
+            match read(&self.stream, &mut space) {
+                Ok(([], _)) => {
+                    return Err(Missing::new(
+                        MissingReason::Gone,
+                        "the monitor closed the connection",
+                    ));
+                }
+                Ok((bytes, _)) => {
+                    let length = bytes.len();
+                    total += length;
+                    self.reader.push(bytes);
+                    purse.hold(self.reader.size())?;
+                    self.take_messages(replies, sight, purse)?;
+                    purse.hold(self.reader.size())?;
+                    self.flush()?;
+                    if length < READ {
+                        break;
+                    }
+                }
+                Err(Errno::WOULDBLOCK) => break,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(broken(&errno.into())),
+            }
+        }
+        Ok(total)
+    }
+
+    fn take_messages(
+        &mut self,
+        replies: &mut Replies,
+        sight: Option<&Sight<'_>>,
+        purse: &mut Purse<'_>,
+    ) -> Result<(), Missing> {
+        let nonsense =
+            |what: &str| Missing::new(MissingReason::Failed, format!("the monitor {what}"));
+        while let Some(message) = self.reader.next_message().map_err(|what| nonsense(&what))? {
+            let reply = match message {
+                Message::Event { name } => {
+                    self.kept.note_event(&name);
+                    continue;
+                }
+                Message::Greeting { .. } if self.greeted => {
+                    return Err(nonsense("greeted twice"));
+                }
+                Message::Greeting { oob } => {
+                    self.greeted = true;
+                    // With out-of-band execution QEMU reads ahead instead of stopping after each
+                    // command; none of ours is executed out of band. The id tells the answer from
+                    // one that the client before us did not wait for: QEMU sends it to the next.
+                    let oob = if oob { r#","arguments":{"enable":["oob"]}"# } else { "" };
+                    let id = self.id;
+                    let _ =
+                        write!(self.unsent, r#"{{"execute":"qmp_capabilities","id":{id}{oob}}}"#);
+                    self.owed.push_back(Owed::Capabilities);
+                    for query in std::mem::take(&mut self.held_back) {
+                        query.write(&mut self.unsent);
+                        self.owed.push_back(Owed::Answer(query));
+                    }
+                    continue;
+                }
+                // Not for us.
+                Message::Ready { id, .. } if id != itoa::Buffer::new().format(self.id) => continue,
+                Message::Ready { answer, .. } => {
+                    answer.map_err(|text| nonsense(&format!("refused to start: {text}")))?;
+                    match self.owed.pop_front() {
+                        Some(Owed::Capabilities) => continue,
+                        _ => return Err(nonsense("is ready again")),
+                    }
+                }
+                // Nor this.
+                Message::Return(_) | Message::Error { .. }
+                    if matches!(self.owed.front(), Some(Owed::Capabilities)) =>
+                {
+                    continue;
+                }
+                Message::Return(json) => Ok(json),
+                Message::Error { class, description } => Err(Missing::new(
+                    match class.as_str() {
+                        "CommandNotFound" | "DeviceNotActive" | "DeviceNotFound" => {
+                            MissingReason::Unsupported
+                        }
+                        _ => MissingReason::Failed,
+                    },
+                    shortened(&description),
+                )),
+            };
+            match self.owed.pop_front() {
+                Some(Owed::Answer(query)) => {
+                    let reply = reply.and_then(|json| purse.add(query.weight(json)).map(|()| json));
+                    replies.note(&query, reply);
+                    // What is large is asked for again each time.
+                    if let Some(sight) = sight.filter(|_| !purse.is_large()) {
+                        self.kept.keep(&query, replies, sight);
+                    }
+                }
+                Some(Owed::Stale | Owed::Capabilities) => {}
+                None => return Err(nonsense("answered a question that nobody asked")),
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Missing> {
+        while !self.unsent.is_empty() {
+            match self.stream.write(&self.unsent) {
+                Ok(length) => drop(self.unsent.drain(..length)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(broken(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether bytes wait to be sent.
+    pub(crate) fn wants_to_write(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+}
+
+/// Returns another number for each connection, and other ones than other processes have. A short
+/// one, since QEMU reads it byte by byte.
+fn next_id() -> u16 {
+    static COUNT: AtomicU16 = AtomicU16::new(0);
+    let process = std::process::id().to_le_bytes();
+    u16::from_le_bytes([process[0], process[1]]).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Asks for `SO_PEERCRED`. rustix makes of it a number that must not be zero, and it is zero for a
+/// process of another pid namespace.
+fn peer_pid(stream: &UnixStream) -> i32 {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let Ok(mut length) = libc::socklen_t::try_from(size_of::<libc::ucred>()) else { return 0 };
+    #[expect(unsafe_code, reason = "no crate that is kept well asks for it safely")]
+    // SAFETY: both pointers are to values of the right size that live until the call returns, and any
+    // three numbers are a `ucred`. When the call fails they stay zero.
+    unsafe {
+        let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+        let (peer, length) = ((&raw mut peer).cast(), &raw mut length);
+        libc::getsockopt(stream.as_raw_fd(), level, option, peer, length);
+    }
+    peer.pid
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// Returns why nobody can connect to a monitor that is called so.
+fn refused(errno: Errno, name: &dyn fmt::Display) -> Missing {
+    match errno {
+        Errno::ACCESS | Errno::PERM => denied(name),
+        Errno::AGAIN => {
+            Missing::new(MissingReason::Busy, format!("other clients wait for the monitor {name}"))
+        }
+        Errno::NOENT | Errno::CONNREFUSED => {
+            Missing::new(MissingReason::Failed, format!("nobody listens on the monitor {name}"))
+        }
+        errno => Missing::new(
+            MissingReason::Failed,
+            format!("cannot connect to the monitor {name}: {errno}"),
+        ),
+    }
+}
+
+fn broken(error: &std::io::Error) -> Missing {
+    let reason = match error.kind() {
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => MissingReason::Gone,
+        _ => MissingReason::Failed,
+    };
+    Missing::new(reason, format!("the connection to the monitor broke: {error}"))
+}

@@ -1,0 +1,446 @@
+//! The sockets of monitors: where they are, and whose. What a command line says is a claim; before
+//! anybody connects, the kernel tells that QEMU holds the socket that listens there.
+//!
+//! ```text
+//! path ── file, opened without a connection ── listening socket ── held by QEMU? ── its queue
+//! ```
+
+use std::{
+    collections::HashSet,
+    fmt,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{CWD, ResolveFlags, readlinkat},
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
+};
+
+use crate::driver::qemu::{
+    discovery::{
+        monitor_option::{Address, MonitorOption, Role, is_libvirt_monitor},
+        named::belongs_to_libvirt,
+    },
+    host::too_long,
+};
+use crate::{
+    host::{
+        errands::Errand,
+        files::{Look, is_local, open_anyhow, open_cached},
+        process::Folder,
+        queues::{Queues, Sign, Unseen, Whose, in_namespace, socket_of_link},
+        sock_diag::Socket,
+    },
+    model::report::{Missing, MissingReason},
+};
+
+/// The bytes of an abstract name that is not tight: zeros follow up to the length of an address.
+const PADDED: usize = 107;
+
+/// A monitor's socket, before anybody looked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct MonitorSocket {
+    pub(crate) address: Address,
+    /// Whether the path is the caller's, not QEMU's.
+    pub(crate) is_named: bool,
+    /// Whether QEMU may wait for its first client.
+    pub(crate) waits: bool,
+    /// Where QEMU was started, as its environment says.
+    pub(crate) started_in: Option<PathBuf>,
+}
+
+impl MonitorSocket {
+    /// Returns the socket that an option describes, if it is one that anybody may connect to.
+    pub(crate) fn of(option: &MonitorOption, started_in: Option<&PathBuf>) -> Option<Self> {
+        let Role::Server { waits } = option.role else { return None };
+        let is_unix = matches!(
+            option.address,
+            Address::Unix(_) | Address::Abstract { .. } | Address::Descriptor(_)
+        );
+        (is_unix && !option.is_libvirts()).then(|| Self {
+            address: option.address.clone(),
+            is_named: false,
+            waits,
+            started_in: started_in.cloned(),
+        })
+    }
+
+    /// Returns the socket that the URI names.
+    pub(crate) fn named(path: PathBuf, waits: bool) -> Self {
+        Self { address: Address::Unix(path), is_named: true, waits, started_in: None }
+    }
+
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.address {
+            Address::Unix(path) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for MonitorSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match &self.address {
+            Address::Unix(path) => path.to_string_lossy().into_owned(),
+            Address::Abstract { name, .. } => format!("@{name}"),
+            Address::Descriptor(fd) => format!("fd={fd}"),
+            Address::Tcp { host, port } => format!("tcp:{host}:{port}"),
+            Address::Other(text) => text.clone(),
+        };
+        f.write_str(&text)
+    }
+}
+
+/// Why there is no way to a monitor.
+#[derive(Debug)]
+pub(crate) enum NoDoor {
+    /// There is none.
+    Never(Missing),
+    /// Storage does not answer where it leads.
+    Blocked(Missing),
+}
+
+impl From<Missing> for NoDoor {
+    fn from(missing: Missing) -> Self {
+        Self::Never(missing)
+    }
+}
+
+/// The way to a monitor: a socket that QEMU listens on.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) listener: Socket,
+    place: Place,
+    whose: Whose,
+    /// Whether the kernel says that QEMU holds the socket. If not, the peer must be QEMU.
+    pub(crate) is_sure: bool,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// A file, and what for an errand is sent there, if it may block to connect.
+    File(OwnedFd, Option<Errand>),
+    /// A name without the zero before it.
+    Abstract(Vec<u8>),
+}
+
+impl Door {
+    /// Connects without waiting.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says; `TIMEDOUT` if it says nothing, because storage does not answer.
+    pub(crate) fn connect(&self, queues: &Queues<'_>) -> Result<OwnedFd, Errno> {
+        fn connected(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            connect(&socket, address)?;
+            Ok(socket)
+        }
+        // The file that was looked at, whatever its path has become; and short enough.
+        let through = |file: &OwnedFd| {
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            connected(&SocketAddrUnix::new(path)?)
+        };
+        match &self.place {
+            Place::File(file, None) => through(file),
+            Place::File(file, Some(errand)) => {
+                let file = file.try_clone().map_err(|_| Errno::MFILE)?;
+                let time = queues.proc().wait_for_errand(errand.user);
+                let connected = errand.clone().run(time, move || through(&file));
+                connected.unwrap_or(Err(Errno::TIMEDOUT))
+            }
+            Place::Abstract(name) => {
+                let address = SocketAddrUnix::new_abstract_name(name)?;
+                let connected = || connected(&address).map_err(std::io::Error::from);
+                let socket = match queues.is_elsewhere(self.whose) {
+                    true => in_namespace(queues.proc(), self.whose.process, connected),
+                    false => connected(),
+                };
+                socket.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+            }
+        }
+    }
+}
+
+/// Looks for the socket, and makes sure that it is QEMU's, unless it is one that is known to be.
+pub(crate) fn find(
+    socket: &MonitorSocket,
+    whose: Whose,
+    known: &HashSet<u64>,
+    queues: &mut Queues<'_>,
+) -> Result<Door, NoDoor> {
+    let search = Search { socket, whose, known };
+    match &socket.address {
+        Address::Unix(path) => search.at(path, queues),
+        Address::Abstract { name, is_tight } => {
+            let mut name = name.as_bytes().to_owned();
+            if !is_tight {
+                name.resize(PADDED.max(name.len()), 0);
+            }
+            Ok(search.abstractly(name, queues)?)
+        }
+        Address::Descriptor(fd) => {
+            let inode = search.descriptor(fd, queues)?;
+            let found = queues.listener(Some(whose), Sign::Inode(inode));
+            let listener = found.map_err(|seen| search.unseen(seen))?;
+            let name = listener.map(|it| it.name).unwrap_or_default();
+            match name.split_first() {
+                None => Err(search.nobody().into()),
+                Some((0, name)) => Ok(search.abstractly(name.to_owned(), queues)?),
+                Some(_) => {
+                    let door = search.at(path_of(&name), queues)?;
+                    let is_it = door.listener.inode == inode;
+                    is_it.then_some(door).ok_or_else(|| search.nobody().into())
+                }
+            }
+        }
+        Address::Tcp { .. } | Address::Other(_) => Err(search.nobody().into()),
+    }
+}
+
+/// A search for one socket of one process.
+struct Search<'a> {
+    socket: &'a MonitorSocket,
+    whose: Whose,
+    known: &'a HashSet<u64>,
+}
+
+impl Search<'_> {
+    /// Looks for a name without a file.
+    fn abstractly(&self, name: Vec<u8>, queues: &mut Queues<'_>) -> Result<Door, Missing> {
+        let whole = [b"\0".as_slice(), &name].concat();
+        let listener = queues.listener(Some(self.whose), Sign::Name(&whole));
+        let listener = listener.map_err(|seen| self.unseen(seen))?;
+        let listener = listener.ok_or_else(|| self.nobody())?;
+        let place = Place::Abstract(name);
+        Ok(Door { listener, place, whose: self.whose, is_sure: true })
+    }
+
+    /// Looks for a file, wherever the path may lead.
+    fn at(&self, path: &Path, queues: &mut Queues<'_>) -> Result<Door, NoDoor> {
+        let mut why = self.nobody().into();
+        for place in self.places(path) {
+            let (file, look) = match place.open(&Folder::new(queues.proc(), self.whose.process)) {
+                Ok(found) => found,
+                Err(Errno::ACCESS | Errno::PERM) => {
+                    why = self.denied().into();
+                    continue;
+                }
+                Err(Errno::TIMEDOUT) => {
+                    why = NoDoor::Blocked(blocked(self.socket));
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            match self.door(file, &look, queues) {
+                Ok(Some(door)) => return Ok(door),
+                Ok(None) => {}
+                // Whose it is says more than that there is none elsewhere.
+                Err(missing) => why = missing.into(),
+            }
+        }
+        Err(why)
+    }
+
+    /// Returns where a path of QEMU's or of the caller's may lead, the likely place first.
+    fn places(&self, path: &Path) -> Vec<FilePlace> {
+        use FilePlace::{Here, InFolder, InRoot};
+        let path = path.to_owned();
+        if self.socket.is_named {
+            return vec![Here(path)];
+        }
+        // QEMU may have another root than the caller, by a container, or by `-chroot` after it made the
+        // socket.
+        let both = |path: PathBuf| [Here(path.clone()), InRoot(path)];
+        if path.is_absolute() {
+            return both(path).into();
+        }
+        // A daemon has left the folder where it was started.
+        let started_in = self.socket.started_in.as_ref().map(|folder| both(folder.join(&path)));
+        std::iter::once(InFolder(path)).chain(started_in.into_iter().flatten()).collect()
+    }
+
+    /// Returns the way through a file if a socket listens there that is QEMU's.
+    fn door(
+        &self,
+        file: OwnedFd,
+        look: &Look,
+        queues: &mut Queues<'_>,
+    ) -> Result<Option<Door>, Missing> {
+        if !look.is_socket() {
+            return Ok(None);
+        }
+        let (device, inode) = look.file();
+        let (whose, sign) = (Some(self.whose), Sign::File(device, inode));
+        let found = queues.listener(whose, sign).map_err(|seen| self.unseen(seen))?;
+        let (listener, is_sure) = match found {
+            Some(listener) if self.known.contains(&listener.inode) => (listener, true),
+            Some(listener) => match queues.holds(self.whose.process, listener.inode) {
+                Ok(true) => (listener, true),
+                Ok(false) => return Err(self.of_another()),
+                // Without the right to know, the user that both belong to must do, and the peer.
+                Err(Unseen::Hidden) if self.is_owner(look.owner(), queues) => (listener, false),
+                Err(Unseen::Hidden) => return Err(self.denied()),
+                Err(Unseen::TooMany) => return Err(too_long(self.whose.process)),
+            },
+            // The kernel does not tell files, or tells those of a file system otherwise than it tells
+            // programs (overlays, btrfs): a name that QEMU holds, in a file of its user.
+            None => {
+                let Address::Unix(path) = &self.socket.address else { return Ok(None) };
+                let sign = Sign::Name(path.as_os_str().as_bytes());
+                let found = queues.listener(whose, sign).map_err(|seen| self.unseen(seen))?;
+                let same_file =
+                    |it: &Socket| it.file.is_none_or(|(_, number)| number == inode as u32);
+                match found.filter(same_file) {
+                    Some(listener) if self.is_owner(look.owner(), queues) => (listener, false),
+                    _ => return Ok(None),
+                }
+            }
+        };
+        // A link may have led to libvirt's, and its name be a relative one.
+        if !self.known.contains(&listener.inode) {
+            let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+            let path = rustix::fs::readlink(link, Vec::new()).unwrap_or_default();
+            if [path.as_bytes(), &listener.name].into_iter().map(path_of).any(is_libvirt_monitor) {
+                return Err(belongs_to_libvirt());
+            }
+        }
+        let folder = Folder::new(queues.proc(), self.whose.process);
+        let wait = |user| queues.proc().wait_for_errand(user);
+        let errand = (!is_local(&file, look, || folder.owner(), wait)).then(|| Errand {
+            user: folder.owner(),
+            path: format!("connect to inode {inode} of device {device}").into(),
+        });
+        Ok(Some(Door { listener, place: Place::File(file, errand), whose: self.whose, is_sure }))
+    }
+
+    /// Returns whether the process runs as this user. Whose its folder in `/proc` is says less: that of
+    /// a process that hides its memory is root's.
+    fn is_owner(&self, user: u32, queues: &Queues<'_>) -> bool {
+        Folder::new(queues.proc(), self.whose.process).user() == Some(user)
+    }
+
+    /// Returns the inode of the socket that a descriptor is.
+    fn descriptor(&self, fd: &str, queues: &Queues<'_>) -> Result<u64, Missing> {
+        let number: u32 = fd.parse().map_err(|_| {
+            let text =
+                format!("the monitor is a descriptor that QEMU was handed by the name '{fd}'");
+            Missing::new(MissingReason::Unsupported, text)
+        })?;
+        let folder = Folder::new(queues.proc(), self.whose.process);
+        // Not what it leads to, which may be a file that no storage answers for.
+        let link = folder
+            .open_path("fd")
+            .and_then(|fds| readlinkat(&fds, number.to_string(), Vec::with_capacity(64)));
+        match link {
+            Ok(link) => socket_of_link(link.as_bytes()).ok_or_else(|| self.nobody()),
+            Err(Errno::ACCESS | Errno::PERM) => Err(self.denied()),
+            Err(_) => Err(self.nobody()),
+        }
+    }
+
+    fn nobody(&self) -> Missing {
+        let text = format!("nobody listens on the monitor {}", self.socket);
+        let is_relative =
+            !self.socket.is_named && self.socket.path().is_some_and(Path::is_relative);
+        let text = match is_relative {
+            true => format!(
+                "{text}: the path is relative, and the folder where QEMU was started is not known"
+            ),
+            false => text,
+        };
+        Missing::new(MissingReason::Failed, text)
+    }
+
+    fn of_another(&self) -> Missing {
+        let (socket, pid) = (self.socket, self.whose.process.pid);
+        let text = format!("the socket of the monitor {socket} does not belong to process {pid}");
+        Missing::new(MissingReason::Failed, text)
+    }
+
+    fn denied(&self) -> Missing {
+        denied(self.socket)
+    }
+
+    fn unseen(&self, unseen: Unseen) -> Missing {
+        if unseen == Unseen::TooMany {
+            return too_long(self.whose.process);
+        }
+        let text = format!(
+            "the queue of the monitor {} cannot be seen, so a connection might shut out the VM's \
+             manager: run as root, in the network namespace of the QEMU",
+            self.socket
+        );
+        Missing::new(MissingReason::Denied, text)
+    }
+}
+
+/// Returns the reason why a socket cannot be used that storage does not tell of.
+pub(crate) fn blocked(socket: &dyn fmt::Display) -> Missing {
+    let text = format!("the storage where the monitor {socket} is does not answer");
+    Missing::new(MissingReason::Timeout, text)
+}
+
+/// Returns the reason why a socket cannot be used without rights.
+pub(crate) fn denied(socket: &dyn fmt::Display) -> Missing {
+    let text = format!("no right to use the monitor {socket}: run as root or as the VM's user");
+    Missing::new(MissingReason::Denied, text)
+}
+
+fn path_of(bytes: &[u8]) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// Where a file may be.
+enum FilePlace {
+    /// Where the path leads from here.
+    Here(PathBuf),
+    /// In the root of the process; links stay inside.
+    InRoot(PathBuf),
+    /// In the folder where the process is.
+    InFolder(PathBuf),
+}
+
+impl FilePlace {
+    /// Opens a file only to look at it: that disturbs no socket. `TIMEDOUT` if its storage does not answer.
+    fn open(&self, folder: &Folder<'_>) -> rustix::io::Result<(OwnedFd, Look)> {
+        let no_rule = ResolveFlags::empty();
+        let (base, path, resolve) = match self {
+            Self::Here(path) => (None, path, no_rule),
+            Self::InRoot(path) => (Some("root"), path, ResolveFlags::IN_ROOT),
+            Self::InFolder(path) => (Some("cwd"), path, no_rule),
+        };
+        let start = base.map(|name| folder.open_path(name)).transpose()?;
+        if let Some(found) = open_cached(beginning(start.as_ref()), path, resolve)? {
+            return Ok(found);
+        }
+        let errand = Errand {
+            user: folder.owner(),
+            path: match base {
+                Some(name) => folder.proc.of(folder.process.pid, name).join(plain(path)),
+                None => path.clone(),
+            },
+        };
+        let time = folder.proc.wait_for_errand(errand.user);
+        let path = path.clone();
+        let opened =
+            errand.run(time, move || open_anyhow(beginning(start.as_ref()), &path, resolve));
+        opened.unwrap_or(Err(Errno::TIMEDOUT))
+    }
+}
+
+/// Returns where a path begins: without a folder where the caller is, which matters to a relative one.
+fn beginning(folder: Option<&OwnedFd>) -> BorrowedFd<'_> {
+    folder.map_or(CWD, AsFd::as_fd)
+}
+
+/// Returns a path that stays below the one that it is joined to.
+fn plain(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
+}

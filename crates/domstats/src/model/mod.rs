@@ -1,0 +1,10 @@
+//! What a call asks and what it answers, typed. Knows no file, no socket and no clock.
+
+pub(crate) mod catalogue;
+pub(crate) mod device;
+pub(crate) mod error;
+pub(crate) mod identity;
+pub(crate) mod name;
+pub(crate) mod report;
+pub(crate) mod request;
+pub mod stats;
