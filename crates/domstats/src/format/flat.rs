@@ -2,14 +2,17 @@
 
 use serde_json::Value as Json;
 
-use crate::model::{
-    catalogue::{Slot, walk},
-    stats::{
-        Cell, Extra, Field, GROUPS, Group, Key, KeyKind, ListRow, PartRow, Row, Section, Value,
-        Visitor,
+use crate::{
+    format::append::push_numbers,
+    model::{
+        catalogue::{Slot, walk::walk},
+        report::DomainStats,
+        stats::{
+            Cell, Extra, Field, GROUPS, Group, Key, KeyKind, ListRow, PartRow, Row, Section, Value,
+            Visitor,
+        },
     },
 };
-use crate::{format::append::push_numbers, model::report::DomainStats};
 
 /// Visits every value of a domain with its flat key, in two parts: the words up to its section,
 /// with a dot at the end, and its own; and with its row, if one describes it.

@@ -2,21 +2,20 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use super::guest::Guest;
-use crate::driver::qemu::{
-    discovery::{
-        command_line::CommandLine, config_file::ConfigFile, monitor_option::is_libvirt_monitor,
-    },
-    groups as assemble,
-    groups::Sources,
-    host::HostSide,
-    monitor::{
-        query::{Query, Replies},
-        reader::{Message, Reader},
-        sockets::MonitorSocket,
-    },
-};
 use crate::{
+    driver::qemu::{
+        discovery::{
+            command_line::CommandLine, config_file::ConfigFile, monitor_option::is_libvirt_monitor,
+            socket::MonitorSocket,
+        },
+        groups::{self, Sources},
+        guest::Guest,
+        host::HostSide,
+        monitor::{
+            query::{Query, Replies},
+            reader::{Message, Reader},
+        },
+    },
     host::{process::Process, procfs::Proc},
     model::{
         report::{Missing, MissingReason, StatsReport},
@@ -84,7 +83,7 @@ pub fn conversation(bytes: &[u8]) {
     reader.push(stream);
     for _ in 0..3 {
         let mut replies = Replies::default();
-        for query in assemble::queries(&guest, &host, &request) {
+        for query in groups::queries(&guest, &host, &request) {
             if !note_next(&mut reader, &query, &mut replies) {
                 break;
             }
@@ -98,9 +97,10 @@ pub fn conversation(bytes: &[u8]) {
             devices: None,
             replies: &replies,
             missing: Some(&missing),
+            request: &request,
         };
         let mut report = StatsReport::new(SystemTime::UNIX_EPOCH);
-        report.domains.push(sources.record(&request));
+        report.domains.push(sources.record());
         let read = StatsReport::from_json(&report.to_json()).expect("our own document is read");
         assert_eq!(read, report);
     }

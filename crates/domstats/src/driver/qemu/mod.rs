@@ -82,22 +82,23 @@ mod discovery;
 pub(crate) mod fuzz;
 mod groups;
 mod guest;
-mod guests;
 mod host;
 pub(crate) mod monitor;
+mod nics;
 mod pass;
+mod reasons;
 
 use std::time::{Instant, SystemTime};
 
-use assemble::Sources;
-use discover::{Discovery, Found, Sighting};
-use guest::Guest;
-use host_side::{Host, HostSide, Networks};
-use kept::Sight;
-use memory::Memory;
-use nics::Told;
+use discovery::{Discovery, trust::Trusted};
+use groups::Sources;
+use guest::{
+    Guest,
+    registry::{Found, Guests, Sighting},
+};
+use host::{Host, HostSide, Networks};
+use monitor::{kept::Sight, memory::Memory, nics::Told};
 use pass::{Conversation, Rules};
-use trust::Trusted;
 
 use crate::{
     driver::{Driver, options::ConnectOptions, uri::Uri},
@@ -162,11 +163,11 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Drive
     }
     let trusted = trusted.unwrap_or_else(Trusted::usual);
     let discovery = Discovery::new(Proc::new("/proc"), user, trusted, patterns);
-    Ok(Box::new(Qemu { discovery, host: Host::new(counting), hold }))
+    Ok(Box::new(Qemu { guests: Guests::new(discovery), host: Host::new(counting), hold }))
 }
 
 struct Qemu {
-    discovery: Discovery,
+    guests: Guests,
     host: Host,
     hold: bool,
 }
@@ -189,13 +190,13 @@ impl Driver for Qemu {
     }
 
     fn close(&self) {
-        self.discovery.disconnect();
+        self.guests.disconnect();
     }
 
     fn domains(&self) -> error::Result<Vec<DomainInfo>> {
         let deadline = Instant::now() + StatsRequest::DEFAULT_TIMEOUT;
-        let proc = &self.discovery.proc.for_call(deadline);
-        let found = self.discovery.find(deadline)?;
+        let proc = &self.guests.proc().for_call(deadline);
+        let found = self.guests.find(deadline)?;
         let mut conversations: Vec<Conversation<'_>> = found
             .guests
             .iter()
@@ -218,14 +219,14 @@ impl Driver for Qemu {
     }
 
     fn monitors(&self, domain: &DomainInfo) -> error::Result<Vec<Monitor>> {
-        self.discovery.monitors(domain).ok_or_else(|| {
+        self.guests.monitors(domain).ok_or_else(|| {
             let gone = Missing::new(MissingReason::Gone, "no such QEMU process was found");
             gone.error(ErrorOrigin::Qemu)
         })
     }
 
     fn known(&self, id: u32) -> Option<DomainInfo> {
-        self.discovery.known(id)
+        self.guests.known_by_id(id)
     }
 
     fn domain_list_stats(
@@ -237,12 +238,9 @@ impl Driver for Qemu {
         let mut report = StatsReport::new(SystemTime::now());
         let deadline = request.deadline_to_ask(start);
         // Command lines are read once in a VM's life, and may use half the time then.
-        let found = match of.and_then(|of| self.discovery.find_again(of)) {
-            Some(found) => found,
-            None => self.discovery.find(start + request.timeout / 2)?,
-        };
+        let found = self.guests.find_these(of, start + request.timeout / 2)?;
         report.phases.push(Phase::new("discovery", start.elapsed()));
-        let proc = &self.discovery.proc;
+        let proc = self.guests.proc();
         let (guests, order) = select(proc, found, of, request.filter, &mut report);
         let records = self.ask(guests, request, deadline, &mut report);
         report.take_records(records, order);
@@ -260,7 +258,7 @@ impl Qemu {
         deadline: Instant,
         report: &mut StatsReport,
     ) -> Vec<Option<DomainStats>> {
-        let proc = &self.discovery.proc.for_call(deadline);
+        let proc = &self.guests.proc().for_call(deadline);
         let start = Instant::now();
         let (guests, mut hosts) = self.host.before(proc, guests, request.groups);
         let sight = |guest: &Guest, host: &HostSide| {
@@ -299,8 +297,8 @@ impl Qemu {
             let devices = networks.of(host.namespace);
             let replies = &conversation.replies;
             let missing = conversation.missing.as_ref();
-            let sources = Sources { proc, guest, host, devices, replies, missing };
-            record(&sources, request).unwrap_or_else(|missing| {
+            let sources = Sources { proc, guest, host, devices, replies, missing, request };
+            record(&sources).unwrap_or_else(|missing| {
                 report.missing.push(MissingDomain::new(guest.info(), missing));
                 None
             })
@@ -358,7 +356,7 @@ fn begin<'a>(
     request: &StatsRequest,
     sight: Option<Sight<'a>>,
 ) -> Conversation<'a> {
-    let queries = assemble::queries(guest, host, request);
+    let queries = groups::queries(guest, host, request);
     let is_held = sight.is_some();
     let mut conversation = Conversation::new(guest, queries, sight);
     if request.options.contains(StatsOptions::BACKING) {
@@ -385,12 +383,12 @@ fn stopped(host: &HostSide) -> Option<Missing> {
 }
 
 /// Returns the record of a guest, `None` if it does not match the filter, or why there is none.
-fn record(sources: &Sources<'_>, request: &StatsRequest) -> Result<Option<DomainStats>, Missing> {
+fn record(sources: &Sources<'_>) -> Result<Option<DomainStats>, Missing> {
     if let Some(missing) = sources.missing.filter(|_| is_gone(sources.proc, sources.guest)) {
         return Err(Missing::new(MissingReason::Gone, missing.text.clone()));
     }
-    match assemble::matches(request.filter, sources.replies) {
-        Some(true) => Ok(Some(sources.record(request))),
+    match groups::matches(sources.request.filter, sources.replies) {
+        Some(true) => Ok(Some(sources.record())),
         Some(false) => Ok(None),
         None => Err(sources.missing.cloned().unwrap_or_else(|| {
             Missing::new(MissingReason::Failed, "the monitor did not tell its state")
@@ -432,7 +430,7 @@ fn select(
             Err(missing) => report.missing.push(MissingDomain::new(wanted.clone(), missing)),
             Ok(None) => {
                 let unnamed = found.missing.iter().find(|missing| missing.domain.is_very(wanted));
-                let gone = || discover::gone(proc);
+                let gone = || reasons::gone(proc);
                 let missing = unnamed.map_or_else(gone, |missing| missing.missing.clone());
                 report.missing.push(MissingDomain::new(wanted.clone(), missing));
             }

@@ -29,7 +29,7 @@ const INTRODUCTION: &str = "\
 # Fields
 
 Every statistic that domstats knows, by group. Generated from the catalogue in
-`crates/domstats/src/stats/`; `DOMSTATS_BLESS=1 cargo test -p domstats` writes it anew.
+`crates/domstats/src/model/stats/`; `DOMSTATS_BLESS=1 cargo test -p domstats` writes it anew.
 
 - The **key** is the flat one, in text and typed parameters. `<n>` is a position, `<id>` a number
   of the item's own, `<name>` its name.

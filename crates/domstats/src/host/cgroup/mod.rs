@@ -68,7 +68,7 @@ pub(crate) struct Accounting {
 }
 
 /// Tells by a process's number and name whether it is a QEMU.
-type IsQemu = fn(&Proc, u32, &str) -> bool;
+pub(crate) type IsQemu = fn(&Proc, u32, &str) -> bool;
 
 /// More than a file of what a group did takes.
 const COUNTS: usize = 16 << 10;

@@ -21,7 +21,6 @@ use rustix::{
 };
 
 use super::process::Folder;
-use crate::model::stats::Perf;
 
 /// Something that the kernel can count.
 #[derive(Debug)]
@@ -30,8 +29,6 @@ pub(crate) struct Event {
     pub(crate) name: &'static str,
     kind: u32,
     config: u32,
-    /// Where its number belongs.
-    pub(crate) field: fn(&mut Perf) -> &mut Option<u64>,
 }
 
 macro_rules! events {
@@ -42,7 +39,6 @@ macro_rules! events {
             name: stringify!($name),
             kind: bindings::$kind,
             config: bindings::$config,
-            field: |perf| &mut perf.$name,
         }),*];
     };
 }

@@ -5,6 +5,8 @@
 //! was given to another. So whatever is opened is opened below a folder that was seen to be the
 //! process's own, and what stays open needs no further check.
 
+pub(crate) mod open_files;
+pub(crate) mod readers;
 pub(crate) mod taps;
 pub(crate) mod threads;
 

@@ -1,8 +1,8 @@
 //! The way through a domain's values, in libvirt's order.
 
-use crate::model::report::DomainStats;
-use crate::model::stats::{
-    Cell, Extra, Field, GROUPS, Group, Key, ListRow, PartRow, Row, Section, Value,
+use crate::model::{
+    report::DomainStats,
+    stats::{Cell, Extra, Field, GROUPS, Group, Key, ListRow, PartRow, Row, Section, Value},
 };
 
 /// What a format does with each step of a [`walk`]. Every step has a default that does nothing,

@@ -1,6 +1,6 @@
 //! Memory of a domain. Bit 4, flat keys `balloon.*`.
 
-use crate::model::{catalogue::section, stats::Pressure};
+use crate::model::{catalogue::section::section, stats::Pressure};
 
 section! {
     /// Memory: the balloon, what the guest says of its memory, what the host gave.

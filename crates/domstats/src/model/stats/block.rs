@@ -1,7 +1,6 @@
 //! Each disk of a domain. Bit 32, flat keys `block.*`.
 
-use crate::model::name::Name;
-use crate::model::{catalogue::section, stats::Pressure};
+use crate::model::{catalogue::section::section, name::Name, stats::Pressure};
 
 section! {
     /// The disks of the domain.

@@ -1,7 +1,6 @@
 //! CPU time of a whole domain. Bit 2, flat keys `cpu.*`.
 
-use crate::model::name::Name;
-use crate::model::{catalogue::section, stats::Pressure};
+use crate::model::{catalogue::section::section, name::Name, stats::Pressure};
 
 section! {
     /// CPU time of the domain: vCPUs, emulator and iothreads together.

@@ -1,7 +1,6 @@
 //! Each crypto device of a domain. Bit 2 to the power of 25, flat keys `cryptodev.*`; not in libvirt.
 
-use crate::model::name::Name;
-use crate::model::{catalogue::section, stats::vm::HypervisorStat};
+use crate::model::{catalogue::section::section, name::Name, stats::vm::HypervisorStat};
 
 section! {
     /// The crypto devices of the domain.

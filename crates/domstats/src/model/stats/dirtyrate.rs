@@ -1,6 +1,6 @@
 //! The last dirty rate measurement of a domain. Bit 512, flat keys `dirtyrate.*`.
 
-use crate::model::catalogue::{section, value::words};
+use crate::model::catalogue::{section::section, value::words};
 
 words! {
     /// How far a dirty rate measurement is (`virDomainDirtyRateStatus`).

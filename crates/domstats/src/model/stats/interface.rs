@@ -1,7 +1,6 @@
 //! Each network interface of a domain. Bit 16, flat keys `net.*`.
 
-use crate::model::catalogue::section;
-use crate::model::name::Name;
+use crate::model::{catalogue::section::section, name::Name};
 
 section! {
     /// The network interfaces of the domain.

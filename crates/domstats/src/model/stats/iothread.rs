@@ -1,7 +1,6 @@
 //! Each iothread of a domain. Bit 128, flat keys `iothread.*`.
 
-use crate::model::catalogue::section;
-use crate::model::name::Name;
+use crate::model::{catalogue::section::section, name::Name};
 
 section! {
     /// The iothreads of the domain.

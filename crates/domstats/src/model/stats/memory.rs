@@ -1,7 +1,6 @@
 //! Memory bandwidth monitors of a domain. Bit 256, flat keys `memory.*`.
 
-use crate::model::catalogue::section;
-use crate::model::name::Name;
+use crate::model::{catalogue::section::section, name::Name};
 
 section! {
     /// Memory bandwidth that groups of vCPUs use.

@@ -1,6 +1,6 @@
 //! Performance counters of the host for a domain. Bit 64, flat keys `perf.*`.
 
-use crate::model::catalogue::section;
+use crate::model::catalogue::section::section;
 
 section! {
     /// Performance counters of the QEMU process; each only where it was opened before.

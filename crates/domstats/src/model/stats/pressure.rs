@@ -1,6 +1,6 @@
 //! How long a domain waited for a resource of the host: part of several groups.
 
-use crate::model::catalogue::section;
+use crate::model::catalogue::section::section;
 
 section! {
     /// Time for which threads of the domain waited for a resource of the host, as the kernel's

@@ -1,7 +1,7 @@
 //! Each vCPU of a domain. Bit 8, flat keys `vcpu.*`.
 
 use crate::model::{
-    catalogue::{section, value::words},
+    catalogue::{section::section, value::words},
     stats::vm::{HypervisorHistogram, HypervisorStat},
 };
 

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::model::{
     catalogue::{
-        section,
+        section::section,
         value::{Leaf, Numbers},
     },
     stats::{Value, ValueType},

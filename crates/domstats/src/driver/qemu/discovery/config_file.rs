@@ -25,14 +25,15 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use crate::driver::qemu::{
-    discovery::{monitor_option::MonitorOption, options::Groups},
-    monitor::sockets::MonitorSocket,
-};
-use crate::host::{
-    process::{FOLDER, Folder, Process},
-    procfs::{Proc, TICK_NS},
-    queues::{Queues, Sign, Whose},
+use crate::{
+    driver::qemu::discovery::{
+        monitor_option::MonitorOption, options::Groups, socket::MonitorSocket,
+    },
+    host::{
+        process::{FOLDER, Folder, Process},
+        procfs::{Proc, TICK_NS},
+        queues::{Queues, Sign, Whose},
+    },
 };
 
 /// What a file with options holds.

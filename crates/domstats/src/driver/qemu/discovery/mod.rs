@@ -1,10 +1,200 @@
-//! Which QEMUs there are, and what their command lines claim.
+//! Which QEMUs there are, by `/proc` and by the monitors that the URI names, and what they claim.
 
 pub(crate) mod command_line;
 pub(crate) mod command_lines;
 pub(crate) mod config_file;
 pub(crate) mod monitor_option;
 pub(crate) mod named;
+pub(crate) mod nic_models;
 pub(crate) mod options;
 pub(crate) mod processes;
+pub(crate) mod socket;
 pub(crate) mod trust;
+pub(crate) mod usable;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Instant,
+};
+
+use crate::{
+    driver::qemu::discovery::{
+        command_line::CommandLine,
+        command_lines::{CommandLines, Reading},
+        named::{NamedMonitor, NamedMonitors},
+        processes::{Processes, runs_qemu},
+        socket::MonitorSocket,
+        trust::Trusted,
+    },
+    host::{
+        process::{Folder, Process},
+        procfs::{Proc, Stat},
+    },
+    model::{
+        error::Result,
+        identity::DomainInfo,
+        report::{Missing, MissingDomain, MissingReason},
+    },
+};
+
+/// Looks for QEMUs, and remembers what their command lines say.
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    pub(crate) proc: Proc,
+    pub(crate) trusted: Trusted,
+    processes: Processes,
+    command_lines: CommandLines,
+    named: NamedMonitors,
+}
+
+/// A QEMU that was found, or a monitor whose QEMU is not known.
+#[derive(Debug)]
+pub(crate) struct Sighting {
+    pub(crate) process: Process,
+    /// What its process looked like a moment ago.
+    pub(crate) stat: Stat,
+    pub(crate) line: Arc<CommandLine>,
+    /// The sockets of its monitors, the preferred one first.
+    pub(crate) monitors: Vec<MonitorSocket>,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) qemus: Vec<Sighting>,
+    /// QEMUs of which not even the name could be read.
+    pub(crate) missing: Vec<MissingDomain>,
+}
+
+impl Discovery {
+    /// Prepares to look for the QEMU processes of a user, or of all, and for the monitors that
+    /// match the patterns.
+    pub(crate) fn new(
+        proc: Proc,
+        user: Option<u32>,
+        trusted: Trusted,
+        patterns: Vec<String>,
+    ) -> Self {
+        Self {
+            proc,
+            trusted,
+            processes: Processes::new(user),
+            command_lines: CommandLines::default(),
+            named: NamedMonitors::new(patterns),
+        }
+    }
+
+    /// Finds the QEMUs that exist now. Waits until the deadline at most, and only for command
+    /// lines that were never read.
+    pub(crate) fn find(&self, deadline: Instant) -> Result<Found> {
+        let mut found = Found::default();
+        let mut processes = self.processes.list(&self.proc)?;
+        let mut named: HashMap<Process, Vec<NamedMonitor>> = HashMap::new();
+        let proc = &self.proc.for_call(deadline);
+        for monitor in self.named.list(proc, &processes, deadline, &mut found.missing) {
+            named.entry(monitor.process).or_default().push(monitor);
+        }
+        // A named monitor may belong to a process that does not look like a QEMU.
+        let known: HashSet<Process> = processes.iter().map(|(process, _)| *process).collect();
+        for process in named.keys().filter(|process| !known.contains(process)) {
+            if let Ok(stat) = self.proc.stat(process.pid) {
+                processes.push((*process, stat));
+            }
+        }
+        let ids: Vec<_> =
+            processes.iter().map(|(process, stat)| (*process, stat.comm.as_str())).collect();
+        let lines = self.command_lines.get(&self.proc, &ids, deadline);
+        for ((process, stat), line) in processes.into_iter().zip(lines) {
+            let mine = named.remove(&process).unwrap_or_default();
+            let line = match line {
+                Reading::NoQemu(_) if !mine.is_empty() => Reading::Done(Some(Arc::default())),
+                line => line,
+            };
+            match line {
+                // libvirtd asks such a QEMU what it can do; its monitor is libvirtd's.
+                Reading::Done(Some(line)) if line.is_probe => {}
+                Reading::NoQemu(_) => {}
+                // It may be a QEMU, or not.
+                Reading::Going
+                    if mine.is_empty() && !runs_qemu(&self.proc, process.pid, &stat.comm) => {}
+                Reading::Done(Some(line)) => {
+                    let is_qemu = known.contains(&process);
+                    let groups = monitors_of(&line, mine, is_qemu);
+                    found.qemus.extend(groups.into_iter().map(|monitors| Sighting {
+                        process,
+                        stat: stat.clone(),
+                        line: Arc::clone(&line),
+                        monitors,
+                    }));
+                }
+                reading => found.missing.push(self.nameless(process, &reading)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Looks again at a process that was found, and at no other; `None` if it is gone.
+    pub(crate) fn again(&self, process: Process) -> Option<Stat> {
+        self.processes.again(&self.proc, process)
+    }
+
+    /// Returns whether the URI names monitors: which ones a pattern means can change at any time.
+    pub(crate) fn has_patterns(&self) -> bool {
+        !self.named.are_none()
+    }
+
+    /// Returns what to say of a process whose command line was not read.
+    fn nameless(&self, process: Process, reading: &Reading) -> MissingDomain {
+        let pid = process.pid;
+        let missing = match reading {
+            Reading::Going => Missing::new(
+                MissingReason::Timeout,
+                format!(
+                    "the command line of process {pid} cannot be read: it is starting, or stuck in \
+                     the kernel"
+                ),
+            ),
+            _ => Missing::new(
+                MissingReason::Denied,
+                format!("no right to read the command line of process {pid}: run as root"),
+            ),
+        };
+        let uid = Folder::new(&self.proc, process).owner();
+        let info = DomainInfo {
+            name: format!("qemu-{pid}").into(),
+            id: Some(pid),
+            uid,
+            untrusted: !self.trusted.has(uid),
+            ..DomainInfo::default()
+        };
+        MissingDomain::new(info, missing)
+    }
+}
+
+/// Returns the monitors of each guest of a process. A QEMU is one guest, and its named monitors come
+/// before those of its command line. Another process, which serves monitors of others, stands for
+/// a guest with each.
+fn monitors_of(
+    line: &CommandLine,
+    named: Vec<NamedMonitor>,
+    is_qemu: bool,
+) -> Vec<Vec<MonitorSocket>> {
+    let own: Vec<_> = line.sockets().collect();
+    let named = named.into_iter().map(|monitor| {
+        let own = own.iter().find(|own| own.path() == Some(&*monitor.path));
+        // What else a socket is, a serial port perhaps, may wait too.
+        let waits = own.map_or(is_qemu, |own| own.waits);
+        MonitorSocket::named(monitor.path, waits)
+    });
+    let mut monitors: Vec<_> = named.collect();
+    if !is_qemu {
+        return monitors.into_iter().map(|one| vec![one]).collect();
+    }
+    for own in own {
+        if !monitors.iter().any(|named| named.address == own.address) {
+            monitors.push(own);
+        }
+    }
+    vec![monitors]
+}

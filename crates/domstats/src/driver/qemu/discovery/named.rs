@@ -8,8 +8,11 @@ use std::{
     time::Instant,
 };
 
-use crate::driver::qemu::{discovery::monitor_option::is_libvirt_monitor, host::too_long};
 use crate::{
+    driver::qemu::{
+        discovery::monitor_option::is_libvirt_monitor,
+        reasons::{belongs_to_libvirt, too_long},
+    },
     host::{
         errands::{Errand, Stuck},
         process::Process,
@@ -207,11 +210,4 @@ impl<'a> Look<'a> {
 /// Returns the name of a guest of which only the monitor is known.
 pub(crate) fn name_of(socket: &Path) -> Name {
     socket.file_stem().unwrap_or_default().to_string_lossy().as_ref().into()
-}
-
-pub(crate) fn belongs_to_libvirt() -> Missing {
-    Missing::new(
-        MissingReason::Busy,
-        "the monitor belongs to libvirtd: give the VM a second one, or ask libvirtd",
-    )
 }

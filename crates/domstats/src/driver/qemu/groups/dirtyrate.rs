@@ -1,13 +1,31 @@
-//! How fast a guest writes to its memory, from `query-dirty-rate`.
+//! The group `dirtyrate`, from `query-dirty-rate`: how fast the guest writes to its memory.
 
-use crate::driver::qemu::monitor::query;
-use crate::model::{
-    catalogue::keep_first_of_each,
-    stats::{DirtyRate, DirtyRateStatus, VcpuDirtyRate},
+use crate::{
+    driver::qemu::{
+        groups::{GroupReader, Questions, Sources},
+        monitor::query::{self, Query},
+    },
+    model::{
+        catalogue::keep_first_of_each,
+        report::{DomainStats, Missing},
+        request::StatsGroups,
+        stats::{DirtyRate, DirtyRateStatus, VcpuDirtyRate},
+    },
 };
 
+pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::DIRTYRATE, ask, fill };
+
+fn ask(questions: &mut Questions<'_>) {
+    questions.ask(Query::DirtyRate);
+}
+
+fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
+    stats.dirtyrate = sources.replies.dirty_rate.got().map(dirty_rate);
+    sources.lacks(&sources.replies.dirty_rate)
+}
+
 /// Returns what the last measurement found.
-pub(crate) fn dirty_rate(reply: &query::DirtyRate) -> DirtyRate {
+fn dirty_rate(reply: &query::DirtyRate) -> DirtyRate {
     let measured = reply.status == "measured";
     let period = match reply.calc_time_unit.as_deref() {
         Some("millisecond") => reply.calc_time.map(|time| time / 1000),

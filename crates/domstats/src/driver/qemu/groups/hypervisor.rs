@@ -4,84 +4,46 @@
 //! from 8.0 on. What is counted does not change while a process lives, so it is asked once, also where
 //! it is nothing; a QEMU that knows crypto devices says so before it has one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use crate::model::{
-    catalogue::keep_first_of_each,
-    request::StatsGroups,
-    stats::{Cryptodev, Cryptodevs, HypervisorHistogram, HypervisorStat, HypervisorValue},
-};
 use crate::{
     driver::qemu::{
-        guest::Guest,
-        monitor::query::{Cpu, Query, StatKind, StatSchema, StatValue, StatsOf, StatsSchema},
+        groups::{Questions, Sources},
+        monitor::{
+            counted::{Counted, Kinds},
+            query::{Cpu, Query, StatKind, StatSchema, StatValue, StatsOf},
+        },
     },
     host::process::threads::VcpuThread,
+    model::{
+        catalogue::keep_first_of_each,
+        report::Missing,
+        stats::{HypervisorHistogram, HypervisorStat, HypervisorValue},
+    },
 };
 
 /// The time that vCPUs polled after a halt, by its names.
 pub(crate) const HALT_POLL_SUCCESS: &str = "halt_poll_success_ns";
 pub(crate) const HALT_POLL_FAIL: &str = "halt_poll_fail_ns";
 
-/// What is counted for one target, and of which kind it is.
-pub(crate) type Kinds = HashMap<String, StatSchema>;
-
-/// What is counted in a guest.
-#[derive(Debug, Default)]
-pub(crate) struct Counted {
-    pub(crate) vm: Kinds,
-    pub(crate) vcpu: Kinds,
-    pub(crate) cryptodev: Kinds,
-}
-
-impl Counted {
-    pub(crate) fn new(schemas: &[StatsSchema]) -> Self {
-        let kinds = |target: &str| {
-            let schemas = schemas.iter().filter(|schema| schema.target == target);
-            let stats = schemas.flat_map(|schema| &schema.stats);
-            stats.map(|stat| (stat.name.clone(), stat.clone())).collect()
-        };
-        Self { vm: kinds("vm"), vcpu: kinds("vcpu"), cryptodev: kinds("cryptodev") }
+/// Asks which numbers there are, unless that is known.
+pub(super) fn ask_what_is_counted(questions: &mut Questions<'_>) {
+    if questions.guest.learned(|learned| learned.counted.is_none()) {
+        questions.ask(Query::StatsSchemas);
     }
 }
 
-/// Returns the questions about the hypervisor that some groups have, to a guest whose vCPUs have
-/// these threads, as far as the host tells.
-pub(crate) fn queries(
-    guest: &Guest,
-    threads: Option<&[VcpuThread]>,
-    groups: StatsGroups,
-) -> Vec<Query> {
-    let [cpu, vcpu, vm, cryptodev] =
-        [StatsGroups::CPU_TOTAL, StatsGroups::VCPU, StatsGroups::VM, StatsGroups::CRYPTODEV]
-            .map(|group| groups.contains(group));
-    let counted = guest.learned(|learned| learned.counted.clone());
-    let mut queries = Vec::new();
-    if counted.is_none() && (cpu || vcpu || vm || cryptodev) {
-        queries.push(Query::StatsSchemas);
-    }
-    // In the first call the numbers are asked for in the dark: it saves a round trip.
-    if vm && counted.as_ref().is_none_or(|counted| !counted.vm.is_empty()) {
-        queries.push(Query::VmStats);
-    }
-    if cryptodev && counted.as_ref().is_none_or(|counted| !counted.cryptodev.is_empty()) {
-        queries.push(Query::CryptodevStats);
-    }
-    if counted.is_some_and(|counted| counted.vcpu.is_empty()) {
-        return queries;
-    }
-    if vcpu {
-        queries.push(Query::VcpuStats(&[]));
-        // The numbers bear the path of a vCPU, not its index.
-        let known: HashSet<VcpuThread> =
-            guest.learned(|learned| learned.cpus.iter().map(Cpu::thread).collect());
-        if threads.is_some_and(|threads| threads.iter().any(|thread| !known.contains(thread))) {
-            queries.push(Query::Cpus);
-        }
-    } else if cpu {
-        queries.push(Query::VcpuStats(&[HALT_POLL_SUCCESS, HALT_POLL_FAIL]));
-    }
-    queries
+/// Returns whether something of this kind is counted, as far as is known.
+pub(super) fn may_count(questions: &Questions<'_>, kind: fn(&Counted) -> &Kinds) -> bool {
+    let counted = questions.guest.learned(|learned| learned.counted.clone());
+    counted.is_none_or(|counted| !kind(&counted).is_empty())
+}
+
+/// Returns why the hypervisor's part of the vCPUs is not there. A guest that is not known to
+/// have one lacks nothing.
+pub(super) fn lacks_vcpu_stats(sources: &Sources<'_>) -> Option<Missing> {
+    let counts = sources.counted().is_some_and(|counted| !counted.vcpu.is_empty());
+    sources.lacks(&sources.replies.vcpu_stats).filter(|_| counts)
 }
 
 /// What was counted for one object.
@@ -145,7 +107,7 @@ fn histogram(schema: &StatSchema, bins: &[u64]) -> Option<HypervisorHistogram> {
 }
 
 /// Returns what was counted for each vCPU, by its thread.
-pub(crate) fn counts_by_thread(
+pub(super) fn counts_by_thread(
     kinds: &Kinds,
     cpus: &[Cpu],
     vcpus: &[StatsOf],
@@ -159,26 +121,8 @@ pub(crate) fn counts_by_thread(
     vcpus.iter().filter_map(of_thread).collect()
 }
 
-/// Returns what each crypto device did, by their ids: QEMU tells them in no order.
-pub(crate) fn cryptodevs(kinds: &Kinds, devices: &[StatsOf]) -> Cryptodevs {
-    let named = devices.iter().filter_map(|of| {
-        let name = of.qom_path.as_deref()?.strip_prefix("/objects/")?.to_owned();
-        Some(Cryptodev {
-            name: Some(name.into()),
-            stats: Counts::new(kinds, of).stats,
-            ..Cryptodev::default()
-        })
-    });
-    let mut cryptodevs: Vec<Cryptodev> = named.collect();
-    cryptodevs.sort_by(|one, other| one.name.cmp(&other.name));
-    for (index, device) in (0..).zip(&mut cryptodevs) {
-        device.index = index;
-    }
-    Cryptodevs { count: u32::try_from(cryptodevs.len()).ok(), cryptodevs, ..Cryptodevs::default() }
-}
-
 /// Returns the sum of a number over all vCPUs; `None` if none of them has it.
-pub(crate) fn total(vcpus: &[StatsOf], name: &str) -> Option<u64> {
+pub(super) fn total(vcpus: &[StatsOf], name: &str) -> Option<u64> {
     let stats = vcpus.iter().flat_map(|vcpu| &vcpu.stats).filter(|stat| stat.name == name);
     let numbers = stats.filter_map(|stat| match stat.value {
         StatValue::Number(number) => Some(number),
@@ -190,6 +134,7 @@ pub(crate) fn total(vcpus: &[StatsOf], name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::qemu::monitor::query::StatsSchema;
 
     // Recorded from QEMU 7.2 with KVM on Linux 6.18, and cut to a few statistics of every kind. Only
     // of the linear histograms, which no statistic of this kernel is, one is made up.
@@ -303,44 +248,5 @@ mod tests {
         assert_eq!(total(&read(VCPUS), HALT_POLL_FAIL), Some(42));
         assert_eq!(total(&read(VCPUS), HALT_POLL_SUCCESS), None);
         assert_eq!(total(&[], HALT_POLL_FAIL), None);
-    }
-
-    #[test]
-    fn crypto_devices_are_in_the_order_of_their_ids() {
-        let kinds = r#"[{"provider": "cryptodev", "target": "cryptodev", "stats": [
-            {"name": "sym-encrypt-ops", "exponent": 0, "type": "cumulative"}]}]"#;
-        let kinds =
-            Counted::new(&serde_json::from_str::<Vec<StatsSchema>>(kinds).unwrap()).cryptodev;
-        let told = r#"[
-            {"provider": "cryptodev", "qom-path": "/objects/c1", "stats": []},
-            {"provider": "cryptodev", "qom-path": "/objects/a.b", "stats": [
-                {"name": "sym-encrypt-ops", "value": 18446744073709551615}, {"name": "newer", "value": 1}]},
-            {"provider": "newer", "stats": []}
-        ]"#;
-        let sum = Some(HypervisorValue::Number(u64::MAX));
-        let stat = HypervisorStat { name: "sym-encrypt-ops".into(), sum, ..Default::default() };
-        let device = |index, name: &str, stats| Cryptodev {
-            index,
-            name: Some(name.into()),
-            stats,
-            ..Cryptodev::default()
-        };
-        assert_eq!(
-            cryptodevs(&kinds, &read(told)),
-            Cryptodevs {
-                count: Some(2),
-                cryptodevs: vec![device(0, "a.b", vec![stat]), device(1, "c1", Vec::new())],
-                ..Cryptodevs::default()
-            }
-        );
-    }
-
-    #[test]
-    fn of_another_target_nothing_is_counted() {
-        // QEMU 8.0 and later tell of crypto devices under every accelerator.
-        let json = r#"[{"provider": "cryptodev", "target": "cryptodev", "stats": [
-            {"name": "sym-encrypt-ops", "exponent": 0, "type": "cumulative"}]}]"#;
-        let counted = Counted::new(&serde_json::from_str::<Vec<StatsSchema>>(json).unwrap());
-        assert!(counted.vm.is_empty() && counted.vcpu.is_empty());
     }
 }

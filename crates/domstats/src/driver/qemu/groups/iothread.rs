@@ -1,15 +1,40 @@
-//! The iothreads, from `query-iothreads` and the times of their threads.
+//! The group `iothread`, from `query-iothreads` and the times of their threads.
 
 use std::collections::HashSet;
 
-use crate::driver::qemu::monitor::query;
 use crate::{
-    host::procfs::SchedStat,
-    model::stats::{Iothread, Iothreads},
+    driver::qemu::{
+        groups::{GroupReader, Questions, Sources},
+        monitor::query::{self, Query},
+        reasons::too_long,
+    },
+    host::{allowance::Turn, procfs::SchedStat},
+    model::{
+        report::{DomainStats, Missing},
+        request::StatsGroups,
+        stats::{Iothread, Iothreads},
+    },
 };
 
+pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::IOTHREAD, ask, fill };
+
+fn ask(questions: &mut Questions<'_>) {
+    questions.ask(Query::Iothreads);
+}
+
+fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
+    let folder = sources.folder();
+    let mut turn = Turn::new(&folder);
+    if let Some(replies) = sources.replies.iothreads.got() {
+        let time = |tid| sources.thread(tid, &folder, &mut turn);
+        stats.iothread = Some(iothreads(replies, time));
+    }
+    let lacks = sources.lacks(&sources.replies.iothreads);
+    lacks.or_else(|| turn.is_over().then(|| too_long(sources.guest.process)))
+}
+
 /// Returns the iothreads of a guest; `time` reads that of a thread.
-pub(crate) fn iothreads(
+fn iothreads(
     replies: &[query::Iothread],
     mut time: impl FnMut(u32) -> Option<SchedStat>,
 ) -> Iothreads {

@@ -4,22 +4,15 @@
 use std::{io, time::Instant};
 
 use crate::{
-    driver::qemu::{guest::Guest, host::resctrl::Monitors, monitor::query},
-    host::process::threads::VcpuThread,
-};
-use crate::{
+    driver::qemu::{discovery::processes::runs_qemu, guest::Guest, monitor::query::Cpu},
     host::{
         cgroup::{Cgroups, CpuTimes, Groups},
-        perf::{Counting, Refusal},
+        perf::{Count, Counting},
         pressure::{DeviceIo, Waits},
-        process::{Budget, Folder},
-        resctrl::{self, Resctrl, Watched},
+        process::{Budget, Folder, readers::NotCounted, threads::VcpuThread},
+        resctrl::{self, Monitor, Resctrl, Watched},
     },
-    model::{
-        report::{Missing, MissingReason},
-        request::StatsGroups,
-        stats::{BlockDevice, Blocks, Memory, Perf, Pressure},
-    },
+    model::request::StatsGroups,
 };
 
 /// Where the host counts.
@@ -45,21 +38,30 @@ pub(crate) struct Reading<'a> {
 pub(crate) struct Account {
     /// The times of the guest's own cgroup; `None` if it has none.
     pub(crate) times: Option<CpuTimes>,
-    pub(crate) cpu_pressure: Option<Pressure>,
-    pub(crate) memory_pressure: Option<Pressure>,
-    /// The host's part of the group `block`.
-    pub(crate) storage: Option<Blocks>,
+    pub(crate) cpu_waits: Option<Waits>,
+    pub(crate) memory_waits: Option<Waits>,
+    pub(crate) io_waits: Option<Waits>,
+    /// The host's devices that the guest's own cgroup used.
+    pub(crate) devices: Option<Vec<DeviceIo>>,
     pub(crate) monitors: Monitors,
-    pub(crate) perf: Given<Perf>,
-    pub(crate) memory: Given<Memory>,
+    /// What performance counters say; `None` if none is wanted.
+    pub(crate) counts: Option<Result<Vec<Count>, NotCounted>>,
+}
+
+/// The groups of resctrl that hold threads of a guest alone.
+#[derive(Debug, Default)]
+pub(crate) struct Monitors {
+    pub(crate) is_mounted: bool,
+    pub(crate) is_denied: bool,
+    pub(crate) watched: Watched,
+    pub(crate) monitors: Vec<Monitor>,
+    /// The vCPUs, as far as they are known.
+    pub(crate) vcpus: Vec<VcpuThread>,
 }
 
 /// The groups of statistics that a guest's own cgroups tell something of.
 const ACCOUNTED: StatsGroups =
     StatsGroups::CPU_TOTAL.union(StatsGroups::BALLOON).union(StatsGroups::BLOCK);
-
-/// What there is of a group, and why not more.
-pub(crate) type Given<T> = (Option<T>, Option<Missing>);
 
 impl Accounts {
     pub(crate) fn new(counting: Option<Counting>) -> Self {
@@ -91,102 +93,27 @@ impl Reading<'_> {
         let mut account = Account::default();
         if self.groups.intersects(ACCOUNTED) {
             let budget = folder.proc.budget;
-            guest.cgroups(folder, &self.accounts.cgroups, |own| {
+            guest.readers.cgroups(folder, &self.accounts.cgroups, runs_qemu, |own| {
                 account.fill(own, budget, self.groups);
             });
         }
+        account.monitors.is_mounted = self.watched.is_some();
+        account.monitors.is_denied = matches!(self.threads, Some(Err(_)));
         if let (Some(watched), Some(Ok(threads))) = (self.watched, &self.threads) {
-            let monitors = threads.of(folder);
-            account.monitors = Monitors { watched, monitors, vcpus: Vec::new() };
+            account.monitors.watched = watched;
+            account.monitors.monitors = threads.of(folder);
             account.monitors.vcpus = match vcpus {
                 Some(vcpus) => vcpus.to_vec(),
-                None => {
-                    guest.learned(|learned| learned.cpus.iter().map(query::Cpu::thread).collect())
-                }
+                None => guest.learned(|learned| learned.cpus.iter().map(Cpu::thread).collect()),
             };
         }
-        if self.groups.contains(StatsGroups::MEMORY) {
-            let denied = matches!(self.threads, Some(Err(_)));
-            account.memory = memory(&account.monitors, self.watched.is_some(), denied);
-        }
         if self.groups.contains(StatsGroups::PERF) {
-            account.perf = self.accounts.perf(folder, guest, self.deadline);
+            let counting = self.accounts.counting.as_ref();
+            account.counts =
+                counting.map(|counting| guest.readers.counts(folder, counting, self.deadline));
         }
         account
     }
-}
-
-impl Accounts {
-    fn perf(&self, folder: &Folder<'_>, guest: &Guest, deadline: Instant) -> Given<Perf> {
-        let Some(counting) = &self.counting else {
-            let text = "no counter is open: the URI's parameter perf says which to open, such as \
-                        ?perf=cpu_cycles,instructions";
-            return (None, Some(Missing::new(MissingReason::Unsupported, text)));
-        };
-        let counts = match guest.counts(folder, counting, deadline) {
-            Ok(counts) => counts,
-            Err(missing) => return (None, Some(missing)),
-        };
-        let mut perf = Perf::default();
-        let mut refused = Vec::new();
-        for (event, count) in counts {
-            match count {
-                Ok(count) => *(event.field)(&mut perf) = Some(count),
-                Err(refusal) => refused.push((refusal, event.name)),
-            }
-        }
-        let missing = refused.iter().map(|(refusal, _)| *refusal).min().map(|gravest| {
-            let alike = refused.iter().filter(|(refusal, _)| *refusal == gravest);
-            let names: Vec<_> = alike.map(|(_, name)| *name).collect();
-            refusal_of(gravest, &names.join(", "))
-        });
-        ((perf != Perf::default()).then_some(perf), missing)
-    }
-}
-
-/// Returns what to say of events that are not counted.
-fn refusal_of(refusal: Refusal, events: &str) -> Missing {
-    let (reason, text) = match refusal {
-        Refusal::Denied => (
-            MissingReason::Denied,
-            format!(
-                "no right to count {events}: run as root, with CAP_PERFMON, or with a lower \
-                 kernel.perf_event_paranoid"
-            ),
-        ),
-        Refusal::Exhausted => (
-            MissingReason::Failed,
-            format!(
-                "no descriptors are left to count {events}: raise the limit of open files \
-                 (ulimit -n)"
-            ),
-        ),
-        Refusal::Failed => (MissingReason::Gone, "the process ended".to_owned()),
-        Refusal::Unsupported => {
-            (MissingReason::Unsupported, format!("this machine does not count {events}"))
-        }
-    };
-    Missing::new(reason, text)
-}
-
-fn memory(monitors: &Monitors, is_mounted: bool, is_denied: bool) -> Given<Memory> {
-    let memory = monitors.memory();
-    let lacks = match memory {
-        Some(_) => return (memory, None),
-        None if is_denied => (MissingReason::Denied, "no right to read /sys/fs/resctrl"),
-        None if !is_mounted => (
-            MissingReason::Unsupported,
-            "nothing monitors memory bandwidth: resctrl is not mounted at /sys/fs/resctrl",
-        ),
-        None if !monitors.watched.bandwidth => {
-            (MissingReason::Unsupported, "the host's processors do not monitor memory bandwidth")
-        }
-        None => (
-            MissingReason::Unsupported,
-            "no group below /sys/fs/resctrl holds threads of the domain alone",
-        ),
-    };
-    (None, Some(Missing::new(lacks.0, lacks.1)))
 }
 
 impl Account {
@@ -194,38 +121,14 @@ impl Account {
     fn fill(&mut self, own: &mut Groups, budget: Budget, groups: StatsGroups) {
         if groups.contains(StatsGroups::CPU_TOTAL) {
             self.times = own.cpu_times(budget);
-            self.cpu_pressure = own.waits("cpu.pressure", budget).map(pressure);
+            self.cpu_waits = own.waits("cpu.pressure", budget);
         }
         if groups.contains(StatsGroups::BALLOON) {
-            self.memory_pressure = own.waits("memory.pressure", budget).map(pressure);
+            self.memory_waits = own.waits("memory.pressure", budget);
         }
         if groups.contains(StatsGroups::BLOCK) {
-            let devices = own.io(budget);
-            let storage = Blocks {
-                pressure: own.waits("io.pressure", budget).map(pressure),
-                device_count: devices.as_ref().and_then(|all| u32::try_from(all.len()).ok()),
-                devices: (0..).zip(devices.unwrap_or_default()).map(device).collect(),
-                ..Blocks::default()
-            };
-            self.storage = (storage != Blocks::default()).then_some(storage);
+            self.devices = own.io(budget);
+            self.io_waits = own.waits("io.pressure", budget);
         }
-    }
-}
-
-fn pressure(waits: Waits) -> Pressure {
-    Pressure { some: waits.some_ns, full: waits.full_ns, ..Pressure::default() }
-}
-
-fn device((index, io): (u32, DeviceIo)) -> BlockDevice {
-    BlockDevice {
-        index,
-        number: Some(io.number),
-        rd_reqs: io.rd_reqs,
-        rd_bytes: io.rd_bytes,
-        wr_reqs: io.wr_reqs,
-        wr_bytes: io.wr_bytes,
-        unmap_reqs: io.unmap_reqs,
-        unmap_bytes: io.unmap_bytes,
-        ..BlockDevice::default()
     }
 }

@@ -1,33 +1,26 @@
 //! What the host says of the guests, without their monitors.
 
 pub(crate) mod accounts;
-pub(crate) mod open_files;
-pub(crate) mod resctrl;
 
-use std::{collections::HashMap, io, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use crate::{
     driver::qemu::{
-        guest::Guest,
-        guests::Sighting,
+        guest::{Guest, registry::Sighting},
         host::accounts::{Account, Accounts},
+        reasons::lacks_time,
     },
-    host::process::{
-        taps::Tap,
-        threads::{ThreadTime, VcpuThread},
-    },
-};
-use crate::{
     host::{
         links::Links,
         perf::Counting,
-        process::{Folder, Process},
+        process::{
+            Folder,
+            taps::Tap,
+            threads::{ThreadTime, VcpuThread},
+        },
         procfs::{NetDevices, Proc, Stat},
     },
-    model::{
-        report::{Missing, MissingReason},
-        request::StatsGroups,
-    },
+    model::{report::Missing, request::StatsGroups},
 };
 
 /// What the host says of a guest.
@@ -76,7 +69,8 @@ impl Host {
         let accounts_for_waits = wants_vcpus && proc.accounts_for_waits();
         let host = |(guest, stat): Sighting| {
             let mut host = HostSide { stat, accounts_for_waits, ..HostSide::default() };
-            let threads = || guest.threads(&Folder::new(proc, guest.process), host.stat.threads);
+            let threads =
+                || guest.readers.threads(&Folder::new(proc, guest.process), host.stat.threads);
             if wants_threads && let Some((times, vcpus)) = threads() {
                 (host.threads, host.vcpu_threads) = (Some(times.into()), vcpus);
             }
@@ -109,11 +103,11 @@ impl Host {
             let folder = Folder::new(proc, process);
             host.account = reading.of(guest, &folder, host.vcpu_threads.as_deref());
             if wants_interfaces {
-                host.namespace = guest.net_namespace(&folder);
+                host.namespace = guest.readers.net_namespace(&folder);
                 let is_ours = networks.is_own(host.namespace);
                 let trusted_from = trusted_from.filter(|_| is_ours);
                 let name_of = |index| self.links.name_of(index).filter(|_| is_ours);
-                let look = || match guest.taps(&folder, trusted_from, name_of) {
+                let look = || match guest.readers.taps(&folder, trusted_from, name_of) {
                     Ok(taps) => (Some(Arc::from(taps)), None),
                     Err(error) => (None, lacks_time(process, &error)),
                 };
@@ -124,20 +118,6 @@ impl Host {
         }
         networks
     }
-}
-
-/// Returns why something of a process was not read, if it was for lack of time.
-pub(crate) fn lacks_time(process: Process, error: &io::Error) -> Option<Missing> {
-    (error.kind() == io::ErrorKind::TimedOut).then(|| too_long(process))
-}
-
-/// Returns what to say of a process of which there was no time to read everything.
-pub(crate) fn too_long(process: Process) -> Missing {
-    let text = format!(
-        "it takes too long to read what process {} has: it has very many descriptors or threads",
-        process.pid
-    );
-    Missing::new(MissingReason::Timeout, text)
 }
 
 /// The network devices of the namespaces that guests live in, each read once a call.

@@ -28,16 +28,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::host::{process::Process, procfs::Proc};
 use crate::{
     driver::qemu::monitor::{
-        images::Images,
+        image_files::Images,
         query::{
             Answer, BalloonSize, BlockNode, BlockStats, DirtyRate, GuestStats, Iothread, Query,
             Replies, Status,
         },
     },
-    host::process::threads::ThreadTime,
+    host::{
+        process::{Process, threads::ThreadTime},
+        procfs::Proc,
+    },
 };
 
 /// The greatest age of an answer that could change without a sign.

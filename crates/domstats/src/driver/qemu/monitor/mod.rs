@@ -1,7 +1,9 @@
 //! One monitor: whose socket it is, what it is asked, and what it told.
 
+pub(crate) mod copies;
+pub(crate) mod counted;
 pub(crate) mod first_client;
-pub(crate) mod images;
+pub(crate) mod image_files;
 pub(crate) mod kept;
 pub(crate) mod memory;
 pub(crate) mod nics;

@@ -25,14 +25,14 @@ use rustix::{
     io::{Errno, read},
 };
 
-use crate::driver::qemu::monitor::{
-    kept::{Kept, Sight},
-    memory::Purse,
-    query::{Query, Replies},
-    reader::{Message, Reader},
-    sockets::{Door, NoDoor, blocked, denied},
-};
 use crate::{
+    driver::qemu::monitor::{
+        kept::{Kept, Sight},
+        memory::Purse,
+        query::{Query, Replies},
+        reader::{Message, Reader},
+        sockets::{Door, NoDoor, blocked, denied},
+    },
     host::queues::Queues,
     model::{
         name::shortened,

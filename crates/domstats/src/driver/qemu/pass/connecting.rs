@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use super::{Conversation, Rules};
 use crate::{
-    driver::qemu::monitor::{
-        first_client::Stage,
-        session::{Effort, Monitor},
-        sockets::{MonitorSocket, NoDoor},
+    driver::qemu::{
+        discovery::socket::MonitorSocket,
+        monitor::{
+            first_client::Stage,
+            session::{Effort, Monitor},
+            sockets::NoDoor,
+        },
+        pass::{Conversation, Rules},
     },
     host::{
         queues::{Queues, Turns},

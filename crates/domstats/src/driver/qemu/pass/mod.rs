@@ -18,19 +18,19 @@ use rustix::{
     io::Errno,
 };
 
-use super::guest::{Guest, Lease};
-use crate::driver::qemu::{
-    groups::copies::may_copy,
-    host::open_files::is_of_fd_set,
-    monitor::{
-        kept::Sight,
-        memory::{Account, Memory, Purse},
-        nics,
-        query::{Answer, BlockNode, ObjectPath, Query, Replies},
-        session::{Effort, Monitor, Progress},
-    },
-};
 use crate::{
+    driver::qemu::{
+        guest::{Guest, Lease},
+        monitor::{
+            copies::may_copy,
+            image_files::is_of_fd_set,
+            kept::Sight,
+            memory::{Account, Memory, Purse},
+            nics,
+            query::{Answer, BlockNode, ObjectPath, Query, Replies},
+            session::{Effort, Monitor, Progress},
+        },
+    },
     host::{procfs::Proc, queues::Queues, sock_diag::Socket},
     model::report::{Missing, MissingReason},
 };

@@ -4,18 +4,16 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use crate::driver::qemu::{
-    discovery::{
+use crate::{
+    driver::qemu::discovery::{
         config_file::ConfigFile,
         monitor_option::MonitorOption,
+        nic_models::{NICS, is_nic},
         options::{Groups, Options, size},
+        socket::MonitorSocket,
     },
-    monitor::{
-        nics::{NICS, is_nic},
-        sockets::MonitorSocket,
-    },
+    model::name::{Name, shortened},
 };
-use crate::model::name::{Name, shortened};
 
 /// The parts of a QEMU command line that the driver uses.
 #[derive(Debug, Clone, Default, PartialEq)]

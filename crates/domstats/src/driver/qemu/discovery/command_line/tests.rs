@@ -1,7 +1,9 @@
 use std::path::Path;
 
-use crate::driver::qemu::discovery::command_line::*;
-use crate::driver::qemu::discovery::monitor_option::{Address, Role, is_libvirt_monitor};
+use crate::driver::qemu::discovery::{
+    command_line::*,
+    monitor_option::{Address, Role, is_libvirt_monitor},
+};
 
 fn network(id: Option<&str>, backend: Backend) -> Network {
     Network { id: id.map(str::to_owned), hub: None, backend }
@@ -86,7 +88,7 @@ fn by_libvirt_with_a_second_monitor() {
 /// domain's description.
 #[test]
 fn by_libvirt_12() {
-    let text = include_str!("../recorded/libvirt-12.8.0.txt");
+    let text = include_str!("recorded/libvirt-12.8.0.txt");
     let arguments: Vec<_> = text.lines().map(str::to_owned).collect();
     let line = CommandLine::parse(&arguments, &|path| panic!("{path} is no file of it"));
     assert_eq!(line.name.as_deref(), Some("vm"));

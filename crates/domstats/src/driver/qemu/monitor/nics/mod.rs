@@ -5,42 +5,20 @@
 //! network, the machine brings some, and QEMU chooses an address itself where none was given.
 
 mod search;
-mod types;
 
 pub(crate) use search::Search;
-pub(crate) use types::is_nic;
 
 use std::{
-    slice,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
+#[cfg(test)]
+use crate::driver::qemu::discovery::nic_models;
 use crate::{
-    driver::qemu::{
-        Qemu,
-        discovery::command_line::CommandLine,
-        groups::interface::places,
-        guest::Guest,
-        monitor::{memory::Memory, query::ObjectPath},
-        pass::{self, Conversation, Rules},
-        select, stopped,
-    },
+    driver::qemu::{discovery::command_line::CommandLine, monitor::query::ObjectPath},
     host::process::taps::Tap,
 };
-use crate::{
-    host::procfs::Proc,
-    model::{
-        device::Nic,
-        error::{self, ErrorOrigin},
-        identity::DomainInfo,
-        report::{Missing, MissingReason, StatsReport},
-        request::{DomainFilter, StatsGroups},
-    },
-};
-
-/// The NICs of one guest: more than its PCI buses take on the largest machines that people have.
-pub(crate) const NICS: usize = 1024;
 
 /// How long it is believed what the NICs are, as long as nothing says otherwise.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -49,18 +27,18 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Device {
     /// Its place in QEMU's object tree.
-    path: ObjectPath,
+    pub(crate) path: ObjectPath,
     /// The id of its network; empty if it has none.
     network: String,
     /// Empty if it was not asked for.
-    mac: String,
-    model: String,
+    pub(crate) mac: String,
+    pub(crate) model: String,
 }
 
 impl Device {
     #[cfg(test)]
     pub(crate) fn new(path: &str, network: &str, kind: &str) -> Option<Self> {
-        let model = types::kind(kind).and_then(types::model)?;
+        let model = nic_models::kind(kind).and_then(nic_models::model)?;
         Some(Self { path: path.to_owned(), network: network.to_owned(), mac: String::new(), model })
     }
 
@@ -133,53 +111,4 @@ impl Told {
     pub(crate) fn is_fresh(&self) -> bool {
         self.at.elapsed() < LONGEST
     }
-}
-
-impl Qemu {
-    /// Returns the NICs of a guest that have a device of the host for certain.
-    pub(crate) fn nics_of(
-        &self,
-        domain: &DomainInfo,
-        deadline: Instant,
-    ) -> error::Result<Vec<Nic>> {
-        let proc = &self.discovery.proc.for_call(deadline);
-        let found = self.discovery.find(deadline)?;
-        let mut report = StatsReport::new(SystemTime::now());
-        let all = DomainFilter::empty();
-        let (found, _) = select(proc, found, Some(slice::from_ref(domain)), all, &mut report);
-        let (guests, mut hosts) = self.host.before(proc, found, StatsGroups::INTERFACE);
-        let Some(guest) = guests.first() else {
-            let gone = || Missing::new(MissingReason::Gone, "no such QEMU process is running");
-            let missing = report.missing.pop().map_or_else(gone, |missing| missing.missing);
-            return Err(missing.error(ErrorOrigin::Qemu));
-        };
-        self.host.meanwhile(proc, &guests, &mut hosts, StatsGroups::INTERFACE, deadline);
-        if let Some(missing) = stopped(&hosts[0]) {
-            return Err(missing.error(ErrorOrigin::Qemu));
-        }
-        let told = self
-            .ask_for_nics(proc, guest, deadline)
-            .map_err(|missing| missing.error(ErrorOrigin::Qemu))?;
-        Ok(certain(&guest.line, &told, hosts[0].taps.as_deref()))
-    }
-
-    fn ask_for_nics(&self, proc: &Proc, guest: &Guest, deadline: Instant) -> Result<Told, Missing> {
-        let memory = Memory::new(proc);
-        let rules = Rules { deadline, nowait: false, hold: self.hold, memory: &memory };
-        let mut conversation = [Conversation::new(guest, Vec::new(), None).find_nics(true)];
-        pass::converse(&mut conversation, &rules, proc, || {});
-        let [conversation] = conversation;
-        let unasked = || Missing::new(MissingReason::Failed, "the monitor was not asked");
-        conversation.nics.unwrap_or_else(|| Err(conversation.missing.unwrap_or_else(unasked)))
-    }
-}
-
-/// Returns the NICs that have a device of the host for certain.
-fn certain(line: &CommandLine, told: &Told, taps: Option<&[Tap]>) -> Vec<Nic> {
-    let places = places(line, Some(told), taps);
-    let nics = places.all.iter().filter(|place| place.is_certain).filter_map(|place| {
-        let (device, told) = (place.device?.into(), place.told?);
-        Some(Nic { device, mac: told.mac.as_str().into(), model: told.model.as_str().into() })
-    });
-    nics.collect()
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::driver::qemu::monitor::nics::{
-    Device, NICS, Told,
-    types::{kind, model},
-};
 use crate::{
     driver::qemu::{
-        discovery::command_line::CommandLine,
-        monitor::query::{Answer, ObjectPath, Query, Replies},
+        discovery::{
+            command_line::CommandLine,
+            nic_models::{NICS, kind, model},
+        },
+        monitor::{
+            nics::{Device, Told},
+            query::{Answer, ObjectPath, Query, Replies},
+        },
     },
     model::report::{Missing, MissingReason},
 };

@@ -1,22 +1,13 @@
 //! What resctrl watches of a guest, in libvirt's words: a monitor for each group of its threads.
 
-use crate::host::process::threads::VcpuThread;
 use crate::{
-    host::resctrl::{Cache, Monitor, Package, Watched},
+    driver::qemu::host::accounts::Monitors,
+    host::resctrl::{Cache, Monitor, Package},
     model::stats::{
         BandwidthMonitor, BandwidthNode, CacheBank, CacheMonitor, Cpu, EnergyMonitor,
         EnergyPackage, Memory,
     },
 };
-
-/// What the host watches of a guest.
-#[derive(Debug, Default)]
-pub(crate) struct Monitors {
-    pub(crate) watched: Watched,
-    pub(crate) monitors: Vec<Monitor>,
-    /// The vCPUs, as far as they are known.
-    pub(crate) vcpus: Vec<VcpuThread>,
-}
 
 impl Monitors {
     /// Adds the monitors of caches and energy to the CPU's group.
@@ -126,6 +117,7 @@ fn count<T>(items: &[T]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::resctrl::Watched;
 
     fn monitor(name: &str, tasks: &[u32]) -> Monitor {
         Monitor {

@@ -1,5 +1,4 @@
-//! The files that a guest has open: where an image is whose name means nothing outside, and how
-//! large one is of which QEMU does not know.
+//! The files that a process has open.
 //!
 //! Only what the process has open is looked at, and only looked at: the name of an image is a claim,
 //! and must not tell of a file that the process could not open, nor lead to storage that is dead.
@@ -9,7 +8,6 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::driver::qemu::monitor::query::FdSet;
 use crate::host::{
     files::{Below, Look},
     process::{Folder, Process},
@@ -66,16 +64,15 @@ impl OpenFiles {
         Ok(Self { cwd, root, is_confined: is_confined(proc, process.pid), files })
     }
 
-    /// Returns the file that the process calls by this name; `sets` are those of descriptors that it
-    /// was handed.
-    pub(crate) fn find(&self, name: &str, sets: &[FdSet]) -> Option<&OpenFile> {
-        if let Some(set) = name.strip_prefix(FD_SET) {
-            let set = sets.iter().find(|one| set.parse() == Ok(one.fdset_id))?;
-            let of_set = |file: &&OpenFile| set.fds.iter().any(|one| one.fd == file.number);
-            return self.files.iter().find(of_set);
-        }
+    /// Returns the file that the process calls by this name.
+    pub(crate) fn find(&self, name: &str) -> Option<&OpenFile> {
         let by_path = self.by_path(Path::new(name)).filter(|_| !self.is_confined);
         by_path.or_else(|| self.by_name(name))
+    }
+
+    /// Returns the first file whose descriptor has such a number.
+    pub(crate) fn by_descriptor(&self, is_it: impl Fn(u32) -> bool) -> Option<&OpenFile> {
+        self.files.iter().find(|file| is_it(file.number))
     }
 
     /// Returns the files that are the same one.
@@ -119,19 +116,6 @@ impl OpenFiles {
 /// Returns whether a process has another root than the caller, so that its names are others.
 pub(crate) fn is_confined(proc: &Proc, pid: u32) -> bool {
     fs::read_link(proc.of(pid, "root")).is_ok_and(|root| root != Path::new("/"))
-}
-
-/// How QEMU names a descriptor that it was handed.
-const FD_SET: &str = "/dev/fdset/";
-
-/// Returns whether a name means nothing outside of the process.
-pub(crate) fn is_inner_name(name: &str) -> bool {
-    !name.starts_with('/') || is_of_fd_set(name)
-}
-
-/// Returns whether a name is that of a set of descriptors.
-pub(crate) fn is_of_fd_set(name: &str) -> bool {
-    name.starts_with(FD_SET)
 }
 
 /// Returns a path without `.` and `..`.

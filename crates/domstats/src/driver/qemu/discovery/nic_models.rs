@@ -1,5 +1,8 @@
 //! Which devices are NICs, and of which model, by their types.
 
+/// The NICs of one guest: more than its PCI buses take on the largest machines that people have.
+pub(crate) const NICS: usize = 1024;
+
 /// The types of NICs, which have nothing in common by which QEMU would tell them.
 const TYPES: [&str; 52] = [
     "i82550",

@@ -9,11 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::driver::qemu::{
-    host::open_files::OpenFiles,
-    monitor::{kept::Sight, query::BlockNode},
+use crate::{
+    driver::qemu::monitor::{
+        kept::Sight,
+        query::{BlockNode, FdSet},
+    },
+    host::{
+        files::Look,
+        process::open_files::{OpenFile, OpenFiles},
+    },
 };
-use crate::host::files::Look;
 
 /// The size of a block, in which a file's allocation is counted and a disk's size is given.
 const BLOCK: u64 = 512;
@@ -93,7 +98,7 @@ impl ImageFile {
             *open = OpenFiles::of(sight.proc, sight.process).ok();
         }
         let open = open.as_ref()?;
-        let look = open.find(name, &[])?.look;
+        let look = open.find(name)?.look;
         let descriptors = open.same_as(&look).map(|file| file.descriptor.clone()).collect();
         look.is_plain().then(|| Self { name: name.to_owned(), descriptors, look })
     }
@@ -115,4 +120,29 @@ impl ImageFile {
         node.image.virtual_size == size
             && node.image.actual_size == Some(self.look.blocks.saturating_mul(BLOCK))
     }
+}
+
+/// How QEMU names a descriptor that it was handed.
+const FD_SET: &str = "/dev/fdset/";
+
+/// Returns whether a name means nothing outside of the process.
+pub(crate) fn is_inner_name(name: &str) -> bool {
+    !name.starts_with('/') || is_of_fd_set(name)
+}
+
+/// Returns whether a name is that of a set of descriptors.
+pub(crate) fn is_of_fd_set(name: &str) -> bool {
+    name.starts_with(FD_SET)
+}
+
+/// Returns the open file that QEMU calls by this name; `sets` are those of descriptors that it was
+/// handed.
+pub(crate) fn find_open<'a>(
+    files: &'a OpenFiles,
+    name: &str,
+    sets: &[FdSet],
+) -> Option<&'a OpenFile> {
+    let Some(set) = name.strip_prefix(FD_SET) else { return files.find(name) };
+    let set = sets.iter().find(|one| set.parse() == Ok(one.fdset_id))?;
+    files.by_descriptor(|number| set.fds.iter().any(|one| one.fd == number))
 }

@@ -1,5 +1,4 @@
-//! The network interfaces of a guest: its NICs, the taps that its process holds, and the host's
-//! counters put together.
+//! Which NICs a guest has, and which device of the host belongs to each.
 //!
 //! A NIC names its network, and the command line says which device of the host that has. Of what was
 //! plugged in later, or named by QEMU, nobody says so: what is left over belongs together, and which
@@ -13,10 +12,6 @@ use crate::{
         monitor::nics::{Device, Told},
     },
     host::process::taps::Tap,
-};
-use crate::{
-    host::procfs::{NetCounters, NetDevices},
-    model::stats::{Interface, Interfaces},
 };
 
 /// More names than this are not listed in a reason.
@@ -41,35 +36,6 @@ pub(crate) struct Place<'a> {
     pub(crate) device: Option<&'a str>,
     /// Whether it is certain that it has that device, or none.
     pub(crate) is_certain: bool,
-}
-
-/// Returns the interfaces of a guest. `taps` are those that the process holds, by descriptor;
-/// `None` if they cannot be known, and then the command line alone tells.
-pub(crate) fn interfaces(
-    places: &Places<'_>,
-    taps: Option<&[Tap]>,
-    devices: Option<&NetDevices>,
-) -> Interfaces {
-    let interfaces = places.all.iter().zip(0..).map(|(place, index)| {
-        let Some(name) = place.device else {
-            return Interface { index, ..Interface::default() };
-        };
-        let is_macvtap =
-            taps.is_some_and(|taps| taps.iter().any(|tap| tap.is_macvtap && tap.name == name));
-        // What the host receives from a tap, the guest has transmitted. A macvtap is counted as
-        // the guest's own device.
-        let counters =
-            devices.and_then(|devices| devices.get(name)).map(|device| match is_macvtap {
-                true => (device.received, device.transmitted),
-                false => (device.transmitted, device.received),
-            });
-        interface(index, name, counters)
-    });
-    Interfaces {
-        count: u32::try_from(places.all.len()).ok().filter(|_| places.is_all),
-        interfaces: interfaces.collect(),
-        ..Interfaces::default()
-    }
 }
 
 impl Places<'_> {
@@ -302,25 +268,13 @@ fn unnamed_of(id: &str) -> Option<usize> {
     Some(number / 100)
 }
 
-fn interface(index: u32, name: &str, counters: Option<(NetCounters, NetCounters)>) -> Interface {
-    let mut interface = Interface { index, name: Some(name.into()), ..Interface::default() };
-    if let Some((rx, tx)) = counters {
-        interface.rx_bytes = Some(rx.bytes);
-        interface.rx_pkts = Some(rx.packets);
-        interface.rx_errs = Some(rx.errors);
-        interface.rx_drop = Some(rx.drops);
-        interface.tx_bytes = Some(tx.bytes);
-        interface.tx_pkts = Some(tx.packets);
-        interface.tx_errs = Some(tx.errors);
-        interface.tx_drop = Some(tx.drops);
-    }
-    interface
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::procfs::NetDevice;
+    use crate::{
+        driver::qemu::groups::interface::interfaces,
+        host::procfs::{NetCounters, NetDevice, NetDevices},
+    };
 
     fn tap(fd: u32, name: &str) -> Tap {
         Tap { fd, name: name.to_owned(), is_macvtap: false }

@@ -1,0 +1,93 @@
+//! The group `interface`: the host's counters of the devices that the guest's NICs have.
+//!
+//! The NICs are learned in a conversation of their own (`monitor/nics`), once a minute.
+
+pub(super) mod places;
+
+use crate::{
+    driver::qemu::{
+        discovery::command_line::Backend,
+        groups::{GroupReader, Questions, Sources},
+    },
+    host::{
+        process::taps::Tap,
+        procfs::{NetCounters, NetDevices},
+    },
+    model::{
+        report::{DomainStats, Missing, MissingReason},
+        request::StatsGroups,
+        stats::{Interface, Interfaces},
+    },
+};
+use places::{Places, places};
+
+pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::INTERFACE, ask, fill };
+
+fn ask(_: &mut Questions<'_>) {}
+
+fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
+    let taps = sources.host.taps.as_deref();
+    let told = sources.guest.nics_with(taps);
+    let places = places(&sources.guest.line, told.as_deref(), taps);
+    stats.interface = Some(interfaces(&places, taps, sources.devices));
+    if let Some(missing) = &sources.host.lacks_interfaces {
+        return Some(missing.clone());
+    }
+    let networks = &sources.guest.line.networks;
+    let needs_taps = networks.iter().any(|network| matches!(network.backend, Backend::TapFds(_)));
+    if needs_taps && taps.is_none() {
+        let text = "no right to see which taps the process holds: run as root or as the VM's user";
+        return Some(Missing::new(MissingReason::Denied, text));
+    }
+    if !places.is_all {
+        let text = "the monitor did not tell whether the machine has a NIC";
+        let unasked = || Missing::new(MissingReason::Failed, text);
+        let why = sources.missing.or(sources.guest.monitors.as_ref().err());
+        return Some(why.cloned().unwrap_or_else(unasked));
+    }
+    places.uncounted().map(|text| Missing::new(MissingReason::Unsupported, text))
+}
+
+/// Returns the interfaces of a guest. `taps` are those that the process holds, by descriptor;
+/// `None` if they cannot be known, and then the command line alone tells.
+fn interfaces(
+    places: &Places<'_>,
+    taps: Option<&[Tap]>,
+    devices: Option<&NetDevices>,
+) -> Interfaces {
+    let interfaces = places.all.iter().zip(0..).map(|(place, index)| {
+        let Some(name) = place.device else {
+            return Interface { index, ..Interface::default() };
+        };
+        let is_macvtap =
+            taps.is_some_and(|taps| taps.iter().any(|tap| tap.is_macvtap && tap.name == name));
+        // What the host receives from a tap, the guest has transmitted. A macvtap is counted as
+        // the guest's own device.
+        let counters =
+            devices.and_then(|devices| devices.get(name)).map(|device| match is_macvtap {
+                true => (device.received, device.transmitted),
+                false => (device.transmitted, device.received),
+            });
+        interface(index, name, counters)
+    });
+    Interfaces {
+        count: u32::try_from(places.all.len()).ok().filter(|_| places.is_all),
+        interfaces: interfaces.collect(),
+        ..Interfaces::default()
+    }
+}
+
+fn interface(index: u32, name: &str, counters: Option<(NetCounters, NetCounters)>) -> Interface {
+    let mut interface = Interface { index, name: Some(name.into()), ..Interface::default() };
+    if let Some((rx, tx)) = counters {
+        interface.rx_bytes = Some(rx.bytes);
+        interface.rx_pkts = Some(rx.packets);
+        interface.rx_errs = Some(rx.errors);
+        interface.rx_drop = Some(rx.drops);
+        interface.tx_bytes = Some(tx.bytes);
+        interface.tx_pkts = Some(tx.packets);
+        interface.tx_errs = Some(tx.errors);
+        interface.tx_drop = Some(tx.drops);
+    }
+    interface
+}

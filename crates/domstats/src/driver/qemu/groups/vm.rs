@@ -1,0 +1,50 @@
+//! The group `vm`: what KVM counts of the guest as a whole, from `query-stats`.
+
+use crate::{
+    driver::qemu::{
+        groups::{
+            GroupReader, Questions, Sources,
+            hypervisor::{self, Counts},
+        },
+        monitor::query::Query,
+    },
+    model::{
+        catalogue::keep_first_of_each,
+        report::{DomainStats, Missing, MissingReason},
+        request::StatsGroups,
+    },
+};
+
+pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::VM, ask, fill };
+
+// A request for the basic part of the group asks for the same: there is no other part.
+fn ask(questions: &mut Questions<'_>) {
+    hypervisor::ask_what_is_counted(questions);
+    // In the first call the numbers are asked for in the dark: it saves a round trip.
+    if hypervisor::may_count(questions, |counted| &counted.vm) {
+        questions.ask(Query::VmStats);
+    }
+}
+
+fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
+    let Some(counted) = sources.counted() else {
+        return sources.lacks(&sources.replies.stats_schemas);
+    };
+    if counted.vm.is_empty() {
+        return Some(Missing::new(
+            MissingReason::Unsupported,
+            "QEMU tells nothing of its hypervisor: only KVM counts, and QEMU 7.1 or later tells",
+        ));
+    }
+    if let Some(replies) = sources.replies.vm_stats.got() {
+        let vm = stats.vm.get_or_insert_default();
+        for of in replies {
+            let counts = Counts::new(&counted.vm, of);
+            vm.stats.extend(counts.stats);
+            vm.histograms.extend(counts.histograms);
+        }
+        keep_first_of_each(&mut vm.stats);
+        keep_first_of_each(&mut vm.histograms);
+    }
+    sources.lacks(&sources.replies.vm_stats)
+}

@@ -1,0 +1,267 @@
+//! One QEMU process, or a monitor whose process is not known.
+
+pub(crate) mod learned;
+pub(crate) mod registry;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    driver::qemu::{
+        discovery::{
+            command_line::CommandLine, named::name_of, socket::MonitorSocket, trust::Trusted,
+        },
+        guest::learned::Learned,
+        monitor::{
+            first_client::{self, Stage},
+            query::Query,
+            session::Monitor,
+            sockets::{self, Door, NoDoor},
+        },
+    },
+    host::{
+        process::{Folder, Process, readers::Readers},
+        procfs::Proc,
+        queues::{Queues, Whose},
+    },
+    model::{
+        device,
+        identity::{Conflict, DomainInfo},
+        report::Missing,
+    },
+};
+
+/// A guest, from one call to the next.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    /// The process, and when it started: a recycled number is another guest.
+    pub(crate) process: Process,
+    pub(crate) line: Arc<CommandLine>,
+    /// The monitors that may be used, the preferred one first, or why there is none.
+    pub(crate) monitors: Result<Vec<MonitorSocket>, Missing>,
+    /// What the host's files tell of the process.
+    pub(crate) readers: Readers,
+    state: Mutex<State>,
+}
+
+/// What is known of a guest beyond its command line.
+#[derive(Debug, Default)]
+struct State {
+    leased: bool,
+    /// Whether it was seen beyond the wait for the first client of a monitor.
+    has_begun: bool,
+    stuck: Option<Duration>,
+    monitor: Option<Monitor>,
+    /// Which of the monitors served last.
+    preferred: usize,
+    /// Whether one served in the last call.
+    has_served: bool,
+    /// Why the last call did not use a monitor.
+    unused: Vec<Option<Missing>>,
+    /// The listening sockets that QEMU was seen to hold, by inode.
+    held: HashSet<u64>,
+    learned: Learned,
+    owner: Owner,
+    /// What of its name and UUID others had in the last look at all.
+    conflict: Conflict,
+}
+
+/// Whose a guest is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Owner {
+    uid: Option<u32>,
+    is_trusted: bool,
+}
+
+impl Guest {
+    pub(crate) fn new(
+        process: Process,
+        line: Arc<CommandLine>,
+        monitors: Result<Vec<MonitorSocket>, Missing>,
+    ) -> Self {
+        let learned = Learned {
+            // With an id its place is known.
+            balloon: line.balloon.clone().flatten().map(|id| format!("/machine/peripheral/{id}")),
+            ..Learned::default()
+        };
+        let state = State { learned, ..State::default() };
+        Self { process, line, monitors, readers: Readers::default(), state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The state is consistent at every step; a panic elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid
+    }
+
+    /// Returns what only the monitor can tell of who the guest is, and has not yet. A UUID may also
+    /// come from `-smbios type=1,uuid=`, as on every Proxmox VE: QEMU knows which one counts.
+    pub(crate) fn identity(&self) -> Vec<Query> {
+        let learned = &self.state().learned;
+        let mut queries = Vec::new();
+        if self.monitors.is_err() {
+            return queries;
+        }
+        // A QEMU without a name says so every time; it is asked as long as it has no UUID either.
+        let is_told = learned.uuid.is_some();
+        if self.line.name.is_none() && learned.name.is_none() && !is_told {
+            queries.push(Query::Name);
+        }
+        if self.line.uuid.is_none() && !is_told {
+            queries.push(Query::Uuid);
+        }
+        queries
+    }
+
+    pub(crate) fn info(&self) -> DomainInfo {
+        let (name, uuid) = self.learned(|learned| (learned.name.clone(), learned.uuid));
+        let name = self.line.name.clone().or(name).unwrap_or_else(|| {
+            let path = self.monitors.as_ref().ok().and_then(|sockets| sockets.first()?.path());
+            path.map_or_else(|| format!("qemu-{}", self.pid()).into(), name_of)
+        });
+        let state = self.state();
+        DomainInfo {
+            name,
+            uuid: self.line.uuid.or(uuid.flatten()),
+            id: Some(self.pid()),
+            persistent: false,
+            uid: state.owner.uid,
+            untrusted: !state.owner.is_trusted,
+            conflict: state.conflict,
+        }
+    }
+
+    /// Reads whose the process is. root's is read again until its monitor has served: a QEMU gives up
+    /// root's rights (`-runas`) before that.
+    pub(crate) fn read_owner(&self, proc: &Proc, trusted: &Trusted) {
+        let mut state = self.state();
+        let is_final = match state.owner.uid {
+            None => false,
+            Some(0) => state.has_served,
+            Some(_) => true,
+        };
+        if !is_final {
+            let uid = Folder::new(proc, self.process).owner();
+            state.owner = Owner { uid, is_trusted: trusted.has(uid) };
+        }
+    }
+
+    pub(crate) fn note_conflict(&self, conflict: Conflict) {
+        self.state().conflict = conflict;
+    }
+
+    /// Reads something of what earlier calls told.
+    pub(crate) fn learned<T>(&self, read: impl FnOnce(&Learned) -> T) -> T {
+        read(&self.state().learned)
+    }
+
+    /// Returns what QEMU does of which a monitor may wait for its first client. A connection would
+    /// start the guest then.
+    pub(crate) fn stage(&self, proc: &Proc, socket: &MonitorSocket) -> Stage {
+        let mut state = self.state();
+        if state.has_begun || !(socket.waits || self.line.has_waiting_monitor()) {
+            return Stage::Begun;
+        }
+        let stage = first_client::stage(proc, self.process);
+        state.has_begun = stage == Stage::Begun;
+        stage
+    }
+
+    /// Returns the process, and its network namespace if that may be known.
+    pub(crate) fn whose(&self, proc: &Proc) -> Whose {
+        let namespace = self.readers.net_namespace(&Folder::new(proc, self.process));
+        Whose { process: self.process, namespace }
+    }
+
+    /// Looks for the socket of a monitor, with what was seen in earlier calls.
+    pub(crate) fn door(
+        &self,
+        socket: &MonitorSocket,
+        queues: &mut Queues<'_>,
+    ) -> Result<Door, NoDoor> {
+        let whose = self.whose(queues.proc());
+        let mut state = self.state();
+        let door = sockets::find(socket, whose, &state.held, queues)?;
+        if door.is_sure {
+            state.held.insert(door.listener.inode);
+        }
+        Ok(door)
+    }
+
+    /// Returns the number of the monitor that is tried first.
+    pub(crate) fn preferred(&self) -> usize {
+        self.state().preferred
+    }
+
+    /// Notes which monitor served, if one did, and why others did not.
+    pub(crate) fn note_monitors(&self, served: Option<usize>, unused: Vec<Option<Missing>>) {
+        let mut state = self.state();
+        state.preferred = served.unwrap_or(state.preferred);
+        state.has_served = served.is_some();
+        state.unused = unused;
+    }
+
+    /// Returns the monitors that may be used, and what the last call made of them.
+    pub(crate) fn monitors_used(&self) -> Vec<device::Monitor> {
+        let state = self.state();
+        let sockets = self.monitors.iter().flatten().enumerate();
+        sockets
+            .map(|(number, socket)| device::Monitor {
+                address: socket.to_string().into(),
+                is_used: state.has_served && state.preferred == number,
+                unused: state.unused.get(number).cloned().flatten(),
+            })
+            .collect()
+    }
+
+    /// Takes the guest's monitor for one conversation; `None` while another call has it.
+    pub(crate) fn lease(&self) -> Option<Lease<'_>> {
+        let mut state = self.state();
+        if state.leased {
+            return None;
+        }
+        state.leased = true;
+        Some(Lease { guest: self, monitor: state.monitor.take(), stuck: state.stuck })
+    }
+
+    /// Notes that the process is stopped: its monitor is silent for that reason, and may have all
+    /// the time that there is once it goes on.
+    pub(crate) fn excuse(&self) {
+        self.state().stuck = None;
+    }
+
+    /// Lets go of a held connection.
+    pub(crate) fn hang_up(&self) {
+        self.state().monitor = None;
+    }
+
+    /// Lets go of a held connection, and stops counting.
+    pub(crate) fn disconnect(&self) {
+        self.hang_up();
+        self.readers.stop_counting();
+    }
+}
+
+/// The right to talk to a guest's monitor; what is in it when it drops is kept for the next call.
+#[derive(Debug)]
+pub(crate) struct Lease<'a> {
+    guest: &'a Guest,
+    pub(crate) monitor: Option<Monitor>,
+    /// How long a call has waited for the monitor in vain.
+    pub(crate) stuck: Option<Duration>,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let mut state = self.guest.state();
+        state.leased = false;
+        state.stuck = self.stuck;
+        state.monitor = self.monitor.take();
+    }
+}

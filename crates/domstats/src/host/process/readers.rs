@@ -1,0 +1,127 @@
+//! What is read of one process in every call, with the files kept open in between.
+
+use std::{
+    cell::OnceCell,
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use crate::host::{
+    cgroup::{Accounting, Cgroups, Groups, IsQemu},
+    perf::{Count, Counters, Counting},
+    process::{
+        Folder,
+        taps::{Tap, Taps},
+        threads::{ThreadTime, Threads, VcpuThread},
+    },
+};
+
+/// The readers of one process.
+#[derive(Debug, Default)]
+pub(crate) struct Readers(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    threads: Threads,
+    accounting: Accounting,
+    counters: Option<Counters>,
+    taps: Taps,
+    /// The network namespace; a process that changes it is not followed.
+    namespace: OnceCell<Option<u64>>,
+}
+
+/// Why nothing was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotCounted {
+    /// The process ended.
+    Gone,
+    /// Counting has not begun, and there is no time for it.
+    NoTime,
+}
+
+impl Readers {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The state is consistent at every step; a panic elsewhere does not spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the times of the threads but the first, of which there were `count` a moment ago,
+    /// and which of them are vCPUs as their names tell, or `None` if they do not; nothing if the
+    /// process is gone.
+    pub(crate) fn threads(
+        &self,
+        folder: &Folder<'_>,
+        count: u64,
+    ) -> Option<(Vec<ThreadTime>, Option<Vec<VcpuThread>>)> {
+        let threads = &mut self.state().threads;
+        let times = threads.times(folder, count).ok()?;
+        Some((times, threads.vcpus().map(<[VcpuThread]>::to_vec)))
+    }
+
+    /// Reads the cgroups that are the process's own, unless it is gone.
+    pub(crate) fn cgroups(
+        &self,
+        folder: &Folder<'_>,
+        cgroups: &Cgroups,
+        is_qemu: IsQemu,
+        read: impl FnOnce(&mut Groups),
+    ) {
+        if let Some(own) = self.state().accounting.groups(cgroups, folder, is_qemu) {
+            read(own);
+        }
+    }
+
+    /// Returns what was counted since the first call of this.
+    ///
+    /// # Errors
+    ///
+    /// If the process is gone, or counting has not begun and there is no time for it.
+    pub(crate) fn counts(
+        &self,
+        folder: &Folder<'_>,
+        counting: &Counting,
+        deadline: Instant,
+    ) -> Result<Vec<Count>, NotCounted> {
+        let mut state = self.state();
+        if let Some(counters) = &state.counters {
+            return Ok(counters.read());
+        }
+        if Instant::now() >= deadline {
+            return Err(NotCounted::NoTime);
+        }
+        let counters = counting.begin(folder);
+        // Another process may have got the number meanwhile.
+        if !folder.process.is_alive(folder.proc) {
+            return Err(NotCounted::Gone);
+        }
+        let counts = counters.read();
+        // If nothing is counted, the next call tries again.
+        state.counters = Some(counters).filter(Counters::count_something);
+        Ok(counts)
+    }
+
+    /// Closes the counters.
+    pub(crate) fn stop_counting(&self) {
+        self.state().counters = None;
+    }
+
+    /// Returns the taps that the process holds.
+    ///
+    /// # Errors
+    ///
+    /// If the caller may not know, or there is no time to find out.
+    pub(crate) fn taps(
+        &self,
+        folder: &Folder<'_>,
+        trusted_from: Option<Instant>,
+        name_of: impl Fn(u32) -> Option<String>,
+    ) -> io::Result<Vec<Tap>> {
+        self.state().taps.read(folder, trusted_from, name_of)
+    }
+
+    /// Returns the inode of the network namespace, if the caller may know it.
+    pub(crate) fn net_namespace(&self, folder: &Folder<'_>) -> Option<u64> {
+        *self.state().namespace.get_or_init(|| folder.net_namespace())
+    }
+}
