@@ -1,6 +1,6 @@
 """The statistics, a class for every part of a record.
 
-Generated from the catalogue in `crates/domstats/src/stats/`;
+Generated from the catalogue in `crates/domstats/src/model/stats/`;
 `DOMSTATS_BLESS=1 cargo test -p domstats-python` writes it anew.
 """
 
