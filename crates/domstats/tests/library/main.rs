@@ -3,6 +3,7 @@
 
 mod api;
 mod corpus;
+mod floors;
 mod monitor_reader;
 mod replay;
 mod test_driver;

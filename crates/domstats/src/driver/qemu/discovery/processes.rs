@@ -391,7 +391,9 @@ mod tests {
 
     #[test]
     fn numbers_that_are_given_to_others() {
-        if !in_own_namespace("driver::qemu::discovery::processes::tests::numbers_that_are_given_to_others") {
+        if !in_own_namespace(
+            "driver::qemu::discovery::processes::tests::numbers_that_are_given_to_others",
+        ) {
             return;
         }
         let qemu = sleep_named("qemu-system-test");
