@@ -55,7 +55,10 @@ fn paths<'a>(mut text: &'a str, before: &str, found: &mut Vec<String>) -> &'a st
             }
         }
         let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-        path = format!("{path}::{}", &text[..end]);
+        path = match &text[..end] {
+            "super" => parent(&path).to_owned(),
+            name => format!("{path}::{name}"),
+        };
         match text[end..].strip_prefix("::") {
             Some(rest) if end > 0 => text = rest,
             _ => break,
