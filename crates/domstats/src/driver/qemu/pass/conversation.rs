@@ -1,0 +1,232 @@
+//! The conversation with the monitor of one guest in one pass.
+
+use std::time::Duration;
+
+use crate::{
+    driver::qemu::{
+        guest::{Guest, Lease},
+        monitor::{
+            kept::Sight,
+            memory::{Account, Purse},
+            nics,
+            query::{Query, Replies},
+            session::{Effort, Monitor, Progress},
+        },
+        pass::{Rules, follow_up::Search},
+    },
+    host::sock_diag::Socket,
+    model::report::{Missing, MissingReason},
+};
+
+/// The questions to one guest, and what became of them.
+#[derive(Debug)]
+pub(crate) struct Conversation<'a> {
+    pub(super) guest: &'a Guest,
+    pub(super) queries: Vec<Query>,
+    /// What the host shows of the guest, if answers shall be kept.
+    pub(super) sight: Option<Sight<'a>>,
+    pub(super) lease: Option<Lease<'a>>,
+    pub(super) account: Account,
+    /// Which of the guest's monitors the connection is to, and the socket that listens there.
+    pub(super) socket: Option<(usize, Socket)>,
+    /// Why monitors are not used, by their numbers.
+    pub(super) unused: Vec<Option<Missing>>,
+    /// Why no connection was tried yet.
+    pub(super) why_later: Option<Missing>,
+    pub(super) search: Search,
+    /// The search for the NICs, if they are wanted.
+    pub(super) nic_search: Option<nics::Search>,
+    /// Whether to ask for the images that jobs copy disks to.
+    pub(super) wants_copies: bool,
+    /// Whether to search for the NICs if the monitor told of a change.
+    pub(super) watches_nics: bool,
+    pub(super) asked: bool,
+    pub(super) retried: bool,
+    pub(super) over: bool,
+    pub(crate) replies: Replies,
+    /// What came of the search for the NICs, if there was one.
+    pub(crate) nics: Option<Result<nics::Told, Missing>>,
+    /// Why the answers that are not in `replies` never came.
+    pub(crate) missing: Option<Missing>,
+}
+
+impl<'a> Conversation<'a> {
+    pub(crate) fn new(guest: &'a Guest, mut queries: Vec<Query>, sight: Option<Sight<'a>>) -> Self {
+        let search = Search::of(&mut queries);
+        let over = queries.is_empty();
+        Self {
+            guest,
+            queries,
+            sight,
+            lease: None,
+            account: Account::new(guest.process),
+            socket: None,
+            why_later: None,
+            unused: vec![None; guest.monitors.as_ref().map_or(0, Vec::len)],
+            search,
+            nic_search: None,
+            wants_copies: false,
+            watches_nics: false,
+            asked: false,
+            retried: false,
+            over,
+            replies: Replies::default(),
+            nics: None,
+            missing: None,
+        }
+    }
+
+    /// Asks for the images that running jobs copy disks to.
+    pub(crate) fn find_copies(mut self) -> Self {
+        self.wants_copies = true;
+        self
+    }
+
+    /// Asks for the NICs too, and perhaps for their addresses.
+    pub(crate) fn find_nics(mut self, with_addresses: bool) -> Self {
+        self.nic_search = Some(nics::Search::new(&self.guest.line, with_addresses));
+        self.over = false;
+        self
+    }
+
+    /// Asks for the NICs if a held monitor told of a change since they were asked for.
+    pub(crate) fn watch_nics(mut self) -> Self {
+        self.watches_nics = true;
+        self.over = false;
+        self
+    }
+
+    pub(crate) fn guest(&self) -> &'a Guest {
+        self.guest
+    }
+
+    /// Ends the conversation before it begins.
+    pub(crate) fn refuse(&mut self, missing: Missing) {
+        self.missing = Some(missing);
+        self.over = true;
+    }
+
+    pub(super) fn monitor(&mut self) -> Option<&mut Monitor> {
+        self.lease.as_mut()?.monitor.as_mut()
+    }
+
+    /// Returns whether waiting so long is likely to be in vain.
+    pub(super) fn is_stuck(&self, patience: Duration) -> bool {
+        self.lease
+            .as_ref()
+            .and_then(|lease| lease.stuck)
+            .is_some_and(|waited| waited >= patience / 2)
+    }
+
+    /// Tries to get the monitor and to ask.
+    pub(super) fn begin(&mut self, rules: &Rules<'_>) {
+        if let Err(missing) = &self.guest.monitors {
+            return self.refuse(missing.clone());
+        }
+        match self.guest.lease() {
+            Some(lease) => self.lease = Some(lease),
+            None if rules.nowait => {
+                return self.refuse(Missing::new(
+                    MissingReason::Busy,
+                    "another call of this connection is asking the monitor",
+                ));
+            }
+            None => return,
+        }
+        if self.monitor().is_some() {
+            self.socket = None;
+            self.advance(rules, Effort::Turn);
+        }
+    }
+
+    /// Reads what has come and asks what is to be asked, unless it is the last time.
+    pub(super) fn advance(&mut self, rules: &Rules<'_>, effort: Effort) {
+        loop {
+            let is_new = !self.asked;
+            let Some(lease) = &mut self.lease else { return };
+            let Some(monitor) = &mut lease.monitor else {
+                return;
+            };
+            // A monitor that owes answers of an earlier call is asked nothing more until it has
+            // given them; a new connection takes the questions before its greeting.
+            let is_last = effort == Effort::Last;
+            let is_late = lease.stuck.is_some() && monitor.is_greeted() && monitor.is_owing();
+            let may_ask = !is_late && !is_last;
+            let (replies, sight) = (&mut self.replies, self.sight.as_ref());
+            let (account, memory) = (&mut self.account, rules.memory);
+            let purse = &mut Purse { account, memory, deadline: rules.deadline };
+            let progress = if is_new && may_ask {
+                self.asked = true;
+                monitor.begin(&self.queries, replies, sight, purse)
+            } else {
+                monitor.advance(replies, sight, effort, purse)
+            };
+            // It answers again, and may have all the time that there is.
+            lease.stuck = lease.stuck.filter(|_| !monitor.is_working());
+            match progress {
+                Ok(Progress::Waiting) => return,
+                Ok(Progress::Done) if !self.asked => {}
+                Ok(Progress::Done) => {
+                    let queries = self.follow_up();
+                    if is_last && !queries.is_empty() {
+                        return;
+                    }
+                    match self.monitor() {
+                        Some(monitor) if !queries.is_empty() => monitor.ask(&queries),
+                        _ => return self.end(None, rules),
+                    }
+                }
+                Err(missing) => {
+                    // A held connection may have ended since the last call: try a new one, once.
+                    lease.monitor = None;
+                    if missing.reason == MissingReason::Gone && rules.hold && !self.retried {
+                        self.retried = true;
+                        self.asked = false;
+                        self.replies = Replies::default();
+                        self.search.restart();
+                        let again = |search: nics::Search| search.again(&self.guest.line);
+                        self.nic_search = self.nic_search.take().map(again);
+                        return;
+                    }
+                    return self.end(Some(missing), rules);
+                }
+            }
+        }
+    }
+
+    /// Notes that it is over, and what became of the guest's monitors.
+    pub(super) fn close(&mut self, missing: Option<Missing>) {
+        let number = self.socket.as_ref().map_or(self.guest.preferred(), |(number, _)| *number);
+        if let (Some(missing), Some(why)) = (&missing, self.unused.get_mut(number)) {
+            *why = Some(missing.clone());
+        }
+        let served = missing.is_none().then_some(number);
+        self.guest.note_monitors(served, std::mem::take(&mut self.unused));
+        self.missing = missing;
+        self.over = true;
+    }
+
+    pub(super) fn end(&mut self, missing: Option<Missing>, rules: &Rules<'_>) {
+        self.close(missing);
+        if let Some(mut lease) = self.lease.take() {
+            lease.stuck = None;
+            if !rules.hold || self.missing.is_some() {
+                lease.monitor = None;
+            }
+        }
+    }
+
+    /// Ends the conversation without the rest of its answers, for which it waited this long.
+    pub(super) fn give_up(&mut self, rules: &Rules<'_>, waited: Duration, missing: Missing) {
+        // In the queue of a busy monitor a connection would take the next turn, wanted or not.
+        let keep = rules.hold && missing.reason != MissingReason::Busy;
+        self.close(Some(missing));
+        if let Some(mut lease) = self.lease.take() {
+            lease.stuck = lease.stuck.max(Some(waited));
+            match &mut lease.monitor {
+                Some(monitor) if keep && !monitor.is_full() => monitor.abandon(),
+                monitor => *monitor = None,
+            }
+        }
+    }
+}
