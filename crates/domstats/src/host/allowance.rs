@@ -97,14 +97,14 @@ fn thread_time() -> u64 {
 
 /// One look at a list of a process.
 #[derive(Debug)]
-pub(crate) struct Turn<'a> {
+pub(crate) struct Quota<'a> {
     folder: &'a Folder<'a>,
     steps: u32,
     since: Option<u64>,
     is_over: bool,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> Quota<'a> {
     pub(crate) fn new(folder: &'a Folder<'a>) -> Self {
         Self { folder, steps: 0, since: None, is_over: false }
     }
@@ -142,9 +142,9 @@ mod tests {
 
     /// Steps, each of which takes a while, until it is over.
     fn steps(folder: &Folder<'_>, most: u32) -> u32 {
-        let mut turn = Turn::new(folder);
+        let mut quota = Quota::new(folder);
         let work = || drop(std::hint::black_box(std::fs::read("/proc/self/stat")));
-        (0..most).take_while(|_| turn.step().is_ok()).inspect(|_| work()).count() as u32
+        (0..most).take_while(|_| quota.step().is_ok()).inspect(|_| work()).count() as u32
     }
 
     #[test]

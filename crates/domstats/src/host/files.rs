@@ -22,14 +22,14 @@ use rustix::{
     io::Errno,
 };
 
-use super::{errands::Errand, process::FOLDER};
+use super::{blocking::BlockingCall, process::FOLDER};
 
 /// The unit of sizes in sysfs.
 const SECTOR: u64 = 512;
 
 /// What the kernel knows of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Look {
+pub(crate) struct FileStat {
     kind: FileType,
     device: u64,
     inode: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Look {
     changed: (i64, u32),
 }
 
-impl Look {
+impl FileStat {
     /// Looks at what a link of `/proc/PID/fd` leads to. Nothing else may be named: to follow a path
     /// can take for ever.
     pub(crate) fn at_descriptor(path: &Path) -> Option<Self> {
@@ -115,7 +115,7 @@ impl Below {
     }
 
     /// Looks at a file by its name, which with `is_root` cannot lead out of the folder.
-    pub(crate) fn look(&self, name: &Path, is_root: bool) -> Option<Look> {
+    pub(crate) fn look(&self, name: &Path, is_root: bool) -> Option<FileStat> {
         let resolve = if is_root { ResolveFlags::IN_ROOT } else { ResolveFlags::empty() };
         open_cached(&self.0, name, resolve).ok().flatten().map(|(_, look)| look)
     }
@@ -127,7 +127,7 @@ pub(crate) fn open_cached(
     folder: impl AsFd,
     path: &Path,
     resolve: ResolveFlags,
-) -> rustix::io::Result<Option<(OwnedFd, Look)>> {
+) -> rustix::io::Result<Option<(OwnedFd, FileStat)>> {
     match open_anyhow(folder, path, resolve | ResolveFlags::CACHED) {
         Ok(found) => Ok(Some(found)),
         // Before Linux 5.12, and where a filter of system calls does not know this one.
@@ -141,14 +141,14 @@ pub(crate) fn open_anyhow(
     folder: impl AsFd,
     path: &Path,
     resolve: ResolveFlags,
-) -> rustix::io::Result<(OwnedFd, Look)> {
+) -> rustix::io::Result<(OwnedFd, FileStat)> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let file = match resolve.is_empty() {
         // Every kernel can do that, and so can valgrind.
         true => openat(folder, path, flags, Mode::empty())?,
         false => openat2(folder, path, flags, Mode::empty(), resolve)?,
     };
-    let look = Look::at(&file, Path::new(""), AtFlags::EMPTY_PATH).ok_or(Errno::NOENT)?;
+    let look = FileStat::at(&file, Path::new(""), AtFlags::EMPTY_PATH).ok_or(Errno::NOENT)?;
     Ok((file, look))
 }
 
@@ -165,7 +165,7 @@ const MOUNTS: usize = 4096;
 /// for so long; it is known from then on.
 pub(crate) fn is_local(
     file: &OwnedFd,
-    look: &Look,
+    look: &FileStat,
     user: impl FnOnce() -> Option<u32>,
     wait: impl FnOnce(Option<u32>) -> Duration,
 ) -> bool {
@@ -182,7 +182,7 @@ pub(crate) fn is_local(
     let Ok(file) = file.try_clone() else { return false };
     let (user, path) = (user(), format!("mount {} of device {}", mount.1, mount.0).into());
     let kind = move || fstatfs(file).map(|stat| stat.f_type as u64 & u64::from(u32::MAX));
-    let kind = Errand { user, path }.run(wait(user), kind);
+    let kind = BlockingCall { user, path }.run(wait(user), kind);
     let is_local = kind.is_ok_and(|kind| kind.is_ok_and(|kind| LOCAL.contains(&kind)));
     if is_local {
         let mut known = known();

@@ -1,8 +1,8 @@
 //! Readers of the Linux host, each with an injectable root so that tests can build a host.
 
 pub(crate) mod allowance;
+pub(crate) mod blocking;
 pub(crate) mod cgroup;
-pub(crate) mod errands;
 pub(crate) mod files;
 pub(crate) mod fuzz;
 pub(crate) mod links;

@@ -64,12 +64,12 @@ struct List {
 
 /// A process, and its network namespace if that may be known.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Whose {
+pub(crate) struct Holder {
     pub(crate) process: Process,
     pub(crate) namespace: Option<u64>,
 }
 
-impl Whose {
+impl Holder {
     pub(crate) fn of(proc: &Proc, process: Process) -> Self {
         Self { process, namespace: Folder::new(proc, process).net_namespace() }
     }
@@ -77,7 +77,7 @@ impl Whose {
 
 /// By what a listening socket is looked for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Sign<'a> {
+pub(crate) enum SocketKey<'a> {
     /// The device and inode of its file.
     File(u64, u64),
     /// Its name, among those that the process holds.
@@ -113,30 +113,30 @@ impl<'a> Queues<'a> {
     /// socket may have been made before its process went to another.
     pub(crate) fn listener(
         &mut self,
-        whose: Option<Whose>,
-        sign: Sign<'_>,
+        holder: Option<Holder>,
+        key: SocketKey<'_>,
     ) -> Result<Option<Socket>, Unseen> {
-        let held = match (sign, whose) {
-            (Sign::Name(_), Some(whose)) => match self.sockets_of(whose.process) {
+        let held = match (key, holder) {
+            (SocketKey::Name(_), Some(holder)) => match self.sockets_of(holder.process) {
                 Err(Unseen::TooMany) => return Err(Unseen::TooMany),
                 held => held.cloned().unwrap_or_default(),
             },
             _ => HashSet::new(),
         };
         let mut is_unseen = false;
-        for space in self.spaces_of(whose) {
+        for space in self.spaces_of(holder) {
             let Some(list) = self.list(space, State::Listening) else {
                 is_unseen = true;
                 continue;
             };
-            let found = match sign {
+            let found = match key {
                 // The kernel tells the lower half of the number.
-                Sign::File(device, inode) => list
+                SocketKey::File(device, inode) => list
                     .by_file
                     .get(&(device, inode as u32))
                     .and_then(|at| list.sockets.get((*at)?)),
-                Sign::Inode(inode) => list.sockets.iter().find(|it| it.inode == inode),
-                Sign::Name(name) => list
+                SocketKey::Inode(inode) => list.sockets.iter().find(|it| it.inode == inode),
+                SocketKey::Name(name) => list
                     .sockets
                     .iter()
                     .find(|it| held.contains(&it.inode) && is_same_name(&it.name, name)),
@@ -149,8 +149,8 @@ impl<'a> Queues<'a> {
     }
 
     /// Returns whether a process is in another network namespace than the caller.
-    pub(crate) fn is_elsewhere(&self, whose: Whose) -> bool {
-        self.spaces_of(Some(whose)).len() > 1
+    pub(crate) fn is_elsewhere(&self, holder: Holder) -> bool {
+        self.spaces_of(Some(holder)).len() > 1
     }
 
     /// Returns whether a process holds a socket.
@@ -160,9 +160,9 @@ impl<'a> Queues<'a> {
 
     /// Returns whether a process that holds a listening socket serves a client of it, other than the one with
     /// the socket `ours`. The listener's side of a connection bears its name.
-    pub(crate) fn serves(&mut self, whose: Whose, listener: &Socket, ours: Option<u64>) -> bool {
-        let held = self.sockets_of(whose.process).cloned().unwrap_or_default();
-        self.spaces_of(Some(whose)).into_iter().any(|space| {
+    pub(crate) fn serves(&mut self, holder: Holder, listener: &Socket, ours: Option<u64>) -> bool {
+        let held = self.sockets_of(holder.process).cloned().unwrap_or_default();
+        self.spaces_of(Some(holder)).into_iter().any(|space| {
             self.list(space, State::Connected).is_some_and(|list| {
                 list.sockets.iter().any(|it| {
                     it.peer.is_some_and(|peer| Some(peer) != ours)
@@ -173,9 +173,9 @@ impl<'a> Queues<'a> {
         })
     }
 
-    fn spaces_of(&self, whose: Option<Whose>) -> Vec<Space> {
-        match whose {
-            Some(Whose { process, namespace: Some(namespace) }) if Some(namespace) != self.own => {
+    fn spaces_of(&self, holder: Option<Holder>) -> Vec<Space> {
+        match holder {
+            Some(Holder { process, namespace: Some(namespace) }) if Some(namespace) != self.own => {
                 vec![Space::Of { namespace, process }, Space::Own]
             }
             _ => vec![Space::Own],
@@ -234,12 +234,12 @@ impl List {
 /// what is seen of a queue stays true. The lock is on a folder that only who may meddle with the process
 /// can open, and goes with it; without the right to open it there is no turn to wait for.
 #[derive(Debug)]
-pub(crate) struct Turns<'a> {
+pub(crate) struct QueueLocks<'a> {
     proc: &'a Proc,
     taken: HashMap<Process, Option<OwnedFd>>,
 }
 
-impl<'a> Turns<'a> {
+impl<'a> QueueLocks<'a> {
     pub(crate) fn new(proc: &'a Proc) -> Self {
         Self { proc, taken: HashMap::new() }
     }
@@ -414,16 +414,16 @@ mod tests {
         let proc = Proc::new("/proc");
         let stat = proc.stat(std::process::id()).unwrap();
         let own = Process { pid: std::process::id(), start_time: stat.start_time };
-        let own = Whose::of(&proc, own);
+        let own = Holder::of(&proc, own);
         let mut queues = Queues::new(&proc);
-        let sign = Sign::File(file.dev(), file.ino());
+        let key = SocketKey::File(file.dev(), file.ino());
         let ours = std::cell::Cell::new(None);
         let mut look = || {
             queues.look_again();
-            let found = queues.listener(Some(own), sign).unwrap().unwrap();
+            let found = queues.listener(Some(own), key).unwrap().unwrap();
             assert_eq!(queues.holds(own.process, found.inode), Ok(true));
             assert_eq!(queues.holds(own.process, found.inode + 1_000_000_000), Ok(false));
-            let name = Sign::Name(path.as_os_str().as_encoded_bytes());
+            let name = SocketKey::Name(path.as_os_str().as_encoded_bytes());
             assert_eq!(queues.listener(Some(own), name), Ok(Some(found.clone())));
             let of_proc = read(&proc, Space::Own, State::Listening).unwrap();
             let same = of_proc.iter().find(|it| it.inode == found.inode).unwrap();
@@ -442,7 +442,7 @@ mod tests {
         drop(first);
         assert_eq!(look(), (1, false), "the client has left");
         drop(served);
-        let other = Sign::File(file.dev(), file.ino() + 1);
+        let other = SocketKey::File(file.dev(), file.ino() + 1);
         assert_eq!(queues.listener(Some(own), other), Ok(None));
         std::fs::remove_dir_all(&folder).unwrap();
     }

@@ -78,6 +78,7 @@
 //! `kernel.perf_event_paranoid` leaves to the user that QEMU runs as. An event that the machine
 //! cannot count is absent, with a reason; `cmt`, `mbmt` and `mbml` went from Linux with 4.14.
 
+mod call;
 mod discovery;
 pub(crate) mod fuzz;
 mod groups;
@@ -91,13 +92,9 @@ mod reasons;
 use std::time::{Instant, SystemTime};
 
 use discovery::{Discovery, trust::Trusted};
-use groups::Sources;
-use guest::{
-    Guest,
-    registry::{Found, Guests, Sighting},
-};
-use host::{Host, HostSide, Networks};
-use monitor::{kept::Sight, memory::Memory, nics::Told};
+use guest::registry::Guests;
+use host::Host;
+use monitor::budget::MemoryBudget;
 use pass::{Conversation, Rules};
 
 use crate::{
@@ -107,8 +104,8 @@ use crate::{
         device::{Monitor, Nic},
         error::{self, ErrorOrigin},
         identity::DomainInfo,
-        report::{DomainStats, Missing, MissingDomain, MissingReason, Phase, StatsReport},
-        request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
+        report::{Missing, MissingReason, Phase, StatsReport},
+        request::{StatsGroups, StatsRequest},
     },
 };
 
@@ -204,7 +201,7 @@ impl Driver for Qemu {
             .filter(|(_, queries)| !queries.is_empty())
             .map(|(guest, queries)| Conversation::new(guest, queries, None))
             .collect();
-        let memory = Memory::new(proc);
+        let memory = MemoryBudget::new(proc);
         let rules = Rules { deadline, nowait: false, hold: self.hold, memory: &memory };
         pass::converse(&mut conversations, &rules, proc, || {});
         for conversation in &conversations {
@@ -241,202 +238,12 @@ impl Driver for Qemu {
         let found = self.guests.find_these(of, start + request.timeout / 2)?;
         report.phases.push(Phase::new("discovery", start.elapsed()));
         let proc = self.guests.proc();
-        let (guests, order) = select(proc, found, of, request.filter, &mut report);
+        let (guests, order) = call::select(proc, found, of, request.filter, &mut report);
         let records = self.ask(guests, request, deadline, &mut report);
         report.take_records(records, order);
         report.elapsed = start.elapsed();
         Ok(report)
     }
-}
-
-impl Qemu {
-    /// Asks guests and returns their records; `None` for one that is not in the answer.
-    fn ask(
-        &self,
-        guests: Vec<Sighting>,
-        request: &StatsRequest,
-        deadline: Instant,
-        report: &mut StatsReport,
-    ) -> Vec<Option<DomainStats>> {
-        let proc = &self.guests.proc().for_call(deadline);
-        let start = Instant::now();
-        let (guests, mut hosts) = self.host.before(proc, guests, request.groups);
-        let sight = |guest: &Guest, host: &HostSide| {
-            self.hold.then(|| Sight::new(proc, guest.process, host.threads.clone()))
-        };
-        let mut conversations: Vec<Conversation<'_>> = guests
-            .iter()
-            .zip(&hosts)
-            .map(|(guest, host)| begin(guest, host, request, sight(guest, host)))
-            .collect();
-        let memory = Memory::new(proc);
-        let rules = Rules {
-            deadline,
-            nowait: request.options.contains(StatsOptions::NOWAIT),
-            hold: self.hold,
-            memory: &memory,
-        };
-        let mut networks = Networks::default();
-        let mut host_time = start.elapsed();
-        pass::converse(&mut conversations, &rules, proc, || {
-            let start = Instant::now();
-            networks = self.host.meanwhile(proc, &guests, &mut hosts, request.groups, deadline);
-            host_time += start.elapsed();
-        });
-        if request.groups.contains(StatsGroups::INTERFACE) {
-            for (conversation, host) in conversations.iter_mut().zip(&mut hosts) {
-                learn_nics(conversation, host);
-            }
-            ask_for_new_nics(proc, &conversations, &mut hosts, &rules);
-        }
-        let monitor_time = start.elapsed().saturating_sub(host_time);
-        let start = Instant::now();
-        let records = conversations.iter().zip(&hosts).map(|(conversation, host)| {
-            let guest = conversation.guest();
-            guest.learn(&conversation.replies);
-            let devices = networks.of(host.namespace);
-            let replies = &conversation.replies;
-            let missing = conversation.missing.as_ref();
-            let sources = Sources { proc, guest, host, devices, replies, missing, request };
-            record(&sources).unwrap_or_else(|missing| {
-                report.missing.push(MissingDomain::new(guest.info(), missing));
-                None
-            })
-        });
-        let records = records.collect();
-        report.phases.extend([
-            Phase::new("host", host_time),
-            Phase::new("monitors", monitor_time),
-            Phase::new("assembling", start.elapsed()),
-        ]);
-        records
-    }
-}
-
-/// Asks again for the NICs of guests whose taps are others now.
-fn ask_for_new_nics(
-    proc: &Proc,
-    conversations: &[Conversation<'_>],
-    hosts: &mut [HostSide],
-    rules: &Rules<'_>,
-) {
-    let has_other_taps = |(conversation, host): &(&Conversation<'_>, &mut HostSide)| {
-        conversation.missing.is_none() && conversation.guest().has_other_taps(host.taps.as_deref())
-    };
-    let (mut again, hosts): (Vec<_>, Vec<_>) = conversations
-        .iter()
-        .zip(hosts)
-        .filter(has_other_taps)
-        .map(|(conversation, host)| {
-            (Conversation::new(conversation.guest(), Vec::new(), None).find_nics(false), host)
-        })
-        .unzip();
-    pass::converse(&mut again, rules, proc, || {});
-    for (conversation, host) in again.iter_mut().zip(hosts) {
-        learn_nics(conversation, host);
-    }
-}
-
-/// Keeps what a conversation told of the NICs, or why it did not.
-fn learn_nics(conversation: &mut Conversation<'_>, host: &mut HostSide) {
-    match conversation.nics.take() {
-        Some(Ok(told)) => {
-            conversation.guest().learn_nics(Told { taps: host.taps.clone(), ..told });
-        }
-        Some(Err(missing)) => host.lacks_interfaces = Some(missing),
-        None => {}
-    }
-}
-
-/// Prepares the questions to a guest. One that is stopped is not asked: it could not answer, and
-/// the questions would wait for it.
-fn begin<'a>(
-    guest: &'a Guest,
-    host: &HostSide,
-    request: &StatsRequest,
-    sight: Option<Sight<'a>>,
-) -> Conversation<'a> {
-    let queries = groups::queries(guest, host, request);
-    let is_held = sight.is_some();
-    let mut conversation = Conversation::new(guest, queries, sight);
-    if request.options.contains(StatsOptions::BACKING) {
-        conversation = conversation.find_copies();
-    }
-    if request.groups.contains(StatsGroups::INTERFACE) && guest.monitors.is_ok() {
-        conversation = match guest.nics() {
-            None => conversation.find_nics(false),
-            Some(_) if is_held => conversation.watch_nics(),
-            Some(_) => conversation,
-        };
-    }
-    if let Some(missing) = stopped(host) {
-        guest.excuse();
-        conversation.refuse(missing);
-    }
-    conversation
-}
-
-/// Returns why a guest cannot be asked, if its process is stopped.
-fn stopped(host: &HostSide) -> Option<Missing> {
-    let text = "the QEMU process is stopped (SIGSTOP) and cannot answer";
-    (host.stat.state == 'T').then(|| Missing::new(MissingReason::Timeout, text))
-}
-
-/// Returns the record of a guest, `None` if it does not match the filter, or why there is none.
-fn record(sources: &Sources<'_>) -> Result<Option<DomainStats>, Missing> {
-    if let Some(missing) = sources.missing.filter(|_| is_gone(sources.proc, sources.guest)) {
-        return Err(Missing::new(MissingReason::Gone, missing.text.clone()));
-    }
-    match groups::matches(sources.request.filter, sources.replies) {
-        Some(true) => Ok(Some(sources.record())),
-        Some(false) => Ok(None),
-        None => Err(sources.missing.cloned().unwrap_or_else(|| {
-            Missing::new(MissingReason::Failed, "the monitor did not tell its state")
-        })),
-    }
-}
-
-/// Returns whether a guest's process is no longer there.
-fn is_gone(proc: &Proc, guest: &Guest) -> bool {
-    !guest.process.is_alive(proc)
-}
-
-/// Chooses the guests to ask, and for a list the places of their records: one for each occurrence.
-fn select(
-    proc: &Proc,
-    found: Found,
-    of: Option<&[DomainInfo]>,
-    filter: DomainFilter,
-    report: &mut StatsReport,
-) -> (Vec<Sighting>, Option<Vec<usize>>) {
-    let matches = |(guest, _): &Sighting| filter.matches_info(&guest.info());
-    let Some(of) = of else {
-        report.missing.extend(found.missing);
-        return (found.guests.into_iter().filter(matches).collect(), None);
-    };
-    let infos: Vec<DomainInfo> = found.guests.iter().map(|(guest, _)| guest.info()).collect();
-    // The place of each found guest among the chosen ones.
-    let mut places: Vec<Option<usize>> = vec![None; infos.len()];
-    let mut chosen = Vec::new();
-    let mut order = Vec::new();
-    for wanted in of {
-        match DomainInfo::place(&infos, wanted) {
-            // A listed domain that does not match the filter is dropped, as libvirt does.
-            Ok(Some(number)) if !matches(&found.guests[number]) => {}
-            Ok(Some(number)) => order.push(*places[number].get_or_insert_with(|| {
-                chosen.push(found.guests[number].clone());
-                chosen.len() - 1
-            })),
-            Err(missing) => report.missing.push(MissingDomain::new(wanted.clone(), missing)),
-            Ok(None) => {
-                let unnamed = found.missing.iter().find(|missing| missing.domain.is_very(wanted));
-                let gone = || reasons::gone(proc);
-                let missing = unnamed.map_or_else(gone, |missing| missing.missing.clone());
-                report.missing.push(MissingDomain::new(wanted.clone(), missing));
-            }
-        }
-    }
-    (chosen, Some(order))
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use std::{
 use crate::{
     driver::qemu::{
         Qemu,
+        call::{select, stopped},
         discovery::command_line::CommandLine,
-        groups::places,
+        groups::guest_nics,
         guest::Guest,
-        monitor::{memory::Memory, nics::Told},
+        monitor::{budget::MemoryBudget, nics::NicSnapshot},
         pass::{self, Conversation, Rules},
-        select, stopped,
     },
     host::{process::taps::Tap, procfs::Proc},
     model::{
@@ -53,8 +53,13 @@ impl Qemu {
         Ok(certain(&guest.line, &told, hosts[0].taps.as_deref()))
     }
 
-    fn ask_for_nics(&self, proc: &Proc, guest: &Guest, deadline: Instant) -> Result<Told, Missing> {
-        let memory = Memory::new(proc);
+    fn ask_for_nics(
+        &self,
+        proc: &Proc,
+        guest: &Guest,
+        deadline: Instant,
+    ) -> Result<NicSnapshot, Missing> {
+        let memory = MemoryBudget::new(proc);
         let rules = Rules { deadline, nowait: false, hold: self.hold, memory: &memory };
         let mut conversation = [Conversation::new(guest, Vec::new(), None).find_nics(true)];
         pass::converse(&mut conversation, &rules, proc, || {});
@@ -65,9 +70,9 @@ impl Qemu {
 }
 
 /// Returns the NICs that have a device of the host for certain.
-fn certain(line: &CommandLine, told: &Told, taps: Option<&[Tap]>) -> Vec<Nic> {
-    let places = places(line, Some(told), taps);
-    let nics = places.all.iter().filter(|place| place.is_certain).filter_map(|place| {
+fn certain(line: &CommandLine, told: &NicSnapshot, taps: Option<&[Tap]>) -> Vec<Nic> {
+    let nics = guest_nics(line, Some(told), taps);
+    let nics = nics.all.iter().filter(|place| place.is_certain).filter_map(|place| {
         let (device, told) = (place.device?.into(), place.told?);
         Some(Nic { device, mac: told.mac.as_str().into(), model: told.model.as_str().into() })
     });

@@ -19,9 +19,9 @@ use placement::{Hierarchy, Kind, Manager, machine_of, parse_mounts, placed_in};
 use rustix::io::Errno;
 
 use super::{
-    allowance::Turn,
+    allowance::Quota,
     pressure::{DeviceIo, Waits, parse_blkio, parse_io_stat, parse_pressure},
-    process::{Budget, Folder, Kept},
+    process::{Budget, CachedFile, Folder},
     procfs::{CGROUPS, Proc, TICK_NS, read_at_most},
 };
 
@@ -45,7 +45,7 @@ struct Group {
     kind: Kind,
     dir: PathBuf,
     /// The files that were read, by name.
-    files: Vec<(&'static str, Kept)>,
+    files: Vec<(&'static str, CachedFile)>,
 }
 
 /// The groups that are one machine's own, none perhaps.
@@ -61,7 +61,7 @@ pub(crate) struct Groups {
 #[derive(Debug, Default)]
 pub(crate) struct Accounting {
     placement: String,
-    file: Kept,
+    file: CachedFile,
     /// Whether a group of this placement is named after a machine.
     may_be_own: bool,
     groups: Groups,
@@ -178,7 +178,7 @@ impl Group {
     /// of the kernel are not: it puts those that work for a process (vhost) into its group.
     fn is_of(&self, folder: &Folder<'_>, manager: Manager, is_qemu: IsQemu) -> bool {
         let (proc, pid) = (folder.proc, folder.process.pid);
-        let mut turn = Turn::new(folder);
+        let mut turn = Quota::new(folder);
         let Some(pids) = processes(&self.dir, &mut turn) else { return false };
         let mut is_ours = |other: u32| {
             turn.step().is_ok()
@@ -195,7 +195,7 @@ impl Group {
         let position = match self.files.iter().position(|(known, _)| *known == name) {
             Some(position) => position,
             None => {
-                self.files.push((name, Kept::default()));
+                self.files.push((name, CachedFile::default()));
                 self.files.len() - 1
             }
         };
@@ -233,7 +233,7 @@ impl Group {
 
 /// Returns the processes of a group and of those below it, in any order; `None` if they cannot be
 /// told or are too many for a machine.
-fn processes(group: &Path, turn: &mut Turn<'_>) -> Option<Vec<u32>> {
+fn processes(group: &Path, turn: &mut Quota<'_>) -> Option<Vec<u32>> {
     let mut pids = Vec::new();
     let mut groups = vec![group.to_owned()];
     let mut seen = 0;

@@ -26,7 +26,7 @@ use rustix::{
 };
 
 use super::{
-    allowance::Turn,
+    allowance::Quota,
     procfs::{Proc, SMALL, SchedStat, Stat, parse_sched_stat, parse_stat, parse_wait_sum},
 };
 
@@ -72,9 +72,9 @@ impl Budget {
 
 /// A file or folder that stays open if the budget allows, and else is opened for each use.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(Option<OwnedFd>);
+pub(crate) struct CachedFile(Option<OwnedFd>);
 
-impl Kept {
+impl CachedFile {
     /// Uses the file. One whose use fails is not kept: what it belonged to has ended.
     pub(crate) fn with<T>(
         &mut self,
@@ -155,14 +155,14 @@ impl<'a> Folder<'a> {
     ///
     /// # Errors
     ///
-    /// Beside those of the kernel, `TimedOut` as for [`Turn::step`].
+    /// Beside those of the kernel, `TimedOut` as for [`Quota::step`].
     pub(crate) fn entries<'s>(
         &'s self,
         folder: &OwnedFd,
     ) -> io::Result<impl Iterator<Item = io::Result<DirEntry>> + use<'s, 'a>> {
-        let mut turn = Turn::new(self);
+        let mut quota = Quota::new(self);
         let entries = Dir::read_from(folder)?.flatten();
-        Ok(entries.map(move |entry| turn.step().map(|()| entry)))
+        Ok(entries.map(move |entry| quota.step().map(|()| entry)))
     }
 
     /// Returns the threads, in the order of their numbers.
@@ -175,7 +175,7 @@ impl<'a> Folder<'a> {
         Ok(tids)
     }
 
-    pub(crate) fn sched_stat(&self, tid: u32, file: &mut Kept) -> io::Result<SchedStat> {
+    pub(crate) fn sched_stat(&self, tid: u32, file: &mut CachedFile) -> io::Result<SchedStat> {
         let mut buffer = [0; SMALL];
         let open = || self.open(&format!("task/{tid}/schedstat"));
         parse_sched_stat(file.read(self.proc.budget, &mut buffer, open)?)

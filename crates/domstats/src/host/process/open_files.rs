@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::host::{
-    files::{Below, Look},
+    files::{Below, FileStat},
     process::{Folder, Process},
     procfs::Proc,
 };
@@ -32,7 +32,7 @@ pub(crate) struct OpenFile {
     number: u32,
     /// Where it is, as the kernel says.
     pub(crate) path: PathBuf,
-    pub(crate) look: Look,
+    pub(crate) look: FileStat,
 }
 
 impl OpenFiles {
@@ -51,7 +51,7 @@ impl OpenFiles {
             if !path.is_absolute() {
                 return None;
             }
-            let look = Look::at_descriptor(&descriptor)?;
+            let look = FileStat::at_descriptor(&descriptor)?;
             let is_storage = look.is_plain() || look.is_block_device();
             is_storage.then_some(OpenFile { descriptor, number, path, look })
         };
@@ -76,7 +76,7 @@ impl OpenFiles {
     }
 
     /// Returns the files that are the same one.
-    pub(crate) fn same_as(&self, look: &Look) -> impl Iterator<Item = &OpenFile> {
+    pub(crate) fn same_as(&self, look: &FileStat) -> impl Iterator<Item = &OpenFile> {
         self.files.iter().filter(|file| file.look.is_same_file(look))
     }
 

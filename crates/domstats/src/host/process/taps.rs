@@ -24,8 +24,8 @@ use std::{
 use rustix::fs::{AtFlags, StatxFlags, readlinkat_raw, statx};
 
 use crate::host::{
-    allowance::Turn,
-    process::{Folder, Kept},
+    allowance::Quota,
+    process::{CachedFile, Folder},
     procfs::SMALL,
 };
 
@@ -46,7 +46,7 @@ pub(crate) struct Tap {
 #[derive(Debug, Default)]
 pub(crate) struct Taps {
     /// The folder of its descriptors.
-    folder: Kept,
+    folder: CachedFile,
     list: Option<List>,
 }
 
@@ -64,7 +64,7 @@ struct List {
 struct Held {
     fd: u32,
     device: Device,
-    file: Kept,
+    file: CachedFile,
     /// Its `fdinfo`, without the position.
     info: Vec<u8>,
 }
@@ -89,8 +89,8 @@ impl Taps {
         let now = Instant::now();
         // Before the list: what is opened meanwhile is seen by the next call at the latest.
         let descriptors = self.count(folder)?;
-        let mut turn = Turn::new(folder);
-        let mut is_same = |held: &mut Held| turn.step().is_ok() && held.is_same(folder);
+        let mut quota = Quota::new(folder);
+        let mut is_same = |held: &mut Held| quota.step().is_ok() && held.is_same(folder);
         let mut is_true = |list: &mut List| {
             trusted_from.is_some_and(|from| list.taken_at >= from)
                 && now.duration_since(list.taken_at) < LONGEST
@@ -139,7 +139,7 @@ fn look(folder: &Folder<'_>) -> io::Result<Vec<Held>> {
         };
         let fd = fd.to_str().ok().and_then(|name| name.parse().ok());
         if let (Some(device), Some(fd)) = (device, fd) {
-            let mut held = Held { fd, device, file: Kept::default(), info: Vec::new() };
+            let mut held = Held { fd, device, file: CachedFile::default(), info: Vec::new() };
             // One that was closed meanwhile is no tap any more.
             if held.take_info(folder).is_ok() {
                 all.push(held);

@@ -95,10 +95,10 @@ fn a_number_that_was_given_to_another_is_not_the_old_process() {
         let (folder, stat) = Folder::of(&proc, pid).unwrap();
         let process = folder.process;
         assert_eq!(process.start_time, stat.start_time);
-        let mut files = ["stat", "comm", "task"].map(|name| (name, Kept::default()));
-        let mut sched = Kept::default();
+        let mut files = ["stat", "comm", "task"].map(|name| (name, CachedFile::default()));
+        let mut sched = CachedFile::default();
         let mut buffer = [0; SMALL];
-        let mut read = |folder: &Folder<'_>, name: &str, file: &mut Kept| match name {
+        let mut read = |folder: &Folder<'_>, name: &str, file: &mut CachedFile| match name {
             "task" => {
                 file.with(budget, || folder.open(name), |fd| Ok(rustix::fs::fstat(fd)?)).map(|_| ())
             }
@@ -133,7 +133,7 @@ fn what_stays_open_and_what_does_not_tell_the_same() {
     let plain = Proc::new("/proc").with_budget(Budget::NONE);
     let kept = Proc::new("/proc");
     let pid = std::process::id();
-    let mut files = [Kept::default(), Kept::default()];
+    let mut files = [CachedFile::default(), CachedFile::default()];
     let mut buffer = [0; SMALL];
     for _ in 0..3 {
         let comm = [&kept, &plain].map(|proc| {
@@ -149,11 +149,11 @@ fn what_stays_open_and_what_does_not_tell_the_same() {
 
 #[test]
 fn a_descriptor_with_a_high_number_is_closed_again() {
-    let mut file = Kept::default();
+    let mut file = CachedFile::default();
     let open = || Ok(fs::File::open("/proc/self/comm")?.into());
     let number = file.with(Budget(RawFd::MAX), open, |fd| Ok(fd.as_raw_fd())).unwrap();
     assert!(file.0.is_some());
-    file = Kept::default();
+    file = CachedFile::default();
     file.with(Budget(number.min(3)), open, |_| Ok(())).unwrap();
     assert!(file.0.is_none());
 }

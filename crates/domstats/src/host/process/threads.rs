@@ -7,8 +7,8 @@
 use std::io;
 
 use crate::host::{
-    allowance::Turn,
-    process::{Folder, Kept},
+    allowance::Quota,
+    process::{CachedFile, Folder},
     procfs::{SMALL, SchedStat},
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct Threads {
     /// All but the first, by number.
     all: Vec<Thread>,
     /// Those that still bore the name of the first, and that name.
-    unnamed: Vec<(u32, Kept)>,
+    unnamed: Vec<(u32, CachedFile)>,
     name: Vec<u8>,
     /// Those that are named after a vCPU.
     vcpus: Vec<VcpuThread>,
@@ -37,7 +37,7 @@ pub(crate) struct Threads {
 #[derive(Debug)]
 struct Thread {
     tid: u32,
-    sched: Kept,
+    sched: CachedFile,
 }
 
 impl Threads {
@@ -67,9 +67,9 @@ impl Threads {
     }
 
     fn read(&mut self, folder: &Folder<'_>) -> impl Iterator<Item = io::Result<ThreadTime>> {
-        let mut turn = Turn::new(folder);
+        let mut quota = Quota::new(folder);
         self.all.iter_mut().map(move |Thread { tid, sched }| {
-            turn.step()?;
+            quota.step()?;
             Ok(ThreadTime { tid: *tid, sched: folder.sched_stat(*tid, sched)? })
         })
     }
@@ -77,12 +77,13 @@ impl Threads {
     fn list(folder: &Folder<'_>) -> io::Result<Self> {
         let mut list = Self::default();
         let first = folder.process.pid;
-        let _ = name_of(folder, first, &mut Kept::default(), |name| list.name = name.to_owned());
-        let mut turn = Turn::new(folder);
+        let _ =
+            name_of(folder, first, &mut CachedFile::default(), |name| list.name = name.to_owned());
+        let mut quota = Quota::new(folder);
         for tid in folder.threads()?.into_iter().filter(|tid| *tid != first) {
-            turn.step()?;
-            list.all.push(Thread { tid, sched: Kept::default() });
-            let mut file = Kept::default();
+            quota.step()?;
+            list.all.push(Thread { tid, sched: CachedFile::default() });
+            let mut file = CachedFile::default();
             let vcpu = name_of(folder, tid, &mut file, |name| match name == list.name {
                 true => Err(()),
                 false => Ok(vcpu_of(name)),
@@ -101,9 +102,9 @@ impl Threads {
     /// have one; where none has, QEMU is asked.
     fn are_unnamed(&mut self, folder: &Folder<'_>) -> bool {
         let name = &self.name;
-        let mut turn = Turn::new(folder);
-        let mut is_unnamed = |(tid, file): &mut (u32, Kept)| {
-            turn.step().is_ok() && name_of(folder, *tid, file, |now| now == name).unwrap_or(false)
+        let mut quota = Quota::new(folder);
+        let mut is_unnamed = |(tid, file): &mut (u32, CachedFile)| {
+            quota.step().is_ok() && name_of(folder, *tid, file, |now| now == name).unwrap_or(false)
         };
         self.vcpus.is_empty() || self.unnamed.iter_mut().all(&mut is_unnamed)
     }
@@ -113,7 +114,7 @@ impl Threads {
 fn name_of<T>(
     folder: &Folder<'_>,
     tid: u32,
-    file: &mut Kept,
+    file: &mut CachedFile,
     read: impl FnOnce(&[u8]) -> T,
 ) -> io::Result<T> {
     let mut buffer = [0; SMALL];

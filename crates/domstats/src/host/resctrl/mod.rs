@@ -54,7 +54,7 @@ struct Group {
 
 /// What the host says of a group of threads.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Monitor {
+pub(crate) struct MonitoringGroup {
     /// The name of the group, without what libvirt puts before it to tell machines apart.
     pub(crate) name: String,
     pub(crate) tasks: Vec<u32>,
@@ -154,7 +154,7 @@ impl Resctrl {
 impl Groups {
     /// Returns what the host says of the groups that hold threads of a process and no others, in
     /// the order of their folders.
-    pub(crate) fn of(&self, folder: &Folder<'_>) -> Vec<Monitor> {
+    pub(crate) fn of(&self, folder: &Folder<'_>) -> Vec<MonitoringGroup> {
         if self.groups.is_empty() {
             return Vec::new();
         }
@@ -176,7 +176,7 @@ impl Groups {
 }
 
 impl Group {
-    fn read(&self) -> Monitor {
+    fn read(&self) -> MonitoringGroup {
         let (mut caches, mut packages) = (Vec::new(), Vec::new());
         for dir in folders(&self.dir.join("mon_data")).unwrap_or_default() {
             let name = dir.file_name().unwrap_or_default().to_string_lossy();
@@ -198,7 +198,7 @@ impl Group {
         }
         caches.sort_unstable_by_key(|cache| cache.id);
         packages.sort_unstable_by_key(|package| package.id);
-        Monitor { name: self.name.clone(), tasks: self.tasks.clone(), caches, packages }
+        MonitoringGroup { name: self.name.clone(), tasks: self.tasks.clone(), caches, packages }
     }
 }
 

@@ -61,7 +61,7 @@ impl Host {
         Resctrl::new(self.root.join("fs"))
     }
 
-    fn monitors(&self) -> Vec<Monitor> {
+    fn monitors(&self) -> Vec<MonitoringGroup> {
         let proc = Proc::new(self.root.join("proc"));
         let process = Process { pid: PID, start_time: 195_125 };
         self.resctrl().groups().unwrap().of(&Folder::new(&proc, process))

@@ -19,7 +19,7 @@ use crate::{
         processes::of_qemu,
     },
     host::{
-        errands::{Errand, Stuck},
+        blocking::{Blocked, BlockingCall},
         process::{Folder, Process},
         procfs::Proc,
     },
@@ -147,10 +147,10 @@ impl CommandLines {
         process: Process,
         name: &str,
         user: Option<u32>,
-    ) -> Result<(), Stuck> {
+    ) -> Result<(), Blocked> {
         // For those of this connection: another one hears nothing of what comes of it.
-        let (start, whose) = (process.start_time, Arc::as_ptr(&self.shared));
-        let path = proc.of(process.pid, &format!("cmdline since {start} for {whose:p}"));
+        let (start, holder) = (process.start_time, Arc::as_ptr(&self.shared));
+        let path = proc.of(process.pid, &format!("cmdline since {start} for {holder:p}"));
         let (shared, proc, name) = (Arc::clone(&self.shared), proc.clone(), name.to_owned());
         let told = Arc::clone(&shared);
         let read = move || {
@@ -174,7 +174,7 @@ impl CommandLines {
             }
             told.changed.notify_all();
         };
-        Errand { user, path }.begin(read, tell)
+        BlockingCall { user, path }.begin(read, tell)
     }
 }
 

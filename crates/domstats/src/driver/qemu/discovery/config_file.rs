@@ -27,12 +27,12 @@ use rustix::{
 
 use crate::{
     driver::qemu::discovery::{
-        monitor_option::MonitorOption, options::Groups, socket::MonitorSocket,
+        monitor_option::MonitorOption, options::OptionGroups, socket::MonitorSocket,
     },
     host::{
         process::{FOLDER, Folder, Process},
         procfs::{Proc, TICK_NS},
-        queues::{Queues, Sign, Whose},
+        queues::{Holder, Queues, SocketKey},
     },
 };
 
@@ -184,7 +184,7 @@ fn is_newer(stat: &Stat, process: Process) -> bool {
 /// (`-runas`, as LXD and Incus do). It holds a socket at a path that the file names, which the
 /// owner of the file made: nobody but that user can have given it to the process.
 fn was_read(folder: &Folder<'_>, text: &str, owner: u32) -> bool {
-    let mut groups = Groups::default();
+    let mut groups = OptionGroups::default();
     let _ = groups.add_file(text);
     let held = || -> io::Result<Vec<u64>> {
         let descriptors = folder.open("fd")?;
@@ -198,10 +198,10 @@ fn was_read(folder: &Folder<'_>, text: &str, owner: u32) -> bool {
     };
     let held = held().unwrap_or_default();
     let mut queues = Queues::new(folder.proc);
-    let whose = Whose::of(folder.proc, folder.process);
+    let holder = Holder::of(folder.proc, folder.process);
     let mut listens = |path: &Path| {
-        let sign = Sign::Name(path.as_os_str().as_bytes());
-        let listener = queues.listener(Some(whose), sign).ok().flatten();
+        let key = SocketKey::Name(path.as_os_str().as_bytes());
+        let listener = queues.listener(Some(holder), key).ok().flatten();
         listener.is_some_and(|listener| held.contains(&listener.inode))
     };
     let monitors = MonitorOption::all(&groups);

@@ -50,7 +50,7 @@ pub(crate) struct Discovery {
 
 /// A QEMU that was found, or a monitor whose QEMU is not known.
 #[derive(Debug)]
-pub(crate) struct Sighting {
+pub(crate) struct Candidate {
     pub(crate) process: Process,
     /// What its process looked like a moment ago.
     pub(crate) stat: Stat,
@@ -62,7 +62,7 @@ pub(crate) struct Sighting {
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    pub(crate) qemus: Vec<Sighting>,
+    pub(crate) qemus: Vec<Candidate>,
     /// QEMUs of which not even the name could be read.
     pub(crate) missing: Vec<MissingDomain>,
 }
@@ -121,7 +121,7 @@ impl Discovery {
                 Reading::Done(Some(line)) => {
                     let is_qemu = known.contains(&process);
                     let groups = monitors_of(&line, mine, is_qemu);
-                    found.qemus.extend(groups.into_iter().map(|monitors| Sighting {
+                    found.qemus.extend(groups.into_iter().map(|monitors| Candidate {
                         process,
                         stat: stat.clone(),
                         line: Arc::clone(&line),

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::driver::qemu::discovery::options::{Groups, Options};
+use crate::driver::qemu::discovery::options::{OptionGroups, Options};
 
 /// One QMP monitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ const MOST: usize = 64;
 
 impl MonitorOption {
     /// Returns the monitors, in the order that QEMU makes them.
-    pub(crate) fn all(groups: &Groups) -> Vec<Self> {
+    pub(crate) fn all(groups: &OptionGroups) -> Vec<Self> {
         let monitors = groups.iter().filter_map(|group| {
             let id = match group.name.as_str() {
                 "qmp" => return Some(Self::compat(group.options.get("address")?, groups)),
@@ -68,7 +68,7 @@ impl MonitorOption {
     }
 
     /// The monitor of `-qmp`: QEMU's old way to write a character device.
-    fn compat(text: &str, groups: &Groups) -> Self {
+    fn compat(text: &str, groups: &OptionGroups) -> Self {
         if let Some(id) = text.strip_prefix("chardev:") {
             return Self::by_id(id, groups);
         }
@@ -89,7 +89,7 @@ impl MonitorOption {
         Self::socket(None, &options)
     }
 
-    fn by_id(id: &str, groups: &Groups) -> Self {
+    fn by_id(id: &str, groups: &OptionGroups) -> Self {
         let Some(options) = groups.find("chardev", id) else {
             return Self::other(Some(id), format!("chardev:{id}"));
         };
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     fn monitors(options: &[(&str, &str, &str)]) -> Vec<MonitorOption> {
-        let mut groups = Groups::default();
+        let mut groups = OptionGroups::default();
         for (group, implied, text) in options {
             groups.add(group, None, Options::parse_either(text, implied));
         }
@@ -219,7 +219,7 @@ mod tests {
             ("pipe:/x", "pipe:/x"),
             ("chardev:gone", "chardev:gone"),
         ] {
-            let mut groups = Groups::default();
+            let mut groups = OptionGroups::default();
             let mut options = Options::default();
             options.set("address", text);
             groups.add("qmp", None, options);

@@ -14,10 +14,10 @@ use crate::{
         reasons::{belongs_to_libvirt, too_long},
     },
     host::{
-        errands::{Errand, Stuck},
+        blocking::{Blocked, BlockingCall},
         process::Process,
         procfs::{Proc, Stat},
-        queues::{Queues, Sign, Unseen, Whose},
+        queues::{Holder, Queues, SocketKey, Unseen},
     },
     model::{
         identity::DomainInfo,
@@ -63,7 +63,7 @@ impl NamedMonitors {
         deadline: Instant,
         missing: &mut Vec<MissingDomain>,
     ) -> Vec<NamedMonitor> {
-        let mut look: Option<Look<'_>> = None;
+        let mut look: Option<HolderSearch<'_>> = None;
         let mut known = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         let mut seen = HashMap::new();
         let mut monitors = Vec::new();
@@ -72,7 +72,9 @@ impl NamedMonitors {
                 continue;
             }
             let known = known.remove(&file).filter(|process| process.is_alive(proc));
-            let ask = || look.get_or_insert_with(|| Look::new(proc, processes)).holder(&path, file);
+            let ask = || {
+                look.get_or_insert_with(|| HolderSearch::new(proc, processes)).holder(&path, file)
+            };
             match known.map_or_else(ask, Ok) {
                 Ok(process) => {
                     seen.insert(file, process);
@@ -100,9 +102,9 @@ impl NamedMonitors {
         let now = Instant::now();
         let until = now + deadline.saturating_duration_since(now) / 2;
         let start = |pattern: &String| {
-            let (errand, own) = (Errand { user: None, path: pattern.into() }, pattern.clone());
+            let (call, own) = (BlockingCall { user: None, path: pattern.into() }, pattern.clone());
             let time = until.saturating_duration_since(Instant::now());
-            (pattern.clone(), errand.start(time, move || matches(&own)))
+            (pattern.clone(), call.start(time, move || matches(&own)))
         };
         // Each on its way before one is waited for.
         let started: Vec<_> = self.patterns.iter().map(start).collect();
@@ -110,7 +112,7 @@ impl NamedMonitors {
             let time = until.saturating_duration_since(Instant::now());
             match started.and_then(|started| started.wait(time)) {
                 Ok(sockets) => all.extend(sockets),
-                Err(Stuck) => {
+                Err(Blocked) => {
                     let name = Name::from(pattern);
                     let text = format!("the storage where the monitors {name} are does not answer");
                     let info = DomainInfo { name, ..DomainInfo::default() };
@@ -136,17 +138,17 @@ fn matches(pattern: &str) -> Vec<(PathBuf, (u64, u64))> {
 }
 
 /// A look at the sockets of the host, for those whose holder is not known.
-struct Look<'a> {
+struct HolderSearch<'a> {
     proc: &'a Proc,
     queues: Queues<'a>,
-    qemus: Vec<Whose>,
+    qemus: Vec<Holder>,
     /// All other processes, which are looked at when no QEMU holds a socket.
     others: Option<Vec<Process>>,
 }
 
-impl<'a> Look<'a> {
+impl<'a> HolderSearch<'a> {
     fn new(proc: &'a Proc, processes: &[(Process, Stat)]) -> Self {
-        let qemus = processes.iter().map(|(process, _)| Whose::of(proc, *process)).collect();
+        let qemus = processes.iter().map(|(process, _)| Holder::of(proc, *process)).collect();
         Self { proc, queues: Queues::new(proc), qemus, others: None }
     }
 
@@ -165,12 +167,12 @@ impl<'a> Look<'a> {
             Missing::new(MissingReason::Denied, text)
         };
         let nobody = || Missing::new(MissingReason::Failed, "nobody listens");
-        let sign = Sign::File(file.0, file.1);
+        let key = SocketKey::File(file.0, file.1);
         let places = std::iter::once(None).chain(self.qemus.iter().copied().map(Some));
         let mut is_unseen = false;
         let mut listener = None;
         for place in places {
-            match self.queues.listener(place, sign) {
+            match self.queues.listener(place, key) {
                 Ok(None) => {}
                 Ok(found) => {
                     listener = found;

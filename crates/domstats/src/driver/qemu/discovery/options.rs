@@ -158,8 +158,8 @@ pub(crate) fn size(text: &str, default: u64) -> Option<u64> {
 
 /// All options that the driver reads, wherever they come from, as QEMU keeps them.
 #[derive(Debug, Default)]
-pub(crate) struct Groups {
-    groups: Vec<Group>,
+pub(crate) struct OptionGroups {
+    groups: Vec<OptionGroup>,
     /// Where those with an id are.
     ids: HashMap<(String, String), usize>,
     /// Of these QEMU has one each: each option adds to it.
@@ -170,13 +170,13 @@ pub(crate) struct Groups {
 
 /// One option.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct OptionGroup {
     pub(crate) name: String,
     pub(crate) id: Option<String>,
     pub(crate) options: Options,
 }
 
-impl Groups {
+impl OptionGroups {
     /// Adds an option.
     pub(crate) fn add(&mut self, name: &str, id: Option<&str>, options: Options) {
         match name {
@@ -192,7 +192,7 @@ impl Groups {
             let key = (name.to_owned(), id.clone());
             self.ids.entry(key).or_insert(self.groups.len());
         }
-        self.groups.push(Group { name: name.to_owned(), id, options });
+        self.groups.push(OptionGroup { name: name.to_owned(), id, options });
     }
 
     /// Changes an option that was given: `group.id.key=value`.
@@ -214,7 +214,7 @@ impl Groups {
         Some(&self.groups[*at].options)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &OptionGroup> {
         self.groups.iter()
     }
 
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn files() {
-        let mut groups = Groups::default();
+        let mut groups = OptionGroups::default();
         groups.add("memory", None, Options::parse("32", "size"));
         let text = "# a\n\n[memory]\n  size = \"64M\"\n[device \"d0\"]\n driver = \"x,y\"\n[smp-opts]\ncpus=\"2\"";
         assert_eq!(groups.add_file(text), Ok(()));
@@ -345,7 +345,7 @@ mod tests {
             ("[a]\nb = \"c", 2),
             ("root:x:0:0:root:/root:/bin/sh", 1),
         ] {
-            assert_eq!(Groups::default().add_file(text), Err(line), "{text}");
+            assert_eq!(OptionGroups::default().add_file(text), Err(line), "{text}");
         }
     }
 }

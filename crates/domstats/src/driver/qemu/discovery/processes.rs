@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     host::{
-        process::{Folder, Kept, Process},
+        process::{CachedFile, Folder, Process},
         procfs::{Proc, SMALL, Stat, parse_stat},
     },
     model::error::{Error, ErrorKind, ErrorOrigin, Result},
@@ -38,7 +38,7 @@ struct Looked {
     kind: Kind,
     name: String,
     /// `stat` of a QEMU; `comm` of others, which costs the kernel far less.
-    file: Kept,
+    file: CachedFile,
     call: u64,
 }
 
@@ -123,7 +123,7 @@ impl Looked {
             false => Kind::Other,
         };
         let (process, name) = (folder.process, stat.comm.clone());
-        let mut looked = Self { process, kind, name, file: Kept::default(), call };
+        let mut looked = Self { process, kind, name, file: CachedFile::default(), call };
         // A script that is named like the QEMU that it will become is looked at anew each time.
         if kind != Kind::Other || !is_named_qemu(&stat.comm) {
             let mut buffer = [0; SMALL];

@@ -2,7 +2,7 @@
 
 use crate::{
     driver::qemu::{
-        groups::{GroupReader, Questions, Sources, pressure},
+        groups::{GroupReader, QueryList, Sources, pressure},
         monitor::query::{Query, Reported},
     },
     model::{
@@ -14,16 +14,16 @@ use crate::{
 
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::BALLOON, ask, fill };
 
-fn ask(questions: &mut Questions<'_>) {
-    questions.ask(Query::Balloon);
-    if questions.wants_whole(StatsGroups::BALLOON) {
-        questions.ask(match questions.guest.learned(|learned| learned.balloon.clone()) {
+fn ask(queries: &mut QueryList<'_>) {
+    queries.ask(Query::Balloon);
+    if queries.wants_whole(StatsGroups::BALLOON) {
+        queries.ask(match queries.guest.learned(|learned| learned.balloon.clone()) {
             Some(path) => Query::GuestStats(path),
             None => Query::Devices("/machine/peripheral".to_owned()),
         });
     }
-    if questions.guest.line.memory_hotplug || questions.guest.line.memory_kib.is_none() {
-        questions.ask(Query::MemorySize);
+    if queries.guest.line.memory_hotplug || queries.guest.line.memory_kib.is_none() {
+        queries.ask(Query::MemorySize);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     driver::qemu::{
-        groups::{GroupReader, Questions, Sources, hypervisor, pressure},
+        groups::{GroupReader, QueryList, Sources, hypervisor, pressure},
         monitor::query::Query,
     },
     host::cgroup::CpuTimes,
@@ -15,16 +15,16 @@ use crate::{
 
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::CPU_TOTAL, ask, fill };
 
-fn ask(questions: &mut Questions<'_>) {
-    if !questions.wants_whole(StatsGroups::CPU_TOTAL) {
+fn ask(queries: &mut QueryList<'_>) {
+    if !queries.wants_whole(StatsGroups::CPU_TOTAL) {
         return;
     }
-    hypervisor::ask_what_is_counted(questions);
+    hypervisor::ask_what_is_counted(queries);
     // The group of each vCPU asks for all that is counted of them.
-    let is_asked_anyway = questions.wants_whole(StatsGroups::VCPU);
-    if !is_asked_anyway && hypervisor::may_count(questions, |counted| &counted.vcpu) {
+    let is_asked_anyway = queries.wants_whole(StatsGroups::VCPU);
+    if !is_asked_anyway && hypervisor::may_count(queries, |counted| &counted.vcpu) {
         let names = &[hypervisor::HALT_POLL_SUCCESS, hypervisor::HALT_POLL_FAIL];
-        questions.ask(Query::VcpuStats(names));
+        queries.ask(Query::VcpuStats(names));
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     driver::qemu::{
         groups::{
-            GroupReader, Questions, Sources,
+            GroupReader, QueryList, Sources,
             hypervisor::{self, Counts},
         },
         monitor::{
@@ -20,13 +20,13 @@ use crate::{
 
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::CRYPTODEV, ask, fill };
 
-fn ask(questions: &mut Questions<'_>) {
-    if !questions.wants_whole(StatsGroups::CRYPTODEV) {
+fn ask(queries: &mut QueryList<'_>) {
+    if !queries.wants_whole(StatsGroups::CRYPTODEV) {
         return;
     }
-    hypervisor::ask_what_is_counted(questions);
-    if hypervisor::may_count(questions, |counted| &counted.cryptodev) {
-        questions.ask(Query::CryptodevStats);
+    hypervisor::ask_what_is_counted(queries);
+    if hypervisor::may_count(queries, |counted| &counted.cryptodev) {
+        queries.ask(Query::CryptodevStats);
     }
 }
 

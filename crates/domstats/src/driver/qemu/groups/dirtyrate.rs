@@ -2,7 +2,7 @@
 
 use crate::{
     driver::qemu::{
-        groups::{GroupReader, Questions, Sources},
+        groups::{GroupReader, QueryList, Sources},
         monitor::query::{self, Query},
     },
     model::{
@@ -15,8 +15,8 @@ use crate::{
 
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::DIRTYRATE, ask, fill };
 
-fn ask(questions: &mut Questions<'_>) {
-    questions.ask(Query::DirtyRate);
+fn ask(queries: &mut QueryList<'_>) {
+    queries.ask(Query::DirtyRate);
 }
 
 fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use crate::{
     driver::qemu::{
-        groups::{Questions, Sources},
+        groups::{QueryList, Sources},
         monitor::{
             counted::{Counted, Kinds},
             query::{Cpu, Query, StatKind, StatSchema, StatValue, StatsOf},
@@ -27,15 +27,15 @@ pub(crate) const HALT_POLL_SUCCESS: &str = "halt_poll_success_ns";
 pub(crate) const HALT_POLL_FAIL: &str = "halt_poll_fail_ns";
 
 /// Asks which numbers there are, unless that is known.
-pub(super) fn ask_what_is_counted(questions: &mut Questions<'_>) {
-    if questions.guest.learned(|learned| learned.counted.is_none()) {
-        questions.ask(Query::StatsSchemas);
+pub(super) fn ask_what_is_counted(queries: &mut QueryList<'_>) {
+    if queries.guest.learned(|learned| learned.counted.is_none()) {
+        queries.ask(Query::StatsSchemas);
     }
 }
 
 /// Returns whether something of this kind is counted, as far as is known.
-pub(super) fn may_count(questions: &Questions<'_>, kind: fn(&Counted) -> &Kinds) -> bool {
-    let counted = questions.guest.learned(|learned| learned.counted.clone());
+pub(super) fn may_count(queries: &QueryList<'_>, kind: fn(&Counted) -> &Kinds) -> bool {
+    let counted = queries.guest.learned(|learned| learned.counted.clone());
     counted.is_none_or(|counted| !kind(&counted).is_empty())
 }
 

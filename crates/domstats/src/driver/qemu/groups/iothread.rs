@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use crate::{
     driver::qemu::{
-        groups::{GroupReader, Questions, Sources},
+        groups::{GroupReader, QueryList, Sources},
         monitor::query::{self, Query},
         reasons::too_long,
     },
-    host::{allowance::Turn, procfs::SchedStat},
+    host::{allowance::Quota, procfs::SchedStat},
     model::{
         report::{DomainStats, Missing},
         request::StatsGroups,
@@ -18,19 +18,19 @@ use crate::{
 
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::IOTHREAD, ask, fill };
 
-fn ask(questions: &mut Questions<'_>) {
-    questions.ask(Query::Iothreads);
+fn ask(queries: &mut QueryList<'_>) {
+    queries.ask(Query::Iothreads);
 }
 
 fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     let folder = sources.folder();
-    let mut turn = Turn::new(&folder);
+    let mut quota = Quota::new(&folder);
     if let Some(replies) = sources.replies.iothreads.got() {
-        let time = |tid| sources.thread(tid, &folder, &mut turn);
+        let time = |tid| sources.thread(tid, &folder, &mut quota);
         stats.iothread = Some(iothreads(replies, time));
     }
     let lacks = sources.lacks(&sources.replies.iothreads);
-    lacks.or_else(|| turn.is_over().then(|| too_long(sources.guest.process)))
+    lacks.or_else(|| quota.is_over().then(|| too_long(sources.guest.process)))
 }
 
 /// Returns the iothreads of a guest; `time` reads that of a thread.

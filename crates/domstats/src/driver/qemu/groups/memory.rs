@@ -1,7 +1,7 @@
 //! The group `memory`: memory bandwidth, from `/sys/fs/resctrl`.
 
 use crate::{
-    driver::qemu::groups::{GroupReader, Questions, Sources},
+    driver::qemu::groups::{GroupReader, QueryList, Sources},
     model::{
         report::{DomainStats, Missing, MissingReason},
         request::StatsGroups,
@@ -10,7 +10,7 @@ use crate::{
 
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::MEMORY, ask, fill };
 
-fn ask(_: &mut Questions<'_>) {}
+fn ask(_: &mut QueryList<'_>) {}
 
 fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     let monitors = &sources.host.account.monitors;

@@ -28,9 +28,9 @@ use crate::{
         },
     },
     host::{
-        allowance::Turn,
+        allowance::Quota,
         pressure::Waits,
-        process::{Folder, Kept},
+        process::{CachedFile, Folder},
         procfs::{NetDevices, Proc, SchedStat},
     },
     model::{
@@ -39,13 +39,13 @@ use crate::{
         stats::Pressure,
     },
 };
-pub(crate) use interface::places::places;
+pub(crate) use interface::nics::guest_nics;
 
 /// How this driver reads a group.
 struct GroupReader {
     group: StatsGroups,
     /// Adds what to ask the monitor, beyond what the host told.
-    ask: fn(&mut Questions<'_>),
+    ask: fn(&mut QueryList<'_>),
     /// Fills the group, and returns why it is not whole.
     fill: fn(&Sources<'_>, &mut DomainStats) -> Option<Missing>,
 }
@@ -66,14 +66,14 @@ const READERS: [GroupReader; 12] = [
 ];
 
 /// The questions of one call to the monitor of a guest.
-struct Questions<'a> {
+struct QueryList<'a> {
     guest: &'a Guest,
     host: &'a HostSide,
     request: &'a StatsRequest,
     queries: Vec<Query>,
 }
 
-impl Questions<'_> {
+impl QueryList<'_> {
     /// Adds a question, unless another group has asked it.
     fn ask(&mut self, query: Query) {
         if !self.queries.contains(&query) {
@@ -89,14 +89,14 @@ impl Questions<'_> {
 
 /// Returns what a request has to ask a guest's monitor, beyond what the host told.
 pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) -> Vec<Query> {
-    let mut questions = Questions { guest, host, request, queries: guest.identity() };
+    let mut queries = QueryList { guest, host, request, queries: guest.identity() };
     if request.filter.needs_state() {
-        questions.ask(Query::Status);
+        queries.ask(Query::Status);
     }
     for reader in READERS.iter().filter(|reader| request.groups.contains(reader.group)) {
-        (reader.ask)(&mut questions);
+        (reader.ask)(&mut queries);
     }
-    questions.queries
+    queries.queries
 }
 
 /// Returns whether a domain belongs to the answer; `None` if only its monitor could tell and did
@@ -161,13 +161,13 @@ impl Sources<'_> {
     }
 
     /// Returns the time of a thread, read now if it began after the others were read.
-    fn thread(&self, tid: u32, folder: &Folder<'_>, turn: &mut Turn<'_>) -> Option<SchedStat> {
+    fn thread(&self, tid: u32, folder: &Folder<'_>, quota: &mut Quota<'_>) -> Option<SchedStat> {
         let threads = self.host.threads.as_deref().unwrap_or_default();
         match threads.binary_search_by_key(&tid, |thread| thread.tid) {
             Ok(place) => Some(threads[place].sched),
             Err(_) => {
-                turn.step().ok()?;
-                folder.sched_stat(tid, &mut Kept::default()).ok()
+                quota.step().ok()?;
+                folder.sched_stat(tid, &mut CachedFile::default()).ok()
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The group `perf`: the kernel's counters of the QEMU process, as far as the URI asks for them.
 
 use crate::{
-    driver::qemu::groups::{GroupReader, Questions, Sources},
+    driver::qemu::groups::{GroupReader, QueryList, Sources},
     host::{perf::Refusal, process::readers::NotCounted},
     model::{
         catalogue::{Row, Section, Slot},
@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::PERF, ask, fill };
 
-fn ask(_: &mut Questions<'_>) {}
+fn ask(_: &mut QueryList<'_>) {}
 
 fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     let counts = match sources.host.account.counts.as_ref() {

@@ -1,15 +1,15 @@
 //! What resctrl watches of a guest, in libvirt's words: a monitor for each group of its threads.
 
 use crate::{
-    driver::qemu::host::accounts::Monitors,
-    host::resctrl::{Cache, Monitor, Package},
+    driver::qemu::host::accounts::MonitoringGroups,
+    host::resctrl::{Cache, MonitoringGroup, Package},
     model::stats::{
         BandwidthMonitor, BandwidthNode, CacheBank, CacheMonitor, Cpu, EnergyMonitor,
         EnergyPackage, Memory,
     },
 };
 
-impl Monitors {
+impl MonitoringGroups {
     /// Adds the monitors of caches and energy to the CPU's group.
     pub(crate) fn fill(&self, cpu: &mut Cpu) {
         if self.watched.caches {
@@ -24,7 +24,8 @@ impl Monitors {
 
     /// Returns the monitors of memory bandwidth; `None` if there are none.
     pub(crate) fn memory(&self) -> Option<Memory> {
-        let is_one = |monitor: &Monitor| self.watched.bandwidth && !monitor.caches.is_empty();
+        let is_one =
+            |monitor: &MonitoringGroup| self.watched.bandwidth && !monitor.caches.is_empty();
         let monitors = self.list(is_one, Self::bandwidth);
         let monitor_count = count(&monitors)?;
         Some(Memory { monitor_count: Some(monitor_count), monitors, ..Memory::default() })
@@ -32,14 +33,14 @@ impl Monitors {
 
     fn list<T>(
         &self,
-        is_one: impl Fn(&Monitor) -> bool,
-        make: impl Fn(&Self, u32, &Monitor) -> T,
+        is_one: impl Fn(&MonitoringGroup) -> bool,
+        make: impl Fn(&Self, u32, &MonitoringGroup) -> T,
     ) -> Vec<T> {
         let monitors = self.monitors.iter().filter(|monitor| is_one(monitor));
         (0..).zip(monitors).map(|(index, monitor)| make(self, index, monitor)).collect()
     }
 
-    fn cache(&self, index: u32, monitor: &Monitor) -> CacheMonitor {
+    fn cache(&self, index: u32, monitor: &MonitoringGroup) -> CacheMonitor {
         let bank = |(index, cache): (u32, &Cache)| CacheBank {
             index,
             id: Some(cache.id),
@@ -56,7 +57,7 @@ impl Monitors {
         }
     }
 
-    fn bandwidth(&self, index: u32, monitor: &Monitor) -> BandwidthMonitor {
+    fn bandwidth(&self, index: u32, monitor: &MonitoringGroup) -> BandwidthMonitor {
         let node = |(index, cache): (u32, &Cache)| BandwidthNode {
             index,
             id: Some(cache.id),
@@ -74,7 +75,7 @@ impl Monitors {
         }
     }
 
-    fn energy(&self, index: u32, monitor: &Monitor) -> EnergyMonitor {
+    fn energy(&self, index: u32, monitor: &MonitoringGroup) -> EnergyMonitor {
         let package = |(index, package): (u32, &Package)| EnergyPackage {
             index,
             id: Some(package.id),
@@ -93,7 +94,7 @@ impl Monitors {
     }
 
     /// Returns the vCPUs in a group, as a list such as `0-3,5`; `None` if there are none.
-    fn vcpus_of(&self, monitor: &Monitor) -> Option<String> {
+    fn vcpus_of(&self, monitor: &MonitoringGroup) -> Option<String> {
         let inside = self.vcpus.iter().filter(|(_, tid)| monitor.tasks.contains(tid));
         let mut ids: Vec<u32> = inside.map(|(id, _)| *id).collect();
         ids.sort_unstable();
@@ -119,8 +120,8 @@ mod tests {
     use super::*;
     use crate::host::resctrl::Watched;
 
-    fn monitor(name: &str, tasks: &[u32]) -> Monitor {
-        Monitor {
+    fn monitor(name: &str, tasks: &[u32]) -> MonitoringGroup {
+        MonitoringGroup {
             name: name.to_owned(),
             tasks: tasks.to_vec(),
             caches: vec![Cache {
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn vcpus_are_named_by_ranges() {
         let vcpus = vec![(5, 15), (0, 10), (2, 12), (1, 11)];
-        let monitors = Monitors { vcpus, ..Monitors::default() };
+        let monitors = MonitoringGroups { vcpus, ..MonitoringGroups::default() };
         for (tasks, list) in [
             (&[10, 11, 12, 15, 7][..], Some("0-2,5")),
             (&[11], Some("1")),
@@ -149,14 +150,16 @@ mod tests {
 
     #[test]
     fn only_what_the_host_watches_is_counted() {
-        let mut monitors =
-            Monitors { monitors: vec![monitor("vcpus_0", &[10])], ..Monitors::default() };
+        let mut monitors = MonitoringGroups {
+            monitors: vec![monitor("vcpus_0", &[10])],
+            ..MonitoringGroups::default()
+        };
         let mut cpu = Cpu::default();
         monitors.fill(&mut cpu);
         assert_eq!((cpu, monitors.memory()), (Cpu::default(), None));
 
         monitors.watched = Watched { caches: true, bandwidth: true, energy: true };
-        monitors.monitors.push(Monitor {
+        monitors.monitors.push(MonitoringGroup {
             name: "gold".to_owned(),
             tasks: vec![10],
             caches: Vec::new(),

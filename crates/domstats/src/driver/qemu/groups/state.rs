@@ -2,7 +2,7 @@
 
 use crate::{
     driver::qemu::{
-        groups::{GroupReader, Questions, Sources},
+        groups::{GroupReader, QueryList, Sources},
         monitor::query::{Query, Replies},
     },
     model::{
@@ -14,8 +14,8 @@ use crate::{
 
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::STATE, ask, fill };
 
-fn ask(questions: &mut Questions<'_>) {
-    questions.ask(Query::Status);
+fn ask(queries: &mut QueryList<'_>) {
+    queries.ask(Query::Status);
 }
 
 fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {

@@ -5,14 +5,14 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     driver::qemu::{
         groups::{
-            GroupReader, Questions, Sources,
+            GroupReader, QueryList, Sources,
             hypervisor::{self, Counts},
         },
         guest::learned::Learned,
         monitor::query::{Cpu, Query},
         reasons::too_long,
     },
-    host::{allowance::Turn, process::threads::VcpuThread},
+    host::{allowance::Quota, process::threads::VcpuThread},
     model::{
         report::{DomainStats, Missing},
         request::StatsGroups,
@@ -22,28 +22,28 @@ use crate::{
 
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::VCPU, ask, fill };
 
-fn ask(questions: &mut Questions<'_>) {
-    let threads = questions.host.vcpu_threads.as_deref();
+fn ask(queries: &mut QueryList<'_>) {
+    let threads = queries.host.vcpu_threads.as_deref();
     if threads.is_none() {
-        questions.ask(Query::Cpus);
+        queries.ask(Query::Cpus);
     }
-    if !questions.wants_whole(StatsGroups::VCPU) {
+    if !queries.wants_whole(StatsGroups::VCPU) {
         return;
     }
-    let guest = questions.guest;
+    let guest = queries.guest;
     if guest.line.maximum_vcpus.is_none()
         && guest.learned(|learned| learned.maximum_vcpus.is_none())
     {
-        questions.ask(Query::PossibleCpus);
+        queries.ask(Query::PossibleCpus);
     }
-    hypervisor::ask_what_is_counted(questions);
-    if hypervisor::may_count(questions, |counted| &counted.vcpu) {
-        questions.ask(Query::VcpuStats(&[]));
+    hypervisor::ask_what_is_counted(queries);
+    if hypervisor::may_count(queries, |counted| &counted.vcpu) {
+        queries.ask(Query::VcpuStats(&[]));
         // The numbers bear the path of a vCPU, not its index.
         let known: HashSet<VcpuThread> =
             guest.learned(|learned| learned.cpus.iter().map(Cpu::thread).collect());
         if threads.is_some_and(|threads| threads.iter().any(|thread| !known.contains(thread))) {
-            questions.ask(Query::Cpus);
+            queries.ask(Query::Cpus);
         }
     }
 }
@@ -62,16 +62,16 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     let distinct: HashSet<u32> = threads.iter().map(|(_, tid)| *tid).collect();
     let shared = distinct.len() < threads.len();
     let folder = sources.folder();
-    let mut turn = Turn::new(&folder);
+    let mut quota = Quota::new(&folder);
     let cpus = threads.into_iter().map(|(id, tid)| {
-        let sched = sources.thread(tid, &folder, &mut turn).filter(|_| !shared);
+        let sched = sources.thread(tid, &folder, &mut quota).filter(|_| !shared);
         let counts = counts.remove(&(id, tid)).unwrap_or_default();
         Vcpu {
             id,
             state: Some(VcpuState::Running),
             time: sched.map(|sched| sched.run_ns),
             wait: sched
-                .filter(|_| sources.host.accounts_for_waits && turn.step().is_ok())
+                .filter(|_| sources.host.accounts_for_waits && quota.step().is_ok())
                 .and_then(|_| folder.thread_wait(tid)),
             delay: sched.map(|sched| sched.delay_ns),
             stats: counts.stats,
@@ -82,7 +82,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     let vcpus = Vcpus { current, maximum, cpus: cpus.collect(), ..Vcpus::default() };
     stats.vcpu = (vcpus != Vcpus::default()).then_some(vcpus);
     let lacks = lacks.or_else(|| hypervisor::lacks_vcpu_stats(sources));
-    lacks.or_else(|| turn.is_over().then(|| too_long(sources.guest.process)))
+    lacks.or_else(|| quota.is_over().then(|| too_long(sources.guest.process)))
 }
 
 /// Returns the threads of the vCPUs, and why they may not be up to date.

@@ -3,7 +3,7 @@
 use crate::{
     driver::qemu::{
         groups::{
-            GroupReader, Questions, Sources,
+            GroupReader, QueryList, Sources,
             hypervisor::{self, Counts},
         },
         monitor::query::Query,
@@ -18,11 +18,11 @@ use crate::{
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::VM, ask, fill };
 
 // A request for the basic part of the group asks for the same: there is no other part.
-fn ask(questions: &mut Questions<'_>) {
-    hypervisor::ask_what_is_counted(questions);
+fn ask(queries: &mut QueryList<'_>) {
+    hypervisor::ask_what_is_counted(queries);
     // In the first call the numbers are asked for in the dark: it saves a round trip.
-    if hypervisor::may_count(questions, |counted| &counted.vm) {
-        questions.ask(Query::VmStats);
+    if hypervisor::may_count(queries, |counted| &counted.vm) {
+        queries.ask(Query::VmStats);
     }
 }
 

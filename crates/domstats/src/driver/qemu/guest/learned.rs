@@ -34,7 +34,7 @@ pub(crate) struct Learned {
     /// Where the balloon device is, if that is known.
     pub(crate) balloon: Option<ObjectPath>,
     /// The NICs.
-    pub(crate) nics: Option<Arc<nics::Told>>,
+    pub(crate) nics: Option<Arc<nics::NicSnapshot>>,
 }
 
 impl Guest {
@@ -86,24 +86,25 @@ impl Guest {
         }
     }
 
-    pub(crate) fn learn_nics(&self, told: nics::Told) {
+    pub(crate) fn learn_nics(&self, told: nics::NicSnapshot) {
         let texts = told.nics.iter().flat_map(|(device, _)| device.texts());
         self.state().learned.nics = is_kept(texts).then(|| Arc::new(told));
     }
 
     /// Returns what the NICs are, if the monitor told lately.
-    pub(crate) fn nics(&self) -> Option<Arc<nics::Told>> {
+    pub(crate) fn nics(&self) -> Option<Arc<nics::NicSnapshot>> {
         self.learned(|learned| learned.nics.clone()).filter(|told| told.is_fresh())
     }
 
     /// Returns what the NICs are, as far as it is true while the process holds these taps.
-    pub(crate) fn nics_with(&self, taps: Option<&[Tap]>) -> Option<Arc<nics::Told>> {
+    pub(crate) fn nics_with(&self, taps: Option<&[Tap]>) -> Option<Arc<nics::NicSnapshot>> {
         self.learned(|learned| learned.nics.clone()).filter(|told| told.taps.as_deref() == taps)
     }
 
     /// Returns whether the monitor told of the NICs lately, and the process holds other taps now.
     pub(crate) fn has_other_taps(&self, taps: Option<&[Tap]>) -> bool {
-        let is_other = |told: &Arc<nics::Told>| told.is_fresh() && told.taps.as_deref() != taps;
+        let is_other =
+            |told: &Arc<nics::NicSnapshot>| told.is_fresh() && told.taps.as_deref() != taps;
         self.learned(|learned| learned.nics.as_ref().is_some_and(is_other))
     }
 

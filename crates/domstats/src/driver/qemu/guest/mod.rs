@@ -18,14 +18,14 @@ use crate::{
         monitor::{
             first_client::{self, Stage},
             query::Query,
-            session::Monitor,
-            sockets::{self, Door, NoDoor},
+            session::Session,
+            sockets::{self, Endpoint, Unreachable},
         },
     },
     host::{
         process::{Folder, Process, readers::Readers},
         procfs::Proc,
-        queues::{Queues, Whose},
+        queues::{Holder, Queues},
     },
     model::{
         device,
@@ -54,7 +54,7 @@ struct State {
     /// Whether it was seen beyond the wait for the first client of a monitor.
     has_begun: bool,
     stuck: Option<Duration>,
-    monitor: Option<Monitor>,
+    session: Option<Session>,
     /// Which of the monitors served last.
     preferred: usize,
     /// Whether one served in the last call.
@@ -174,24 +174,24 @@ impl Guest {
     }
 
     /// Returns the process, and its network namespace if that may be known.
-    pub(crate) fn whose(&self, proc: &Proc) -> Whose {
+    pub(crate) fn holder(&self, proc: &Proc) -> Holder {
         let namespace = self.readers.net_namespace(&Folder::new(proc, self.process));
-        Whose { process: self.process, namespace }
+        Holder { process: self.process, namespace }
     }
 
     /// Looks for the socket of a monitor, with what was seen in earlier calls.
-    pub(crate) fn door(
+    pub(crate) fn endpoint(
         &self,
         socket: &MonitorSocket,
         queues: &mut Queues<'_>,
-    ) -> Result<Door, NoDoor> {
-        let whose = self.whose(queues.proc());
+    ) -> Result<Endpoint, Unreachable> {
+        let holder = self.holder(queues.proc());
         let mut state = self.state();
-        let door = sockets::find(socket, whose, &state.held, queues)?;
-        if door.is_sure {
-            state.held.insert(door.listener.inode);
+        let endpoint = sockets::find(socket, holder, &state.held, queues)?;
+        if endpoint.is_sure {
+            state.held.insert(endpoint.listener.inode);
         }
-        Ok(door)
+        Ok(endpoint)
     }
 
     /// Returns the number of the monitor that is tried first.
@@ -227,7 +227,7 @@ impl Guest {
             return None;
         }
         state.leased = true;
-        Some(Lease { guest: self, monitor: state.monitor.take(), stuck: state.stuck })
+        Some(Lease { guest: self, session: state.session.take(), stuck: state.stuck })
     }
 
     /// Notes that the process is stopped: its monitor is silent for that reason, and may have all
@@ -238,7 +238,7 @@ impl Guest {
 
     /// Lets go of a held connection.
     pub(crate) fn hang_up(&self) {
-        self.state().monitor = None;
+        self.state().session = None;
     }
 
     /// Lets go of a held connection, and stops counting.
@@ -252,7 +252,7 @@ impl Guest {
 #[derive(Debug)]
 pub(crate) struct Lease<'a> {
     guest: &'a Guest,
-    pub(crate) monitor: Option<Monitor>,
+    pub(crate) session: Option<Session>,
     /// How long a call has waited for the monitor in vain.
     pub(crate) stuck: Option<Duration>,
 }
@@ -262,6 +262,6 @@ impl Drop for Lease<'_> {
         let mut state = self.guest.state();
         state.leased = false;
         state.stuck = self.stuck;
-        state.monitor = self.monitor.take();
+        state.session = self.session.take();
     }
 }

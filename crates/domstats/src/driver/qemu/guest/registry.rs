@@ -157,11 +157,11 @@ impl Guests {
 
 /// Returns the guest of an earlier call if it is the same, else a new one.
 fn guest_of(
-    sighting: discovery::Sighting,
+    sighting: discovery::Candidate,
     known: &mut HashMap<Identity, Arc<Guest>>,
     seen: &mut HashSet<Identity>,
 ) -> Arc<Guest> {
-    let discovery::Sighting { process, line, monitors, .. } = sighting;
+    let discovery::Candidate { process, line, monitors, .. } = sighting;
     let identity = Identity { process, monitors };
     let new = || {
         let monitors = Some(identity.monitors.clone()).filter(|all| !all.is_empty());

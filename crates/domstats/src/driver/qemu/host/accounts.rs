@@ -10,7 +10,7 @@ use crate::{
         perf::{Count, Counting},
         pressure::{DeviceIo, Waits},
         process::{Budget, Folder, readers::NotCounted, threads::VcpuThread},
-        resctrl::{self, Monitor, Resctrl, Watched},
+        resctrl::{self, MonitoringGroup, Resctrl, Watched},
     },
     model::request::StatsGroups,
 };
@@ -43,18 +43,18 @@ pub(crate) struct Account {
     pub(crate) io_waits: Option<Waits>,
     /// The host's devices that the guest's own cgroup used.
     pub(crate) devices: Option<Vec<DeviceIo>>,
-    pub(crate) monitors: Monitors,
+    pub(crate) monitors: MonitoringGroups,
     /// What performance counters say; `None` if none is wanted.
     pub(crate) counts: Option<Result<Vec<Count>, NotCounted>>,
 }
 
 /// The groups of resctrl that hold threads of a guest alone.
 #[derive(Debug, Default)]
-pub(crate) struct Monitors {
+pub(crate) struct MonitoringGroups {
     pub(crate) is_mounted: bool,
     pub(crate) is_denied: bool,
     pub(crate) watched: Watched,
-    pub(crate) monitors: Vec<Monitor>,
+    pub(crate) monitors: Vec<MonitoringGroup>,
     /// The vCPUs, as far as they are known.
     pub(crate) vcpus: Vec<VcpuThread>,
 }

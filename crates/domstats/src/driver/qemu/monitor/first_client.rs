@@ -13,7 +13,7 @@
 use std::io;
 
 use crate::host::{
-    allowance::Turn,
+    allowance::Quota,
     process::{Folder, Process},
     procfs::Proc,
 };
@@ -94,9 +94,9 @@ fn has_vcpus(folder: &Folder<'_>) -> io::Result<bool> {
             .read_at_most(&format!("task/{tid}/comm"), 64)
             .is_ok_and(|name| name.starts_with("CPU "))
     };
-    let mut turn = Turn::new(folder);
+    let mut quota = Quota::new(folder);
     for tid in folder.threads()? {
-        turn.step()?;
+        quota.step()?;
         if names_vcpu(tid) {
             return Ok(true);
         }

@@ -11,11 +11,11 @@ use std::{
 
 use crate::{
     driver::qemu::monitor::{
-        kept::Sight,
+        cache::HostView,
         query::{BlockNode, FdSet},
     },
     host::{
-        files::Look,
+        files::FileStat,
         process::open_files::{OpenFile, OpenFiles},
     },
 };
@@ -39,7 +39,7 @@ struct ImageFile {
     name: String,
     /// All descriptors of it, as paths: one closed is a sign too.
     descriptors: Vec<PathBuf>,
-    look: Look,
+    look: FileStat,
 }
 
 impl Images {
@@ -47,7 +47,7 @@ impl Images {
     /// them is no plain file, cannot be found, or has changed since QEMU told. What was found
     /// before is not looked for again, nor soon what was not: `unfound` is when.
     pub(crate) fn find(
-        sight: &Sight<'_>,
+        view: &HostView<'_>,
         nodes: &[BlockNode],
         known: Option<Self>,
         unfound: &mut Option<Instant>,
@@ -66,10 +66,10 @@ impl Images {
             let place = known.iter().position(|file| file.name == name);
             let file = match place.and_then(|place| known.swap_remove(place).again()) {
                 Some(file) => file,
-                None if unfound.is_some_and(|then| sight.at() < then + PAUSE) => return None,
+                None if unfound.is_some_and(|then| view.at() < then + PAUSE) => return None,
                 None => {
-                    let found = ImageFile::find(sight, name, &mut open);
-                    *unfound = found.is_none().then_some(sight.at());
+                    let found = ImageFile::find(view, name, &mut open);
+                    *unfound = found.is_none().then_some(view.at());
                     found?
                 }
             };
@@ -90,12 +90,12 @@ impl Images {
 impl ImageFile {
     /// Finds the file that a guest calls by this name among those that it has `open`, which are
     /// listed if they were not. A device does not show its size.
-    fn find(sight: &Sight<'_>, name: &str, open: &mut Option<OpenFiles>) -> Option<Self> {
+    fn find(view: &HostView<'_>, name: &str, open: &mut Option<OpenFiles>) -> Option<Self> {
         if !name.starts_with('/') {
             return None;
         }
         if open.is_none() {
-            *open = OpenFiles::of(sight.proc, sight.process).ok();
+            *open = OpenFiles::of(view.proc, view.process).ok();
         }
         let open = open.as_ref()?;
         let look = open.find(name)?.look;
@@ -105,13 +105,13 @@ impl ImageFile {
 
     /// Returns the file as it is now, if it is still open.
     fn again(self) -> Option<Self> {
-        let look = Look::at_descriptor(self.descriptors.first()?)?;
+        let look = FileStat::at_descriptor(self.descriptors.first()?)?;
         let is_same = look.is_same_file(&self.look) && self.is_seen_as(&look);
         is_same.then_some(Self { look, ..self })
     }
 
-    fn is_seen_as(&self, look: &Look) -> bool {
-        self.descriptors.iter().all(|descriptor| Look::at_descriptor(descriptor) == Some(*look))
+    fn is_seen_as(&self, look: &FileStat) -> bool {
+        self.descriptors.iter().all(|descriptor| FileStat::at_descriptor(descriptor) == Some(*look))
     }
 
     /// Returns whether QEMU's answer describes the file as it is.

@@ -1,11 +1,11 @@
 //! One monitor: whose socket it is, what it is asked, and what it told.
 
+pub(crate) mod budget;
+pub(crate) mod cache;
 pub(crate) mod copies;
 pub(crate) mod counted;
 pub(crate) mod first_client;
 pub(crate) mod image_files;
-pub(crate) mod kept;
-pub(crate) mod memory;
 pub(crate) mod nics;
 pub(crate) mod query;
 pub(crate) mod reader;

@@ -27,11 +27,11 @@ use rustix::{
 
 use crate::{
     driver::qemu::monitor::{
-        kept::{Kept, Sight},
-        memory::Purse,
+        budget::AnswerBudget,
+        cache::{AnswerCache, HostView},
         query::{Query, Replies},
         reader::{Message, Reader},
-        sockets::{Door, NoDoor, blocked, denied},
+        sockets::{Endpoint, Unreachable, blocked, denied},
     },
     host::queues::Queues,
     model::{
@@ -54,7 +54,7 @@ const LEFT_OVER: usize = 64 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
     /// 1 MiB.
-    Turn,
+    Slice,
     /// The answers of most guests, at the end of a pass: 128 KiB.
     Last,
 }
@@ -62,7 +62,7 @@ pub(crate) enum Effort {
 impl Effort {
     fn reads(self) -> usize {
         match self {
-            Self::Turn => 32,
+            Self::Slice => 32,
             Self::Last => 4,
         }
     }
@@ -70,7 +70,7 @@ impl Effort {
 
 /// A connection to a monitor.
 #[derive(Debug)]
-pub(crate) struct Monitor {
+pub(crate) struct Session {
     stream: UnixStream,
     reader: Reader,
     unsent: Vec<u8>,
@@ -79,7 +79,7 @@ pub(crate) struct Monitor {
     /// What the monitor has yet to answer, oldest first.
     owed: VecDeque<Owed>,
     greeted: bool,
-    kept: Kept,
+    cache: AnswerCache,
     /// What our negotiation bears, and that of hardly any other client.
     id: u16,
 }
@@ -101,16 +101,16 @@ pub(crate) enum Progress {
     Done,
 }
 
-impl Monitor {
+impl Session {
     /// Connects without waiting, to a monitor that is called so.
     pub(crate) fn connect(
-        door: &Door,
+        endpoint: &Endpoint,
         queues: &Queues<'_>,
         name: &dyn fmt::Display,
-    ) -> Result<Self, NoDoor> {
-        let socket = door.connect(queues).map_err(|errno| match errno {
-            Errno::TIMEDOUT => NoDoor::Blocked(blocked(name)),
-            errno => NoDoor::Never(refused(errno, name)),
+    ) -> Result<Self, Unreachable> {
+        let socket = endpoint.connect(queues).map_err(|errno| match errno {
+            Errno::TIMEDOUT => Unreachable::Blocked(blocked(name)),
+            errno => Unreachable::Never(refused(errno, name)),
         })?;
         Ok(Self {
             stream: socket.into(),
@@ -119,7 +119,7 @@ impl Monitor {
             held_back: Vec::new(),
             owed: VecDeque::new(),
             greeted: false,
-            kept: Kept::new(),
+            cache: AnswerCache::new(),
             id: next_id(),
         })
     }
@@ -158,22 +158,22 @@ impl Monitor {
     }
 
     /// Reads what happened since the last call, and puts the questions of this call to which no
-    /// answer is kept. `sight` is there if answers shall be kept.
+    /// answer is kept. `view` is there if answers shall be kept.
     pub(crate) fn begin(
         &mut self,
         queries: &[Query],
         replies: &mut Replies,
-        sight: Option<&Sight<'_>>,
-        purse: &mut Purse<'_>,
+        view: Option<&HostView<'_>>,
+        budget: &mut AnswerBudget<'_>,
     ) -> Result<Progress, Missing> {
-        let Some(sight) = sight else {
+        let Some(view) = view else {
             self.ask(queries);
-            return self.advance(replies, None, Effort::Turn, purse);
+            return self.advance(replies, None, Effort::Slice, budget);
         };
-        if self.listen(replies, Some(sight), Effort::Turn, purse)? >= FULL {
-            self.kept = Kept::new();
+        if self.listen(replies, Some(view), Effort::Slice, budget)? >= FULL {
+            self.cache = AnswerCache::new();
         }
-        let is_open = |query: &&Query| !self.kept.answer(query, replies, sight);
+        let is_open = |query: &&Query| !self.cache.answer(query, replies, view);
         let open: Vec<Query> = queries.iter().filter(is_open).cloned().collect();
         self.ask(&open);
         self.flush()?;
@@ -181,13 +181,13 @@ impl Monitor {
     }
 
     /// Returns what is kept of this connection's answers.
-    pub(crate) fn kept(&self) -> &Kept {
-        &self.kept
+    pub(crate) fn cache(&self) -> &AnswerCache {
+        &self.cache
     }
 
-    /// As [`Monitor::kept`], to keep more.
-    pub(crate) fn kept_mut(&mut self) -> &mut Kept {
-        &mut self.kept
+    /// As [`Session::cache`], to keep more.
+    pub(crate) fn cache_mut(&mut self) -> &mut AnswerCache {
+        &mut self.cache
     }
 
     /// Puts questions, all in one write, as soon as the monitor has greeted.
@@ -204,7 +204,7 @@ impl Monitor {
 
     /// Gives up on the open questions: their answers are thrown away when they come.
     pub(crate) fn abandon(&mut self) {
-        self.kept = Kept::new();
+        self.cache = AnswerCache::new();
         self.held_back.clear();
         for owed in &mut self.owed {
             if let Owed::Answer(_) = owed {
@@ -217,12 +217,12 @@ impl Monitor {
     pub(crate) fn advance(
         &mut self,
         replies: &mut Replies,
-        sight: Option<&Sight<'_>>,
+        view: Option<&HostView<'_>>,
         effort: Effort,
-        purse: &mut Purse<'_>,
+        budget: &mut AnswerBudget<'_>,
     ) -> Result<Progress, Missing> {
         self.flush()?;
-        self.listen(replies, sight, effort, purse)?;
+        self.listen(replies, view, effort, budget)?;
         Ok(self.progress())
     }
 
@@ -234,9 +234,9 @@ impl Monitor {
     fn listen(
         &mut self,
         replies: &mut Replies,
-        sight: Option<&Sight<'_>>,
+        view: Option<&HostView<'_>>,
         effort: Effort,
-        purse: &mut Purse<'_>,
+        budget: &mut AnswerBudget<'_>,
     ) -> Result<usize, Missing> {
         let mut total = 0;
         // Not zeroed: that would take longer than to read.
@@ -254,9 +254,9 @@ impl Monitor {
                     let length = bytes.len();
                     total += length;
                     self.reader.push(bytes);
-                    purse.hold(self.reader.size())?;
-                    self.take_messages(replies, sight, purse)?;
-                    purse.hold(self.reader.size())?;
+                    budget.hold(self.reader.size())?;
+                    self.take_messages(replies, view, budget)?;
+                    budget.hold(self.reader.size())?;
                     self.flush()?;
                     if length < READ {
                         break;
@@ -273,15 +273,15 @@ impl Monitor {
     fn take_messages(
         &mut self,
         replies: &mut Replies,
-        sight: Option<&Sight<'_>>,
-        purse: &mut Purse<'_>,
+        view: Option<&HostView<'_>>,
+        budget: &mut AnswerBudget<'_>,
     ) -> Result<(), Missing> {
         let nonsense =
             |what: &str| Missing::new(MissingReason::Failed, format!("the monitor {what}"));
         while let Some(message) = self.reader.next_message().map_err(|what| nonsense(&what))? {
             let reply = match message {
                 Message::Event { name } => {
-                    self.kept.note_event(&name);
+                    self.cache.note_event(&name);
                     continue;
                 }
                 Message::Greeting { .. } if self.greeted => {
@@ -331,11 +331,12 @@ impl Monitor {
             };
             match self.owed.pop_front() {
                 Some(Owed::Answer(query)) => {
-                    let reply = reply.and_then(|json| purse.add(query.weight(json)).map(|()| json));
+                    let reply =
+                        reply.and_then(|json| budget.add(query.weight(json)).map(|()| json));
                     replies.note(&query, reply);
                     // What is large is asked for again each time.
-                    if let Some(sight) = sight.filter(|_| !purse.is_large()) {
-                        self.kept.keep(&query, replies, sight);
+                    if let Some(view) = view.filter(|_| !budget.is_large()) {
+                        self.cache.keep(&query, replies, view);
                     }
                 }
                 Some(Owed::Stale | Owed::Capabilities) => {}
@@ -387,7 +388,7 @@ fn peer_pid(stream: &UnixStream) -> i32 {
     peer.pid
 }
 
-impl AsFd for Monitor {
+impl AsFd for Session {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }

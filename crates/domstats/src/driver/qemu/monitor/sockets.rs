@@ -30,10 +30,10 @@ use crate::{
         reasons::{belongs_to_libvirt, too_long},
     },
     host::{
-        errands::Errand,
-        files::{Look, is_local, open_anyhow, open_cached},
+        blocking::BlockingCall,
+        files::{FileStat, is_local, open_anyhow, open_cached},
         process::Folder,
-        queues::{Queues, Sign, Unseen, Whose, in_namespace, socket_of_link},
+        queues::{Holder, Queues, SocketKey, Unseen, in_namespace, socket_of_link},
         sock_diag::Socket,
     },
     model::report::{Missing, MissingReason},
@@ -44,14 +44,14 @@ const PADDED: usize = 107;
 
 /// Why there is no way to a monitor.
 #[derive(Debug)]
-pub(crate) enum NoDoor {
+pub(crate) enum Unreachable {
     /// There is none.
     Never(Missing),
     /// Storage does not answer where it leads.
     Blocked(Missing),
 }
 
-impl From<Missing> for NoDoor {
+impl From<Missing> for Unreachable {
     fn from(missing: Missing) -> Self {
         Self::Never(missing)
     }
@@ -59,10 +59,10 @@ impl From<Missing> for NoDoor {
 
 /// The way to a monitor: a socket that QEMU listens on.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Endpoint {
     pub(crate) listener: Socket,
     place: Place,
-    whose: Whose,
+    holder: Holder,
     /// Whether the kernel says that QEMU holds the socket. If not, the peer must be QEMU.
     pub(crate) is_sure: bool,
 }
@@ -70,12 +70,12 @@ pub(crate) struct Door {
 #[derive(Debug)]
 enum Place {
     /// A file, and what for an errand is sent there, if it may block to connect.
-    File(OwnedFd, Option<Errand>),
+    File(OwnedFd, Option<BlockingCall>),
     /// A name without the zero before it.
     Abstract(Vec<u8>),
 }
 
-impl Door {
+impl Endpoint {
     /// Connects without waiting.
     ///
     /// # Errors
@@ -95,17 +95,17 @@ impl Door {
         };
         match &self.place {
             Place::File(file, None) => through(file),
-            Place::File(file, Some(errand)) => {
+            Place::File(file, Some(call)) => {
                 let file = file.try_clone().map_err(|_| Errno::MFILE)?;
-                let time = queues.proc().wait_for_errand(errand.user);
-                let connected = errand.clone().run(time, move || through(&file));
+                let time = queues.proc().wait_for_errand(call.user);
+                let connected = call.clone().run(time, move || through(&file));
                 connected.unwrap_or(Err(Errno::TIMEDOUT))
             }
             Place::Abstract(name) => {
                 let address = SocketAddrUnix::new_abstract_name(name)?;
                 let connected = || connected(&address).map_err(std::io::Error::from);
-                let socket = match queues.is_elsewhere(self.whose) {
-                    true => in_namespace(queues.proc(), self.whose.process, connected),
+                let socket = match queues.is_elsewhere(self.holder) {
+                    true => in_namespace(queues.proc(), self.holder.process, connected),
                     false => connected(),
                 };
                 socket.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
@@ -117,11 +117,11 @@ impl Door {
 /// Looks for the socket, and makes sure that it is QEMU's, unless it is one that is known to be.
 pub(crate) fn find(
     socket: &MonitorSocket,
-    whose: Whose,
+    holder: Holder,
     known: &HashSet<u64>,
     queues: &mut Queues<'_>,
-) -> Result<Door, NoDoor> {
-    let search = Search { socket, whose, known };
+) -> Result<Endpoint, Unreachable> {
+    let search = SocketSearch { socket, holder, known };
     match &socket.address {
         Address::Unix(path) => search.at(path, queues),
         Address::Abstract { name, is_tight } => {
@@ -133,16 +133,16 @@ pub(crate) fn find(
         }
         Address::Descriptor(fd) => {
             let inode = search.descriptor(fd, queues)?;
-            let found = queues.listener(Some(whose), Sign::Inode(inode));
+            let found = queues.listener(Some(holder), SocketKey::Inode(inode));
             let listener = found.map_err(|seen| search.unseen(seen))?;
             let name = listener.map(|it| it.name).unwrap_or_default();
             match name.split_first() {
                 None => Err(search.nobody().into()),
                 Some((0, name)) => Ok(search.abstractly(name.to_owned(), queues)?),
                 Some(_) => {
-                    let door = search.at(path_of(&name), queues)?;
-                    let is_it = door.listener.inode == inode;
-                    is_it.then_some(door).ok_or_else(|| search.nobody().into())
+                    let endpoint = search.at(path_of(&name), queues)?;
+                    let is_it = endpoint.listener.inode == inode;
+                    is_it.then_some(endpoint).ok_or_else(|| search.nobody().into())
                 }
             }
         }
@@ -151,41 +151,41 @@ pub(crate) fn find(
 }
 
 /// A search for one socket of one process.
-struct Search<'a> {
+struct SocketSearch<'a> {
     socket: &'a MonitorSocket,
-    whose: Whose,
+    holder: Holder,
     known: &'a HashSet<u64>,
 }
 
-impl Search<'_> {
+impl SocketSearch<'_> {
     /// Looks for a name without a file.
-    fn abstractly(&self, name: Vec<u8>, queues: &mut Queues<'_>) -> Result<Door, Missing> {
+    fn abstractly(&self, name: Vec<u8>, queues: &mut Queues<'_>) -> Result<Endpoint, Missing> {
         let whole = [b"\0".as_slice(), &name].concat();
-        let listener = queues.listener(Some(self.whose), Sign::Name(&whole));
+        let listener = queues.listener(Some(self.holder), SocketKey::Name(&whole));
         let listener = listener.map_err(|seen| self.unseen(seen))?;
         let listener = listener.ok_or_else(|| self.nobody())?;
         let place = Place::Abstract(name);
-        Ok(Door { listener, place, whose: self.whose, is_sure: true })
+        Ok(Endpoint { listener, place, holder: self.holder, is_sure: true })
     }
 
     /// Looks for a file, wherever the path may lead.
-    fn at(&self, path: &Path, queues: &mut Queues<'_>) -> Result<Door, NoDoor> {
+    fn at(&self, path: &Path, queues: &mut Queues<'_>) -> Result<Endpoint, Unreachable> {
         let mut why = self.nobody().into();
         for place in self.places(path) {
-            let (file, look) = match place.open(&Folder::new(queues.proc(), self.whose.process)) {
+            let (file, look) = match place.open(&Folder::new(queues.proc(), self.holder.process)) {
                 Ok(found) => found,
                 Err(Errno::ACCESS | Errno::PERM) => {
                     why = self.denied().into();
                     continue;
                 }
                 Err(Errno::TIMEDOUT) => {
-                    why = NoDoor::Blocked(blocked(self.socket));
+                    why = Unreachable::Blocked(blocked(self.socket));
                     continue;
                 }
                 Err(_) => continue,
             };
-            match self.door(file, &look, queues) {
-                Ok(Some(door)) => return Ok(door),
+            match self.endpoint(file, &look, queues) {
+                Ok(Some(endpoint)) => return Ok(endpoint),
                 Ok(None) => {}
                 // Whose it is says more than that there is none elsewhere.
                 Err(missing) => why = missing.into(),
@@ -213,34 +213,34 @@ impl Search<'_> {
     }
 
     /// Returns the way through a file if a socket listens there that is QEMU's.
-    fn door(
+    fn endpoint(
         &self,
         file: OwnedFd,
-        look: &Look,
+        look: &FileStat,
         queues: &mut Queues<'_>,
-    ) -> Result<Option<Door>, Missing> {
+    ) -> Result<Option<Endpoint>, Missing> {
         if !look.is_socket() {
             return Ok(None);
         }
         let (device, inode) = look.file();
-        let (whose, sign) = (Some(self.whose), Sign::File(device, inode));
-        let found = queues.listener(whose, sign).map_err(|seen| self.unseen(seen))?;
+        let (holder, key) = (Some(self.holder), SocketKey::File(device, inode));
+        let found = queues.listener(holder, key).map_err(|seen| self.unseen(seen))?;
         let (listener, is_sure) = match found {
             Some(listener) if self.known.contains(&listener.inode) => (listener, true),
-            Some(listener) => match queues.holds(self.whose.process, listener.inode) {
+            Some(listener) => match queues.holds(self.holder.process, listener.inode) {
                 Ok(true) => (listener, true),
                 Ok(false) => return Err(self.of_another()),
                 // Without the right to know, the user that both belong to must do, and the peer.
                 Err(Unseen::Hidden) if self.is_owner(look.owner(), queues) => (listener, false),
                 Err(Unseen::Hidden) => return Err(self.denied()),
-                Err(Unseen::TooMany) => return Err(too_long(self.whose.process)),
+                Err(Unseen::TooMany) => return Err(too_long(self.holder.process)),
             },
             // The kernel does not tell files, or tells those of a file system otherwise than it tells
             // programs (overlays, btrfs): a name that QEMU holds, in a file of its user.
             None => {
                 let Address::Unix(path) = &self.socket.address else { return Ok(None) };
-                let sign = Sign::Name(path.as_os_str().as_bytes());
-                let found = queues.listener(whose, sign).map_err(|seen| self.unseen(seen))?;
+                let key = SocketKey::Name(path.as_os_str().as_bytes());
+                let found = queues.listener(holder, key).map_err(|seen| self.unseen(seen))?;
                 let same_file =
                     |it: &Socket| it.file.is_none_or(|(_, number)| number == inode as u32);
                 match found.filter(same_file) {
@@ -257,19 +257,24 @@ impl Search<'_> {
                 return Err(belongs_to_libvirt());
             }
         }
-        let folder = Folder::new(queues.proc(), self.whose.process);
+        let folder = Folder::new(queues.proc(), self.holder.process);
         let wait = |user| queues.proc().wait_for_errand(user);
-        let errand = (!is_local(&file, look, || folder.owner(), wait)).then(|| Errand {
+        let call = (!is_local(&file, look, || folder.owner(), wait)).then(|| BlockingCall {
             user: folder.owner(),
             path: format!("connect to inode {inode} of device {device}").into(),
         });
-        Ok(Some(Door { listener, place: Place::File(file, errand), whose: self.whose, is_sure }))
+        Ok(Some(Endpoint {
+            listener,
+            place: Place::File(file, call),
+            holder: self.holder,
+            is_sure,
+        }))
     }
 
     /// Returns whether the process runs as this user. Whose its folder in `/proc` is says less: that of
     /// a process that hides its memory is root's.
     fn is_owner(&self, user: u32, queues: &Queues<'_>) -> bool {
-        Folder::new(queues.proc(), self.whose.process).user() == Some(user)
+        Folder::new(queues.proc(), self.holder.process).user() == Some(user)
     }
 
     /// Returns the inode of the socket that a descriptor is.
@@ -279,7 +284,7 @@ impl Search<'_> {
                 format!("the monitor is a descriptor that QEMU was handed by the name '{fd}'");
             Missing::new(MissingReason::Unsupported, text)
         })?;
-        let folder = Folder::new(queues.proc(), self.whose.process);
+        let folder = Folder::new(queues.proc(), self.holder.process);
         // Not what it leads to, which may be a file that no storage answers for.
         let link = folder
             .open_path("fd")
@@ -305,7 +310,7 @@ impl Search<'_> {
     }
 
     fn of_another(&self) -> Missing {
-        let (socket, pid) = (self.socket, self.whose.process.pid);
+        let (socket, pid) = (self.socket, self.holder.process.pid);
         let text = format!("the socket of the monitor {socket} does not belong to process {pid}");
         Missing::new(MissingReason::Failed, text)
     }
@@ -316,7 +321,7 @@ impl Search<'_> {
 
     fn unseen(&self, unseen: Unseen) -> Missing {
         if unseen == Unseen::TooMany {
-            return too_long(self.whose.process);
+            return too_long(self.holder.process);
         }
         let text = format!(
             "the queue of the monitor {} cannot be seen, so a connection might shut out the VM's \
@@ -355,7 +360,7 @@ enum FilePlace {
 
 impl FilePlace {
     /// Opens a file only to look at it: that disturbs no socket. `TIMEDOUT` if its storage does not answer.
-    fn open(&self, folder: &Folder<'_>) -> rustix::io::Result<(OwnedFd, Look)> {
+    fn open(&self, folder: &Folder<'_>) -> rustix::io::Result<(OwnedFd, FileStat)> {
         let no_rule = ResolveFlags::empty();
         let (base, path, resolve) = match self {
             Self::Here(path) => (None, path, no_rule),
@@ -366,17 +371,16 @@ impl FilePlace {
         if let Some(found) = open_cached(beginning(start.as_ref()), path, resolve)? {
             return Ok(found);
         }
-        let errand = Errand {
+        let call = BlockingCall {
             user: folder.owner(),
             path: match base {
                 Some(name) => folder.proc.of(folder.process.pid, name).join(plain(path)),
                 None => path.clone(),
             },
         };
-        let time = folder.proc.wait_for_errand(errand.user);
+        let time = folder.proc.wait_for_errand(call.user);
         let path = path.clone();
-        let opened =
-            errand.run(time, move || open_anyhow(beginning(start.as_ref()), &path, resolve));
+        let opened = call.run(time, move || open_anyhow(beginning(start.as_ref()), &path, resolve));
         opened.unwrap_or(Err(Errno::TIMEDOUT))
     }
 }

@@ -8,13 +8,13 @@ use crate::{
         discovery::socket::MonitorSocket,
         monitor::{
             first_client::Stage,
-            session::{Effort, Monitor},
-            sockets::NoDoor,
+            session::{Effort, Session},
+            sockets::Unreachable,
         },
         pass::{Conversation, Rules},
     },
     host::{
-        queues::{Queues, Turns},
+        queues::{QueueLocks, Queues},
         sock_diag::Socket,
     },
     model::report::{Missing, MissingReason},
@@ -33,18 +33,18 @@ fn taken(socket: &MonitorSocket) -> Missing {
 }
 
 /// What came of a try to connect.
-enum Try {
-    Connected(Socket, Box<Monitor>),
+enum Attempt {
+    Connected(Socket, Box<Session>),
     /// A later round may have more luck.
     Later(Missing),
     Never(Missing),
 }
 
-impl From<NoDoor> for Try {
-    fn from(why: NoDoor) -> Self {
+impl From<Unreachable> for Attempt {
+    fn from(why: Unreachable) -> Self {
         match why {
-            NoDoor::Never(missing) => Self::Never(missing),
-            NoDoor::Blocked(missing) => Self::Later(missing),
+            Unreachable::Never(missing) => Self::Never(missing),
+            Unreachable::Blocked(missing) => Self::Later(missing),
         }
     }
 }
@@ -59,11 +59,11 @@ pub(super) fn connect(
     let mut open: Vec<_> =
         conversations.iter_mut().filter(|conversation| conversation.wants_connection()).collect();
     for some in open.chunks_mut(AT_ONCE) {
-        let mut turns = Turns::new(queues.proc());
-        some.iter().for_each(|conversation| turns.take(conversation.guest.process));
+        let mut locks = QueueLocks::new(queues.proc());
+        some.iter().for_each(|conversation| locks.take(conversation.guest.process));
         queues.look_again();
         for conversation in some.iter_mut() {
-            if turns.has(conversation.guest.process) {
+            if locks.has(conversation.guest.process) {
                 conversation.connect(rules, queues);
             }
         }
@@ -73,7 +73,7 @@ pub(super) fn connect(
 impl Conversation<'_> {
     /// Returns whether it is this conversation's turn to connect.
     pub(super) fn wants_connection(&self) -> bool {
-        !self.over && self.lease.as_ref().is_some_and(|lease| lease.monitor.is_none())
+        !self.over && self.lease.as_ref().is_some_and(|lease| lease.session.is_none())
     }
 
     /// Connects to the first monitor that can be had. If there may be one later, a later round tries
@@ -87,18 +87,18 @@ impl Conversation<'_> {
                 continue;
             }
             match self.try_socket(&sockets[number], queues) {
-                Try::Connected(socket, monitor) => {
+                Attempt::Connected(socket, monitor) => {
                     self.socket = Some((number, socket));
                     for (number, missing) in later {
                         self.unused[number] = Some(missing);
                     }
                     if let Some(lease) = &mut self.lease {
-                        lease.monitor = Some(*monitor);
+                        lease.session = Some(*monitor);
                     }
-                    return self.advance(rules, Effort::Turn);
+                    return self.advance(rules, Effort::Slice);
                 }
-                Try::Later(missing) => later.push((number, missing)),
-                Try::Never(missing) => self.unused[number] = Some(missing),
+                Attempt::Later(missing) => later.push((number, missing)),
+                Attempt::Never(missing) => self.unused[number] = Some(missing),
             }
         }
         match later.into_iter().next() {
@@ -109,15 +109,15 @@ impl Conversation<'_> {
 
     /// Connects to a monitor, unless there is a reason not to. A connection stays in a queue when its
     /// client is gone, and a queue has two places: if one is taken, the other is for the VM's manager.
-    fn try_socket(&self, socket: &MonitorSocket, queues: &mut Queues<'_>) -> Try {
+    fn try_socket(&self, socket: &MonitorSocket, queues: &mut Queues<'_>) -> Attempt {
         match self.guest.stage(queues.proc(), socket) {
             Stage::Begun => {}
             Stage::Unclear => {
                 let text = "QEMU is starting, or busy with something else";
-                return Try::Later(Missing::new(MissingReason::Timeout, text));
+                return Attempt::Later(Missing::new(MissingReason::Timeout, text));
             }
             Stage::Waits => {
-                return Try::Never(Missing::new(
+                return Attempt::Never(Missing::new(
                     MissingReason::Busy,
                     format!(
                         "QEMU waits for the first client of a monitor before it starts the guest: \
@@ -126,23 +126,23 @@ impl Conversation<'_> {
                 ));
             }
         }
-        let door = match self.guest.door(socket, queues) {
-            Ok(door) => door,
+        let endpoint = match self.guest.endpoint(socket, queues) {
+            Ok(endpoint) => endpoint,
             Err(why) => return why.into(),
         };
-        if door.listener.waiting > 0 {
-            return Try::Later(Missing::new(MissingReason::Timeout, QUEUED));
+        if endpoint.listener.waiting > 0 {
+            return Attempt::Later(Missing::new(MissingReason::Timeout, QUEUED));
         }
         // Where there is a choice, no time is spent on one that is taken.
         let has_choice = self.unused.iter().filter(|why| why.is_none()).count() > 1;
-        if has_choice && self.serves(&door.listener, None, queues) {
-            return Try::Later(taken(socket));
+        if has_choice && self.serves(&endpoint.listener, None, queues) {
+            return Attempt::Later(taken(socket));
         }
-        let monitor = match Monitor::connect(&door, queues, socket) {
+        let monitor = match Session::connect(&endpoint, queues, socket) {
             Ok(monitor) => monitor,
             Err(why) => return why.into(),
         };
-        match (monitor.peer(), door.is_sure) {
+        match (monitor.peer(), endpoint.is_sure) {
             (Some(peer), _) if peer == self.guest.pid() => {}
             // A process of another pid namespace, whose socket it is nevertheless.
             (None, true) => {}
@@ -152,15 +152,15 @@ impl Conversation<'_> {
                     "the monitor's socket belongs to process {peer}, not to {}",
                     self.guest.pid()
                 );
-                return Try::Never(Missing::new(MissingReason::Failed, text));
+                return Attempt::Never(Missing::new(MissingReason::Failed, text));
             }
         }
-        Try::Connected(door.listener, Box::new(monitor))
+        Attempt::Connected(endpoint.listener, Box::new(monitor))
     }
 
     /// Returns whether QEMU serves a client of one of its sockets, other than `ours`.
     fn serves(&self, listener: &Socket, ours: Option<u64>, queues: &mut Queues<'_>) -> bool {
-        queues.serves(self.guest.whose(queues.proc()), listener, ours)
+        queues.serves(self.guest.holder(queues.proc()), listener, ours)
     }
 
     /// Returns why no monitor can be used: what is wrong with each.
@@ -181,7 +181,7 @@ impl Conversation<'_> {
     /// next one is tried, if there is one; then this returns true.
     pub(super) fn check_busy(&mut self, rules: &Rules<'_>, queues: &mut Queues<'_>) -> bool {
         let Ok(sockets) = &self.guest.monitors else { return false };
-        if self.monitor().is_some_and(|monitor| monitor.is_greeted()) {
+        if self.session().is_some_and(|monitor| monitor.is_greeted()) {
             return false;
         }
         for (number, socket) in sockets.iter().enumerate() {
@@ -189,11 +189,11 @@ impl Conversation<'_> {
             if self.unused[number].is_some() || !(is_ours || self.wants_connection()) {
                 continue;
             }
-            let Ok(door) = self.guest.door(socket, queues) else { continue };
+            let Ok(endpoint) = self.guest.endpoint(socket, queues) else { continue };
             // If we wait, it is not we who are served; QEMU may have taken us from the queue meanwhile.
-            let ours = self.monitor().filter(|_| is_ours).and_then(|monitor| monitor.inode());
-            let is_busy = (!is_ours || door.listener.waiting > 0)
-                && self.serves(&door.listener, ours, queues);
+            let ours = self.session().filter(|_| is_ours).and_then(|monitor| monitor.inode());
+            let is_busy = (!is_ours || endpoint.listener.waiting > 0)
+                && self.serves(&endpoint.listener, ours, queues);
             if is_busy {
                 self.unused[number] = Some(taken(socket));
             }
@@ -206,7 +206,7 @@ impl Conversation<'_> {
         } else if self.socket.as_ref().is_some_and(is_ours)
             && let Some(lease) = &mut self.lease
         {
-            lease.monitor = None;
+            lease.session = None;
             self.socket = None;
             self.asked = false;
             self.search.restart();

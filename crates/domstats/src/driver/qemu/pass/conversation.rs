@@ -6,11 +6,11 @@ use crate::{
     driver::qemu::{
         guest::{Guest, Lease},
         monitor::{
-            kept::Sight,
-            memory::{Account, Purse},
+            budget::{AnswerBudget, Reservation},
+            cache::HostView,
             nics,
             query::{Query, Replies},
-            session::{Effort, Monitor, Progress},
+            session::{Effort, Progress, Session},
         },
         pass::{Rules, follow_up::Search},
     },
@@ -24,9 +24,9 @@ pub(crate) struct Conversation<'a> {
     pub(super) guest: &'a Guest,
     pub(super) queries: Vec<Query>,
     /// What the host shows of the guest, if answers shall be kept.
-    pub(super) sight: Option<Sight<'a>>,
+    pub(super) view: Option<HostView<'a>>,
     pub(super) lease: Option<Lease<'a>>,
-    pub(super) account: Account,
+    pub(super) reservation: Reservation,
     /// Which of the guest's monitors the connection is to, and the socket that listens there.
     pub(super) socket: Option<(usize, Socket)>,
     /// Why monitors are not used, by their numbers.
@@ -45,21 +45,25 @@ pub(crate) struct Conversation<'a> {
     pub(super) over: bool,
     pub(crate) replies: Replies,
     /// What came of the search for the NICs, if there was one.
-    pub(crate) nics: Option<Result<nics::Told, Missing>>,
+    pub(crate) nics: Option<Result<nics::NicSnapshot, Missing>>,
     /// Why the answers that are not in `replies` never came.
     pub(crate) missing: Option<Missing>,
 }
 
 impl<'a> Conversation<'a> {
-    pub(crate) fn new(guest: &'a Guest, mut queries: Vec<Query>, sight: Option<Sight<'a>>) -> Self {
+    pub(crate) fn new(
+        guest: &'a Guest,
+        mut queries: Vec<Query>,
+        view: Option<HostView<'a>>,
+    ) -> Self {
         let search = Search::of(&mut queries);
         let over = queries.is_empty();
         Self {
             guest,
             queries,
-            sight,
+            view,
             lease: None,
-            account: Account::new(guest.process),
+            reservation: Reservation::new(guest.process),
             socket: None,
             why_later: None,
             unused: vec![None; guest.monitors.as_ref().map_or(0, Vec::len)],
@@ -106,7 +110,7 @@ impl<'a> Conversation<'a> {
         self.over = true;
     }
 
-    pub(super) fn monitor(&mut self) -> Option<&mut Monitor> {
+    pub(super) fn session(&mut self) -> Option<&mut Session> {
         self.lease.as_mut()?.monitor.as_mut()
     }
 
@@ -133,9 +137,9 @@ impl<'a> Conversation<'a> {
             }
             None => return,
         }
-        if self.monitor().is_some() {
+        if self.session().is_some() {
             self.socket = None;
-            self.advance(rules, Effort::Turn);
+            self.advance(rules, Effort::Slice);
         }
     }
 
@@ -144,7 +148,7 @@ impl<'a> Conversation<'a> {
         loop {
             let is_new = !self.asked;
             let Some(lease) = &mut self.lease else { return };
-            let Some(monitor) = &mut lease.monitor else {
+            let Some(monitor) = &mut lease.session else {
                 return;
             };
             // A monitor that owes answers of an earlier call is asked nothing more until it has
@@ -152,14 +156,14 @@ impl<'a> Conversation<'a> {
             let is_last = effort == Effort::Last;
             let is_late = lease.stuck.is_some() && monitor.is_greeted() && monitor.is_owing();
             let may_ask = !is_late && !is_last;
-            let (replies, sight) = (&mut self.replies, self.sight.as_ref());
-            let (account, memory) = (&mut self.account, rules.memory);
-            let purse = &mut Purse { account, memory, deadline: rules.deadline };
+            let (replies, view) = (&mut self.replies, self.view.as_ref());
+            let (reservation, memory) = (&mut self.reservation, rules.memory);
+            let budget = &mut AnswerBudget { reservation, memory, deadline: rules.deadline };
             let progress = if is_new && may_ask {
                 self.asked = true;
-                monitor.begin(&self.queries, replies, sight, purse)
+                monitor.begin(&self.queries, replies, view, budget)
             } else {
-                monitor.advance(replies, sight, effort, purse)
+                monitor.advance(replies, view, effort, budget)
             };
             // It answers again, and may have all the time that there is.
             lease.stuck = lease.stuck.filter(|_| !monitor.is_working());
@@ -171,14 +175,14 @@ impl<'a> Conversation<'a> {
                     if is_last && !queries.is_empty() {
                         return;
                     }
-                    match self.monitor() {
+                    match self.session() {
                         Some(monitor) if !queries.is_empty() => monitor.ask(&queries),
                         _ => return self.end(None, rules),
                     }
                 }
                 Err(missing) => {
                     // A held connection may have ended since the last call: try a new one, once.
-                    lease.monitor = None;
+                    lease.session = None;
                     if missing.reason == MissingReason::Gone && rules.hold && !self.retried {
                         self.retried = true;
                         self.asked = false;
@@ -211,7 +215,7 @@ impl<'a> Conversation<'a> {
         if let Some(mut lease) = self.lease.take() {
             lease.stuck = None;
             if !rules.hold || self.missing.is_some() {
-                lease.monitor = None;
+                lease.session = None;
             }
         }
     }
@@ -223,7 +227,7 @@ impl<'a> Conversation<'a> {
         self.close(Some(missing));
         if let Some(mut lease) = self.lease.take() {
             lease.stuck = lease.stuck.max(Some(waited));
-            match &mut lease.monitor {
+            match &mut lease.session {
                 Some(monitor) if keep && !monitor.is_full() => monitor.abandon(),
                 monitor => *monitor = None,
             }

@@ -67,17 +67,17 @@ impl Conversation<'_> {
     /// Goes on with the search for the NICs.
     fn next_of_nics(&mut self) -> Vec<Query> {
         let guest = self.guest;
-        let Some(monitor) = self.lease.as_mut().and_then(|lease| lease.monitor.as_mut()) else {
+        let Some(monitor) = self.lease.as_mut().and_then(|lease| lease.session.as_mut()) else {
             return Vec::new();
         };
-        if self.watches_nics && self.nic_search.is_none() && !monitor.kept().knows_nics() {
+        if self.watches_nics && self.nic_search.is_none() && !monitor.cache().knows_nics() {
             self.nic_search = Some(nics::Search::new(&guest.line, false));
         }
         self.watches_nics = false;
         let Some(mut search) = self.nic_search.take() else { return Vec::new() };
         if search.is_new() {
             // Before they are asked for: an event may come meanwhile.
-            monitor.kept_mut().keep_nics();
+            monitor.cache_mut().keep_nics();
         }
         match search.go_on(&mut self.replies) {
             Ok(queries) if queries.is_empty() => {
@@ -137,14 +137,14 @@ impl Conversation<'_> {
 
     /// Returns whether a call has just looked for the balloon in vain.
     fn is_balloon_unplaced(&self) -> bool {
-        let (Some(lease), Some(sight)) = (&self.lease, &self.sight) else { return false };
-        lease.monitor.as_ref().is_some_and(|monitor| monitor.kept().is_balloon_unplaced(sight))
+        let (Some(lease), Some(view)) = (&self.lease, &self.view) else { return false };
+        lease.session.as_ref().is_some_and(|monitor| monitor.cache().is_balloon_unplaced(view))
     }
 
     fn keep_unplaced_balloon(&mut self) {
-        let (Some(lease), Some(sight)) = (&mut self.lease, &self.sight) else { return };
-        if let Some(monitor) = &mut lease.monitor {
-            monitor.kept_mut().keep_unplaced_balloon(sight);
+        let (Some(lease), Some(view)) = (&mut self.lease, &self.view) else { return };
+        if let Some(monitor) = &mut lease.session {
+            monitor.cache_mut().keep_unplaced_balloon(view);
         }
     }
 }

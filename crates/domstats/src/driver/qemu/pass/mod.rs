@@ -21,7 +21,7 @@ use rustix::{
 };
 
 use crate::{
-    driver::qemu::monitor::{memory::Memory, session::Effort},
+    driver::qemu::monitor::{budget::MemoryBudget, session::Effort},
     host::{procfs::Proc, queues::Queues},
     model::report::{Missing, MissingReason},
 };
@@ -55,7 +55,7 @@ pub(crate) struct Rules<'a> {
     /// Keep the connections for the next pass.
     pub(crate) hold: bool,
     /// What the answers may take.
-    pub(crate) memory: &'a Memory<'a>,
+    pub(crate) memory: &'a MemoryBudget<'a>,
 }
 
 /// Holds the conversations until all are over or the time is up.
@@ -123,7 +123,7 @@ pub(crate) fn converse(
         if conversation.over {
             continue;
         }
-        let is_queued = conversation.monitor().is_none() && conversation.lease.is_some();
+        let is_queued = conversation.session().is_none() && conversation.lease.is_some();
         let text = if is_queued {
             let why = conversation.why_later.take();
             why.map_or("another program is about to ask the monitor".to_owned(), |it| it.text)
@@ -158,11 +158,11 @@ fn wait(open: &mut [&mut Conversation<'_>], time: Duration, rules: &Rules<'_>) {
         }
     };
     let with_monitor =
-        open.iter_mut().filter(|it| it.lease.as_ref().is_some_and(|lease| lease.monitor.is_some()));
+        open.iter_mut().filter(|it| it.lease.as_ref().is_some_and(|lease| lease.session.is_some()));
     for (conversation, _) in with_monitor.zip(ready).filter(|(_, ready)| *ready) {
         if Instant::now() >= rules.deadline {
             return;
         }
-        conversation.advance(rules, Effort::Turn);
+        conversation.advance(rules, Effort::Slice);
     }
 }

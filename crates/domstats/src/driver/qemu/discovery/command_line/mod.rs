@@ -9,7 +9,7 @@ use crate::{
         config_file::ConfigFile,
         monitor_option::MonitorOption,
         nic_models::{NICS, is_nic},
-        options::{Groups, Options, size},
+        options::{OptionGroups, Options, size},
         socket::MonitorSocket,
     },
     model::name::{Name, shortened},
@@ -110,7 +110,7 @@ impl CommandLine {
     /// passes over: QEMU itself accepted the command line.
     pub(crate) fn parse(arguments: &[String], file: ReadFile<'_>) -> Self {
         let mut line = Self::default();
-        let mut groups = Groups::default();
+        let mut groups = OptionGroups::default();
         let mut files = 0;
         // Unless it is told not to, QEMU reads this one first, if it is there.
         let is_told = |word: &String| word.trim_start_matches('-') == "no-user-config";
@@ -185,7 +185,7 @@ impl CommandLine {
     }
 
     /// Takes what the options of this program say.
-    fn read(&mut self, groups: &Groups, program: &str) {
+    fn read(&mut self, groups: &OptionGroups, program: &str) {
         self.name = groups.name().and_then(name_given);
         // As in QEMU, zeros are none.
         self.uuid = self.uuid.filter(|uuid| !uuid.is_nil());
@@ -276,7 +276,7 @@ pub(crate) fn name_given(text: &str) -> Option<Name> {
 }
 
 /// Adds the options of a file, and says what is not known of them.
-fn add_file(groups: &mut Groups, name: &str, file: &ConfigFile) -> Option<String> {
+fn add_file(groups: &mut OptionGroups, name: &str, file: &ConfigFile) -> Option<String> {
     match groups.add_file(&file.text) {
         Err(number) => Some(format!("line {number} of {name} (-readconfig) is not in QEMU's form")),
         Ok(()) if file.is_changed => Some(format!("{name} (-readconfig) was changed since")),

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use crate::{
     driver::qemu::{
-        groups::{GroupReader, Questions, Sources, pressure},
+        groups::{GroupReader, QueryList, Sources, pressure},
         host::accounts::Account,
         monitor::{
             copies::copies,
@@ -34,10 +34,10 @@ use names::{is_flash, names};
 
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::BLOCK, ask, fill };
 
-fn ask(questions: &mut Questions<'_>) {
-    questions.ask(Query::BlockStats);
-    if questions.wants_whole(StatsGroups::BLOCK) {
-        questions.ask(Query::BlockNodes);
+fn ask(queries: &mut QueryList<'_>) {
+    queries.ask(Query::BlockStats);
+    if queries.wants_whole(StatsGroups::BLOCK) {
+        queries.ask(Query::BlockNodes);
     }
 }
 

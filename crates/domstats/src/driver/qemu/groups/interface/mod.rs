@@ -2,12 +2,12 @@
 //!
 //! The NICs are learned in a conversation of their own (`monitor/nics`), once a minute.
 
-pub(super) mod places;
+pub(super) mod nics;
 
 use crate::{
     driver::qemu::{
         discovery::command_line::Backend,
-        groups::{GroupReader, Questions, Sources},
+        groups::{GroupReader, QueryList, Sources},
     },
     host::{
         process::taps::Tap,
@@ -19,17 +19,17 @@ use crate::{
         stats::{Interface, Interfaces},
     },
 };
-use places::{Places, places};
+use nics::{GuestNics, guest_nics};
 
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::INTERFACE, ask, fill };
 
-fn ask(_: &mut Questions<'_>) {}
+fn ask(_: &mut QueryList<'_>) {}
 
 fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     let taps = sources.host.taps.as_deref();
     let told = sources.guest.nics_with(taps);
-    let places = places(&sources.guest.line, told.as_deref(), taps);
-    stats.interface = Some(interfaces(&places, taps, sources.devices));
+    let nics = guest_nics(&sources.guest.line, told.as_deref(), taps);
+    stats.interface = Some(interfaces(&nics, taps, sources.devices));
     if let Some(missing) = &sources.host.lacks_interfaces {
         return Some(missing.clone());
     }
@@ -39,23 +39,23 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
         let text = "no right to see which taps the process holds: run as root or as the VM's user";
         return Some(Missing::new(MissingReason::Denied, text));
     }
-    if !places.is_all {
+    if !nics.is_all {
         let text = "the monitor did not tell whether the machine has a NIC";
         let unasked = || Missing::new(MissingReason::Failed, text);
         let why = sources.missing.or(sources.guest.monitors.as_ref().err());
         return Some(why.cloned().unwrap_or_else(unasked));
     }
-    places.uncounted().map(|text| Missing::new(MissingReason::Unsupported, text))
+    nics.uncounted().map(|text| Missing::new(MissingReason::Unsupported, text))
 }
 
 /// Returns the interfaces of a guest. `taps` are those that the process holds, by descriptor;
 /// `None` if they cannot be known, and then the command line alone tells.
 fn interfaces(
-    places: &Places<'_>,
+    nics: &GuestNics<'_>,
     taps: Option<&[Tap]>,
     devices: Option<&NetDevices>,
 ) -> Interfaces {
-    let interfaces = places.all.iter().zip(0..).map(|(place, index)| {
+    let interfaces = nics.all.iter().zip(0..).map(|(place, index)| {
         let Some(name) = place.device else {
             return Interface { index, ..Interface::default() };
         };
@@ -71,7 +71,7 @@ fn interfaces(
         interface(index, name, counters)
     });
     Interfaces {
-        count: u32::try_from(places.all.len()).ok().filter(|_| places.is_all),
+        count: u32::try_from(nics.all.len()).ok().filter(|_| nics.is_all),
         interfaces: interfaces.collect(),
         ..Interfaces::default()
     }

@@ -70,7 +70,7 @@ impl Device {
 
 /// The NICs that a monitor told of.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct NicSnapshot {
     pub(crate) at: Instant,
     /// In the order of the command line, each with its place there, then those that were plugged in.
     pub(crate) nics: Vec<(Device, Option<usize>)>,
@@ -78,7 +78,7 @@ pub(crate) struct Told {
     pub(crate) taps: Option<Arc<[Tap]>>,
 }
 
-impl Told {
+impl NicSnapshot {
     /// Puts NICs in order: QEMU tells them in none.
     pub(crate) fn new(line: &CommandLine, mut devices: Vec<Device>) -> Self {
         devices.sort_by(|one, other| {

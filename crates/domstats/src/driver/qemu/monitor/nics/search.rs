@@ -9,7 +9,7 @@ use crate::{
             nic_models::{NICS, kind, model},
         },
         monitor::{
-            nics::{Device, Told},
+            nics::{Device, NicSnapshot},
             query::{Answer, ObjectPath, Query, Replies},
         },
     },
@@ -144,8 +144,8 @@ impl Search {
     }
 
     /// Ends, and returns what was found.
-    pub(crate) fn end(self, line: &CommandLine) -> Told {
-        Told::new(line, self.found)
+    pub(crate) fn end(self, line: &CommandLine) -> NicSnapshot {
+        NicSnapshot::new(line, self.found)
     }
 }
 

@@ -66,13 +66,13 @@ struct Signs {
 
 /// A guest as a call sees it, and where to look closer.
 #[derive(Debug)]
-pub(crate) struct Sight<'a> {
+pub(crate) struct HostView<'a> {
     pub(crate) proc: &'a Proc,
     pub(crate) process: Process,
     signs: Signs,
 }
 
-impl<'a> Sight<'a> {
+impl<'a> HostView<'a> {
     /// Returns what a call sees whose process has these threads but the first, by number.
     pub(crate) fn new(
         proc: &'a Proc,
@@ -114,7 +114,7 @@ impl Signs {
 
 /// An answer, and what the host showed before it was asked for.
 #[derive(Debug)]
-struct Told<T> {
+struct Cached<T> {
     reply: Arc<T>,
     signs: Signs,
 }
@@ -122,24 +122,24 @@ struct Told<T> {
 /// The disks and their images at one time.
 #[derive(Debug)]
 struct Layout {
-    nodes: Told<Vec<BlockNode>>,
+    nodes: Cached<Vec<BlockNode>>,
     disks: Arc<Vec<BlockStats>>,
     images: Images,
 }
 
 /// The answers that are kept of one connection.
 #[derive(Debug)]
-pub(crate) struct Kept {
-    status: Option<Told<Status>>,
-    balloon: Option<Told<BalloonSize>>,
-    guest_stats: Option<Told<GuestStats>>,
+pub(crate) struct AnswerCache {
+    status: Option<Cached<Status>>,
+    balloon: Option<Cached<BalloonSize>>,
+    guest_stats: Option<Cached<GuestStats>>,
     /// What the host showed when the balloon was looked for in vain.
     unplaced_balloon: Option<Signs>,
-    iothreads: Option<Told<Vec<Iothread>>>,
+    iothreads: Option<Cached<Vec<Iothread>>>,
     layout: Option<Layout>,
     /// When the file of an image was looked for in vain.
     images_unfound: Option<Instant>,
-    dirty_rate: Option<Told<DirtyRate>>,
+    dirty_rate: Option<Cached<DirtyRate>>,
     /// Whether the NICs were asked for, and no event of devices came since.
     knows_nics: bool,
     /// The last status that was told.
@@ -150,7 +150,7 @@ pub(crate) struct Kept {
     balloon_moved: Instant,
 }
 
-impl Kept {
+impl AnswerCache {
     /// Knows nothing.
     pub(crate) fn new() -> Self {
         Self {
@@ -192,8 +192,8 @@ impl Kept {
 
     /// Answers a question, if nothing can have changed the answer. Returns whether it need not be
     /// asked: the block nodes are answered when the block statistics have come.
-    pub(crate) fn answer(&self, query: &Query, replies: &mut Replies, sight: &Sight<'_>) -> bool {
-        let signs = &sight.signs;
+    pub(crate) fn answer(&self, query: &Query, replies: &mut Replies, view: &HostView<'_>) -> bool {
+        let signs = &view.signs;
         let soon = |then: &Signs| signs.is_soon_after(then);
         match query {
             Query::Status => {
@@ -204,7 +204,7 @@ impl Kept {
                 (self.runs() && still) || (self.is_paused() && soon(&told.signs))
             }),
             Query::GuestStats(_) => {
-                let may = |told: &Told<_>| self.is_paused() && soon(&told.signs);
+                let may = |told: &Cached<_>| self.is_paused() && soon(&told.signs);
                 give(&self.guest_stats, &mut replies.guest_stats, may)
             }
             Query::Iothreads => give(&self.iothreads, &mut replies.iothreads, |told| {
@@ -225,13 +225,13 @@ impl Kept {
     }
 
     /// Returns whether it would be in vain to look for the balloon among the devices.
-    pub(crate) fn is_balloon_unplaced(&self, sight: &Sight<'_>) -> bool {
-        self.unplaced_balloon.as_ref().is_some_and(|then| sight.signs.is_soon_after(then))
+    pub(crate) fn is_balloon_unplaced(&self, view: &HostView<'_>) -> bool {
+        self.unplaced_balloon.as_ref().is_some_and(|then| view.signs.is_soon_after(then))
     }
 
     /// Keeps that the balloon was looked for in vain.
-    pub(crate) fn keep_unplaced_balloon(&mut self, sight: &Sight<'_>) {
-        self.unplaced_balloon = Some(sight.signs.clone());
+    pub(crate) fn keep_unplaced_balloon(&mut self, view: &HostView<'_>) {
+        self.unplaced_balloon = Some(view.signs.clone());
     }
 
     /// Returns whether the NICs were asked for, and no event of devices came since.
@@ -257,24 +257,23 @@ impl Kept {
     }
 
     /// Keeps what a monitor has just answered to a question of this call.
-    pub(crate) fn keep(&mut self, query: &Query, replies: &mut Replies, sight: &Sight<'_>) {
-        let signs = &sight.signs;
+    pub(crate) fn keep(&mut self, query: &Query, replies: &mut Replies, view: &HostView<'_>) {
+        let signs = &view.signs;
         match query {
             Query::Status => {
                 self.explain(&mut replies.status);
-                self.status = told(&replies.status, signs);
+                self.status = cached(&replies.status, signs);
             }
-            Query::Balloon => self.balloon = told(&replies.balloon, signs),
-            Query::GuestStats(_) => self.guest_stats = told(&replies.guest_stats, signs),
-            Query::Iothreads => self.iothreads = told(&replies.iothreads, signs),
-            Query::DirtyRate => self.dirty_rate = told(&replies.dirty_rate, signs),
+            Query::Balloon => self.balloon = cached(&replies.balloon, signs),
+            Query::GuestStats(_) => self.guest_stats = cached(&replies.guest_stats, signs),
+            Query::Iothreads => self.iothreads = cached(&replies.iothreads, signs),
+            Query::DirtyRate => self.dirty_rate = cached(&replies.dirty_rate, signs),
             Query::BlockStats => self.check_layout(replies),
             Query::BlockNodes => {
                 let known = self.layout.take().map(|layout| layout.images);
-                self.layout = told(&replies.block_nodes, signs).and_then(|nodes| {
+                self.layout = cached(&replies.block_nodes, signs).and_then(|nodes| {
                     let Answer::Got(disks) = &replies.block_stats else { return None };
-                    let images =
-                        Images::find(sight, &nodes.reply, known, &mut self.images_unfound)?;
+                    let images = Images::find(view, &nodes.reply, known, &mut self.images_unfound)?;
                     Some(Layout { nodes, disks: Arc::clone(disks), images })
                 });
             }
@@ -307,16 +306,16 @@ impl Kept {
     }
 }
 
-fn told<T>(answer: &Answer<T>, signs: &Signs) -> Option<Told<T>> {
+fn cached<T>(answer: &Answer<T>, signs: &Signs) -> Option<Cached<T>> {
     let Answer::Got(reply) = answer else { return None };
-    Some(Told { reply: Arc::clone(reply), signs: signs.clone() })
+    Some(Cached { reply: Arc::clone(reply), signs: signs.clone() })
 }
 
 /// Gives an answer that is kept, if it may be.
 fn give<T>(
-    told: &Option<Told<T>>,
+    told: &Option<Cached<T>>,
     answer: &mut Answer<T>,
-    may: impl FnOnce(&Told<T>) -> bool,
+    may: impl FnOnce(&Cached<T>) -> bool,
 ) -> bool {
     let Some(told) = told.as_ref().filter(|told| may(told)) else { return false };
     *answer = Answer::Got(Arc::clone(&told.reply));

@@ -21,12 +21,12 @@ const REST: u64 = 128 << 20;
 
 /// The memory of a pass.
 #[derive(Debug)]
-pub(crate) struct Memory<'a> {
+pub(crate) struct MemoryBudget<'a> {
     proc: &'a Proc,
     shares: RefCell<Shares>,
 }
 
-impl<'a> Memory<'a> {
+impl<'a> MemoryBudget<'a> {
     pub(crate) fn new(proc: &'a Proc) -> Self {
         Self { proc, shares: RefCell::new(Shares::new(EACH, REST)) }
     }
@@ -34,7 +34,7 @@ impl<'a> Memory<'a> {
 
 /// What one guest has of it.
 #[derive(Debug)]
-pub(crate) struct Account {
+pub(crate) struct Reservation {
     process: Process,
     /// The process's user, once that mattered.
     user: Option<Option<u32>>,
@@ -42,7 +42,7 @@ pub(crate) struct Account {
     unfinished: u64,
 }
 
-impl Account {
+impl Reservation {
     pub(crate) fn new(process: Process) -> Self {
         Self { process, user: None, answers: 0, unfinished: 0 }
     }
@@ -52,7 +52,7 @@ impl Account {
     /// # Errors
     ///
     /// If the guest may not have so many.
-    pub(crate) fn hold(&mut self, memory: &Memory<'_>, bytes: usize) -> Result<(), Missing> {
+    pub(crate) fn hold(&mut self, memory: &MemoryBudget<'_>, bytes: usize) -> Result<(), Missing> {
         self.change(memory, self.answers, bytes as u64)
     }
 
@@ -61,7 +61,7 @@ impl Account {
     /// # Errors
     ///
     /// If the guest may not have so many.
-    pub(crate) fn add(&mut self, memory: &Memory<'_>, bytes: u64) -> Result<(), Missing> {
+    pub(crate) fn add(&mut self, memory: &MemoryBudget<'_>, bytes: u64) -> Result<(), Missing> {
         self.change(memory, self.answers.saturating_add(bytes), self.unfinished)
     }
 
@@ -72,7 +72,7 @@ impl Account {
 
     fn change(
         &mut self,
-        memory: &Memory<'_>,
+        memory: &MemoryBudget<'_>,
         answers: u64,
         unfinished: u64,
     ) -> Result<(), Missing> {
@@ -92,20 +92,20 @@ impl Account {
 
 /// A guest's account in a pass, while the monitor is read.
 #[derive(Debug)]
-pub(crate) struct Purse<'a> {
-    pub(crate) account: &'a mut Account,
-    pub(crate) memory: &'a Memory<'a>,
+pub(crate) struct AnswerBudget<'a> {
+    pub(crate) account: &'a mut Reservation,
+    pub(crate) memory: &'a MemoryBudget<'a>,
     /// After this nothing large is read.
     pub(crate) deadline: Instant,
 }
 
-impl Purse<'_> {
-    /// As [`Account::hold`].
+impl AnswerBudget<'_> {
+    /// As [`Reservation::hold`].
     pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), Missing> {
         self.account.hold(self.memory, bytes)
     }
 
-    /// As [`Account::add`], and with an error if there is no time to read so large an answer.
+    /// As [`Reservation::add`], and with an error if there is no time to read so large an answer.
     pub(crate) fn add(&mut self, bytes: u64) -> Result<(), Missing> {
         if bytes > EACH && Instant::now() >= self.deadline {
             let text = "the monitor's answer is so large that there was no time to read it";
@@ -126,8 +126,8 @@ mod tests {
     #[test]
     fn one_guest_cannot_take_all() {
         let proc = Proc::new("/nonexistent");
-        let memory = Memory::new(&proc);
-        let account = |pid| Account::new(Process { pid, start_time: 0 });
+        let memory = MemoryBudget::new(&proc);
+        let account = |pid| Reservation::new(Process { pid, start_time: 0 });
         let (mut greedy, mut modest) = (account(1), account(2));
         assert!(!greedy.is_large() && greedy.hold(&memory, 1 << 20).is_ok());
         assert!(greedy.add(&memory, REST / 2).is_err(), "with what is not whole yet");

@@ -24,7 +24,7 @@ const NEW: Duration = Duration::from_secs(1);
 
 /// What is to be done, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Errand {
+pub(crate) struct BlockingCall {
     /// The user whose process is looked at; `None` for what the caller named itself.
     pub(crate) user: Option<u32>,
     /// What for; the same work has the same.
@@ -33,9 +33,9 @@ pub(crate) struct Errand {
 
 /// It has not come back, or there is no thread to be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stuck;
+pub(crate) struct Blocked;
 
-impl Errand {
+impl BlockingCall {
     /// Does the work on a thread, and passes its result to `tell`.
     ///
     /// # Errors
@@ -45,16 +45,16 @@ impl Errand {
         self,
         work: impl FnOnce() -> T + Send + 'static,
         tell: impl FnOnce(T) + Send + 'static,
-    ) -> Result<(), Stuck> {
-        let running = Running::new(self).ok_or(Stuck)?;
+    ) -> Result<(), Blocked> {
+        let running = Running::new(self).ok_or(Blocked)?;
         let run = move || {
             let result = work();
             // Who hears of it may begin again.
             drop(running);
             tell(result);
         };
-        let thread = thread::Builder::new().name("errand".to_owned()).spawn(run);
-        thread.map(drop).map_err(|_| Stuck)
+        let thread = thread::Builder::new().name("call".to_owned()).spawn(run);
+        thread.map(drop).map_err(|_| Blocked)
     }
 
     /// Does the work, whose result can be waited for. If another call has just begun the same, it comes after it, or
@@ -62,12 +62,12 @@ impl Errand {
     ///
     /// # Errors
     ///
-    /// As for [`Errand::begin`].
+    /// As for [`BlockingCall::begin`].
     pub(crate) fn start<T: Send + 'static>(
         self,
         time: Duration,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<Started<T>, Stuck> {
+    ) -> Result<Started<T>, Blocked> {
         let until = Instant::now() + time;
         while self.was_just_begun() && Instant::now() < until {
             thread::sleep(Duration::from_millis(1));
@@ -85,12 +85,12 @@ impl Errand {
     ///
     /// # Errors
     ///
-    /// As for [`Errand::begin`], and if it takes longer.
+    /// As for [`BlockingCall::begin`], and if it takes longer.
     pub(crate) fn run<T: Send + 'static>(
         self,
         time: Duration,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Stuck> {
+    ) -> Result<T, Blocked> {
         let until = Instant::now() + time;
         let started = self.start(time, work)?;
         started.wait(until.saturating_duration_since(Instant::now()))
@@ -107,29 +107,29 @@ impl<T> Started<T> {
     /// # Errors
     ///
     /// If it takes longer.
-    pub(crate) fn wait(self, time: Duration) -> Result<T, Stuck> {
-        self.0.recv_timeout(time).map_err(|_| Stuck)
+    pub(crate) fn wait(self, time: Duration) -> Result<T, Blocked> {
+        self.0.recv_timeout(time).map_err(|_| Blocked)
     }
 }
 
 /// The work that is under way, and since when.
-static RUNNING: LazyLock<Mutex<HashMap<Errand, Instant>>> = LazyLock::new(Mutex::default);
+static RUNNING: LazyLock<Mutex<HashMap<BlockingCall, Instant>>> = LazyLock::new(Mutex::default);
 
 /// An errand that is under way until this is dropped.
-struct Running(Errand);
+struct Running(BlockingCall);
 
 impl Running {
-    fn new(errand: Errand) -> Option<Self> {
+    fn new(call: BlockingCall) -> Option<Self> {
         let mut all = Self::all();
-        let of_user = all.keys().filter(|other| other.user == errand.user).count();
-        if all.len() >= MOST || of_user >= OF_USER || all.contains_key(&errand) {
+        let of_user = all.keys().filter(|other| other.user == call.user).count();
+        if all.len() >= MOST || of_user >= OF_USER || all.contains_key(&call) {
             return None;
         }
-        all.insert(errand.clone(), Instant::now());
-        Some(Self(errand))
+        all.insert(call.clone(), Instant::now());
+        Some(Self(call))
     }
 
-    fn all() -> MutexGuard<'static, HashMap<Errand, Instant>> {
+    fn all() -> MutexGuard<'static, HashMap<BlockingCall, Instant>> {
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -146,52 +146,50 @@ mod tests {
 
     use super::*;
 
-    fn errand(user: u32, path: &str) -> Errand {
-        Errand { user: Some(user), path: path.into() }
+    fn call(user: u32, path: &str) -> BlockingCall {
+        BlockingCall { user: Some(user), path: path.into() }
     }
 
     #[test]
     fn what_does_not_come_back_costs_one_thread_and_a_user_has_so_many() {
         // Users that no other test has.
         let (user, other) = (4_000_000_001, 4_000_000_002);
-        assert_eq!(errand(user, "quick").run(PATIENCE, || 7), Ok(7));
-        assert_eq!(errand(user, "quick").run(PATIENCE, || 8), Ok(8), "as soon as it is heard of");
-        let block = |errand: Errand| {
+        assert_eq!(call(user, "quick").run(PATIENCE, || 7), Ok(7));
+        assert_eq!(call(user, "quick").run(PATIENCE, || 8), Ok(8), "as soon as it is heard of");
+        let block = |call: BlockingCall| {
             let (sender, receiver) = mpsc::channel::<()>();
-            errand.begin(move || receiver.recv().is_ok(), |_| {}).map(|()| sender)
+            call.begin(move || receiver.recv().is_ok(), |_| {}).map(|()| sender)
         };
-        let first = block(errand(user, "blocked")).unwrap();
-        let again = || errand(user, "blocked").run(Duration::ZERO, || ());
-        assert_eq!(again(), Err(Stuck), "it is under way");
+        let first = block(call(user, "blocked")).unwrap();
+        let again = || call(user, "blocked").run(Duration::ZERO, || ());
+        assert_eq!(again(), Err(Blocked), "it is under way");
         let held: Vec<_> =
-            (1..OF_USER).map(|number| block(errand(user, &number.to_string())).unwrap()).collect();
-        assert!(block(errand(user, "one more")).is_err());
-        assert_eq!(errand(other, "blocked").run(PATIENCE, || 7), Ok(7), "another user's");
+            (1..OF_USER).map(|number| block(call(user, &number.to_string())).unwrap()).collect();
+        assert!(block(call(user, "one more")).is_err());
+        assert_eq!(call(other, "blocked").run(PATIENCE, || 7), Ok(7), "another user's");
         drop(first);
-        wait_until(PATIENCE, "it came back", || {
-            errand(user, "blocked").run(PATIENCE, || ()).is_ok()
-        });
+        wait_until(PATIENCE, "it came back", || call(user, "blocked").run(PATIENCE, || ()).is_ok());
         drop(held);
         let slow =
-            || errand(other, "both").run(PATIENCE, || thread::sleep(Duration::from_millis(50)));
+            || call(other, "both").run(PATIENCE, || thread::sleep(Duration::from_millis(50)));
         thread::scope(|scope| {
             let both = [scope.spawn(slow), scope.spawn(slow)];
             assert!(both.into_iter().all(|one| one.join().unwrap().is_ok()), "one after the other");
         });
         assert_eq!(
-            errand(other, "slow").run(Duration::ZERO, || thread::sleep(Duration::from_millis(50))),
-            Err(Stuck)
+            call(other, "slow").run(Duration::ZERO, || thread::sleep(Duration::from_millis(50))),
+            Err(Blocked)
         );
     }
 
     #[test]
     fn a_panic_is_no_result_and_leaves_nothing_behind() {
-        let errand = || errand(4_000_000_003, "panic");
-        let wrong = || assert!(errands().is_empty(), "as it must");
-        fn errands() -> Vec<u8> {
+        let call = || call(4_000_000_003, "panic");
+        let wrong = || assert!(blocking().is_empty(), "as it must");
+        fn blocking() -> Vec<u8> {
             vec![1]
         }
-        assert_eq!(errand().run(PATIENCE, wrong), Err(Stuck));
-        wait_until(PATIENCE, "it is gone", || errand().run(PATIENCE, || ()).is_ok());
+        assert_eq!(call().run(PATIENCE, wrong), Err(Blocked));
+        wait_until(PATIENCE, "it is gone", || call().run(PATIENCE, || ()).is_ok());
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use crate::{
     driver::qemu::{
         discovery::command_line::{Backend, CommandLine, Link, Network},
-        monitor::nics::{Device, Told},
+        monitor::nics::{Device, NicSnapshot},
     },
     host::process::taps::Tap,
 };
@@ -19,15 +19,15 @@ const NAMED: usize = 4;
 
 /// The NICs of a guest, in the order of the command line, then those that were plugged in.
 #[derive(Debug)]
-pub(crate) struct Places<'a> {
-    pub(crate) all: Vec<Place<'a>>,
+pub(crate) struct GuestNics<'a> {
+    pub(crate) all: Vec<GuestNic<'a>>,
     /// Whether these are all.
     pub(crate) is_all: bool,
 }
 
 /// A NIC of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place<'a> {
+pub(crate) struct GuestNic<'a> {
     /// What the monitor told of it.
     pub(crate) told: Option<&'a Device>,
     /// What people call it.
@@ -38,7 +38,7 @@ pub(crate) struct Place<'a> {
     pub(crate) is_certain: bool,
 }
 
-impl Places<'_> {
+impl GuestNics<'_> {
     /// Returns what to say of NICs whose traffic no device of the host counts.
     pub(crate) fn uncounted(&self) -> Option<String> {
         let without = || self.all.iter().zip(0..).filter(|(place, _)| place.device.is_none());
@@ -63,18 +63,18 @@ impl Places<'_> {
 }
 
 /// Returns the NICs that the monitor told of, or those of the command line if it did not tell.
-pub(crate) fn places<'a>(
+pub(crate) fn guest_nics<'a>(
     line: &'a CommandLine,
-    told: Option<&'a Told>,
+    told: Option<&'a NicSnapshot>,
     taps: Option<&'a [Tap]>,
-) -> Places<'a> {
+) -> GuestNics<'a> {
     let mut join = Join::new(line, taps);
     match told {
         Some(told) => {
             for (device, option) in &told.nics {
                 let link = option.and_then(|option| Some(&line.nics.get(option)?.link));
                 let wired = join.network_of(device.network(), link);
-                let place = Place {
+                let place = GuestNic {
                     told: Some(device),
                     name: device.id(),
                     device: None,
@@ -90,14 +90,14 @@ pub(crate) fn places<'a>(
                 // A tap that the process no longer holds was unplugged.
                 if wired != Wired::Lost {
                     let name = nic.id.as_deref();
-                    join.add(Place { told: None, name, device: None, is_certain: false }, wired);
+                    join.add(GuestNic { told: None, name, device: None, is_certain: false }, wired);
                 }
             }
             join.share_out(true);
         }
     }
     let is_all = told.is_some() || !line.may_bring_nics();
-    Places { all: join.places, is_all }
+    GuestNics { all: join.places, is_all }
 }
 
 /// Where a NIC leads.
@@ -120,7 +120,7 @@ struct Join<'a> {
     claimed: HashSet<&'a str>,
     /// The devices that a NIC has.
     taken: HashSet<&'a str>,
-    places: Vec<Place<'a>>,
+    places: Vec<GuestNic<'a>>,
     /// The places whose network is not known.
     unknown: Vec<usize>,
 }
@@ -170,7 +170,7 @@ impl<'a> Join<'a> {
             ("", ..) => Wired::NoDevice,
             (_, Some(network), ..) => self.through(network),
             (_, _, Some(hub), _) => self.on_hub(hub),
-            (_, _, _, Some(Link::Place(place))) => self.at(*place),
+            (_, _, _, Some(Link::GuestNic(place))) => self.at(*place),
             _ => Wired::Unknown,
         }
     }
@@ -179,7 +179,7 @@ impl<'a> Join<'a> {
         match link {
             Link::Nothing => Wired::NoDevice,
             Link::Id(id) => self.network_of(id, None),
-            Link::Place(place) => self.at(*place),
+            Link::GuestNic(place) => self.at(*place),
             Link::Hub(hub) => self.on_hub(*hub),
         }
     }
@@ -214,7 +214,7 @@ impl<'a> Join<'a> {
         free.or(unknown).copied().unwrap_or(Wired::NoDevice)
     }
 
-    fn add(&mut self, place: Place<'a>, wired: Wired<'a>) {
+    fn add(&mut self, place: GuestNic<'a>, wired: Wired<'a>) {
         let (device, is_certain) = match wired {
             Wired::Device(name) if self.taken.insert(name) => (Some(name), true),
             Wired::NoDevice => (None, true),
@@ -223,7 +223,7 @@ impl<'a> Join<'a> {
                 (None, false)
             }
         };
-        self.places.push(Place { device, is_certain, ..place });
+        self.places.push(GuestNic { device, is_certain, ..place });
     }
 
     /// Gives the NICs of unknown networks the devices that are left. If `are_nics`, each of those has
@@ -244,9 +244,10 @@ impl<'a> Join<'a> {
         let is_certain = left.len() == 1 && self.unknown.len() == 1;
         let mut left = left.into_iter();
         for (place, name) in self.unknown.iter().zip(left.by_ref()) {
-            self.places[*place] = Place { device: Some(name), is_certain, ..self.places[*place] };
+            self.places[*place] =
+                GuestNic { device: Some(name), is_certain, ..self.places[*place] };
         }
-        let plugged = left.map(|name| Place {
+        let plugged = left.map(|name| GuestNic {
             told: None,
             name: None,
             device: Some(name),
@@ -285,19 +286,19 @@ mod tests {
         CommandLine::parse(&arguments, &|name| Err(format!("no file {name}")))
     }
 
-    fn told(line: &CommandLine, nics: &[(&str, &str)]) -> Told {
+    fn told(line: &CommandLine, nics: &[(&str, &str)]) -> NicSnapshot {
         let device =
             |(path, network): &(&str, &str)| Device::new(path, network, "child<e1000>").unwrap();
-        Told::new(line, nics.iter().map(device).collect())
+        NicSnapshot::new(line, nics.iter().map(device).collect())
     }
 
     /// The devices, by the monitor and by the command line alone.
     fn found<'a>(
         line: &'a CommandLine,
-        told: Option<&'a Told>,
+        told: Option<&'a NicSnapshot>,
         taps: Option<&'a [Tap]>,
     ) -> Vec<Option<&'a str>> {
-        places(line, told, taps).all.iter().map(|place| place.device).collect()
+        guest_nics(line, told, taps).all.iter().map(|place| place.device).collect()
     }
 
     const THREE: &str = "qemu -netdev tap,id=0,ifname=tap1 -device e1000,netdev=0,id=a \
@@ -337,9 +338,9 @@ mod tests {
         let one = told(&line, &[("/machine/peripheral/new", "net9")]);
         assert_eq!(found(&line, Some(&one), Some(&new)), [Some("new")]);
         let two = [tap(50, "new"), tap(51, "other")];
-        let places = places(&line, Some(&one), Some(&two));
-        assert_eq!((places.all[0].device, places.all[0].is_certain), (None, false));
-        assert!(places.uncounted().unwrap().ends_with("NIC new"));
+        let nics = guest_nics(&line, Some(&one), Some(&two));
+        assert_eq!((nics.all[0].device, nics.all[0].is_certain), (None, false));
+        assert!(nics.uncounted().unwrap().ends_with("NIC new"));
     }
 
     #[test]
@@ -376,9 +377,9 @@ mod tests {
     #[test]
     fn a_nic_that_the_machine_may_have_is_not_counted_without_a_monitor() {
         let default = line("qemu -m 32");
-        assert!(!places(&default, None, Some(&[])).is_all);
-        assert!(places(&line("qemu -m 32 -nodefaults"), None, Some(&[])).is_all);
-        assert!(places(&default, Some(&told(&default, &[])), Some(&[])).is_all);
+        assert!(!guest_nics(&default, None, Some(&[])).is_all);
+        assert!(guest_nics(&line("qemu -m 32 -nodefaults"), None, Some(&[])).is_all);
+        assert!(guest_nics(&default, Some(&told(&default, &[])), Some(&[])).is_all);
     }
 
     #[test]
@@ -387,7 +388,7 @@ mod tests {
         let device = NetDevice { received: counters(1), transmitted: counters(2) };
         let devices = NetDevices::from([("tap0".to_owned(), device)]);
         let one = |line: &CommandLine, taps: Option<&[Tap]>| {
-            let found = interfaces(&places(line, None, taps), taps, Some(&devices));
+            let found = interfaces(&guest_nics(line, None, taps), taps, Some(&devices));
             (found.interfaces[0].rx_bytes, found.interfaces[0].tx_bytes)
         };
         let named = line("qemu -netdev tap,id=a,ifname=tap0 -device e1000,netdev=a");
