@@ -93,7 +93,7 @@ impl Reservation {
 /// A guest's account in a pass, while the monitor is read.
 #[derive(Debug)]
 pub(crate) struct AnswerBudget<'a> {
-    pub(crate) account: &'a mut Reservation,
+    pub(crate) reservation: &'a mut Reservation,
     pub(crate) memory: &'a MemoryBudget<'a>,
     /// After this nothing large is read.
     pub(crate) deadline: Instant,
@@ -102,7 +102,7 @@ pub(crate) struct AnswerBudget<'a> {
 impl AnswerBudget<'_> {
     /// As [`Reservation::hold`].
     pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), Missing> {
-        self.account.hold(self.memory, bytes)
+        self.reservation.hold(self.memory, bytes)
     }
 
     /// As [`Reservation::add`], and with an error if there is no time to read so large an answer.
@@ -111,11 +111,11 @@ impl AnswerBudget<'_> {
             let text = "the monitor's answer is so large that there was no time to read it";
             return Err(Missing::new(MissingReason::Timeout, text));
         }
-        self.account.add(self.memory, bytes)
+        self.reservation.add(self.memory, bytes)
     }
 
     pub(crate) fn is_large(&self) -> bool {
-        self.account.is_large()
+        self.reservation.is_large()
     }
 }
 

@@ -111,7 +111,7 @@ impl<'a> Conversation<'a> {
     }
 
     pub(super) fn session(&mut self) -> Option<&mut Session> {
-        self.lease.as_mut()?.monitor.as_mut()
+        self.lease.as_mut()?.session.as_mut()
     }
 
     /// Returns whether waiting so long is likely to be in vain.

@@ -141,7 +141,7 @@ fn wait(open: &mut [&mut Conversation<'_>], time: Duration, rules: &Rules<'_>) {
     let ready: Vec<bool> = {
         let mut fds: Vec<PollFd<'_>> = open
             .iter()
-            .filter_map(|conversation| conversation.lease.as_ref()?.monitor.as_ref())
+            .filter_map(|conversation| conversation.lease.as_ref()?.session.as_ref())
             .map(|monitor| {
                 let mut flags = PollFlags::IN;
                 flags.set(PollFlags::OUT, monitor.wants_to_write());

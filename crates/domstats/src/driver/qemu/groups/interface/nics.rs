@@ -170,7 +170,7 @@ impl<'a> Join<'a> {
             ("", ..) => Wired::NoDevice,
             (_, Some(network), ..) => self.through(network),
             (_, _, Some(hub), _) => self.on_hub(hub),
-            (_, _, _, Some(Link::GuestNic(place))) => self.at(*place),
+            (_, _, _, Some(Link::Place(place))) => self.at(*place),
             _ => Wired::Unknown,
         }
     }
@@ -179,7 +179,7 @@ impl<'a> Join<'a> {
         match link {
             Link::Nothing => Wired::NoDevice,
             Link::Id(id) => self.network_of(id, None),
-            Link::GuestNic(place) => self.at(*place),
+            Link::Place(place) => self.at(*place),
             Link::Hub(hub) => self.on_hub(*hub),
         }
     }
