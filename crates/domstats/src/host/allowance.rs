@@ -1,7 +1,7 @@
-//! How long a call may read what a process makes as long as it likes: its descriptors, its threads, the
-//! processes in its cgroup.
+//! Bounds the time that a call spends on lists whose length a process controls: its descriptors,
+//! its threads, the processes in its cgroup.
 //!
-//! What counts is the time that the caller's thread runs: a busy machine takes nothing away.
+//! Only CPU time of the calling thread counts, so a busy machine takes nothing away.
 
 use std::{
     collections::HashMap,
@@ -17,18 +17,19 @@ use super::{
     shares::Shares,
 };
 
-/// What the lists of one process may cost a call in any case: some thousand descriptors. The longest
-/// lists of honest VMs, those with hundreds of network connections to their storage, take ten times that.
+/// The time that every process's lists may cost a call: enough for some thousand descriptors. The
+/// longest lists of honest VMs, with hundreds of network connections to their storage, take ten
+/// times that.
 const EACH: Duration = Duration::from_millis(2);
 
-/// How long a call waits for an [errand](super::errands): a file that is not in the kernel's caches is read from
-/// storage that answers in this time.
+/// How long a call waits for a [`BlockingCall`](super::blocking::BlockingCall): storage that works
+/// delivers a file that is not in the kernel's caches within this time.
 pub(crate) const WAIT: Duration = Duration::from_millis(20);
 
-/// The steps between two looks at the clock, of about 2 us each.
+/// The clock is read once in this many steps, of about 2 us each.
 const STEPS: u32 = 16;
 
-/// The time of a call.
+/// The time budget of a call.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     until: Instant,
@@ -39,13 +40,13 @@ pub(crate) struct Allowance {
 #[derive(Debug)]
 struct Spent {
     shares: Shares,
-    /// What each process took, in nanoseconds, and its user once that mattered.
+    /// The time spent on each process, in nanoseconds, and its user, once that mattered.
     processes: HashMap<Process, (u64, Option<u32>)>,
 }
 
 impl Allowance {
-    /// Allows half of the time until then for those that need more than the others, a quarter for those of one
-    /// user.
+    /// Grants half of the time until `until` to processes that need more than [`EACH`], and at most
+    /// a quarter to those of one user.
     pub(crate) fn new(until: Instant) -> Self {
         let rest = until.saturating_duration_since(Instant::now()) / 2;
         let shares = Shares::new(nanoseconds(EACH), nanoseconds(rest));
@@ -53,8 +54,8 @@ impl Allowance {
         Self { until, spent, waited: Mutex::new(Shares::new(0, nanoseconds(rest / 2))) }
     }
 
-    /// Returns how long an errand for a user may be waited for: at most [`WAIT`], and for all together at most a
-    /// quarter of the call's time.
+    /// Returns how long to wait for a blocking call on behalf of a user: at most [`WAIT`], and all
+    /// waits together take at most a quarter of the call's time.
     pub(crate) fn wait(&self, user: Option<u32>) -> Duration {
         let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
         match waited.change(0, nanoseconds(WAIT), || user) {
@@ -63,7 +64,7 @@ impl Allowance {
         }
     }
 
-    /// Notes time that was spent on a process, and returns whether it may go on.
+    /// Records time spent on a process, and returns whether more may be spent.
     fn spend(&self, folder: &Folder<'_>, time: u64) -> bool {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let Spent { shares, processes } = &mut *spent;
@@ -88,14 +89,14 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Returns how long this thread has run, in nanoseconds.
+/// Returns the CPU time of this thread, in nanoseconds.
 fn thread_time() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     seconds.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.unsigned_abs())
 }
 
-/// One look at a list of a process.
+/// One reading of one list of a process.
 #[derive(Debug)]
 pub(crate) struct Quota<'a> {
     folder: &'a Folder<'a>,
@@ -109,11 +110,11 @@ impl<'a> Quota<'a> {
         Self { folder, steps: 0, since: None, is_over: false }
     }
 
-    /// Takes a step.
+    /// Accounts for one more entry.
     ///
     /// # Errors
     ///
-    /// `TimedOut` if the time that the call has for the process is over.
+    /// `TimedOut` if the call has used up its time for the process.
     pub(crate) fn step(&mut self) -> io::Result<()> {
         let Some(allowance) = &self.folder.proc.allowance else { return Ok(()) };
         self.steps = self.steps.wrapping_add(1);
@@ -125,7 +126,7 @@ impl<'a> Quota<'a> {
         if self.is_over { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 
-    /// Returns whether the time is over.
+    /// Returns whether the time is used up.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over
     }
@@ -140,7 +141,7 @@ mod tests {
         Folder::of(proc, std::process::id()).unwrap().0
     }
 
-    /// Steps, each of which takes a while, until it is over.
+    /// Steps until the time is used up; each step takes a while.
     fn steps(folder: &Folder<'_>, most: u32) -> u32 {
         let mut quota = Quota::new(folder);
         let work = || drop(std::hint::black_box(std::fs::read("/proc/self/stat")));
@@ -148,18 +149,18 @@ mod tests {
     }
 
     #[test]
-    fn errands_of_one_user_leave_time_to_others() {
+    fn one_users_blocking_calls_leave_time_to_others() {
         let allowance = Allowance::new(Instant::now() + Duration::from_secs(1));
         let waits = |user| (0..100).take_while(|_| allowance.wait(Some(user)) == WAIT).count();
-        // An eighth of a second, and half of the rest.
+        // An eighth of a second, then half of the rest.
         let (first, second) = (waits(1), waits(2));
         assert!((5..=6).contains(&first) && (2..=3).contains(&second), "{first}, {second}");
     }
 
     #[test]
-    fn a_call_ends_and_each_has_a_little_nevertheless() {
+    fn a_call_ends_and_every_process_still_gets_a_little() {
         let proc = Proc::new("/proc");
-        assert_eq!(steps(&own(&proc), 5000), 5000, "without a call there is no end");
+        assert_eq!(steps(&own(&proc), 5000), 5000, "no limit outside a call");
         let over = proc.for_call(Instant::now());
         let (first, second) = (steps(&own(&over), 5000), steps(&own(&over), 5000));
         assert!(first > STEPS && first < 5000, "{first}");

@@ -1,8 +1,8 @@
-//! Work that the kernel may never end, such as the look at a path that leads to dead storage: each piece is done on a
-//! thread of its own, which can be left behind.
+//! Work that may block in the kernel forever, such as looking up a path on dead storage. Each piece
+//! runs on a thread of its own, which can be left behind.
 //!
-//! Who waits for a thread in vain leaves it, and the same work is not begun again before it has come back. So a path
-//! costs one thread, however often it is asked for.
+//! A caller whose wait ends without a result abandons the thread, and the same work does not start
+//! again before that thread returns. So a path costs one thread, however often it is requested.
 
 use std::{
     collections::HashMap,
@@ -12,26 +12,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The threads that there may be at a time. One that waits takes some 30 KiB, and a process number.
+/// The most threads at a time. Each waiting thread takes some 30 KiB and one process number.
 const MOST: usize = 256;
 
-/// Those that may work for one user: nobody can have others left without. On a host whose storage is dead every
-/// QEMU of a user may be stuck.
+/// The most threads at a time for one user, so that no user can use up the threads of others. On a
+/// host with dead storage, every QEMU of a user may be stuck.
 const OF_USER: usize = 64;
 
-/// Work that was begun later than this ago is likely to come back.
+/// Work that started more recently than this is likely to return.
 const NEW: Duration = Duration::from_secs(1);
 
-/// What is to be done, and for whom.
+/// Identifies a piece of work, and the user it is done for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct BlockingCall {
-    /// The user whose process is looked at; `None` for what the caller named itself.
+    /// The user whose process is examined; `None` for what the caller named itself.
     pub(crate) user: Option<u32>,
-    /// What for; the same work has the same.
+    /// The subject of the work; equal paths mean the same work.
     pub(crate) path: PathBuf,
 }
 
-/// It has not come back, or there is no thread to be had.
+/// The work has not returned, or no thread is available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Blocked;
 
@@ -40,7 +40,7 @@ impl BlockingCall {
     ///
     /// # Errors
     ///
-    /// If it is under way already, or there are too many threads.
+    /// If the same work is in flight already, or there are too many threads.
     pub(crate) fn begin<T>(
         self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -49,7 +49,7 @@ impl BlockingCall {
         let running = Running::new(self).ok_or(Blocked)?;
         let run = move || {
             let result = work();
-            // Who hears of it may begin again.
+            // Whoever receives the result may start the work again.
             drop(running);
             tell(result);
         };
@@ -57,8 +57,8 @@ impl BlockingCall {
         thread.map(drop).map_err(|_| Blocked)
     }
 
-    /// Does the work, whose result can be waited for. If another call has just begun the same, it comes after it, or
-    /// not at all if that takes so long.
+    /// Starts the work, so that its result can be awaited. If another call has just started the
+    /// same work, waits for that to end first, and fails if that takes longer than `time`.
     ///
     /// # Errors
     ///
@@ -81,11 +81,11 @@ impl BlockingCall {
         Running::all().get(self).is_some_and(|since| since.elapsed() < NEW)
     }
 
-    /// Does the work, and waits for it so long.
+    /// Does the work, and waits for its result for at most `time`.
     ///
     /// # Errors
     ///
-    /// As for [`BlockingCall::begin`], and if it takes longer.
+    /// Those of [`BlockingCall::begin`], and if the work takes longer.
     pub(crate) fn run<T: Send + 'static>(
         self,
         time: Duration,
@@ -97,25 +97,25 @@ impl BlockingCall {
     }
 }
 
-/// Work that was begun. Dropped, it is left behind.
+/// Work in flight. Dropping this abandons it.
 #[derive(Debug)]
 pub(crate) struct Started<T>(mpsc::Receiver<T>);
 
 impl<T> Started<T> {
-    /// Waits so long.
+    /// Waits for the result for at most `time`.
     ///
     /// # Errors
     ///
-    /// If it takes longer.
+    /// If the work takes longer.
     pub(crate) fn wait(self, time: Duration) -> Result<T, Blocked> {
         self.0.recv_timeout(time).map_err(|_| Blocked)
     }
 }
 
-/// The work that is under way, and since when.
+/// The work in flight, and when it started.
 static RUNNING: LazyLock<Mutex<HashMap<BlockingCall, Instant>>> = LazyLock::new(Mutex::default);
 
-/// An errand that is under way until this is dropped.
+/// Marks a blocking call as in flight until dropped.
 struct Running(BlockingCall);
 
 impl Running {
@@ -151,24 +151,28 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_come_back_costs_one_thread_and_a_user_has_so_many() {
-        // Users that no other test has.
+    fn blocked_work_costs_one_thread_and_threads_are_bounded_per_user() {
+        // Users that no other test uses.
         let (user, other) = (4_000_000_001, 4_000_000_002);
         assert_eq!(call(user, "quick").run(PATIENCE, || 7), Ok(7));
-        assert_eq!(call(user, "quick").run(PATIENCE, || 8), Ok(8), "as soon as it is heard of");
+        assert_eq!(
+            call(user, "quick").run(PATIENCE, || 8),
+            Ok(8),
+            "as soon as the result is received"
+        );
         let block = |call: BlockingCall| {
             let (sender, receiver) = mpsc::channel::<()>();
             call.begin(move || receiver.recv().is_ok(), |_| {}).map(|()| sender)
         };
         let first = block(call(user, "blocked")).unwrap();
         let again = || call(user, "blocked").run(Duration::ZERO, || ());
-        assert_eq!(again(), Err(Blocked), "it is under way");
+        assert_eq!(again(), Err(Blocked), "it is in flight");
         let held: Vec<_> =
             (1..OF_USER).map(|number| block(call(user, &number.to_string())).unwrap()).collect();
         assert!(block(call(user, "one more")).is_err());
         assert_eq!(call(other, "blocked").run(PATIENCE, || 7), Ok(7), "another user's");
         drop(first);
-        wait_until(PATIENCE, "it came back", || call(user, "blocked").run(PATIENCE, || ()).is_ok());
+        wait_until(PATIENCE, "it returned", || call(user, "blocked").run(PATIENCE, || ()).is_ok());
         drop(held);
         let slow =
             || call(other, "both").run(PATIENCE, || thread::sleep(Duration::from_millis(50)));
@@ -183,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_no_result_and_leaves_nothing_behind() {
+    fn a_panic_gives_no_result_and_leaves_nothing_behind() {
         let call = || call(4_000_000_003, "panic");
         let wrong = || assert!(blocking().is_empty(), "as it must");
         fn blocking() -> Vec<u8> {

@@ -1,10 +1,9 @@
-//! Looks at files without waiting for their storage: a network file system may be dead, and then a
-//! plain `stat` of a file there never returns.
+//! Examines files without waiting for their storage: on a dead network file system a plain `stat`
+//! never returns.
 //!
-//! What the kernel knows already is all that is told: attributes are not fetched anew
-//! (`AT_STATX_DONT_SYNC`), and a name is looked up only among those that are cached
-//! (`RESOLVE_CACHED`, since Linux 5.12). The files that a process has open are always among them, and
-//! so are the nodes of devices.
+//! Only what the kernel knows already is reported: attributes are not fetched again
+//! (`AT_STATX_DONT_SYNC`), and a name is looked up only in the kernel's caches (`RESOLVE_CACHED`,
+//! since Linux 5.12). These always contain the files that a process has open, and device nodes.
 
 use std::{
     collections::HashSet,
@@ -33,7 +32,7 @@ pub(crate) struct FileStat {
     kind: FileType,
     device: u64,
     inode: u64,
-    /// The device that a node of one stands for.
+    /// For a device node, the device it stands for.
     node: u64,
     owner: u32,
     size: u64,
@@ -42,8 +41,8 @@ pub(crate) struct FileStat {
 }
 
 impl FileStat {
-    /// Looks at what a link of `/proc/PID/fd` leads to. Nothing else may be named: to follow a path
-    /// can take for ever.
+    /// Examines the target of a `/proc/PID/fd` link. Pass no other path: following one can block
+    /// forever.
     pub(crate) fn at_descriptor(path: &Path) -> Option<Self> {
         Self::at(CWD, path, AtFlags::empty())
     }
@@ -76,7 +75,7 @@ impl FileStat {
         (self.device, self.inode)
     }
 
-    /// Returns the user whose file it is.
+    /// Returns the user that owns the file.
     pub(crate) fn owner(&self) -> u32 {
         self.owner
     }
@@ -85,7 +84,7 @@ impl FileStat {
         self.kind == FileType::BlockDevice
     }
 
-    /// Returns whether these are the same file, or nodes of the same device.
+    /// Returns whether both are the same file, or nodes of the same device.
     pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         let id = |look: &Self| match look.is_block_device() {
             true => (u64::MAX, look.node),
@@ -94,7 +93,7 @@ impl FileStat {
         id(self) == id(other)
     }
 
-    /// Returns how many bytes it has, holes included; that of a block device stands in sysfs.
+    /// Returns the size in bytes, holes included. For a block device, sysfs has it.
     pub(crate) fn size(&self) -> Option<u64> {
         if !self.is_block_device() {
             return Some(self.size);
@@ -105,7 +104,7 @@ impl FileStat {
     }
 }
 
-/// A folder of another process, such as `/proc/PID/root`, below which names are looked up.
+/// A folder of another process, such as `/proc/PID/root`, to look names up in.
 #[derive(Debug)]
 pub(crate) struct Below(OwnedFd);
 
@@ -114,15 +113,15 @@ impl Below {
         Some(Self(open(link, FOLDER, Mode::empty()).ok()?))
     }
 
-    /// Looks at a file by its name, which with `is_root` cannot lead out of the folder.
+    /// Looks a file up by name. With `is_root`, the name cannot lead out of the folder.
     pub(crate) fn look(&self, name: &Path, is_root: bool) -> Option<FileStat> {
         let resolve = if is_root { ResolveFlags::IN_ROOT } else { ResolveFlags::empty() };
         open_cached(&self.0, name, resolve).ok().flatten().map(|(_, look)| look)
     }
 }
 
-/// Opens a file only to look at it, if the kernel knows where its path leads; `None` if it would have to ask the
-/// storage, and cannot tell without.
+/// Opens a file as a path only (`O_PATH`), if the kernel knows where the path leads; `None` if it
+/// cannot tell without asking the storage.
 pub(crate) fn open_cached(
     folder: impl AsFd,
     path: &Path,
@@ -130,13 +129,14 @@ pub(crate) fn open_cached(
 ) -> rustix::io::Result<Option<(OwnedFd, FileStat)>> {
     match open_anyhow(folder, path, resolve | ResolveFlags::CACHED) {
         Ok(found) => Ok(Some(found)),
-        // Before Linux 5.12, and where a filter of system calls does not know this one.
+        // Before Linux 5.12, or behind a system call filter that does not know this one.
         Err(Errno::AGAIN | Errno::INVAL | Errno::NOSYS | Errno::PERM) => Ok(None),
         Err(errno) => Err(errno),
     }
 }
 
-/// Opens a file only to look at it. May block for ever: for [errands](super::errands) alone.
+/// Opens a file as a path only. May block forever: use it in [blocking calls](super::blocking)
+/// alone.
 pub(crate) fn open_anyhow(
     folder: impl AsFd,
     path: &Path,
@@ -144,7 +144,7 @@ pub(crate) fn open_anyhow(
 ) -> rustix::io::Result<(OwnedFd, FileStat)> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let file = match resolve.is_empty() {
-        // Every kernel can do that, and so can valgrind.
+        // Every kernel supports this call, and so does valgrind.
         true => openat(folder, path, flags, Mode::empty())?,
         false => openat2(folder, path, flags, Mode::empty(), resolve)?,
     };
@@ -152,17 +152,17 @@ pub(crate) fn open_anyhow(
     Ok((file, look))
 }
 
-/// The file systems, among those that no block device is named for, whose answers come from this host's memory and
-/// disks: tmpfs, ramfs, btrfs, overlay, zfs, bcachefs. statfs(2) has the numbers.
+/// File systems without a block device whose answers still come from this host's memory and disks:
+/// tmpfs, ramfs, btrfs, overlay, zfs, bcachefs. The numbers are those of statfs(2).
 const LOCAL: [u64; 6] =
     [0x0102_1994, 0x8584_58f6, 0x9123_683e, 0x794c_7630, 0x2fc1_2fc1, 0xca45_1a4e];
 
-/// The mounts that were seen to be local, by device and number. No host has as many at a time.
+/// The mounts known to be local, by device and mount number. No host has this many at a time.
 static KNOWN: LazyLock<Mutex<HashSet<(u64, u64)>>> = LazyLock::new(Mutex::default);
 const MOUNTS: usize = 4096;
 
-/// Returns whether no server has to be asked for what can be done with a file. An errand finds out, which is waited
-/// for so long; it is known from then on.
+/// Returns whether file operations need no server. A blocking call finds out, for which the caller
+/// waits as long as `wait` says; the result is remembered.
 pub(crate) fn is_local(
     file: &OwnedFd,
     look: &FileStat,

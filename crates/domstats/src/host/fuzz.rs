@@ -1,6 +1,6 @@
-//! Targets for [`crate::fuzz`]: what the kernel says of processes, cgroups and devices.
+//! Targets for [`crate::fuzz`]: what the kernel reports about processes, cgroups and devices.
 //!
-//! A target for files takes the bytes for each of them in turn: a seed is one such file.
+//! A target for several files parses the bytes as each of them in turn: a seed is one such file.
 
 use super::{
     cgroup,
@@ -25,7 +25,7 @@ pub fn proc_files(bytes: &[u8]) {
     }
 }
 
-/// `/proc/PID/cgroup`, `mountinfo`, and the files of a group: times, pressure, storage.
+/// `/proc/PID/cgroup`, `mountinfo`, and a cgroup's files: times, pressure, storage.
 pub fn cgroup_files(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     cgroup::fuzz(&text);
@@ -50,7 +50,7 @@ pub fn resctrl_files(bytes: &[u8]) {
     assert!(text.ends_with(resctrl::own_name(&text)));
 }
 
-/// What a netlink socket receives: no more messages than there are headers for.
+/// What a netlink socket receives: at most as many messages as headers fit.
 pub fn netlink(bytes: &[u8]) {
     let messages = rtnetlink::messages(bytes).collect::<Vec<_>>();
     assert!(messages.len() <= bytes.len() / 16, "{messages:?}");

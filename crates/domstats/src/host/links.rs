@@ -1,5 +1,5 @@
-//! The network devices of the caller's own network namespace, by the kernel's messages: the
-//! counters of all in one answer, and word of each that comes, goes or changes.
+//! The network devices of the caller's own network namespace, over netlink: all counters in one
+//! dump, and a notification for each device that appears, goes or changes.
 
 use std::{
     collections::HashMap,
@@ -20,35 +20,35 @@ use super::{
     rtnetlink::{self, GROUP_LINK, Message},
 };
 
-/// How long the descriptor of a tap is on its way at most, from the program that made or opened
-/// the tap to the QEMU that is to have it.
+/// The longest time between opening or creating a tap and its descriptor reaching the QEMU that
+/// will use it.
 const HANDOVER: Duration = Duration::from_secs(5);
 
-/// The devices, from one call to the next.
+/// The devices; the state outlives a call.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
-    /// `None` before the first use, and after something went wrong.
+    /// `None` before the first use, and after an error.
     state: Mutex<Option<State>>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// The namespace of the sockets: that of the thread that opened them.
+    /// The network namespace of the sockets: that of the thread that opened them.
     namespace: Option<u64>,
-    /// Receives what the kernel tells of its own accord.
+    /// Receives the kernel's notifications.
     news: OwnedFd,
-    /// Asks.
+    /// Sends requests.
     questions: Questions,
-    /// The names by index.
+    /// Device names by index.
     names: HashMap<u32, String>,
-    /// Since when nothing is known to have happened to taps.
+    /// The moment since which no tap is known to have changed.
     taps_trusted_from: Instant,
     buffer: Vec<u8>,
 }
 
 impl Links {
-    /// Listens to what has happened, and returns since when a list of a process's taps can be
-    /// trusted; `None` if the kernel does not tell.
+    /// Reads pending notifications, and returns the moment since which a list of a process's taps
+    /// can be trusted; `None` if the kernel does not answer.
     pub(crate) fn taps_trusted_from(&self) -> Option<Instant> {
         self.with(|state| {
             state.listen()?;
@@ -56,7 +56,7 @@ impl Links {
         })
     }
 
-    /// Returns the network namespace whose devices these are, if the caller may know it.
+    /// Returns the network namespace of these devices, if the caller may know it.
     pub(crate) fn namespace(&self) -> Option<u64> {
         self.with(|state| Ok(state.namespace))?
     }
@@ -72,12 +72,12 @@ impl Links {
         })?
     }
 
-    /// Returns all devices with their counters; `None` if the kernel does not tell.
+    /// Returns all devices with their counters; `None` if the kernel does not answer.
     pub(crate) fn devices(&self) -> Option<NetDevices> {
         self.with(State::devices)
     }
 
-    /// Works with the sockets, and lets go of them if that fails.
+    /// Runs `work` on the sockets, and closes them if it fails.
     fn with<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> Option<T> {
         let mut state = self.state();
         if state.is_none() {
@@ -113,7 +113,7 @@ impl State {
                 Ok((length, _)) => length,
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => continue,
-                // More has happened than there was room for.
+                // More notifications came than the socket could hold.
                 Err(Errno::NOBUFS) => {
                     self.names.clear();
                     self.taps_trusted_from = Instant::now() + HANDOVER;
@@ -181,9 +181,9 @@ mod tests {
     use crate::host::procfs::Proc;
 
     #[test]
-    fn the_same_devices_as_in_proc() {
+    fn netlink_and_proc_list_the_same_devices() {
         let links = Links::default();
-        // Counters move between the readings.
+        // Counters change between the two readings.
         let same = (0..20).any(|_| {
             let before = Proc::new("/proc").net_devices(std::process::id()).unwrap();
             let devices = links.devices().unwrap();

@@ -1,4 +1,5 @@
-//! Netlink, whatever it is about: how a question is put to the kernel, and how its answer is cut.
+//! Netlink framing, independent of the subject: sends a request, and splits the answer into
+//! messages.
 
 use std::{
     fs, io,
@@ -16,13 +17,13 @@ use rustix::{
     },
 };
 
-/// How long the kernel may take for the next part of an answer.
+/// How long to wait for the next part of an answer.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// More than the kernel puts into one part of an answer.
+/// More than the kernel sends in one part of an answer.
 pub(super) const PART: usize = 64 << 10;
 
-/// More than the parts of an answer about a million devices.
+/// More parts than an answer about a million devices has.
 const PARTS: usize = 64 << 10;
 
 const NLMSG_ERROR: u16 = 2;
@@ -33,7 +34,7 @@ const NLM_F_DUMP_INTR: u16 = 0x10;
 
 pub(super) const HEADER: usize = 16;
 
-/// A socket by which the kernel is asked.
+/// A socket for requests to the kernel.
 #[derive(Debug)]
 pub(super) struct Questions {
     socket: OwnedFd,
@@ -41,14 +42,14 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    /// Opens a socket in the network namespace of this thread.
+    /// Opens a socket in this thread's network namespace.
     pub(super) fn open(protocol: Option<Protocol>) -> io::Result<Self> {
         let socket = socket(protocol, 0)?;
         set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
         Ok(Self { socket, sequence: 0 })
     }
 
-    /// Asks a question, and hands out the messages of the answer by their kind.
+    /// Sends a request, and passes each message of the answer on with its type.
     pub(super) fn ask(
         &mut self,
         buffer: &mut [u8],
@@ -65,7 +66,7 @@ impl Questions {
             };
             for (sequence, message) in cut(&buffer[..length]) {
                 match message {
-                    // What is left of an earlier answer.
+                    // The rest of an earlier answer.
                     _ if sequence != self.sequence => {}
                     Cut::Done => return Ok(()),
                     Cut::Failed => return Err(io::ErrorKind::InvalidData.into()),
@@ -77,7 +78,7 @@ impl Questions {
     }
 }
 
-/// Opens a socket that hears what the kernel tells of its own accord to these groups.
+/// Opens a socket that receives the kernel's notifications to these multicast groups.
 pub(super) fn socket(protocol: Option<Protocol>, groups: u32) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
@@ -85,14 +86,14 @@ pub(super) fn socket(protocol: Option<Protocol>, groups: u32) -> io::Result<Owne
     Ok(socket)
 }
 
-/// Returns the network namespace of this thread, if the caller may know it.
+/// Returns this thread's network namespace, if the caller may know it.
 pub(super) fn own_namespace() -> Option<u64> {
     fs::metadata("/proc/thread-self/ns/net").ok().map(|it| it.ino())
 }
 
-/// Makes a request for everything of a kind.
+/// Builds a dump request of the given type.
 pub(super) fn request(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
-    // Some dozens of bytes.
+    // At most some dozens of bytes.
     let length = (HEADER + body.len()) as u32;
     let mut message = Vec::from(length.to_ne_bytes());
     message.extend(kind.to_ne_bytes());
@@ -103,19 +104,19 @@ pub(super) fn request(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     message
 }
 
-/// What every message of netlink is, whatever it is about.
+/// A netlink message, whatever its subject.
 #[derive(Debug)]
 pub(super) enum Cut<'a> {
-    /// The end of an answer.
+    /// The end of a dump.
     Done,
-    /// The answer is not to be had, or is not of one piece.
+    /// The request failed, or the dump is inconsistent.
     Failed,
-    /// A message about something.
+    /// A message with content.
     Other { kind: u16, body: &'a [u8] },
 }
 
-/// Cuts what was received into messages, each with the number of its request: 0 for one that nobody asked
-/// for. What is cut off ends it.
+/// Splits what was received into messages, each with the sequence number of its request: 0 for a
+/// notification. A truncated message ends the iteration.
 pub(super) fn cut(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Cut<'_>)> {
     std::iter::from_fn(move || {
         let length = usize::try_from(u32_at(bytes, 0)?).ok()?;
@@ -133,7 +134,7 @@ pub(super) fn cut(mut bytes: &[u8]) -> impl Iterator<Item = (u32, Cut<'_>)> {
 }
 
 pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    /// Whether it holds others, and the byte order: bits beside the kind.
+    /// The bits beside the type: nested attributes, and byte order.
     const FLAGS: u16 = 0xc000;
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
@@ -144,7 +145,7 @@ pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
     })
 }
 
-/// Messages and attributes begin at multiples of 4.
+/// Messages and attributes are aligned to 4 bytes.
 pub(super) fn align(length: usize) -> usize {
     length.next_multiple_of(4)
 }

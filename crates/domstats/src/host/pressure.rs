@@ -1,19 +1,19 @@
-//! What the kernel says of a cgroup beyond its CPU time: how long its tasks waited for CPU, memory
+//! What the kernel counts for a cgroup beyond CPU time: how long its tasks waited for CPU, memory
 //! and storage, and what they read and wrote.
 
-/// For how long tasks waited for a resource, in nanoseconds.
+/// How long tasks waited for a resource, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Waits {
-    /// Some did, while others may have worked.
+    /// At least one task waited, while others may have worked.
     pub(crate) some_ns: Option<u64>,
-    /// All did that could have worked.
+    /// All tasks that could have worked waited.
     pub(crate) full_ns: Option<u64>,
 }
 
-/// What was read from a device of the host, and written to it.
+/// What was read from and written to one of the host's devices.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct DeviceIo {
-    /// Its number, `8:0`.
+    /// The device number: `8:0`.
     pub(crate) number: String,
     pub(crate) rd_bytes: Option<u64>,
     pub(crate) rd_reqs: Option<u64>,
@@ -26,7 +26,7 @@ pub(crate) struct DeviceIo {
 /// More devices than any machine uses.
 const DEVICES: usize = 1024;
 
-/// Reads `cpu.pressure`, `memory.pressure` or `io.pressure`; `None` if it says nothing.
+/// Parses `cpu.pressure`, `memory.pressure` or `io.pressure`; `None` if it has no totals.
 pub(crate) fn parse_pressure(text: &str) -> Option<Waits> {
     let total = |kind: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix(' '))?;
@@ -37,7 +37,7 @@ pub(crate) fn parse_pressure(text: &str) -> Option<Waits> {
     (waits.some_ns.is_some() || waits.full_ns.is_some()).then_some(waits)
 }
 
-/// Reads `io.stat` of version 2: a line for each device.
+/// Parses `io.stat` of cgroup version 2: one line per device.
 pub(crate) fn parse_io_stat(text: &str) -> Vec<DeviceIo> {
     let device = |line: &str| {
         let mut words = line.split_ascii_whitespace();
@@ -62,8 +62,8 @@ pub(crate) fn parse_io_stat(text: &str) -> Vec<DeviceIo> {
     text.lines().filter_map(device).take(DEVICES).collect()
 }
 
-/// Reads `blkio.throttle.io_service_bytes` and `blkio.throttle.io_serviced` of version 1: a line
-/// for each device and direction.
+/// Parses `blkio.throttle.io_service_bytes` and `blkio.throttle.io_serviced` of cgroup version 1:
+/// one line per device and direction.
 pub(crate) fn parse_blkio(bytes: &str, requests: &str) -> Vec<DeviceIo> {
     let mut devices: Vec<DeviceIo> = Vec::new();
     for (text, is_bytes) in [(bytes, true), (requests, false)] {
@@ -82,10 +82,10 @@ pub(crate) fn parse_blkio(bytes: &str, requests: &str) -> Vec<DeviceIo> {
                 ("Write", false) => |device| &mut device.wr_reqs,
                 ("Discard", true) => |device| &mut device.unmap_bytes,
                 ("Discard", false) => |device| &mut device.unmap_reqs,
-                // Other ways to count the same: Sync, Async, Total.
+                // Other sums of the same requests: Sync, Async, Total.
                 _ => continue,
             };
-            // The lines of a device stand together.
+            // The lines of one device are adjacent.
             let position = match devices.iter().rposition(|device| device.number == number) {
                 Some(position) => position,
                 None if devices.len() == DEVICES => continue,
@@ -100,7 +100,7 @@ pub(crate) fn parse_blkio(bytes: &str, requests: &str) -> Vec<DeviceIo> {
     devices
 }
 
-/// Returns whether a word is the number of a device: `259:1`.
+/// Returns whether a word is a device number: `259:1`.
 fn is_number(word: &str) -> bool {
     let digits = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     word.split_once(':').is_some_and(|(major, minor)| digits(major) && digits(minor))
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn totals_of_pressure() {
+    fn pressure_totals() {
         let some = "some avg10=0.00 avg60=1.50 avg300=0.36 total=7001\n";
         let full = "full avg10=0.00 avg60=0.00 avg300=0.00 total=2\n";
         let waits = |some_ns, full_ns| Some(Waits { some_ns, full_ns });
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn io_of_version_2() {
+    fn storage_counters_of_cgroup_version_2() {
         let text = "8:0\n\
             253:1 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n\
             259:0 rbytes=10 wbytes= wios=40 cost.usage=7\n\
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn io_of_version_1() {
+    fn storage_counters_of_cgroup_version_1() {
         let bytes = "8:0 Read 100\n8:0 Write 200\n8:0 Sync 250\n8:0 Async 50\n8:0 Discard 9\n\
             8:0 Total 300\n253:1 Read 7\n253:1 Write x\nTotal 307\n";
         let requests =

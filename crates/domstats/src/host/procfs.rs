@@ -1,7 +1,7 @@
 //! `/proc`: processes, their threads and network devices.
 //!
-//! Every reader of a process reads files that do not take the process's memory lock (`stat`,
-//! `schedstat`, `fdinfo`, `net/*`), except [`Proc::command_line`], which says so.
+//! The readers of a process read only files that do not take the process's memory lock (`stat`,
+//! `schedstat`, `fdinfo`, `net/*`). [`Proc::command_line`] is the documented exception.
 
 use std::{
     collections::HashMap,
@@ -23,38 +23,38 @@ use super::{
 #[derive(Debug, Clone)]
 pub(crate) struct Proc {
     root: PathBuf,
-    /// What of it may stay open.
+    /// Limits the descriptors that may stay open.
     pub(crate) budget: Budget,
-    /// How long lists may be read; as long as they are without one.
+    /// Limits the time for reading lists; `None` for no limit.
     pub(crate) allowance: Option<Arc<Allowance>>,
 }
 
-/// What `/proc/PID/stat` says of a process.
+/// The fields of `/proc/PID/stat` that the library uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Stat {
     /// The name of the main thread, at most 15 bytes.
     pub(crate) comm: String,
     /// `R` running, `S` sleeping, `D` in the kernel, `T` stopped, `Z` dead.
     pub(crate) state: char,
-    /// Such a thread never runs a program.
+    /// Set for kernel threads, which never run a program.
     pub(crate) is_kernel_thread: bool,
     pub(crate) user_ns: u64,
     pub(crate) system_ns: u64,
-    /// How many threads it has.
+    /// The number of its threads.
     pub(crate) threads: u64,
-    /// When it started, in ticks since boot: with the pid, who it is.
+    /// When it started, in ticks since boot. With the pid, this identifies the process.
     pub(crate) start_time: u64,
-    /// Size of its address space in bytes; 0 for kernel threads.
+    /// The size of its address space in bytes; 0 for kernel threads.
     pub(crate) virtual_size: u64,
     pub(crate) rss_kib: u64,
 }
 
-/// What `schedstat` says of a thread.
+/// The times in a thread's `schedstat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SchedStat {
     /// Time on a CPU, in nanoseconds.
     pub(crate) run_ns: u64,
-    /// Time ready without a CPU, in nanoseconds.
+    /// Time ready to run without a CPU, in nanoseconds.
     pub(crate) delay_ns: u64,
 }
 
@@ -74,25 +74,25 @@ pub(crate) struct NetDevice {
     pub(crate) transmitted: NetCounters,
 }
 
-/// Network devices by their names.
+/// Network devices by name.
 pub(crate) type NetDevices = HashMap<String, NetDevice>;
 
-/// More than any file of a few numbers has.
+/// More than any file with a few numbers takes.
 pub(crate) const SMALL: usize = 1024;
 
-/// The flag of the kernel's own threads.
+/// The flag of kernel threads.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// More than the cgroups of a process take, with long names in a dozen hierarchies.
+/// More than a process's `cgroup` file takes, with long names in a dozen hierarchies.
 pub(crate) const CGROUPS: u64 = 64 << 10;
 
-/// More than the mounts of a host take, containers and all.
+/// More than a host's mounts take, containers included.
 const MOUNTS: u64 = 4 << 20;
 
-/// More than the devices of a network namespace take: some 8,000 of them.
+/// More than a network namespace's devices take: enough for some 8,000.
 const NET_DEVICES: u64 = 1 << 20;
 
-/// More than the arguments of a program can usually take.
+/// More than a program's arguments usually take.
 const ARGUMENTS: u64 = 6 << 20;
 
 /// Nanoseconds in a clock tick.
@@ -107,12 +107,13 @@ impl Proc {
         Self { root: root.into(), budget: Budget::of_this_process(), allowance: None }
     }
 
-    /// Returns the same for one call, which reads no long list beyond its time.
+    /// Returns the same `/proc` for one call, with a time budget for long lists that ends at
+    /// `until`.
     pub(crate) fn for_call(&self, until: Instant) -> Self {
         Self { allowance: Some(Arc::new(Allowance::new(until))), ..self.clone() }
     }
 
-    /// Returns how long a call may wait for an errand for a user.
+    /// Returns how long a call may wait for a blocking call on behalf of a user.
     pub(crate) fn wait_for_errand(&self, user: Option<u32>) -> Duration {
         self.allowance.as_ref().map_or(WAIT, |allowance| allowance.wait(user))
     }
@@ -122,8 +123,8 @@ impl Proc {
         Self { budget, ..self }
     }
 
-    /// Returns whether the processes of other users are hidden from the caller (`hidepid`): each namespace of
-    /// processes has a first one, whose name everybody may read.
+    /// Returns whether other users' processes are hidden from the caller (`hidepid`): everyone may
+    /// read the name of process 1, which every pid namespace has.
     pub(crate) fn hides_others(&self) -> bool {
         fs::File::open(self.of(1, "comm")).is_err()
     }
@@ -134,7 +135,7 @@ impl Proc {
         Ok(entries.filter_map(|entry| entry.file_name().to_str().ok()?.parse().ok()).collect())
     }
 
-    /// Returns a file or folder of a process.
+    /// Returns the path of a process's file or folder.
     pub(crate) fn of(&self, pid: u32, name: &str) -> PathBuf {
         let mut path = self.root.join(itoa::Buffer::new().format(pid));
         path.push(name);
@@ -147,13 +148,13 @@ impl Proc {
         parse_stat(&buffer[..length]).ok_or_else(invalid)
     }
 
-    /// Returns the mounts that the caller sees.
+    /// Returns the mounts in the caller's mount namespace.
     pub(crate) fn mounts(&self) -> io::Result<String> {
         read_at_most(&self.root.join("self/mountinfo"), MOUNTS)
     }
 
-    /// Returns the arguments of a process. May block for as long as the process is stuck in the
-    /// kernel: never call it where a caller waits.
+    /// Returns a process's arguments. May block for as long as the process is stuck in the kernel:
+    /// never call it on a thread that a caller waits for.
     pub(crate) fn command_line(&self, pid: u32) -> io::Result<Vec<String>> {
         let text = read_at_most(&self.of(pid, "cmdline"), ARGUMENTS)?;
         let text = text.strip_suffix('\0').unwrap_or(&text);
@@ -164,7 +165,7 @@ impl Proc {
     pub(crate) fn program(&self, pid: u32) -> io::Result<String> {
         let path = fs::read_link(self.of(pid, "exe"))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // The kernel marks a program that was replaced on disk since.
+        // The kernel's mark for a program that was replaced on disk since.
         Ok(name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned())
     }
 
@@ -174,13 +175,13 @@ impl Proc {
             .is_ok_and(|text| text.trim() == "1")
     }
 
-    /// Returns the network devices in the network namespace of a process.
+    /// Returns the network devices in a process's network namespace.
     pub(crate) fn net_devices(&self, pid: u32) -> io::Result<NetDevices> {
         Ok(parse_net_devices(&read_at_most(&self.of(pid, "net/dev"), NET_DEVICES)?))
     }
 }
 
-/// Reads a file that the kernel makes up; one that is longer than it can be is refused.
+/// Reads a file that the kernel generates; refuses one that is longer than `limit`.
 pub(crate) fn read_at_most(path: &Path, limit: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
@@ -195,10 +196,10 @@ fn invalid() -> io::Error {
 }
 
 pub(crate) fn parse_stat(text: &[u8]) -> Option<Stat> {
-    // The name may hold spaces and parentheses: it ends at the last one.
+    // The name may contain spaces and parentheses; it ends at the last `)`.
     let end = text.iter().rposition(|byte| *byte == b')')?;
     let start = text[..end].iter().position(|byte| *byte == b'(')? + 1;
-    // proc(5) counts fields from 1; the state is number 3 and comes first here.
+    // proc(5) counts fields from 1; the state is field 3 and comes first here.
     let rest = std::str::from_utf8(&text[end + 1..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
@@ -227,9 +228,9 @@ pub(crate) fn parse_sched_stat(text: &[u8]) -> Option<SchedStat> {
     Some(SchedStat { run_ns: number()?, delay_ns: number()? })
 }
 
-/// Reads `wait_sum` of a thread's `sched`: milliseconds, and six digits behind the point.
+/// Parses `wait_sum` of a thread's `sched`: milliseconds with six decimals.
 pub(crate) fn parse_wait_sum(text: &str) -> Option<u64> {
-    // The first line begins with the name of the thread, which may be anything.
+    // The first line starts with the thread's name, which may be anything.
     let line = text.lines().skip(1).find(|line| {
         let key = line.split([' ', ':']).next().unwrap_or_default();
         matches!(key, "wait_sum" | "se.statistics.wait_sum" | "se.wait_sum")
@@ -242,7 +243,7 @@ pub(crate) fn parse_wait_sum(text: &str) -> Option<u64> {
 
 pub(super) fn parse_net_devices(text: &str) -> NetDevices {
     let device = |line: &str| {
-        // A name may hold colons: the counters start after the last one.
+        // A name may contain colons: the counters start after the last one.
         let (name, counters) = line.rsplit_once(':')?;
         let numbers: Vec<u64> =
             counters.split_ascii_whitespace().map_while(|number| number.parse().ok()).collect();
@@ -278,13 +279,13 @@ mod tests {
     }
 
     #[test]
-    fn own_stat_is_read() {
+    fn reads_the_stat_of_this_process() {
         let stat = Proc::new("/proc").stat(std::process::id()).unwrap();
         assert!(stat.rss_kib > 0 && stat.virtual_size > 0 && stat.start_time > 0, "{stat:?}");
     }
 
     #[test]
-    fn wait_sum_in_every_spelling() {
+    fn parses_every_spelling_of_wait_sum() {
         // Linux 5.16 and later, 2.6.38 and later, older.
         for key in ["wait_sum", "se.statistics.wait_sum", "se.wait_sum"] {
             let text = format!(
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_sum_that_is_none() {
+    fn rejects_what_is_no_wait_sum() {
         for line in [
             "nr_switches : 3",
             "wait_sum : -1.000000",
@@ -315,11 +316,11 @@ mod tests {
         ] {
             assert_eq!(parse_wait_sum(&format!("x (1, #threads: 1)\n{line}\n")), None, "{line}");
         }
-        assert_eq!(parse_wait_sum("wait_sum: 7.000000\n"), None, "the name of the thread");
+        assert_eq!(parse_wait_sum("wait_sum: 7.000000\n"), None, "the thread's name");
     }
 
     #[test]
-    fn net_devices_by_column() {
+    fn parses_the_columns_of_net_dev() {
         let text = "Inter-|   Receive  |  Transmit\n face |bytes ...\n\
                     eth0:1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n  broken: 1 2\n";
         let devices = parse_net_devices(text);

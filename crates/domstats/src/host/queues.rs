@@ -1,8 +1,10 @@
-//! Which Unix sockets listen, who holds them, and how many connections wait there.
+//! Which Unix sockets listen, which processes hold them, and how many connections wait in their
+//! queues.
 //!
-//! A socket is known by its inode, which the kernel gave it, and by the file that it is bound to: the
-//! path is only a text, and the same in another folder or mount namespace. The kernel tells of the
-//! sockets of one network namespace (sock_diag(7)); where it does not, `/proc/PID/net/unix` has the
+//! A socket is identified by its inode number in the kernel, and by the file it is bound to. Its
+//! path is only text, which may occur again in another folder or mount namespace. The kernel lists
+//! the sockets of one network namespace (sock_diag(7)); where it does not, `/proc/PID/net/unix` has
+//! the inodes too.
 //! inodes too.
 
 use std::{
@@ -29,12 +31,12 @@ use super::{
 /// More than the list of all sockets of a host takes.
 const LIST: u64 = 64 << 20;
 
-/// The Unix sockets of a host at one moment: each list is long, and read once.
+/// A snapshot of the host's Unix sockets: each list is long, and is read once.
 #[derive(Debug)]
 pub(crate) struct Queues<'a> {
     proc: &'a Proc,
     own: Option<u64>,
-    /// By network namespace; by process, if its namespace may not be known.
+    /// By network namespace, or by process if its namespace is not known.
     spaces: HashMap<Space, Sockets>,
     /// The sockets that a process holds.
     held: HashMap<Process, Result<HashSet<u64>, Unseen>>,
@@ -47,10 +49,10 @@ enum Space {
     Of { namespace: u64, process: Process },
 }
 
-/// The sockets of a network namespace.
+/// The sockets of one network namespace.
 #[derive(Debug, Default)]
 struct Sockets {
-    /// Asks the kernel, if it answers.
+    /// The request socket, if the kernel answers.
     questions: Option<Questions>,
     lists: HashMap<State, Option<List>>,
 }
@@ -58,11 +60,11 @@ struct Sockets {
 #[derive(Debug, Default)]
 struct List {
     sockets: Vec<Socket>,
-    /// Where the one is that is bound to a file; nothing if there are several.
+    /// The index of the socket that is bound to a file; `None` if there are several.
     by_file: HashMap<(u64, u32), Option<usize>>,
 }
 
-/// A process, and its network namespace if that may be known.
+/// A process, and its network namespace if that is known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Holder {
     pub(crate) process: Process,
@@ -75,12 +77,12 @@ impl Holder {
     }
 }
 
-/// By what a listening socket is looked for.
+/// How a listening socket is looked up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SocketKey<'a> {
-    /// The device and inode of its file.
+    /// By the device and inode of its file.
     File(u64, u64),
-    /// Its name, among those that the process holds.
+    /// By its name, among those that the process holds.
     Name(&'a [u8]),
     Inode(u64),
 }
@@ -88,9 +90,9 @@ pub(crate) enum SocketKey<'a> {
 /// Why sockets cannot be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unseen {
-    /// There is no right to see them.
+    /// The caller lacks the right to see them.
     Hidden,
-    /// The process holds so much that there is no time to look at all of it.
+    /// The process holds so many descriptors that there is no time to examine all of them.
     TooMany,
 }
 
@@ -103,14 +105,14 @@ impl<'a> Queues<'a> {
         self.proc
     }
 
-    /// Forgets what was seen: the next question looks again.
+    /// Drops the snapshot: the next look-up reads again.
     pub(crate) fn look_again(&mut self) {
         self.held.clear();
         self.spaces.values_mut().for_each(|sockets| sockets.lists.clear());
     }
 
-    /// Returns a listening socket in the network namespace of a process, or in the caller's own: a
-    /// socket may have been made before its process went to another.
+    /// Returns a listening socket in a process's network namespace, or in the caller's own: the
+    /// socket may have been created before its process moved to another namespace.
     pub(crate) fn listener(
         &mut self,
         holder: Option<Holder>,
@@ -130,7 +132,7 @@ impl<'a> Queues<'a> {
                 continue;
             };
             let found = match key {
-                // The kernel tells the lower half of the number.
+                // The kernel reports only the lower 32 bits of the inode.
                 SocketKey::File(device, inode) => list
                     .by_file
                     .get(&(device, inode as u32))
@@ -158,8 +160,8 @@ impl<'a> Queues<'a> {
         Ok(self.sockets_of(process)?.contains(&inode))
     }
 
-    /// Returns whether a process that holds a listening socket serves a client of it, other than the one with
-    /// the socket `ours`. The listener's side of a connection bears its name.
+    /// Returns whether a process serves a client on its listening socket, other than the client
+    /// with the socket `ours`. The listener's side of a connection has the listener's name.
     pub(crate) fn serves(&mut self, holder: Holder, listener: &Socket, ours: Option<u64>) -> bool {
         let held = self.sockets_of(holder.process).cloned().unwrap_or_default();
         self.spaces_of(Some(holder)).into_iter().any(|space| {
@@ -193,10 +195,10 @@ impl<'a> Queues<'a> {
         self.held.entry(process).or_insert_with(read).as_ref().map_err(|unseen| *unseen)
     }
 
-    /// Returns the sockets of a namespace that are in a state; nothing if they cannot be seen.
+    /// Returns the sockets of a namespace in one state; `None` if they cannot be seen.
     fn list(&mut self, space: Space, state: State) -> Option<&List> {
         let proc = self.proc;
-        // One that is known needs no process of its own.
+        // A namespace that was read already needs no process.
         let known = self.spaces.keys().find(|known| match (known, &space) {
             (Space::Of { namespace: known, .. }, Space::Of { namespace, .. }) => known == namespace,
             (known, space) => *known == space,
@@ -230,9 +232,10 @@ impl List {
     }
 }
 
-/// The right to connect to sockets of processes: others that take turns too do not connect meanwhile, so
-/// what is seen of a queue stays true. The lock is on a folder that only who may meddle with the process
-/// can open, and goes with it; without the right to open it there is no turn to wait for.
+/// Locks that let one program at a time connect to the monitors of a process: programs that use
+/// these locks do not connect meanwhile, so what was seen of a queue stays true. The lock is on
+/// `/proc/PID/fd`, which only users with rights over the process can open, and ends with its
+/// descriptor. A caller without the right to open that folder has nothing to wait for.
 #[derive(Debug)]
 pub(crate) struct QueueLocks<'a> {
     proc: &'a Proc,
@@ -244,7 +247,7 @@ impl<'a> QueueLocks<'a> {
         Self { proc, taken: HashMap::new() }
     }
 
-    /// Takes the turn for a process, if it is nobody's.
+    /// Takes the lock of a process, if it is free.
     pub(crate) fn take(&mut self, process: Process) {
         if let Entry::Vacant(entry) = self.taken.entry(process) {
             let folder = Folder::new(self.proc, process).open("fd");
@@ -263,7 +266,7 @@ impl<'a> QueueLocks<'a> {
     }
 }
 
-/// Returns whether two names are the same, of which one may come from a text that has `@` for zeros.
+/// Compares two names, one of which may come from a text that has `@` for zeros.
 fn is_same_name(one: &[u8], other: &[u8]) -> bool {
     let shown = |byte: &u8| if *byte == 0 { b'@' } else { *byte };
     one.iter().map(shown).eq(other.iter().map(shown))
@@ -279,13 +282,14 @@ fn sockets_of(proc: &Proc, process: Process) -> io::Result<HashSet<u64>> {
     Ok(sockets)
 }
 
-/// Returns the inode of the socket that a link of `/proc/PID/fd` names: a file's name begins with a slash.
+/// Returns the inode of the socket that a `/proc/PID/fd` link names: a file's name starts with a
+/// slash.
 pub(crate) fn socket_of_link(target: &[u8]) -> Option<u64> {
     let digits = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
     str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Runs something in the network namespace of a process, on a thread of its own.
+/// Runs a function in a process's network namespace, on a thread of its own.
 pub(crate) fn in_namespace<T: Send>(
     proc: &Proc,
     process: Process,
@@ -303,7 +307,7 @@ pub(crate) fn in_namespace<T: Send>(
     })
 }
 
-/// Opens what asks the kernel about the sockets of a namespace.
+/// Opens a request socket in a namespace.
 fn questions(proc: &Proc, space: Space) -> io::Result<Questions> {
     let open = || Questions::open(Some(SOCK_DIAG));
     match space {
@@ -312,7 +316,7 @@ fn questions(proc: &Proc, space: Space) -> io::Result<Questions> {
     }
 }
 
-/// Asks the kernel for the sockets in a state.
+/// Asks the kernel for the sockets in one state.
 fn ask(questions: &mut Questions, state: State) -> io::Result<Vec<Socket>> {
     let mut sockets = Vec::new();
     let question = |sequence| sock_diag::sockets(state, sequence);
@@ -322,7 +326,7 @@ fn ask(questions: &mut Questions, state: State) -> io::Result<Vec<Socket>> {
     Ok(sockets)
 }
 
-/// Reads the sockets in a state from the list that `/proc` has.
+/// Reads the sockets in one state from the list in `/proc`.
 fn read(proc: &Proc, space: Space, state: State) -> io::Result<Vec<Socket>> {
     let text = match space {
         Space::Own => super::procfs::read_at_most("/proc/thread-self/net/unix".as_ref(), LIST)?,
@@ -331,8 +335,8 @@ fn read(proc: &Proc, space: Space, state: State) -> io::Result<Vec<Socket>> {
     Ok(parse(&text, state))
 }
 
-/// Reads `net/unix`. A connection that waits to be accepted has the name of its listener and no inode
-/// yet: of several listeners of one name all count as those that it waits for.
+/// Parses `net/unix`. A connection that waits to be accepted has its listener's name and no inode
+/// yet; if several listeners share a name, it counts for each of them.
 pub(super) fn parse(text: &str, state: State) -> Vec<Socket> {
     let mut waiting: HashMap<&str, u32> = HashMap::new();
     let mut sockets = Vec::new();
@@ -348,7 +352,7 @@ pub(super) fn parse(text: &str, state: State) -> Vec<Socket> {
             _ => false,
         };
         if let (true, Ok(inode)) = (is_wanted, fields[6].parse()) {
-            // The client's end holds a reference, until it is closed.
+            // The client's end holds a reference until it is closed.
             let has_peer = state == State::Connected && fields[1] != "00000002";
             let peer = has_peer.then_some(0);
             sockets.push(Socket { inode, name: name.into(), peer, ..Socket::default() });
@@ -361,9 +365,10 @@ pub(super) fn parse(text: &str, state: State) -> Vec<Socket> {
     sockets
 }
 
-/// Returns the fields and the path of a socket that has one.
+/// Returns the fields and the path of a socket that has a path.
 fn fields(line: &str) -> Option<([&str; 7], &str)> {
-    // Num RefCount Protocol Flags Type St Inode Path; the inode is padded, a path may have spaces.
+    // Num RefCount Protocol Flags Type St Inode Path; the inode is padded, a path may contain
+    // spaces.
     let mut rest = line;
     let mut field = || {
         let (field, behind) = rest.trim_start_matches(' ').split_once(' ')?;
@@ -393,7 +398,7 @@ mod tests {
         0000: 00000003 00000000 00000000 0001 03 12958\n";
 
     #[test]
-    fn the_list_of_proc() {
+    fn parses_the_list_in_proc() {
         let listening = parse(TEXT, State::Listening);
         let queue = |inode| listening.iter().find(|it| it.inode == inode).map(|it| it.waiting);
         assert_eq!([12801, 12802, 12803].map(queue), [Some(1), Some(0), None]);
@@ -404,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_and_proc_tell_the_same() {
+    fn sock_diag_and_proc_agree() {
         let folder = std::env::temp_dir().join(format!("domstats-queues-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("socket");
@@ -433,11 +438,11 @@ mod tests {
         assert_eq!(look(), (0, false));
         let first = UnixStream::connect(&path).unwrap();
         drop(UnixStream::connect(&path).unwrap());
-        assert_eq!(look(), (2, false), "one that has left waits too");
+        assert_eq!(look(), (2, false), "a closed connection stays in the queue");
         let served = listener.accept().unwrap();
         assert_eq!(look(), (1, true));
         ours.set(Some(rustix::fs::fstat(&first).unwrap().st_ino));
-        assert_eq!(look(), (1, false), "the client is ours");
+        assert_eq!(look(), (1, false), "our own client does not count");
         ours.set(None);
         drop(first);
         assert_eq!(look(), (1, false), "the client has left");

@@ -1,30 +1,30 @@
 //! The kernel's messages about network devices (rtnetlink(7)), without I/O: two requests, and a
-//! parser of what comes back.
+//! parser for the answers.
 //!
-//! Of three dozen counters and as many attributes a message has, only what the statistics need is
-//! read.
+//! A message has three dozen counters and as many attributes; only those that the statistics need
+//! are read.
 
 use super::netlink::{Cut, attributes, cut, request, u32_at};
 
-/// What the kernel says.
+/// A message from the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Message<'a> {
-    /// A device is there, or has changed.
+    /// A device exists, or has changed.
     Link(Link<'a>),
     /// A device has gone.
     LinkGone(Link<'a>),
     /// The counters of a device.
     Counters {
-        /// Its index.
+        /// The device index.
         index: u32,
-        /// As `/proc/net/dev` has them: bytes, packets, errors, drops.
+        /// As in `/proc/net/dev`: bytes, packets, errors, drops.
         received: [u64; 4],
         /// The same in the other direction.
         transmitted: [u64; 4],
     },
     /// The end of an answer.
     Done,
-    /// The answer is not to be had, or is not of one piece since something changed meanwhile.
+    /// The request failed, or the dump is inconsistent because something changed meanwhile.
     Failed,
     /// Something else.
     Other,
@@ -33,15 +33,15 @@ pub(crate) enum Message<'a> {
 /// A network device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Link<'a> {
-    /// Its index.
+    /// The device index.
     pub(crate) index: u32,
-    /// Its name, in bytes since the kernel cares for no encoding.
+    /// The name, in bytes: the kernel enforces no encoding.
     pub(crate) name: &'a [u8],
-    /// Whether it is a tap, as QEMU opens one: of the kinds `tun` or `macvtap`.
+    /// Whether it is a tap as QEMU opens them: of kind `tun` or `macvtap`.
     pub(crate) is_tap: bool,
 }
 
-/// The multicast group that tells of devices: the first bit of the mask.
+/// The multicast group for device notifications: the first bit of the mask.
 pub(crate) const GROUP_LINK: u32 = 1;
 
 const RTM_NEWLINK: u16 = 16;
@@ -60,7 +60,7 @@ const IFLA_STATS_LINK_64: u16 = 1;
 const IFINFOMSG: usize = 16;
 const IF_STATS_MSG: usize = 12;
 
-/// Returns the request for all devices, without their counters.
+/// Builds the request for all devices, without their counters.
 pub(crate) fn links(sequence: u32) -> Vec<u8> {
     let mut body = vec![0; IFINFOMSG];
     body.extend(8u16.to_ne_bytes());
@@ -69,15 +69,15 @@ pub(crate) fn links(sequence: u32) -> Vec<u8> {
     request(RTM_GETLINK, sequence, &body)
 }
 
-/// Returns the request for the counters of all devices.
+/// Builds the request for all devices' counters.
 pub(crate) fn counters(sequence: u32) -> Vec<u8> {
     let mut body = vec![0; IF_STATS_MSG - 4];
     body.extend((1u32 << (IFLA_STATS_LINK_64 - 1)).to_ne_bytes());
     request(RTM_GETSTATS, sequence, &body)
 }
 
-/// Cuts what was received into messages, each with the number of its request: 0 for one that
-/// nobody asked for. What is cut off ends it.
+/// Splits what was received into messages, each with the sequence number of its request: 0 for a
+/// notification. A truncated message ends the iteration.
 pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u32, Message<'_>)> {
     cut(bytes).map(|(sequence, message)| {
         let message = match message {
@@ -89,10 +89,10 @@ pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u32, Message<'_>)>
     })
 }
 
-/// Reads a message of a kind that the statistics need.
+/// Parses a message of a type that the statistics need.
 pub(crate) fn message(kind: u16, body: &[u8]) -> Option<Message<'_>> {
     match kind {
-        // A bridge tells of its ports in messages of its own family.
+        // A bridge reports its ports in messages of its own family.
         RTM_NEWLINK | RTM_DELLINK if body.first() != Some(&0) => None,
         RTM_NEWLINK => link(body).map(Message::Link),
         RTM_DELLINK => link(body).map(Message::LinkGone),
@@ -104,7 +104,7 @@ pub(crate) fn message(kind: u16, body: &[u8]) -> Option<Message<'_>> {
                 let bytes = counters.get(number * 8..number * 8 + 8)?;
                 Some(u64::from_ne_bytes(bytes.try_into().ok()?))
             };
-            // What the device missed counts as dropped in `/proc/net/dev`.
+            // `/proc/net/dev` counts packets that the device missed as dropped.
             let dropped = counter(6)?.saturating_add(counter(15)?);
             Some(Message::Counters {
                 index: u32_at(body, 4)?,
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn devices_and_their_counters() {
+    fn parses_devices_and_their_counters() {
         let bytes = [tap(), stats(), request(NLMSG_DONE, 3, &[0; 4])].concat();
         let all: Vec<_> = messages(&bytes).collect();
         let link = Message::Link(Link { index: 7, name: b"tap0", is_tap: true });
@@ -176,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_not_of_one_piece_has_failed() {
+    fn an_inconsistent_dump_has_failed() {
         let mut bytes = tap();
         bytes[6] |= 0x10;
         assert_eq!(messages(&bytes).next(), Some((3, Message::Failed)));
     }
 
     #[test]
-    fn what_is_cut_off_or_damaged_is_left_out() {
+    fn truncated_or_damaged_messages_are_skipped() {
         let bytes = [tap(), stats()].concat();
         for cut in 0..bytes.len() {
             assert!(messages(&bytes[..cut]).count() < 2, "{cut}");
@@ -192,7 +192,7 @@ mod tests {
             for value in [0, 1, 4, 0x7f, 0xff] {
                 let mut bytes = bytes.clone();
                 bytes[position] = value;
-                // As many as there are headers, and no endless loop over a length of 0.
+                // At most one message per header, and no endless loop over a length of 0.
                 assert!(messages(&bytes).count() <= bytes.len() / HEADER);
             }
         }

@@ -1,27 +1,29 @@
-//! What a call has for all processes that it looks at, such as time or memory, and of which a hostile one
-//! would take everything.
+//! Divides what a call has for all the processes it examines, such as time or memory, so that a
+//! hostile process cannot take everything.
 //!
-//! Each process may have a little in any case, so that no other can take that away. The rest is for those that need
-//! more, and no user's processes have more of it than is left to others.
+//! Every process gets a little in any case, which no other process can take away. The rest is for
+//! processes that need more, and the processes of one user never get more of it than is left for
+//! others.
 
 use std::collections::HashMap;
 
-/// What is left to be had.
+/// The amount left to distribute.
 #[derive(Debug)]
 pub(crate) struct Shares {
     each: u64,
     left: u64,
-    /// What the processes of users have of the rest. Those whose user is not known are one's.
+    /// What each user's processes have of the rest. Processes of unknown users count as one user's.
     taken: HashMap<Option<u32>, u64>,
 }
 
 impl Shares {
-    /// Has so much for each, and a rest.
+    /// Grants `each` to every process, and `rest` to all that need more.
     pub(crate) fn new(each: u64, rest: u64) -> Self {
         Self { each, left: rest, taken: HashMap::new() }
     }
 
-    /// Changes how much a process has. Returns whether it may have that; if not, it has what it had.
+    /// Changes a process's amount. Returns whether that is granted; if not, the amount stays the
+    /// same.
     pub(crate) fn change(
         &mut self,
         from: u64,
@@ -60,12 +62,12 @@ mod tests {
         assert!(take(0, 10) && take(0, 500), "half of it");
         assert!(!take(0, 1));
         assert!(take(1, 10) && take(1, 250) && !take(1, 1));
-        assert!(take(2, 10), "everybody has a little");
+        assert!(take(2, 10), "every process gets a little");
         assert!(take(2, 125) && !take(2, 1));
     }
 
     #[test]
-    fn what_is_given_back_can_be_had_again() {
+    fn returned_amounts_can_be_taken_again() {
         let mut shares = Shares::new(0, 100);
         assert!(shares.change(0, 50, || None));
         assert!(!shares.change(50, 60, || None));

@@ -1,23 +1,23 @@
-//! The kernel's messages about Unix sockets (sock_diag(7)), without I/O: a request, and a parser of
-//! what comes back.
+//! The kernel's messages about Unix sockets (sock_diag(7)), without I/O: a request, and a parser
+//! for the answer.
 
 use super::netlink::{attributes, request, u32_at};
 
-/// A Unix socket that has a name, as the kernel has it.
+/// A Unix socket with a name, as the kernel reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Socket {
     pub(crate) inode: u64,
-    /// The path that was bound, which may be relative; a zero and any bytes if it is no file.
+    /// The bound path, which may be relative; for an abstract socket a zero and any bytes.
     pub(crate) name: Vec<u8>,
-    /// The device and the lower half of the inode of the file that was bound.
+    /// The device and the lower 32 bits of the inode of the bound file.
     pub(crate) file: Option<(u64, u32)>,
-    /// How many connections wait to be accepted, if it listens.
+    /// For a listening socket, how many connections wait to be accepted.
     pub(crate) waiting: u32,
-    /// The inode of the socket that it is connected to, if that is still open; 0 where it is not told.
+    /// The inode of the peer socket, if that is still open; 0 if the source does not report it.
     pub(crate) peer: Option<u64>,
 }
 
-/// Which sockets are asked for.
+/// Which sockets to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum State {
     Listening,
@@ -45,7 +45,7 @@ const RQLEN: u16 = 4;
 /// `struct unix_diag_msg`: family, type, state, padding, inode, cookie.
 const UNIX_DIAG_MSG: usize = 16;
 
-/// Returns the request for all Unix sockets in a state. `struct unix_diag_req`: family, protocol,
+/// Builds the request for all Unix sockets in a state. `struct unix_diag_req`: family, protocol,
 /// padding, states, inode, what to show, cookie.
 pub(crate) fn sockets(state: State, sequence: u32) -> Vec<u8> {
     let (state, show) = match state {
@@ -60,7 +60,7 @@ pub(crate) fn sockets(state: State, sequence: u32) -> Vec<u8> {
     request(SOCK_DIAG_BY_FAMILY, sequence, &body)
 }
 
-/// Reads a message about a socket.
+/// Parses a message about a socket.
 pub(crate) fn socket(kind: u16, body: &[u8]) -> Option<Socket> {
     if kind != SOCK_DIAG_BY_FAMILY {
         return None;
@@ -70,7 +70,7 @@ pub(crate) fn socket(kind: u16, body: &[u8]) -> Option<Socket> {
         match kind {
             NAME => socket.name = name(value).to_owned(),
             VFS => socket.file = Some((device(u32_at(value, 4)?), u32_at(value, 0)?)),
-            // The number of one that was closed is 0.
+            // A closed peer has inode 0.
             PEER => socket.peer = Some(u32_at(value, 0)?.into()).filter(|inode| *inode != 0),
             RQLEN => socket.waiting = u32_at(value, 0)?,
             _ => {}
@@ -79,7 +79,7 @@ pub(crate) fn socket(kind: u16, body: &[u8]) -> Option<Socket> {
     Some(socket)
 }
 
-/// A path may come with the zero that ends it.
+/// A path may come with its terminating zero.
 fn name(value: &[u8]) -> &[u8] {
     match value.first() {
         Some(0) => value,
@@ -87,7 +87,7 @@ fn name(value: &[u8]) -> &[u8] {
     }
 }
 
-/// Returns a device's number as programs see it: the kernel keeps 20 bits for the minor number.
+/// Returns a device number as programs see it: the kernel keeps 20 bits for the minor number.
 fn device(number: u32) -> u64 {
     rustix::fs::makedev(number >> 20, number & 0xf_ffff)
 }
@@ -99,7 +99,7 @@ mod tests {
         *,
     };
 
-    /// The sockets of messages, each with the number of its request.
+    /// Parses sockets from messages, each with the sequence number of its request.
     fn told(bytes: &[u8]) -> Vec<(u32, Option<Socket>)> {
         let socket = |message| match message {
             Cut::Other { kind, body } => socket(kind, body),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_with_all_that_is_asked_for() {
+    fn parses_a_listener_with_all_attributes() {
         let file = [77u32.to_ne_bytes(), ((8u32 << 20) | 1).to_ne_bytes()].concat();
         let queue = [2u32.to_ne_bytes(), 1u32.to_ne_bytes()].concat();
         let bytes = message(&[(NAME, b"/run/q\0"), (VFS, &file), (RQLEN, &queue)]);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_left_out() {
+    fn truncated_messages_are_skipped() {
         let bytes = message(&[(NAME, b"/run/q"), (RQLEN, &[0; 8])]);
         for cut in 0..bytes.len() {
             assert_eq!(told(&bytes[..cut]).len(), 0, "{cut}");

@@ -1,8 +1,8 @@
-//! `/sys/fs/cgroup`: the CPU time of a machine that has a cgroup of its own, how long it waited
-//! for the host, and what it read and wrote.
+//! `/sys/fs/cgroup`: the CPU time of a VM that has a cgroup of its own, how long it waited for host
+//! resources, and what it read and wrote.
 //!
-//! Only a group whose name says that it is one machine's is taken for it. That a process is alone
-//! in a group proves nothing: a session, a service or a container also counts what ended before.
+//! A cgroup counts as a VM's own only if its name says so. A process being alone in a group proves
+//! nothing: the group of a session, a service or a container also counts processes that have ended.
 
 mod placement;
 #[cfg(test)]
@@ -25,7 +25,7 @@ use super::{
     procfs::{CGROUPS, Proc, TICK_NS, read_at_most},
 };
 
-/// Where the cgroups that count something are mounted, looked up once.
+/// The mounts of cgroup hierarchies that count something, looked up once.
 #[derive(Debug, Default)]
 pub(crate) struct Cgroups {
     hierarchies: OnceLock<Vec<Hierarchy>>,
@@ -39,16 +39,16 @@ pub(crate) struct CpuTimes {
     pub(crate) system_ns: u64,
 }
 
-/// The group of one machine in one hierarchy.
+/// One VM's group in one hierarchy.
 #[derive(Debug)]
 struct Group {
     kind: Kind,
     dir: PathBuf,
-    /// The files that were read, by name.
+    /// The files read so far, by name.
     files: Vec<(&'static str, CachedFile)>,
 }
 
-/// The groups that are one machine's own, none perhaps.
+/// The groups that are one VM's own; possibly none.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     unified: Option<Group>,
@@ -56,34 +56,34 @@ pub(crate) struct Groups {
     blkio: Option<Group>,
 }
 
-/// Which groups account for a process, from one call to the next: decided once for as long as the
-/// process stays where it is, since a counter must not change its source.
+/// Which groups account for a process; outlives a call. The decision holds for as long as the
+/// process stays in its groups, since a counter must not change its source.
 #[derive(Debug, Default)]
 pub(crate) struct Accounting {
     placement: String,
     file: CachedFile,
-    /// Whether a group of this placement is named after a machine.
+    /// Whether a group in this placement is named after a VM.
     may_be_own: bool,
     groups: Groups,
 }
 
-/// Tells by a process's number and name whether it is a QEMU.
+/// Decides by a process's pid and name whether it is a QEMU.
 pub(crate) type IsQemu = fn(&Proc, u32, &str) -> bool;
 
-/// More than a file of what a group did takes.
+/// More than a file of a group's counters takes.
 const COUNTS: usize = 16 << 10;
 
-/// More than the cgroups of a process take on nearly any host; a longer list is read each time.
+/// More than a process's `cgroup` file takes on nearly any host; a longer one is read every time.
 const PLACEMENT: usize = 4 << 10;
 
-/// More than the list of a machine's processes takes.
+/// More than the list of a VM's processes takes.
 const PROCESSES: u64 = 4 << 10;
 
-/// More groups than libvirt makes for a machine: one for each vCPU and iothread.
+/// More groups than libvirt creates for a VM: one per vCPU and iothread.
 const GROUPS: usize = 2048;
 
 impl Accounting {
-    /// Returns the groups that are the process's own.
+    /// Returns the process's own groups.
     pub(crate) fn groups(
         &mut self,
         cgroups: &Cgroups,
@@ -140,42 +140,42 @@ impl Groups {
         [&self.unified, &self.cpuacct, &self.blkio].into_iter().all(Option::is_none)
     }
 
-    /// Returns the CPU times; `None` if they cannot be read. On a host with both versions libvirt
-    /// prefers the second, and so do we.
+    /// Returns the CPU times; `None` if they cannot be read. On a host with both versions, prefers
+    /// version 2, as libvirt does.
     pub(crate) fn cpu_times(&mut self, budget: Budget) -> Option<CpuTimes> {
         let groups = [&mut self.unified, &mut self.cpuacct];
         groups.into_iter().flatten().find_map(|group| group.cpu_times(budget))
     }
 
-    /// Returns for how long the machine waited, by the file of a resource: `cpu.pressure`,
-    /// `memory.pressure` or `io.pressure`. Only version 2 tells, in any of its groups, on a kernel
-    /// with `CONFIG_PSI`.
+    /// Returns how long the VM waited, from one resource's file: `cpu.pressure`, `memory.pressure`
+    /// or `io.pressure`. Only version 2 has these files, in every group, on a kernel with
+    /// `CONFIG_PSI`.
     pub(crate) fn waits(&mut self, file: &'static str, budget: Budget) -> Option<Waits> {
         parse_pressure(&self.unified.as_mut()?.read(file, budget)?)
     }
 
-    /// Returns what the machine read and wrote, by the host's devices; `None` if nobody counts.
+    /// Returns what the VM read and wrote, by host device; `None` if nothing counts it.
     pub(crate) fn io(&mut self, budget: Budget) -> Option<Vec<DeviceIo>> {
         let text = self.unified.as_mut().and_then(|group| group.read("io.stat", budget));
         if let Some(text) = text {
             return Some(parse_io_stat(&text));
         }
         let group = self.blkio.as_mut()?;
-        // The groups below count as well, on a kernel that can tell.
+        // On a kernel that can count recursively, includes the groups below.
         let mut read =
             |recursive, plain| group.read(recursive, budget).or_else(|| group.read(plain, budget));
         let bytes =
             read("blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes")?;
         let requests = read("blkio.throttle.io_serviced_recursive", "blkio.throttle.io_serviced")?;
         let devices = parse_blkio(&bytes, &requests);
-        // Version 1 counts from Linux 6.9 on only where somebody set a limit.
+        // Since Linux 6.9, version 1 counts only where a limit is set.
         (!devices.is_empty()).then_some(devices)
     }
 }
 
 impl Group {
-    /// Returns whether the group holds a QEMU and nothing that is foreign to its machine. Threads
-    /// of the kernel are not: it puts those that work for a process (vhost) into its group.
+    /// Returns whether the group holds a QEMU and nothing foreign to its VM. Kernel threads are not
+    /// foreign: the kernel puts those that work for a process (vhost) into its group.
     fn is_of(&self, folder: &Folder<'_>, manager: Manager, is_qemu: IsQemu) -> bool {
         let (proc, pid) = (folder.proc, folder.process.pid);
         let mut turn = Quota::new(folder);
@@ -202,7 +202,7 @@ impl Group {
         let mut buffer = [0; COUNTS];
         let open = || Ok(fs::File::open(self.dir.join(name))?.into());
         let text = self.files.get_mut(position)?.1.read(budget, &mut buffer, open).ok()?;
-        // One that fills the buffer may be cut off.
+        // A text that fills the buffer may be truncated.
         (text.len() < COUNTS).then(|| String::from_utf8_lossy(text).into_owned())
     }
 
@@ -231,8 +231,8 @@ impl Group {
     }
 }
 
-/// Returns the processes of a group and of those below it, in any order; `None` if they cannot be
-/// told or are too many for a machine.
+/// Returns the processes of a group and of the groups below it, in any order; `None` if they cannot
+/// be listed or are too many for a VM.
 fn processes(group: &Path, turn: &mut Quota<'_>) -> Option<Vec<u32>> {
     let mut pids = Vec::new();
     let mut groups = vec![group.to_owned()];
@@ -248,11 +248,11 @@ fn processes(group: &Path, turn: &mut Quota<'_>) -> Option<Vec<u32>> {
                     pids.push(line.parse().ok()?);
                 }
             }
-            // A group of threads: their processes are in the list of a group above.
+            // A threaded group: a group above it lists its processes.
             Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => {}
             Err(_) => return None,
         }
-        // A folder has a link from each one in it, besides two of its own.
+        // A folder has one link from each subfolder, besides two of its own.
         if dir.metadata().ok()?.nlink() == 2 {
             continue;
         }
@@ -260,19 +260,19 @@ fn processes(group: &Path, turn: &mut Quota<'_>) -> Option<Vec<u32>> {
         let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         groups.extend(below.map(|entry| entry.path()).take(GROUPS));
     }
-    // A process with threads in many groups was met in each.
+    // A process with threads in many groups appears in each.
     pids.sort_unstable();
     pids.dedup();
     Some(pids)
 }
 
-/// Returns the number after a word, one pair a line.
+/// Returns the number after a key, in a text with one pair per line.
 fn value_of(text: &str, key: &str) -> Option<u64> {
     let mut pairs = text.lines().filter_map(|line| line.split_once(' '));
     pairs.find(|(word, _)| *word == key)?.1.parse().ok()
 }
 
-/// Gives a text to every parser of cgroups, for [`super::fuzz`].
+/// Passes a text to every cgroup parser, for [`super::fuzz`].
 pub(super) fn fuzz(text: &str) {
     placement::fuzz(text);
     let _ = value_of(text, "usage_usec");

@@ -1,13 +1,13 @@
-//! Where cgroups are mounted and which of them a process is in, as the kernel writes it down; and
-//! which names are those of one machine's group.
+//! Parses where cgroups are mounted and which of them a process is in, and recognizes the names of
+//! VMs' groups.
 
 use std::path::PathBuf;
 
-/// A mount of cgroups.
+/// A cgroup mount.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Hierarchy {
     pub(super) kind: Kind,
-    /// The group that is mounted, `/` unless this is a container.
+    /// The group that is mounted; `/` except in a container.
     root: String,
     mount: PathBuf,
 }
@@ -15,23 +15,23 @@ pub(super) struct Hierarchy {
 /// What a hierarchy counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Version 2, all in one.
+    /// Version 2: everything.
     Unified,
-    /// Version 1, CPU time.
+    /// Version 1: CPU time.
     CpuAcct,
-    /// Version 1, storage.
+    /// Version 1: storage.
     BlkIo,
 }
 
-/// Who made a machine's group.
+/// The manager that created a VM's group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manager {
-    /// Puts the helpers of a machine (swtpm, virtiofsd) into its group, and counts them.
+    /// Puts a VM's helpers (swtpm, virtiofsd) into its group, and counts them.
     Libvirt,
     Proxmox,
 }
 
-/// More than the mounts of cgroups that count something on any host.
+/// More than the mounts of counting hierarchies on any host.
 const HIERARCHIES: usize = 16;
 
 impl Hierarchy {
@@ -43,7 +43,7 @@ impl Hierarchy {
 }
 
 impl Kind {
-    /// Returns the controller that makes a hierarchy of version 1 one of this kind.
+    /// Returns the version 1 controller that makes a hierarchy one of this kind.
     fn controller(self) -> Option<&'static str> {
         match self {
             Self::Unified => None,
@@ -53,7 +53,7 @@ impl Kind {
     }
 }
 
-/// Returns the group of a process in a hierarchy, by `/proc/PID/cgroup`.
+/// Returns a process's group in a hierarchy, from `/proc/PID/cgroup`.
 pub(super) fn placed_in(kind: Kind, placement: &str) -> Option<&str> {
     placement.lines().find_map(|line| {
         let (number, rest) = line.split_once(':')?;
@@ -66,7 +66,7 @@ pub(super) fn placed_in(kind: Kind, placement: &str) -> Option<&str> {
     })
 }
 
-/// Returns the part of a path that ends with the innermost group of a machine.
+/// Returns the part of a path that ends with the innermost VM's group.
 pub(super) fn machine_of(path: &str) -> Option<(&str, Manager)> {
     let mut found = None;
     let mut above = "";
@@ -74,7 +74,7 @@ pub(super) fn machine_of(path: &str) -> Option<(&str, Manager)> {
     for name in path.split('/') {
         end += name.len();
         match manager_of(above, name) {
-            // Outside of what the caller may see.
+            // Outside of the caller's cgroup namespace.
             _ if name == ".." => return None,
             Some(manager) => found = Some((path.get(..end)?, manager)),
             None => {}
@@ -85,7 +85,7 @@ pub(super) fn machine_of(path: &str) -> Option<(&str, Manager)> {
     found
 }
 
-/// Returns who gives a group such a name, if it is a machine's.
+/// Returns the manager that gives a group such a name, if it is a VM's.
 fn manager_of(above: &str, name: &str) -> Option<Manager> {
     let scope = name.strip_suffix(".scope");
     let is_number = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
@@ -100,7 +100,7 @@ fn manager_of(above: &str, name: &str) -> Option<Manager> {
     }
 }
 
-/// Returns the mounts of cgroups that count something: one that counts two things, twice.
+/// Parses the mounts of counting cgroup hierarchies; one that counts two things appears twice.
 pub(super) fn parse_mounts(text: &str) -> Vec<Hierarchy> {
     let hierarchies = |line: &str| {
         let (mount, filesystem) = line.split_once(" - ")?;
@@ -121,7 +121,7 @@ pub(super) fn parse_mounts(text: &str) -> Vec<Hierarchy> {
     text.lines().filter_map(hierarchies).flatten().take(HIERARCHIES).collect()
 }
 
-/// Undoes the kernel's `\040` for a space, and the like.
+/// Decodes the kernel's `\040` for a space, and similar escapes.
 fn unescape(word: &str) -> String {
     let mut bytes = Vec::with_capacity(word.len());
     let mut rest = word.as_bytes();
@@ -141,7 +141,7 @@ fn unescape(word: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Gives a text to every parser of this file, for [`super::fuzz`].
+/// Passes a text to every parser of this file, for [`super::fuzz`].
 pub(super) fn fuzz(text: &str) {
     for kind in [Kind::Unified, Kind::CpuAcct, Kind::BlkIo] {
         let placement = placed_in(kind, text);

@@ -1,4 +1,4 @@
-//! Hosts as trees of files.
+//! Simulated hosts, as trees of files.
 
 use std::{
     env, process,
@@ -8,10 +8,10 @@ use std::{
 use super::*;
 use crate::host::process::Process;
 
-/// The QEMU of every test.
+/// The QEMU process of every test.
 const PID: u32 = 7;
 
-/// Nothing stays open: these tests write files anew.
+/// No file stays open: these tests rewrite files.
 const BUDGET: Budget = Budget::NONE;
 
 const SYSTEMD: &str = r"/machine.slice/machine-qemu\x2d3\x2dweb\x2dserver.scope";
@@ -21,7 +21,7 @@ const TIMES: CpuTimes =
     CpuTimes { total_ns: 5_000_001_000, user_ns: 3_000_000_000, system_ns: 2_000_001_000 };
 const CPU_STAT: &str = "usage_usec 5000001\nuser_usec 3000000\nsystem_usec 2000001\nnice_usec 0\n";
 
-/// A host with some mounts, in a folder that goes with it.
+/// A host with some mounts, in a folder that is deleted on drop.
 struct Host {
     root: PathBuf,
     cgroups: Cgroups,
@@ -68,7 +68,7 @@ impl Host {
         fs::write(path, text).unwrap();
     }
 
-    /// Starts the QEMU, in these groups.
+    /// Starts the QEMU in these groups.
     fn qemu_in(&self, placement: &str) {
         self.process(PID, "qemu-system-x86", 1 << 30);
         self.write(&format!("proc/{PID}/cgroup"), placement);
@@ -80,7 +80,7 @@ impl Host {
         self.write(&format!("proc/{pid}/stat"), &text);
     }
 
-    /// Makes a group of version 2 with some processes.
+    /// Creates a version 2 group with some processes.
     fn group(&self, path: &str, pids: &str) {
         self.write(&format!("{path}/cpu.stat"), CPU_STAT);
         self.write(&format!("{path}/cgroup.procs"), pids);
@@ -109,7 +109,7 @@ impl Drop for Host {
 }
 
 #[test]
-fn version_2_in_every_layout_of_libvirt() {
+fn version_2_in_every_libvirt_layout() {
     for (group, leaf) in [
         (SYSTEMD, "/libvirt/emulator"),
         (SYSTEMD, "/emulator"),
@@ -129,14 +129,14 @@ fn version_2_in_every_layout_of_libvirt() {
 }
 
 #[test]
-fn version_1_with_processes_in_the_groups_of_threads() {
+fn version_1_with_processes_in_thread_groups() {
     let host = Host::v1();
     host.qemu_in(&format!("9:memory:/other\n4:cpu,cpuacct:{CLASSIC}/emulator\n1:name=systemd:/\n"));
     let group = format!("sys/cpu,cpuacct{CLASSIC}");
     host.write(&format!("{group}/cgroup.procs"), "");
     host.write(&format!("{group}/cpuacct.usage"), "5000001234\n");
     host.write(&format!("{group}/cpuacct.stat"), "user 300\nsystem 200\n");
-    assert_eq!(host.times(), None, "the process is not there");
+    assert_eq!(host.times(), None, "no such process");
     for thread in ["emulator", "vcpu0"] {
         host.write(&format!("{group}/{thread}/cgroup.procs"), "7\n");
     }
@@ -146,7 +146,7 @@ fn version_1_with_processes_in_the_groups_of_threads() {
 }
 
 #[test]
-fn a_hybrid_host_is_read_by_version_2_if_the_machine_is_there() {
+fn a_hybrid_host_uses_version_2_if_the_vm_is_there() {
     let host = Host::hybrid();
     let v1 = format!("sys/cpuacct{CLASSIC}");
     host.write(&format!("{v1}/cgroup.procs"), "7\n");
@@ -162,7 +162,7 @@ fn a_hybrid_host_is_read_by_version_2_if_the_machine_is_there() {
 }
 
 #[test]
-fn groups_of_something_else_are_never_a_machines() {
+fn groups_of_other_things_are_never_a_vms() {
     for group in [
         "/",
         "/user.slice/user-0.slice/session-3.scope",
@@ -188,11 +188,11 @@ fn groups_of_something_else_are_never_a_machines() {
 }
 
 #[test]
-fn helpers_of_libvirt_count_and_a_second_qemu_does_not() {
+fn libvirts_helpers_count_and_a_second_qemu_does_not() {
     let host = Host::v2();
     host.qemu_in(&format!("0::{CLASSIC}/emulator\n"));
     host.group(&format!("sys{CLASSIC}"), "7\n8\n");
-    assert_eq!(host.times(), None, "nobody knows who 8 is");
+    assert_eq!(host.times(), None, "process 8 is unknown");
     host.process(8, "swtpm", 1 << 20);
     assert_eq!(host.times(), Some(TIMES));
     host.process(8, "qemu-system-arm", 1 << 20);
@@ -200,20 +200,20 @@ fn helpers_of_libvirt_count_and_a_second_qemu_does_not() {
     host.group(&format!("sys{CLASSIC}"), "7\n");
     host.group(&format!("sys{CLASSIC}/emulator/below"), "8\n");
     host.group(&format!("sys{CLASSIC}/emulator"), "");
-    assert_eq!(host.times(), None, "it is deep below");
+    assert_eq!(host.times(), None, "it is nested deep below");
 }
 
 #[test]
-fn a_scope_of_proxmox_holds_one_qemu_alone() {
+fn a_proxmox_scope_holds_one_qemu_alone() {
     let host = Host::v2();
     host.qemu_in("0::/qemu.slice/100.scope\n");
     host.group("sys/qemu.slice/100.scope", "7\n8\n");
     host.process(8, "vhost-7", 0);
-    assert_eq!(host.times(), Some(TIMES), "a thread of the kernel works for the machine");
+    assert_eq!(host.times(), Some(TIMES), "a kernel thread works for the VM");
     host.process(8, "swtpm", 1 << 20);
     assert_eq!(host.times(), None);
     host.group("sys/qemu.slice/100.scope", "8\n");
-    assert_eq!(host.times(), None, "the process is not there");
+    assert_eq!(host.times(), None, "no such process");
     host.group("sys/qemu.slice/100.scope", "7\n");
     assert_eq!(host.times(), Some(TIMES));
 }
@@ -233,7 +233,7 @@ fn the_decision_holds_until_the_process_moves() {
 }
 
 #[test]
-fn what_cannot_be_read_is_no_group() {
+fn an_unreadable_group_is_no_group() {
     let host = Host::v2();
     assert_eq!(host.times(), None, "no process");
     let group = format!("sys{CLASSIC}");
@@ -275,7 +275,7 @@ fn what_cannot_be_read_is_no_group() {
 }
 
 #[test]
-fn too_many_groups_are_no_machine() {
+fn too_many_groups_are_no_vm() {
     let host = Host::v2();
     host.qemu_in(&format!("0::{CLASSIC}\n"));
     host.group(&format!("sys{CLASSIC}"), "7\n");
@@ -286,7 +286,7 @@ fn too_many_groups_are_no_machine() {
 }
 
 #[test]
-fn a_container_sees_the_group_that_is_mounted() {
+fn a_container_sees_the_mounted_group() {
     let mounted = r"/docker/a\134x2d\040b";
     let host = Host::new(&[(mounted, "sys", "cgroup2 cgroup2 rw")]);
     host.group(&format!("sys{CLASSIC}"), "7\n");
@@ -302,7 +302,7 @@ const PRESSURE: &str = "some avg10=0.00 avg60=0.00 avg300=0.00 total=7\n\
     full avg10=0.00 avg60=0.00 avg300=0.00 total=3\n";
 
 #[test]
-fn version_2_tells_waits_and_storage() {
+fn version_2_counts_waits_and_storage() {
     let host = Host::v2();
     host.qemu_in(&format!("0::{CLASSIC}/emulator\n"));
     let group = format!("sys{CLASSIC}");
@@ -320,16 +320,16 @@ fn version_2_tells_waits_and_storage() {
         assert_eq!(groups.waits(resource, BUDGET), Some(waits), "{resource}");
     }
     host.write(&format!("{group}/io.stat"), "");
-    assert_eq!(groups.io(BUDGET), Some(Vec::new()), "nothing yet is not unknown");
+    assert_eq!(groups.io(BUDGET), Some(Vec::new()), "an empty file is not unknown");
     host.write(&format!("{group}/io.stat"), "8:0 rbytes=5 rios=1\n");
     assert_eq!(groups.io(BUDGET).unwrap()[0].rd_bytes, Some(5));
-    // What a file has beyond all reason is not read.
+    // An implausibly long file is not read.
     host.write(&format!("{group}/io.stat"), &"8:0 rios=1\n".repeat(10_000));
     assert_eq!(groups.io(BUDGET), None);
 }
 
 #[test]
-fn version_1_tells_storage_by_a_hierarchy_of_its_own() {
+fn version_1_counts_storage_in_a_hierarchy_of_its_own() {
     let host = Host::new(&[
         ("/", "sys/unified", "cgroup2 cgroup2 rw"),
         ("/", "sys/blkio", "cgroup cgroup rw,blkio"),
@@ -349,7 +349,7 @@ fn version_1_tells_storage_by_a_hierarchy_of_its_own() {
     for path in [&bytes, &requests] {
         host.write(path, "Total 0\n");
     }
-    assert_eq!(groups.io(BUDGET), None, "nobody counts");
+    assert_eq!(groups.io(BUDGET), None, "nothing counts");
     host.write(&bytes, "8:0 Read 100\nTotal 100\n");
     host.write(&requests, "8:0 Read 1\nTotal 1\n");
     let mut read = || groups.io(BUDGET).unwrap().into_iter().map(|io| (io.rd_bytes, io.rd_reqs));

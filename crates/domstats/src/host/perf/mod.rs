@@ -1,7 +1,7 @@
-//! Performance counters of the kernel (`perf_event_open`) for a process.
+//! The kernel's performance counters (`perf_event_open`) for a process.
 //!
-//! A counter counts from when it is opened. One is opened for each thread that the process has
-//! then; the threads that those start later are counted with them.
+//! A counter counts from the moment it is opened. One is opened for each thread that the process
+//! has then; threads that those start later are included.
 
 mod open;
 
@@ -22,10 +22,10 @@ use rustix::{
 
 use super::process::Folder;
 
-/// Something that the kernel can count.
+/// An event that the kernel can count.
 #[derive(Debug)]
 pub(crate) struct Event {
-    /// libvirt's name of it.
+    /// libvirt's name for it.
     pub(crate) name: &'static str,
     kind: u32,
     config: u32,
@@ -33,8 +33,8 @@ pub(crate) struct Event {
 
 macro_rules! events {
     ($($name:ident $kind:ident $config:ident;)*) => {
-        /// What libvirt counts, in its order; without `cmt`, `mbmt` and `mbml`, which the kernel
-        /// no longer has.
+        /// The events that libvirt counts, in its order; without `cmt`, `mbmt` and `mbml`, which
+        /// the kernel no longer has.
         static EVENTS: &[Event] = &[$(Event {
             name: stringify!($name),
             kind: bindings::$kind,
@@ -65,7 +65,7 @@ events! {
     emulation_faults PERF_TYPE_SOFTWARE PERF_COUNT_SW_EMULATION_FAULTS;
 }
 
-/// What shall be counted, and how many descriptors that may take.
+/// The events to count, and how many descriptors that may take.
 #[derive(Debug)]
 pub(crate) struct Counting {
     events: Vec<&'static Event>,
@@ -79,48 +79,48 @@ pub(crate) struct Counters {
     _taken: Option<Taken>,
 }
 
-/// The counters of one event, one for each thread, or why there are none.
+/// The counters of one event, one per thread, or why there are none.
 #[derive(Debug)]
 struct Counter {
     event: &'static Event,
     files: Result<Vec<File>, Refusal>,
 }
 
-/// Descriptors that are in use; given back when dropped.
+/// Descriptors in use; returned when dropped.
 #[derive(Debug)]
 struct Taken {
     count: usize,
     from: Arc<AtomicUsize>,
 }
 
-/// What was counted of an event, or why it was not.
+/// The count of an event, or why it was not counted.
 pub(crate) type Count = (&'static Event, Result<u64, Refusal>);
 
-/// Why an event is not counted, the gravest first.
+/// Why an event is not counted, the most serious first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Refusal {
-    /// The caller may not count what other users' processes do, or what the kernel does.
+    /// The caller may not count the events of other users' processes, or of the kernel.
     Denied,
     /// There are no descriptors left.
     Exhausted,
     /// The process ended.
     Failed,
-    /// The machine or its kernel does not count it.
+    /// The machine or its kernel does not count this event.
     Unsupported,
 }
 
-/// The part of the caller's descriptors that counters may take: one in so many.
+/// The share of the caller's descriptors that counters may take: one in this many.
 const SHARE: u64 = 4;
 
 /// The most descriptors that counters take, whatever the caller may open.
 const DESCRIPTORS: u64 = 1 << 16;
 
-/// How often the threads are looked up for a moment in which none comes or goes.
+/// How often the threads are listed, in search of two equal lists.
 const TRIES: usize = 4;
 
 impl Counting {
-    /// Reads a list of libvirt's names, separated by commas; `all` is all of them, and `cycles`
-    /// is short for `cpu_cycles`. Returns the wrong name if there is one.
+    /// Parses a comma-separated list of libvirt's names; `all` stands for all of them, and `cycles`
+    /// for `cpu_cycles`. Returns the first wrong name as the error.
     pub(crate) fn parse(list: &str) -> Result<Self, &str> {
         let mut events: Vec<&'static Event> = Vec::new();
         for name in list.split(',') {
@@ -139,13 +139,13 @@ impl Counting {
         Ok(Self { events, descriptors: Arc::new(AtomicUsize::new(share)) })
     }
 
-    /// Returns the names that can be given.
+    /// Returns the names that [`Counting::parse`] accepts.
     pub(crate) fn names() -> String {
         let names: Vec<_> = EVENTS.iter().map(|event| event.name).collect();
         format!("all, {}", names.join(", "))
     }
 
-    /// Begins to count what a process does.
+    /// Starts counting for a process.
     pub(crate) fn begin(&self, folder: &Folder<'_>) -> Counters {
         let threads = || folder.threads().unwrap_or_default();
         let mut before = threads();
@@ -155,7 +155,7 @@ impl Counting {
             if after == before {
                 break;
             }
-            // Whether one that came meanwhile is counted depends on who started it.
+            // Whether a thread started meanwhile is counted depends on which thread started it.
             before = after;
             drop(counters);
             counters = self.open(&before);
@@ -175,18 +175,18 @@ impl Counting {
 }
 
 impl Counters {
-    /// Returns whether anything is counted.
+    /// Returns whether at least one event is counted.
     pub(crate) fn count_something(&self) -> bool {
         self.counters.iter().any(|counter| counter.files.is_ok())
     }
 
-    /// Returns what was counted of each event.
+    /// Returns the count of each event.
     pub(crate) fn read(&self) -> Vec<Count> {
         self.counters.iter().map(|counter| (counter.event, counter.read())).collect()
     }
 }
 
-/// Opens the counters of an event for some threads.
+/// Opens an event's counters for some threads.
 fn open_all(event: &Event, threads: &[u32]) -> Result<Vec<File>, Refusal> {
     let mut files = Vec::with_capacity(threads.len());
     for tid in threads {
@@ -199,7 +199,7 @@ fn open_all(event: &Event, threads: &[u32]) -> Result<Vec<File>, Refusal> {
             },
         }
     }
-    // What no thread did is not a count of 0.
+    // Without a single thread there is no count, not a count of 0.
     if files.is_empty() { Err(Refusal::Failed) } else { Ok(files) }
 }
 
@@ -220,7 +220,7 @@ impl Refusal {
         match errno {
             Some(Errno::ACCESS | Errno::PERM) => Self::Denied,
             Some(Errno::MFILE | Errno::NFILE) => Self::Exhausted,
-            // Many words for the same: no such event, no such unit, no such call.
+            // The kernel reports this in many ways: no such event, no such unit, no such call.
             _ => Self::Unsupported,
         }
     }
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_names() {
+    fn parses_lists_of_names() {
         assert_eq!(names("instructions,cycles,cpu_cycles"), Ok(vec!["instructions", "cpu_cycles"]));
         assert_eq!(names("all").map(|names| names.len()), Ok(19));
         assert_eq!(
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_are_bounded_and_given_back() {
+    fn descriptors_are_bounded_and_returned() {
         let counting = Counting::parse("page_faults,task_clock").unwrap();
         let threads = [std::process::id(); 3];
         counting.descriptors.store(2 * threads.len() - 1, Ordering::Relaxed);
@@ -279,9 +279,9 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_gone_counts_nothing() {
+    fn a_process_that_has_ended_counts_nothing() {
         let counting = Counting::parse("page_faults").unwrap();
-        // Above what a pid can be.
+        // Above the largest possible pid.
         let gone = (1 << 22) + 1;
         let proc = Proc::new("/proc");
         let folder = Folder::new(&proc, Process { pid: gone, start_time: 1 });

@@ -1,9 +1,9 @@
-//! One process of `/proc`, and files of it that are read again and again.
+//! One process in `/proc`, and its files that are read repeatedly.
 //!
-//! A path of `/proc` leads to whoever bears the number now; an open file or folder belongs to one
-//! process or thread for good. Once that has ended, reading gives `ESRCH`, also when its number
-//! was given to another. So whatever is opened is opened below a folder that was seen to be the
-//! process's own, and what stays open needs no further check.
+//! A path in `/proc` leads to whichever process has the number now; an open file or folder belongs
+//! to one process or thread for good. Once that has ended, reading fails with `ESRCH`, even if its
+//! number was reused. So every file is opened below a folder that was verified to be the process's
+//! own, and open files need no further check.
 
 pub(crate) mod open_files;
 pub(crate) mod readers;
@@ -30,7 +30,7 @@ use super::{
     procfs::{Proc, SMALL, SchedStat, Stat, parse_sched_stat, parse_stat, parse_wait_sum},
 };
 
-/// Who a process is.
+/// Identifies a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
@@ -38,26 +38,27 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Returns whether the process is still there: not dead, not another one with its number.
+    /// Returns whether the process still exists: it is not dead, and its number was not reused.
     pub(crate) fn is_alive(self, proc: &Proc) -> bool {
         proc.stat(self.pid)
             .is_ok_and(|stat| stat.start_time == self.start_time && stat.virtual_size > 0)
     }
 }
 
-/// Which descriptors may stay open: those with a number below this. New descriptors get the lowest
-/// number that is free, so this counts everything that the program has open.
+/// Which descriptors may stay open: those with a lower number. New descriptors get the lowest free
+/// number, so this accounts for everything that the program has open.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget(RawFd);
 
 impl Budget {
-    /// A quarter of what the program may open: the rest is for monitors and for the program.
+    /// Returns a quarter of the process's limit: the rest is for monitors and for the program
+    /// itself.
     pub(crate) fn of_this_process() -> Self {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         Self(RawFd::try_from(limit / 4).unwrap_or(RawFd::MAX))
     }
 
-    /// Half of it, for what is of less use.
+    /// Returns half of this budget, for less useful files.
     pub(crate) fn half(self) -> Self {
         Self(self.0 / 2)
     }
@@ -70,12 +71,13 @@ impl Budget {
     }
 }
 
-/// A file or folder that stays open if the budget allows, and else is opened for each use.
+/// A file or folder that stays open if the budget allows, and otherwise is opened for each use.
 #[derive(Debug, Default)]
 pub(crate) struct CachedFile(Option<OwnedFd>);
 
 impl CachedFile {
-    /// Uses the file. One whose use fails is not kept: what it belonged to has ended.
+    /// Opens the file if necessary, and uses it. After an error it is closed: its process has
+    /// ended.
     pub(crate) fn with<T>(
         &mut self,
         budget: Budget,
@@ -91,7 +93,7 @@ impl CachedFile {
         Ok(value)
     }
 
-    /// Reads the file from its start, in one go: the kernel makes it up on each read.
+    /// Reads the file from its start in one call: the kernel generates it on each read.
     pub(crate) fn read<'a>(
         &mut self,
         budget: Budget,
@@ -103,8 +105,7 @@ impl CachedFile {
     }
 }
 
-/// The folder of a process in `/proc`. Opened, and seen to be the process's own, when it is needed
-/// for the first time.
+/// A process's folder in `/proc`. It is opened, and verified to be the process's own, on first use.
 #[derive(Debug)]
 pub(crate) struct Folder<'a> {
     pub(crate) proc: &'a Proc,
@@ -117,7 +118,7 @@ impl<'a> Folder<'a> {
         Self { proc, process, fd: OnceCell::new() }
     }
 
-    /// Opens the folder of whoever bears the number now, and returns what the process looks like.
+    /// Opens the folder of the process that has the number now, and returns its `stat` too.
     pub(crate) fn of(proc: &'a Proc, pid: u32) -> io::Result<(Self, Stat)> {
         let fd = open_folder(proc, pid)?;
         let stat = stat_below(&fd)?;
@@ -136,12 +137,12 @@ impl<'a> Folder<'a> {
         self.fd.get().ok_or_else(|| Errno::SRCH.into())
     }
 
-    /// Opens a file to read it.
+    /// Opens a file for reading.
     pub(crate) fn open(&self, name: &str) -> io::Result<OwnedFd> {
         Ok(openat(self.fd()?, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
     }
 
-    /// Reads a file of at most this size.
+    /// Reads a file of at most `limit` bytes.
     pub(crate) fn read_at_most(&self, name: &str, limit: u64) -> io::Result<String> {
         let mut bytes = Vec::new();
         File::from(self.open(name)?).take(limit + 1).read_to_end(&mut bytes)?;
@@ -151,11 +152,11 @@ impl<'a> Folder<'a> {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Returns the entries of an open folder of the process; an error is the last one.
+    /// Returns the entries of an open folder of the process; iteration ends after an error.
     ///
     /// # Errors
     ///
-    /// Beside those of the kernel, `TimedOut` as for [`Quota::step`].
+    /// Besides the kernel's, `TimedOut` as for [`Quota::step`].
     pub(crate) fn entries<'s>(
         &'s self,
         folder: &OwnedFd,
@@ -165,7 +166,7 @@ impl<'a> Folder<'a> {
         Ok(entries.map(move |entry| quota.step().map(|()| entry)))
     }
 
-    /// Returns the threads, in the order of their numbers.
+    /// Returns the threads, sorted by number.
     pub(crate) fn threads(&self) -> io::Result<Vec<u32>> {
         let mut tids: Vec<u32> = Vec::new();
         for entry in self.entries(&self.open("task")?)? {
@@ -182,20 +183,20 @@ impl<'a> Folder<'a> {
             .ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// Returns the time that a thread waited, in nanoseconds. Of no use unless the kernel
+    /// Returns the time that a thread waited, in nanoseconds. Meaningless unless the kernel
     /// [accounts](Proc::accounts_for_waits) for it.
     pub(crate) fn thread_wait(&self, tid: u32) -> Option<u64> {
         parse_wait_sum(&self.read_at_most(&format!("task/{tid}/sched"), SCHED).ok()?)
     }
 
-    /// Opens a folder below, such as `root` or `cwd`, only to go on from there.
+    /// Opens a folder of the process, such as `root` or `cwd`, as a path only (`O_PATH`).
     pub(crate) fn open_path(&self, name: &str) -> rustix::io::Result<OwnedFd> {
         let folder =
             self.fd().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::SRCH))?;
         openat(folder, name, FOLDER, Mode::empty())
     }
 
-    /// Returns the folder where the process was started, if its environment says so. May block as
+    /// Returns the folder where the process was started, if its environment has it. May block as
     /// [`Proc::command_line`] does.
     pub(crate) fn started_in(&self) -> Option<PathBuf> {
         let environment = self.read_at_most("environ", ENVIRONMENT).ok()?;
@@ -203,19 +204,19 @@ impl<'a> Folder<'a> {
         Some(PathBuf::from(path)).filter(|path| path.is_absolute())
     }
 
-    /// Returns the user that the process acts as.
+    /// Returns the effective user of the process.
     pub(crate) fn user(&self) -> Option<u32> {
         self.users()?[1]
     }
 
-    /// Returns the user that the process belongs to: who starts a program with the set-user-ID bit stays that
-    /// user.
+    /// Returns the real user of the process: it stays the same when the process runs a set-user-ID
+    /// program.
     pub(crate) fn owner(&self) -> Option<u32> {
         self.users()?[0]
     }
 
-    /// Returns the real and the effective user. A process cannot forge the line: in its name, which comes
-    /// first, the kernel escapes line breaks.
+    /// Returns the real and the effective user. A process cannot forge this line: in its name,
+    /// which comes first, the kernel escapes line breaks.
     fn users(&self) -> Option<[Option<u32>; 2]> {
         let status = self.read_at_most("status", STATUS).ok()?;
         let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
@@ -223,8 +224,8 @@ impl<'a> Folder<'a> {
         Some([users.next()?, users.next()?])
     }
 
-    /// Returns where the descriptors lead to, as text; nothing without the right to know. An error is the
-    /// last one.
+    /// Returns the targets of the descriptors, as text; none without the right to read them.
+    /// Iteration ends after an error.
     pub(crate) fn descriptors(&self) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
         let folder = self.open("fd")?;
         let entries = self.entries(&folder)?;
@@ -236,7 +237,7 @@ impl<'a> Folder<'a> {
         }))
     }
 
-    /// Returns the inode of the network namespace, if the caller may know it.
+    /// Returns the inode of the network namespace, if the caller may read it.
     pub(crate) fn net_namespace(&self) -> Option<u64> {
         self.namespace("net").ok()
     }
@@ -248,16 +249,16 @@ impl<'a> Folder<'a> {
     }
 }
 
-/// How a folder is opened only to go on from there.
+/// Opens a folder as a path only.
 pub(crate) const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// As large as the environment of a program can usually be.
+/// The usual upper limit for a program's environment.
 const ENVIRONMENT: u64 = 2 << 20;
 
-/// More than `status` has.
+/// More than `status` takes.
 const STATUS: u64 = 64 << 10;
 
-/// More than what the scheduler says of a thread.
+/// More than a thread's `sched` takes.
 const SCHED: u64 = 64 << 10;
 
 fn open_folder(proc: &Proc, pid: u32) -> io::Result<OwnedFd> {

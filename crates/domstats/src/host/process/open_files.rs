@@ -1,7 +1,7 @@
 //! The files that a process has open.
 //!
-//! Only what the process has open is looked at, and only looked at: the name of an image is a claim,
-//! and must not tell of a file that the process could not open, nor lead to storage that is dead.
+//! Only open files are examined, and never opened: an image name is a claim, and must not reveal a
+//! file that the process could not open, nor lead to dead storage.
 
 use std::{
     fs, io,
@@ -24,13 +24,13 @@ pub(crate) struct OpenFiles {
     files: Vec<OpenFile>,
 }
 
-/// One of them.
+/// One open file.
 #[derive(Debug)]
 pub(crate) struct OpenFile {
-    /// Its descriptor, as a path below `/proc`.
+    /// Its descriptor, as a path in `/proc`.
     pub(crate) descriptor: PathBuf,
     number: u32,
-    /// Where it is, as the kernel says.
+    /// The file's path, as the kernel reports it.
     pub(crate) path: PathBuf,
     pub(crate) look: FileStat,
 }
@@ -40,14 +40,14 @@ impl OpenFiles {
     ///
     /// # Errors
     ///
-    /// If there is no right to, or no time.
+    /// If the caller lacks the right or the time.
     pub(crate) fn of(proc: &Proc, process: Process) -> io::Result<Self> {
         let folder = Folder::new(proc, process);
         let (fds, path) = (folder.open("fd")?, proc.of(process.pid, "fd"));
         let file = |number: u32| {
             let descriptor = path.join(number.to_string());
             let path = fs::read_link(&descriptor).ok()?;
-            // Sockets and the like have no path: most descriptors of a QEMU.
+            // Sockets and the like have no path; these are most of a QEMU's descriptors.
             if !path.is_absolute() {
                 return None;
             }
@@ -64,23 +64,23 @@ impl OpenFiles {
         Ok(Self { cwd, root, is_confined: is_confined(proc, process.pid), files })
     }
 
-    /// Returns the file that the process calls by this name.
+    /// Returns the file that the process refers to by this name.
     pub(crate) fn find(&self, name: &str) -> Option<&OpenFile> {
         let by_path = self.by_path(Path::new(name)).filter(|_| !self.is_confined);
         by_path.or_else(|| self.by_name(name))
     }
 
-    /// Returns the first file whose descriptor has such a number.
+    /// Returns the first file whose descriptor number satisfies a condition.
     pub(crate) fn by_descriptor(&self, is_it: impl Fn(u32) -> bool) -> Option<&OpenFile> {
         self.files.iter().find(|file| is_it(file.number))
     }
 
-    /// Returns the files that are the same one.
+    /// Returns the descriptors of the same file.
     pub(crate) fn same_as(&self, look: &FileStat) -> impl Iterator<Item = &OpenFile> {
         self.files.iter().filter(|file| file.look.is_same_file(look))
     }
 
-    /// Returns the file that is open below the very path, without a look at the path.
+    /// Returns the file that is open at exactly this path, without looking the path up.
     fn by_path(&self, name: &Path) -> Option<&OpenFile> {
         let path = match name.is_absolute() {
             true => name.to_owned(),
@@ -90,7 +90,8 @@ impl OpenFiles {
         self.files.iter().find(|file| file.path == path)
     }
 
-    /// Returns the file by where a name leads, symbolic links included, else by how its path ends.
+    /// Returns the file by where a name leads, symbolic links included, else by the end of its
+    /// path.
     fn by_name(&self, name: &str) -> Option<&OpenFile> {
         let look = match name.strip_prefix('/') {
             Some(rest) => Below::new(&self.root)?.look(Path::new(rest), true),
@@ -100,8 +101,8 @@ impl OpenFiles {
         same.or_else(|| self.by_end(name))
     }
 
-    /// Returns the only file whose path ends like a relative name: a QEMU that became a daemon has
-    /// left the folder where it was started.
+    /// Returns the only file whose path ends with a relative name: a daemonized QEMU has left the
+    /// folder where it was started.
     fn by_end(&self, name: &str) -> Option<&OpenFile> {
         let name = name.trim_start_matches("./");
         if name.starts_with('/') || name.starts_with("../") {
@@ -113,7 +114,7 @@ impl OpenFiles {
     }
 }
 
-/// Returns whether a process has another root than the caller, so that its names are others.
+/// Returns whether a process has another root than the caller, so that paths differ.
 pub(crate) fn is_confined(proc: &Proc, pid: u32) -> bool {
     fs::read_link(proc.of(pid, "root")).is_ok_and(|root| root != Path::new("/"))
 }

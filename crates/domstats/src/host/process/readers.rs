@@ -1,4 +1,4 @@
-//! What is read of one process in every call, with the files kept open in between.
+//! What every call reads from one process, with files that stay open between calls.
 
 use std::{
     cell::OnceCell,
@@ -17,7 +17,7 @@ use crate::host::{
     },
 };
 
-/// The readers of one process.
+/// The readers for one process.
 #[derive(Debug, Default)]
 pub(crate) struct Readers(Mutex<State>);
 
@@ -27,28 +27,27 @@ struct State {
     accounting: Accounting,
     counters: Option<Counters>,
     taps: Taps,
-    /// The network namespace; a process that changes it is not followed.
+    /// The network namespace; later changes of it go unnoticed.
     namespace: OnceCell<Option<u64>>,
 }
 
-/// Why nothing was counted.
+/// Why there are no counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotCounted {
     /// The process ended.
     Gone,
-    /// Counting has not begun, and there is no time for it.
+    /// Counters are not open, and there is no time to open them.
     NoTime,
 }
 
 impl Readers {
     fn state(&self) -> MutexGuard<'_, State> {
-        // The state is consistent at every step; a panic elsewhere does not spoil it.
+        // The state is consistent at every step, so a panic elsewhere does not spoil it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the times of the threads but the first, of which there were `count` a moment ago,
-    /// and which of them are vCPUs as their names tell, or `None` if they do not; nothing if the
-    /// process is gone.
+    /// Returns the times of all threads but the first, of which there were `count` a moment ago,
+    /// and the vCPU threads, or `None` if the names do not tell; nothing if the process has ended.
     pub(crate) fn threads(
         &self,
         folder: &Folder<'_>,
@@ -59,7 +58,7 @@ impl Readers {
         Some((times, threads.vcpus().map(<[VcpuThread]>::to_vec)))
     }
 
-    /// Reads the cgroups that are the process's own, unless it is gone.
+    /// Reads the process's own cgroups, unless it has ended.
     pub(crate) fn cgroups(
         &self,
         folder: &Folder<'_>,
@@ -72,11 +71,11 @@ impl Readers {
         }
     }
 
-    /// Returns what was counted since the first call of this.
+    /// Returns the counts since the first call of this function.
     ///
     /// # Errors
     ///
-    /// If the process is gone, or counting has not begun and there is no time for it.
+    /// If the process has ended, or there is no time to open counters.
     pub(crate) fn counts(
         &self,
         folder: &Folder<'_>,
@@ -106,11 +105,11 @@ impl Readers {
         self.state().counters = None;
     }
 
-    /// Returns the taps that the process holds.
+    /// Returns the process's taps.
     ///
     /// # Errors
     ///
-    /// If the caller may not know, or there is no time to find out.
+    /// If the caller lacks the right or the time.
     pub(crate) fn taps(
         &self,
         folder: &Folder<'_>,
@@ -120,7 +119,7 @@ impl Readers {
         self.state().taps.read(folder, trusted_from, name_of)
     }
 
-    /// Returns the inode of the network namespace, if the caller may know it.
+    /// Returns the inode of the network namespace, if the caller may read it.
     pub(crate) fn net_namespace(&self, folder: &Folder<'_>) -> Option<u64> {
         *self.state().namespace.get_or_init(|| folder.net_namespace())
     }

@@ -1,17 +1,17 @@
-//! The taps that a QEMU process holds.
+//! The taps of a QEMU process.
 //!
-//! To look at every descriptor of a process costs more than all else that the host tells of it. So
-//! the list is kept, and taken again as soon as something says that it is not true any more:
+//! Examining every descriptor of a process costs more than all other host-side data together. So
+//! the list is cached, and rebuilt as soon as a sign shows that it may be stale:
 //!
-//! - `fdinfo` of a known tap differs: it was closed, its number was given to another file, or its
-//!   device was renamed.
-//! - The number of descriptors differs, from which a new tap follows as long as nothing else was
-//!   closed.
-//! - A tap of the host was made, opened or changed since ([`Links`]), or so shortly before that
+//! - `fdinfo` of a known tap differs: the tap was closed, its number was reused, or its device was
+//!   renamed.
+//! - The number of descriptors differs: it does when a tap is added and nothing else is closed.
+//! - A tap of the host was created, opened or changed since ([`Links`]), or so shortly before that
 //!   its descriptor may still have been on its way to QEMU.
 //!
-//! What these can miss is a tap that was handed to QEMU long after it was made, while QEMU closed
-//! just as many other descriptors between two calls. That is seen after [`LONGEST`] at the latest.
+//! These signs miss a tap that was handed to QEMU long after it was created, while QEMU closed just
+//! as many other descriptors between two calls. Such a tap is found after [`LONGEST`] at the
+//! latest.
 //!
 //! [`Links`]: crate::host::links::Links
 
@@ -29,23 +29,23 @@ use crate::host::{
     procfs::SMALL,
 };
 
-/// How long a list is kept at most.
+/// The maximum age of a list.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// A descriptor of a tap.
+/// A tap's descriptor.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tap {
     pub(crate) fd: u32,
     /// The network device.
     pub(crate) name: String,
-    /// Whether it is a macvtap: the host counts those from the guest's side.
+    /// Whether it is a macvtap: the host counts its traffic from the guest's side.
     pub(crate) is_macvtap: bool,
 }
 
-/// The taps of a process when it was looked at.
+/// The taps of a process when they were last listed.
 #[derive(Debug, Default)]
 pub(crate) struct Taps {
-    /// The folder of its descriptors.
+    /// The folder of the process's descriptors.
     folder: CachedFile,
     list: Option<List>,
 }
@@ -53,33 +53,33 @@ pub(crate) struct Taps {
 #[derive(Debug)]
 struct List {
     taken_at: Instant,
-    /// How many descriptors there were; `None` if the kernel does not tell.
+    /// The number of descriptors; `None` if the kernel does not report it.
     descriptors: Option<u64>,
     /// By descriptor.
     held: Vec<Held>,
 }
 
-/// A descriptor, and what says that it is still the same.
+/// A descriptor, and what shows that it is unchanged.
 #[derive(Debug)]
 struct Held {
     fd: u32,
     device: Device,
     file: CachedFile,
-    /// Its `fdinfo`, without the position.
+    /// Its `fdinfo`, without the file position.
     info: Vec<u8>,
 }
 
 #[derive(Debug)]
 enum Device {
-    /// A device by its name; `None` before one is chosen.
+    /// A device by name; `None` before the process has chosen one.
     Tun(Option<String>),
-    /// A device by its index.
+    /// A device by index.
     Macvtap(u32),
 }
 
 impl Taps {
-    /// Returns the taps that the process holds, by descriptor. `trusted_from` is when a list may
-    /// have been taken to be trusted; `None` if nothing is known of the host's taps.
+    /// Returns the process's taps, by descriptor. A list taken after `trusted_from` can be trusted;
+    /// `None` if the host's taps are not watched.
     pub(crate) fn read(
         &mut self,
         folder: &Folder<'_>,
@@ -87,7 +87,7 @@ impl Taps {
         name_of: impl Fn(u32) -> Option<String>,
     ) -> io::Result<Vec<Tap>> {
         let now = Instant::now();
-        // Before the list: what is opened meanwhile is seen by the next call at the latest.
+        // Counted before the list: the next call at the latest sees what is opened meanwhile.
         let descriptors = self.count(folder)?;
         let mut quota = Quota::new(folder);
         let mut is_same = |held: &mut Held| quota.step().is_ok() && held.is_same(folder);
@@ -113,7 +113,7 @@ impl Taps {
         Ok(self.list.insert(list).held.iter().filter_map(tap).collect())
     }
 
-    /// Returns the number of descriptors, which Linux tells since 6.2.
+    /// Returns the number of descriptors, which Linux reports since 6.2.
     fn count(&mut self, folder: &Folder<'_>) -> io::Result<Option<u64>> {
         let size = self.folder.with(
             folder.proc.budget,
@@ -124,9 +124,10 @@ impl Taps {
     }
 }
 
-/// Looks at every descriptor.
+/// Examines every descriptor.
 fn look(folder: &Folder<'_>) -> io::Result<Vec<Held>> {
-    // Relative to the folder: a path would be resolved anew for each of many descriptors.
+    // Relative to the folder, since an absolute path would be resolved again for each of many
+    // descriptors.
     let fds = folder.open("fd")?;
     let mut all = Vec::new();
     let mut target = [MaybeUninit::uninit(); 64];
@@ -140,7 +141,7 @@ fn look(folder: &Folder<'_>) -> io::Result<Vec<Held>> {
         let fd = fd.to_str().ok().and_then(|name| name.parse().ok());
         if let (Some(device), Some(fd)) = (device, fd) {
             let mut held = Held { fd, device, file: CachedFile::default(), info: Vec::new() };
-            // One that was closed meanwhile is no tap any more.
+            // A descriptor closed meanwhile is no longer a tap.
             if held.take_info(folder).is_ok() {
                 all.push(held);
             }
@@ -150,7 +151,7 @@ fn look(folder: &Folder<'_>) -> io::Result<Vec<Held>> {
     Ok(all)
 }
 
-/// Returns what a descriptor is, by where it leads.
+/// Returns the tap that a descriptor is, by its target.
 fn device_of(target: &[u8]) -> Option<Device> {
     match target.strip_prefix(b"/dev/")? {
         b"net/tun" => Some(Device::Tun(None)),

@@ -1,4 +1,4 @@
-//! Processes that end, and whose numbers are given to others.
+//! Processes that end, and whose numbers are reused.
 
 use std::{
     env, fs,
@@ -9,8 +9,8 @@ use std::{
 
 use super::*;
 
-/// Runs a test again in a namespace of processes of its own, where nobody else takes numbers.
-/// Returns whether this is that run.
+/// Runs a test again in a pid namespace of its own, where nothing else takes numbers. Returns
+/// whether this is that run.
 pub(crate) fn in_own_namespace(test: &str) -> bool {
     const INSIDE: &str = "DOMSTATS_TEST_INSIDE";
     if env::var_os(INSIDE).is_some() {
@@ -29,12 +29,12 @@ pub(crate) fn in_own_namespace(test: &str) -> bool {
     false
 }
 
-/// A process that sleeps; killed when dropped.
+/// A sleeping process; killed when dropped.
 pub(crate) struct Sleeper(Child);
 
 impl Sleeper {
-    /// Starts a process, and waits until it is what it will be: a parent may go on before its child
-    /// has its name and its command line.
+    /// Starts a process, and waits until it has its name and command line: a parent may continue
+    /// before its child has them.
     pub(crate) fn start(program: impl AsRef<std::ffi::OsStr>) -> Self {
         let program = program.as_ref();
         let sleeper = Self(Command::new(program).arg("1000").spawn().unwrap());
@@ -57,7 +57,7 @@ impl Sleeper {
                 return sleeper;
             }
         }
-        panic!("the number {pid} is not to be had");
+        panic!("the number {pid} is not available");
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -72,7 +72,7 @@ impl Drop for Sleeper {
     }
 }
 
-/// The `sleep` of this host under another name.
+/// The host's `sleep` under another name.
 pub(crate) fn sleep_named(name: &str) -> PathBuf {
     let folder = env::temp_dir().join(format!("domstats-{name}-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
@@ -82,10 +82,8 @@ pub(crate) fn sleep_named(name: &str) -> PathBuf {
 }
 
 #[test]
-fn a_number_that_was_given_to_another_is_not_the_old_process() {
-    if !in_own_namespace(
-        "host::process::tests::a_number_that_was_given_to_another_is_not_the_old_process",
-    ) {
+fn a_reused_number_is_not_the_old_process() {
+    if !in_own_namespace("host::process::tests::a_reused_number_is_not_the_old_process") {
         return;
     }
     for budget in [Budget::of_this_process(), Budget::NONE] {
@@ -110,7 +108,7 @@ fn a_number_that_was_given_to_another_is_not_the_old_process() {
         }
         folder.sched_stat(pid, &mut sched).unwrap();
 
-        // The start time tells them apart from the next tick on.
+        // The start time distinguishes them from the next tick on.
         thread::sleep(std::time::Duration::from_millis(30));
         drop(old);
         let _new = Sleeper::start_as(pid, "sleep");
@@ -118,7 +116,7 @@ fn a_number_that_was_given_to_another_is_not_the_old_process() {
         let later = Folder::new(&proc, process);
         for folder in [&folder, &later] {
             for (name, file) in &mut files {
-                // A folder that stayed open is still there, and empty.
+                // An open folder still exists, but is empty.
                 assert!(read(folder, name, file).is_err() || *name == "task", "{name}");
             }
             assert!(folder.sched_stat(pid, &mut sched).is_err());
@@ -129,7 +127,7 @@ fn a_number_that_was_given_to_another_is_not_the_old_process() {
 }
 
 #[test]
-fn what_stays_open_and_what_does_not_tell_the_same() {
+fn files_kept_open_and_reopened_files_read_the_same() {
     let plain = Proc::new("/proc").with_budget(Budget::NONE);
     let kept = Proc::new("/proc");
     let pid = std::process::id();

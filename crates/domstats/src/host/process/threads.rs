@@ -1,8 +1,8 @@
-//! The threads of a QEMU process: their times, and the vCPUs that they are named after
-//! (`-name debug-threads=on`).
+//! A QEMU process's threads: their times, and the vCPUs that their names show (`-name
+//! debug-threads=on`).
 //!
-//! A name spares QEMU a question. Threads and names are listed again whenever a thread has come or
-//! gone, or was given its name; the thread of a vCPU has its name before the vCPU is plugged in.
+//! A name makes one query unnecessary. Threads and names are listed again whenever a thread has
+//! started, ended or got its name; a vCPU's thread has its name before the vCPU is plugged in.
 
 use std::io;
 
@@ -15,22 +15,22 @@ use crate::host::{
 /// A vCPU's index and its thread.
 pub(crate) type VcpuThread = (u32, u32);
 
-/// The time of a thread.
+/// One thread's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ThreadTime {
     pub(crate) tid: u32,
     pub(crate) sched: SchedStat,
 }
 
-/// The threads of a process when they were listed.
+/// A process's threads when they were last listed.
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
     /// All but the first, by number.
     all: Vec<Thread>,
-    /// Those that still bore the name of the first, and that name.
+    /// Those that still had the first thread's name, and that name.
     unnamed: Vec<(u32, CachedFile)>,
     name: Vec<u8>,
-    /// Those that are named after a vCPU.
+    /// Those named after a vCPU.
     vcpus: Vec<VcpuThread>,
 }
 
@@ -41,9 +41,9 @@ struct Thread {
 }
 
 impl Threads {
-    /// Returns the times of all threads but the first, by number. `count` is how many the process
-    /// had a moment ago: if it had as many as were listed and those all live, it had these and no
-    /// other.
+    /// Returns the times of all threads but the first, by number. `count` is how many threads the
+    /// process had a moment ago: if that equals the number of listed threads, and all of those are
+    /// alive, the list is complete.
     pub(crate) fn times(&mut self, folder: &Folder<'_>, count: u64) -> io::Result<Vec<ThreadTime>> {
         if self.all.len() as u64 + 1 == count
             && self.are_unnamed(folder)
@@ -60,8 +60,8 @@ impl Threads {
         self.read(folder).filter(is_there).collect()
     }
 
-    /// Returns the vCPUs and their threads as of the last look, or `None` if no thread is named
-    /// after a vCPU.
+    /// Returns the vCPUs and their threads as last listed, or `None` if no thread is named after a
+    /// vCPU.
     pub(crate) fn vcpus(&self) -> Option<&[VcpuThread]> {
         (!self.vcpus.is_empty()).then_some(&self.vcpus)
     }
@@ -98,8 +98,8 @@ impl Threads {
         Ok(list)
     }
 
-    /// Returns whether the threads without a name still have none. It matters only where others
-    /// have one; where none has, QEMU is asked.
+    /// Returns whether the unnamed threads still have no name. This matters only where other
+    /// threads have one; where none has, the driver queries QEMU.
     fn are_unnamed(&mut self, folder: &Folder<'_>) -> bool {
         let name = &self.name;
         let mut quota = Quota::new(folder);
@@ -110,7 +110,7 @@ impl Threads {
     }
 }
 
-/// Reads the name of a thread, at most 15 bytes and a line's end.
+/// Reads a thread's name: at most 15 bytes and a line end.
 fn name_of<T>(
     folder: &Folder<'_>,
     tid: u32,

@@ -1,14 +1,14 @@
 //! `/sys/fs/resctrl`: the caches, memory bandwidth and energy that groups of threads use.
 //!
 //! ```text
-//! GROUP/tasks, GROUP/mon_data                        what is allocated to threads, and watched
-//! GROUP/mon_groups/NAME/tasks, .../mon_data          some of these threads, watched apart
-//! mon_groups/NAME/tasks, .../mon_data                the same, of threads with no group of their own
+//! GROUP/tasks, GROUP/mon_data                        what is allocated to threads, and monitored
+//! GROUP/mon_groups/NAME/tasks, .../mon_data          some of these threads, monitored separately
+//! mon_groups/NAME/tasks, .../mon_data                the same, for threads in no other group
 //! mon_data/mon_L3_ID/{llc_occupancy,mbm_local_bytes,mbm_total_bytes}
 //! mon_data/mon_PERF_PKG_ID/{core_energy,activity}
 //! ```
 //!
-//! Whoever made a group, it is a machine's if its threads are: names prove nothing.
+//! A group is a VM's if its threads are, whichever program created it: names prove nothing.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,28 +20,28 @@ use std::{
 
 use super::{process::Folder, procfs::read_at_most};
 
-/// Where the groups are, and what the host can watch, looked up once.
+/// The mount of resctrl, and what the host can monitor, looked up once.
 #[derive(Debug)]
 pub(crate) struct Resctrl {
     root: PathBuf,
     watched: OnceLock<Option<Watched>>,
 }
 
-/// What a host can watch.
+/// What a host can monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Watched {
-    /// Who occupies the caches.
+    /// Cache occupancy.
     pub(crate) caches: bool,
     /// Bytes moved to and from memory.
     pub(crate) bandwidth: bool,
     pub(crate) energy: bool,
 }
 
-/// The groups that have threads, at one moment.
+/// A snapshot of the groups that have threads.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     groups: Vec<Group>,
-    /// The groups that a thread is in: one, and the one above it.
+    /// The groups of each thread: its own, and the one above.
     of_task: HashMap<u32, Vec<usize>>,
 }
 
@@ -52,10 +52,10 @@ struct Group {
     tasks: Vec<u32>,
 }
 
-/// What the host says of a group of threads.
+/// What the host measures for a group of threads.
 #[derive(Debug, PartialEq)]
 pub(crate) struct MonitoringGroup {
-    /// The name of the group, without what libvirt puts before it to tell machines apart.
+    /// The group's name, without the prefix by which libvirt distinguishes VMs.
     pub(crate) name: String,
     pub(crate) tasks: Vec<u32>,
     /// By number.
@@ -64,7 +64,7 @@ pub(crate) struct MonitoringGroup {
     pub(crate) packages: Vec<Package>,
 }
 
-/// A cache of the host, and the way to memory behind it.
+/// A cache of the host, and the memory bandwidth behind it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Cache {
     pub(crate) id: u32,
@@ -83,13 +83,13 @@ pub(crate) struct Package {
     pub(crate) activity: Option<f64>,
 }
 
-/// More groups than processors tell apart.
+/// More groups than processors distinguish.
 const GROUPS: usize = 4096;
 
-/// More than the list of a machine's threads takes.
+/// More than the list of a VM's threads takes.
 const TASKS: u64 = 64 << 10;
 
-/// More than a number, or the list of what can be watched, takes.
+/// More than a number, or the list of monitored features, takes.
 const SMALL: u64 = 4 << 10;
 
 impl Resctrl {
@@ -97,7 +97,7 @@ impl Resctrl {
         Self { root: root.into(), watched: OnceLock::new() }
     }
 
-    /// Returns what the host can watch; `None` if it is not mounted.
+    /// Returns what the host can monitor; `None` if resctrl is not mounted.
     pub(crate) fn watched(&self) -> Option<Watched> {
         *self.watched.get_or_init(|| {
             let info = self.root.join("info");
@@ -115,8 +115,8 @@ impl Resctrl {
         })
     }
 
-    /// Finds the groups that have threads. The host's own, of everything that is in no other, is
-    /// none of them.
+    /// Finds the groups that have threads, except the default group of everything that is in no
+    /// other.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ impl Resctrl {
     pub(crate) fn groups(&self) -> io::Result<Groups> {
         let mut dirs = folders(&self.root.join("mon_groups"))?;
         for dir in folders(&self.root)? {
-            // Its own folders of other kinds have no threads.
+            // Other folders of resctrl have no threads.
             if dir.join("tasks").is_file() && dirs.len() < GROUPS {
                 dirs.extend(folders(&dir.join("mon_groups"))?);
                 dirs.push(dir);
@@ -152,8 +152,8 @@ impl Resctrl {
 }
 
 impl Groups {
-    /// Returns what the host says of the groups that hold threads of a process and no others, in
-    /// the order of their folders.
+    /// Returns what the host measures for the groups that hold only threads of this process, in the
+    /// order of their folders.
     pub(crate) fn of(&self, folder: &Folder<'_>) -> Vec<MonitoringGroup> {
         if self.groups.is_empty() {
             return Vec::new();
@@ -163,7 +163,7 @@ impl Groups {
             threads.iter().filter_map(|tid| self.of_task.get(tid)).flatten().copied().collect();
         found.sort_unstable();
         found.dedup();
-        // One that came or went between the two lists is no stranger.
+        // A thread that started or ended between the two lists is not foreign.
         let (proc, pid) = (folder.proc, folder.process.pid);
         let is_ours = |tid: &u32| {
             threads.contains(tid)
@@ -202,7 +202,7 @@ impl Group {
     }
 }
 
-/// Returns the folders in a folder; none if it is not there.
+/// Returns a folder's subfolders; none if it does not exist.
 fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -213,29 +213,29 @@ fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders.map(|entry| entry.path()).collect())
 }
 
-/// Reads a list of threads, one a line; `None` if it is none.
+/// Parses a list of threads, one per line; `None` if it is malformed.
 pub(crate) fn parse_tasks(text: &str) -> Option<Vec<u32>> {
     text.lines().map(|line| line.trim().parse().ok()).collect()
 }
 
-/// Returns what a folder of `mon_data` is about, and its number: `mon_L3_00` is cache 0.
+/// Returns the resource of a `mon_data` folder, and its number: `mon_L3_00` is cache 0.
 pub(crate) fn parse_domain(name: &str) -> Option<(&str, u32)> {
     let (resource, id) = name.strip_prefix("mon_")?.rsplit_once('_')?;
     Some((resource, id.parse().ok()?))
 }
 
-/// Reads a counter; `Unavailable`, `Unassigned` and `Error` are none.
+/// Parses a counter; `None` for `Unavailable`, `Unassigned` and `Error`.
 pub(crate) fn parse_number(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// Reads an amount with a fraction.
+/// Parses a decimal amount.
 pub(crate) fn parse_amount(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|amount: &f64| amount.is_finite() && *amount >= 0.0)
 }
 
-/// Returns libvirt's own name of a group, `vcpus_0-3` of `qemu-3-web-vcpus_0-3`, or the name as it
-/// is if libvirt did not give it.
+/// Returns libvirt's own name for a group, `vcpus_0-3` of `qemu-3-web-vcpus_0-3`, or the unchanged
+/// name if libvirt did not choose it.
 pub(crate) fn own_name(name: &str) -> &str {
     let own = || {
         let (id, rest) = name.strip_prefix("qemu-")?.split_once('-')?;

@@ -1,4 +1,4 @@
-//! Hosts as trees of files: the machines that these tests run on have no resctrl.
+//! Simulated hosts, as trees of files: the machines that run these tests have no resctrl.
 
 use std::{
     env, process,
@@ -8,10 +8,10 @@ use std::{
 use super::*;
 use crate::host::{process::Process, procfs::Proc};
 
-/// The QEMU of every test, with threads 7 to 12.
+/// The QEMU process of every test, with threads 7 to 12.
 const PID: u32 = 7;
 
-/// A host whose processors watch caches and bandwidth, in a folder that goes with it.
+/// A host that monitors caches and bandwidth, in a folder that is deleted on drop.
 struct Host {
     root: PathBuf,
 }
@@ -41,7 +41,7 @@ impl Host {
         fs::write(path, text).unwrap();
     }
 
-    /// Makes a group, with what is watched of two caches.
+    /// Creates a group, with the counts of two caches.
     fn group(&self, path: &str, tasks: &str, counts: &[&str; 3]) {
         let path = format!("fs/{path}");
         self.write(&format!("{path}/tasks"), tasks);
@@ -83,15 +83,15 @@ fn cache(id: u32, [occupied, local_bytes, total_bytes]: [Option<u64>; 3]) -> Cac
 }
 
 #[test]
-fn groups_of_libvirt_in_every_place() {
+fn libvirts_groups_in_every_place() {
     let host = Host::new();
-    // With an allocation, watched as a whole and one vCPU apart.
+    // With an allocation: monitored as a whole, and one vCPU separately.
     host.write("fs/qemu-3-web-vcpus_0-1/schemata", "L3CODE:0=f;1=f\nL3DATA:0=f0;1=f0\n");
     host.group("qemu-3-web-vcpus_0-1", "8\n9\n", &["10", "20", "30"]);
     host.group("qemu-3-web-vcpus_0-1/mon_groups/qemu-3-web-vcpus_1", "9\n", &["1", "2", "3"]);
-    // Without one.
+    // Without an allocation.
     host.group("mon_groups/qemu-3-web-vcpus_2", "10\n", &["4", "5", "6"]);
-    // Another machine's, of one with a name that begins alike, and an empty one.
+    // The group of another VM whose name starts the same, and an empty group.
     host.group("qemu-4-web1-vcpus_0", "99\n", &["7", "7", "7"]);
     host.group("mon_groups/qemu-3-web-vcpus_3", "", &["8", "8", "8"]);
     let monitors = host.monitors();
@@ -106,14 +106,14 @@ fn groups_of_libvirt_in_every_place() {
 }
 
 #[test]
-fn groups_of_others_are_known_by_their_threads() {
+fn groups_by_other_programs_are_known_by_their_threads() {
     let host = Host::new();
     host.group("gold", "7\n8\n9\n10\n11\n12\n", &["1", "2", "3"]);
     host.group("gold/mon_groups/emulator", "7\n", &["1", "2", "3"]);
     host.group("qemu-3-web-vcpus_0", "8\n99\n", &["1", "2", "3"]);
     host.group("mon_groups/everybody", "99\n12\n", &["1", "2", "3"]);
-    assert_eq!(host.names(), ["gold", "emulator"], "one with a stranger is nobody's");
-    // A thread that ended after the lists were read, and one that came before.
+    assert_eq!(host.names(), ["gold", "emulator"], "a group with a foreign thread is no VM's");
+    // A thread that ended after the lists were read, and one that started before.
     host.group("mon_groups/late", "12\n77\n", &["1", "2", "3"]);
     fs::remove_dir_all(host.root.join("proc/7/task/11")).unwrap();
     fs::remove_dir_all(host.root.join("proc/11")).unwrap();
@@ -121,7 +121,7 @@ fn groups_of_others_are_known_by_their_threads() {
 }
 
 #[test]
-fn what_cannot_be_told_is_absent() {
+fn unavailable_counts_are_absent() {
     let host = Host::new();
     host.group("gold", "8\n", &["Unavailable\n", "Error\n", "Unassigned\n"]);
     let absent = [None; 3];
@@ -143,7 +143,7 @@ fn what_cannot_be_told_is_absent() {
 }
 
 #[test]
-fn clusters_within_a_cache_are_in_its_sum() {
+fn a_cache_sums_up_its_clusters() {
     let host = Host::new();
     host.group("gold", "8\n", &["10", "20", "30"]);
     for cluster in ["mon_sub_L3_00", "mon_sub_L3_01"] {
@@ -155,7 +155,7 @@ fn clusters_within_a_cache_are_in_its_sum() {
 }
 
 #[test]
-fn packages_tell_energy() {
+fn packages_report_energy() {
     let host = Host::new();
     host.write("fs/info/PERF_PKG_MON/mon_features", "core_energy\nactivity\n");
     host.group("gold", "8\n", &["1", "2", "3"]);
@@ -171,7 +171,7 @@ fn packages_tell_energy() {
 }
 
 #[test]
-fn what_a_host_can_watch() {
+fn what_a_host_can_monitor() {
     let host = Host::new();
     let watched = Watched { caches: true, bandwidth: true, energy: false };
     assert_eq!(host.resctrl().watched(), Some(watched));
@@ -189,7 +189,7 @@ fn what_a_host_can_watch() {
 }
 
 #[test]
-fn names_of_libvirt() {
+fn libvirts_names() {
     for (name, own) in [
         ("qemu-3-web-vcpus_0-3", "vcpus_0-3"),
         ("qemu-12-a-vcpus_1-b-vcpus_0,2", "vcpus_0,2"),
