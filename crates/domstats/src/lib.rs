@@ -39,12 +39,11 @@ pub use format::Format;
 pub use model::{
     device::{Monitor, Nic},
     error::{Error, ErrorKind, ErrorOrigin, Result, error_chain},
+    groups::{DomainStats, StatsGroups},
     identity::{Conflict, DomainInfo},
     name::{Name, is_deceptive, printable},
-    report::{
-        DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, Phase, StatsReport,
-    },
-    request::{DomainFilter, StatsGroups, StatsOptions, StatsRequest},
+    report::{Missing, MissingDomain, MissingGroup, MissingReason, Phase, StatsReport},
+    request::{DomainFilter, StatsOptions, StatsRequest},
     stats::{self, DomainState, StateReason, Value},
 };
 pub use uuid::Uuid;

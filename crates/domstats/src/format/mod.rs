@@ -1,6 +1,7 @@
 //! Formats: each is a walk over the catalogue, in a file of its own.
 
 pub(crate) mod append;
+mod attribute;
 mod document;
 pub(crate) mod flat;
 mod json;

@@ -4,21 +4,18 @@
 //! element's own text is `#text`. Each row takes what it knows out of the tree. What is left over
 //! is what a newer peer said: it stays in the `extra` of its section, as it came.
 
-use std::{
-    collections::HashSet,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashSet, time::UNIX_EPOCH};
 
 use serde_json::{Map, Value as Json};
-use uuid::Uuid;
 
+use super::attribute;
 use crate::model::{
     catalogue::{Slot, value::Leaf},
     error::{Error, ErrorKind, ErrorOrigin, Result},
-    identity::{Conflict, DomainInfo},
+    identity::DomainInfo,
     name::Name,
     report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport},
-    stats::{GROUPS, Key, KeyKind, List, ListRow, Place, Row, Section},
+    stats::{Attribute, GROUPS, Key, KeyKind, List, ListRow, Place, Row, Section},
 };
 
 type Members = Map<String, Json>;
@@ -37,14 +34,9 @@ pub(super) fn report(mut members: Members, domains: &str) -> Result<StatsReport>
             .map_err(|_| malformed(format!("domain {number} of the document is not an object")))?;
         report.domains.push(read_domain(domain, number)?);
     }
-    let attribute = Place::Attribute;
-    report.taken_at = take_time(&mut members).unwrap_or(UNIX_EPOCH);
-    report.elapsed = take(&mut members, "elapsed", attribute, u64::read)
-        .map(Duration::from_nanos)
-        .unwrap_or_default();
+    read_attributes(&mut members, StatsReport::ATTRIBUTES, &mut report);
     read_missing(&mut members, |item| {
-        let mut domain = DomainInfo::default();
-        read_info(item, "domain", &mut domain)?;
+        let domain = read_identity(item, "domain")?;
         let missing = read_reason(item)?;
         report.missing.push(MissingDomain::new(domain, missing));
         Some(())
@@ -54,10 +46,10 @@ pub(super) fn report(mut members: Members, domains: &str) -> Result<StatsReport>
 }
 
 fn read_domain(mut members: Members, number: usize) -> Result<DomainStats> {
-    let mut domain = DomainStats::default();
-    read_info(&mut members, "name", &mut domain.domain)
+    let identity = read_identity(&mut members, "name")
         .ok_or_else(|| malformed(format!("domain {number} of the document has no name")))?;
-    domain.taken_at = take_time(&mut members);
+    let mut domain = DomainStats::new(identity);
+    read_attributes(&mut members, DomainStats::ATTRIBUTES, &mut domain);
     for group in GROUPS {
         if let Some(inside) = take_section(&mut members, group.element) {
             read_section(inside, group.slot(&mut domain));
@@ -73,23 +65,34 @@ fn read_domain(mut members: Members, number: usize) -> Result<DomainStats> {
     Ok(domain)
 }
 
-fn take_time(members: &mut Members) -> Option<SystemTime> {
-    let read = |time: &Json| humantime::parse_rfc3339(time.as_str()?).ok();
-    take(members, "time", Place::Attribute, read)
+/// Reads the identity of a domain; `name` is the word for its name. `None` without that.
+fn read_identity(members: &mut Members, name: &str) -> Option<DomainInfo> {
+    let mut domain = DomainInfo::default();
+    let (first, others) = DomainInfo::NAME_AND_OTHERS;
+    read_attribute(members, name, first, &mut domain)?;
+    read_attributes(members, others, &mut domain)?;
+    Some(domain)
 }
 
-/// Reads who a domain is; `None` without its name.
-fn read_info(members: &mut Members, name: &str, info: &mut DomainInfo) -> Option<()> {
-    let attribute = Place::Attribute;
-    info.name = take(members, name, attribute, Name::read)?;
-    info.uuid = take(members, "uuid", attribute, |uuid| Uuid::parse_str(uuid.as_str()?).ok());
-    info.id = take(members, "id", attribute, u32::read);
-    info.persistent = take(members, "persistent", attribute, bool::read).unwrap_or_default();
-    info.uid = take(members, "uid", attribute, u32::read);
-    info.untrusted = take(members, "untrusted", attribute, bool::read).unwrap_or_default();
-    let conflict = |words: &Json| Conflict::from_words(words.as_str()?);
-    info.conflict = take(members, "conflict", attribute, conflict).unwrap_or_default();
+/// Reads attributes; `None` if one that is required is not there.
+fn read_attributes<T>(members: &mut Members, rows: &[Attribute<T>], of: &mut T) -> Option<()> {
+    for row in rows {
+        let read = read_attribute(members, row.name, row, of);
+        if row.is_required {
+            read?;
+        }
+    }
     Some(())
+}
+
+fn read_attribute<T>(
+    members: &mut Members,
+    name: &str,
+    row: &Attribute<T>,
+    of: &mut T,
+) -> Option<()> {
+    let read = |json: &Json| row.set(of, attribute::read(json, row.value_type)?).then_some(());
+    take(members, name, row.place, read)
 }
 
 /// Gives each entry of `missing` to the reader; those that it cannot read stay.
@@ -104,9 +107,8 @@ fn read_missing(members: &mut Members, mut read: impl FnMut(&mut Members) -> Opt
 }
 
 fn read_reason(members: &mut Members) -> Option<Missing> {
-    let reason = take(members, "reason", Place::Attribute, String::read)?;
-    let text = take(members, "text", Place::Text, String::read);
-    let mut missing = Missing::new(MissingReason::from_word(&reason), text.unwrap_or_default());
+    let mut missing = Missing::new(MissingReason::Failed, "");
+    read_attributes(members, Missing::ATTRIBUTES, &mut missing)?;
     missing.extra.0 = std::mem::take(members);
     Some(missing)
 }

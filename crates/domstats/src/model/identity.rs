@@ -9,33 +9,45 @@ use std::{collections::HashMap, fmt};
 use uuid::Uuid;
 
 use crate::model::{
+    catalogue::attribute::{Attribute, attributes},
     error::{Error, ErrorKind, ErrorOrigin},
     name::Name,
     report::{Missing, MissingReason},
 };
 
-/// Who a domain is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub struct DomainInfo {
-    /// Its name.
-    pub name: Name,
-    /// Its UUID, where it has one: a QEMU started by hand may have none.
-    pub uuid: Option<Uuid>,
-    /// Its number while it is active: libvirt's id, or the process id of a QEMU without libvirt.
-    /// `None` if it is inactive. A domain that restarted under the same name has another one.
-    pub id: Option<u32>,
-    /// Whether it stays defined when it stops. QEMU processes without libvirt do not.
-    pub persistent: bool,
-    /// The user that its QEMU belongs to: the real user id of the process, from the kernel. `None`
-    /// where nobody says, as with libvirt.
-    pub uid: Option<u32>,
-    /// Whether that user is not trusted to say who the domain is: its name and UUID may be those of
-    /// another. `?trusted=` of `qemu+qmp` says who is.
-    pub untrusted: bool,
-    /// What of its name and UUID another domain has too, as far as the driver or the report shows.
-    pub conflict: Conflict,
-}
+attributes!(
+    /// The identity of a domain.
+    #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+    #[non_exhaustive]
+    pub struct DomainInfo {
+        /// Its name.
+        pub name: Name,
+        /// Its UUID, if it has one: a QEMU started by hand may have none.
+        pub uuid: Option<Uuid>,
+        /// Its number while it is active: libvirt's id, or the process id of a QEMU without libvirt.
+        ///
+        /// A domain that restarted under the same name has another one.
+        #[attribute(label)]
+        pub id: Option<u32>,
+        /// Whether it stays defined when it stops.
+        ///
+        /// QEMU processes without libvirt do not.
+        pub persistent: bool,
+        /// The user that its QEMU runs as, from the kernel; absent if unknown, as with libvirt.
+        ///
+        /// It is the real user id of the process.
+        #[attribute(label)]
+        pub uid: Option<u32>,
+        /// Whether that user is not trusted: its name and UUID may be those of another domain.
+        ///
+        /// `?trusted=` of `qemu+qmp` names the trusted users.
+        pub untrusted: bool,
+        /// What of its name and UUID another domain has too.
+        ///
+        /// As far as the driver or the report shows.
+        pub conflict: Conflict,
+    }
+);
 
 bitflags::bitflags! {
     /// What two domains have in common that only one should have.
@@ -50,19 +62,19 @@ bitflags::bitflags! {
 
 impl Conflict {
     /// The words that documents use, separated by spaces.
-    pub(crate) const WORDS: [(&'static str, Self); 2] =
-        [("name", Self::NAME), ("uuid", Self::UUID)];
+    pub(crate) const WORDS: [&'static str; 2] = ["name", "uuid"];
+    const BITS: [Self; 2] = [Self::NAME, Self::UUID];
 
     /// Returns the words for what is in conflict: `name`, `uuid`.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
-        let is = move |(_, bit): &(&'static str, Self)| self.contains(*bit);
-        Self::WORDS.into_iter().filter(is).map(|(word, _)| word)
+        let words = Self::BITS.into_iter().zip(Self::WORDS);
+        words.filter(move |(bit, _)| self.contains(*bit)).map(|(_, word)| word)
     }
 
     /// Reads words; `None` if a newer peer has others.
     pub(crate) fn from_words(words: &str) -> Option<Self> {
-        let bit = |word| Self::WORDS.into_iter().find(|(known, _)| *known == word);
-        words.split_ascii_whitespace().map(|word| bit(word).map(|(_, bit)| bit)).collect()
+        let place = |word| Self::WORDS.iter().position(|known| *known == word);
+        words.split_ascii_whitespace().map(|word| Some(Self::BITS[place(word)?])).collect()
     }
 }
 
@@ -74,6 +86,13 @@ impl fmt::Display for Conflict {
 }
 
 impl DomainInfo {
+    /// The row of the name, for which `<missing domain='…'>` has another word, and the other rows.
+    pub(crate) const NAME_AND_OTHERS: (&'static Attribute<Self>, &'static [Attribute<Self>]) =
+        match Self::ATTRIBUTES.split_first() {
+            Some(rows) => rows,
+            None => panic!("a domain has a name"),
+        };
+
     /// Returns whether it is the very domain of a handle: the same one in the same life.
     #[must_use]
     pub fn is_very(&self, handle: &Self) -> bool {

@@ -3,6 +3,7 @@
 pub(crate) mod catalogue;
 pub(crate) mod device;
 pub(crate) mod error;
+pub(crate) mod groups;
 pub(crate) mod identity;
 pub(crate) mod name;
 pub(crate) mod report;

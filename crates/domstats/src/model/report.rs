@@ -5,15 +5,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub(crate) use crate::model::groups::DomainStats;
 use crate::model::{
+    catalogue::attribute::{Attribute, AttributeField},
     error::{Error, ErrorKind, ErrorOrigin},
+    groups::{GROUPS, StatsGroups},
     identity::DomainInfo,
     name::{Name, printable},
-    request::StatsGroups,
-    stats::{
-        Balloon, Blocks, Cpu, Cryptodevs, DirtyRate, Extra, GROUPS, Group, Interfaces, Iothreads,
-        Memory, Perf, State, Vcpus, Vm,
-    },
+    stats::{Extra, Group},
 };
 
 /// The statistics of many domains, taken by one call.
@@ -59,6 +58,22 @@ impl Phase {
 }
 
 impl StatsReport {
+    /// The rows of the catalogue that describe a report beside its domains.
+    pub const ATTRIBUTES: &'static [Attribute<Self>] = &[
+        Attribute::new::<SystemTime>(
+            "time",
+            &["When the call began."],
+            |report: &Self| report.taken_at.get(),
+            |report: &mut Self, value| report.taken_at.set(value),
+        ),
+        Attribute::new::<Duration>(
+            "elapsed",
+            &["How long the call took."],
+            |report: &Self| report.elapsed.get(),
+            |report: &mut Self, value| report.elapsed.set(value),
+        ),
+    ];
+
     /// Returns a report without domains that was taken at this time.
     #[must_use]
     pub fn new(taken_at: SystemTime) -> Self {
@@ -118,48 +133,15 @@ impl StatsReport {
     }
 }
 
-/// The statistics of one domain. A group that was not asked for, or not read, is `None`.
-#[derive(Debug, Clone, PartialEq, Default)]
-#[non_exhaustive]
-#[doc(alias = "virDomainStatsRecord")]
-pub struct DomainStats {
-    /// Who it is.
-    pub domain: DomainInfo,
-    /// When the oldest of its values was asked for, by the host's clock; `None` if that was when
-    /// the reading of the report began.
-    pub taken_at: Option<SystemTime>,
-    /// Group `state`.
-    pub state: Option<State>,
-    /// Group `cpu-total`.
-    pub cpu: Option<Cpu>,
-    /// Group `balloon`.
-    pub balloon: Option<Balloon>,
-    /// Group `vcpu`.
-    pub vcpu: Option<Vcpus>,
-    /// Group `interface`.
-    pub interface: Option<Interfaces>,
-    /// Group `block`.
-    pub block: Option<Blocks>,
-    /// Group `perf`.
-    pub perf: Option<Perf>,
-    /// Group `iothread`.
-    pub iothread: Option<Iothreads>,
-    /// Group `memory`.
-    pub memory: Option<Memory>,
-    /// Group `dirtyrate`.
-    pub dirtyrate: Option<DirtyRate>,
-    /// Group `vm`.
-    pub vm: Option<Vm>,
-    /// Group `cryptodev`.
-    pub cryptodev: Option<Cryptodevs>,
-    /// The groups that were asked for and are missing in whole or in part, by bit. A group can
-    /// stand here and above: what needs no monitor was read, the rest is missing.
-    pub missing: Vec<MissingGroup>,
-    /// What a newer peer said of the domain.
-    pub extra: Extra,
-}
-
 impl DomainStats {
+    /// The rows of the catalogue that describe a record beside its identity and its groups.
+    pub const ATTRIBUTES: &'static [Attribute<Self>] = &[Attribute::new::<Option<SystemTime>>(
+        "time",
+        &["When its oldest value was requested, if later than the call began."],
+        |stats: &Self| stats.taken_at.get(),
+        |stats: &mut Self, value| stats.taken_at.set(value),
+    )];
+
     /// Returns a record without statistics.
     #[must_use]
     pub fn new(domain: DomainInfo) -> Self {
@@ -233,6 +215,23 @@ pub struct Missing {
 }
 
 impl Missing {
+    /// The rows of the catalogue that describe why something is missing.
+    pub const ATTRIBUTES: &'static [Attribute<Self>] = &[
+        Attribute::new::<MissingReason>(
+            "reason",
+            &["Why it is missing."],
+            |missing: &Self| missing.reason.get(),
+            |missing: &mut Self, value| missing.reason.set(value),
+        ),
+        Attribute::new::<String>(
+            "text",
+            &["The explanation for people."],
+            |missing: &Self| missing.text.get(),
+            |missing: &mut Self, value| missing.text.set(value),
+        )
+        .text(),
+    ];
+
     pub(crate) fn new(reason: MissingReason, text: impl Into<String>) -> Self {
         Self { reason, text: printable(&text.into()), extra: Extra::default() }
     }

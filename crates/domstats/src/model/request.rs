@@ -4,81 +4,8 @@ use std::time::{Duration, Instant};
 
 use bitflags::bitflags;
 
+pub(crate) use crate::model::groups::StatsGroups;
 use crate::model::{identity::DomainInfo, stats::DomainState};
-
-bitflags! {
-    /// The groups of statistics, with libvirt's bits (`virDomainStatsTypes`).
-    ///
-    /// The empty set asks for every group of libvirt's that the driver supports. Groups that
-    /// libvirt lacks have bits above its own, and are read only if they are named. Bits that this
-    /// version does not know are kept, and are an unsupported group like any other.
-    ///
-    /// ```
-    /// use domstats::StatsGroups;
-    /// assert_eq!(StatsGroups::CPU, StatsGroups::CPU_TOTAL | StatsGroups::VCPU);
-    /// assert_eq!(StatsGroups::of_libvirt().bits(), 0x7ff);
-    /// assert_eq!(StatsGroups::from_bits_retain(1 << 20).bits(), 1 << 20);
-    /// ```
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-    #[doc(alias = "virDomainStatsTypes")]
-    pub struct StatsGroups: u32 {
-        /// State of the domain and its reason. Flat keys `state.*`.
-        #[doc(alias = "VIR_DOMAIN_STATS_STATE")]
-        const STATE = 1;
-        /// CPU time of the whole domain. Flat keys `cpu.*`.
-        #[doc(alias = "VIR_DOMAIN_STATS_CPU_TOTAL")]
-        const CPU_TOTAL = 1 << 1;
-        /// Memory: balloon, guest statistics, resident set. Flat keys `balloon.*`.
-        #[doc(alias = "VIR_DOMAIN_STATS_BALLOON")]
-        const BALLOON = 1 << 2;
-        /// Each vCPU. Flat keys `vcpu.*`.
-        #[doc(alias = "VIR_DOMAIN_STATS_VCPU")]
-        const VCPU = 1 << 3;
-        /// Each network interface, seen from the guest. Flat keys `net.*`.
-        #[doc(alias = "VIR_DOMAIN_STATS_INTERFACE")]
-        const INTERFACE = 1 << 4;
-        /// Each disk. Flat keys `block.*`.
-        #[doc(alias = "VIR_DOMAIN_STATS_BLOCK")]
-        const BLOCK = 1 << 5;
-        /// Performance counters of the host. Flat keys `perf.*`.
-        #[doc(alias = "VIR_DOMAIN_STATS_PERF")]
-        const PERF = 1 << 6;
-        /// Each iothread. Flat keys `iothread.*`.
-        #[doc(alias = "VIR_DOMAIN_STATS_IOTHREAD")]
-        const IOTHREAD = 1 << 7;
-        /// Memory bandwidth monitors. Flat keys `memory.*`.
-        #[doc(alias = "VIR_DOMAIN_STATS_MEMORY")]
-        const MEMORY = 1 << 8;
-        /// The last dirty rate measurement. Flat keys `dirtyrate.*`.
-        #[doc(alias = "VIR_DOMAIN_STATS_DIRTYRATE")]
-        const DIRTYRATE = 1 << 9;
-        /// Hypervisor statistics of the domain. Flat keys `vm.*`.
-        #[doc(alias = "VIR_DOMAIN_STATS_VM")]
-        const VM = 1 << 10;
-        /// Each crypto device; not in libvirt. Flat keys `cryptodev.*`.
-        const CRYPTODEV = 1 << 25;
-        /// The RFC's group for CPU statistics: the totals and each vCPU.
-        #[doc(alias = "VIR_DOMAIN_STATS_CPU")]
-        const CPU = Self::CPU_TOTAL.bits() | Self::VCPU.bits();
-
-        // Unknown bits belong to a newer peer; they are kept, not truncated.
-        const _ = !0;
-    }
-}
-
-impl StatsGroups {
-    /// Returns the 11 groups of libvirt, which the empty set stands for.
-    #[must_use]
-    pub const fn of_libvirt() -> Self {
-        Self::from_bits_retain((1 << 11) - 1)
-    }
-
-    /// Returns the groups that this version knows: libvirt's, and those that it lacks.
-    #[must_use]
-    pub const fn all_known() -> Self {
-        Self::of_libvirt().union(Self::CRYPTODEV)
-    }
-}
 
 bitflags! {
     /// Which domains "all" means, with libvirt's bits
@@ -238,6 +165,12 @@ impl StatsRequest {
     pub fn basic(mut self, groups: StatsGroups) -> Self {
         self.basic = groups;
         self
+    }
+
+    /// Whether it wants everything of a group, and not only what costs the hypervisor no question of
+    /// its own.
+    pub(crate) fn wants_whole(&self, group: StatsGroups) -> bool {
+        self.groups.contains(group) && !self.basic.contains(group)
     }
 
     /// Asks for the domains that match. The empty filter, the default, matches all.

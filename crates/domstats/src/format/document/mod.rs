@@ -14,19 +14,16 @@
 
 mod unknown;
 
-use std::{
-    io,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::io;
 
 use serde_json::{Map, Value as Json};
 use unknown::Unknown;
 
-use super::Flush;
+use super::{Flush, attribute};
 use crate::model::{
     identity::DomainInfo,
     report::{DomainStats, Missing, StatsReport},
-    stats::{Cell, GROUPS, Key, List, ListRow, Place, Row, Schema, Section, Value},
+    stats::{Attribute, Cell, GROUPS, Key, List, ListRow, Place, Row, Schema, Section, Value},
 };
 
 /// What XML and JSON do with each part of the document.
@@ -72,14 +69,7 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let mut unknown = Unknown::of(&report.extra);
     out.open("domainstats");
-    // A document that does not say when it was taken reads as 1970, and is written as it came.
-    if report.taken_at != UNIX_EPOCH {
-        unknown.attribute("time", &time(report.taken_at), out);
-    }
-    if report.elapsed != Duration::ZERO {
-        let nanoseconds = u64::try_from(report.elapsed.as_nanos()).unwrap_or(u64::MAX);
-        unknown.attribute("elapsed", &Value::ULLong(nanoseconds), out);
-    }
+    write_attributes(report, StatsReport::ATTRIBUTES, &mut unknown, out);
     unknown.begin(out);
     out.open_list("domains");
     let mut plans: Vec<_> = GROUPS.iter().map(|group| Plan::new(group.schema)).collect();
@@ -90,7 +80,7 @@ pub(super) fn write(
     out.close_list();
     let missing = report.missing.iter();
     write_missing(
-        missing.map(|domain| (Who::Domain(&domain.domain), &domain.missing)),
+        missing.map(|domain| (Absent::Domain(&domain.domain), &domain.missing)),
         &mut unknown,
         out,
     );
@@ -99,21 +89,11 @@ pub(super) fn write(
     flush(out.buffer())
 }
 
-/// Returns the nearest time that RFC 3339 can write: years 1970 to 9999. Others are the time of a
-/// broken clock.
-fn time(time: SystemTime) -> Value<'static> {
-    const END: Duration = Duration::from_secs(253_402_300_799);
-    let time = time.clamp(UNIX_EPOCH, UNIX_EPOCH + END);
-    Value::String(humantime::format_rfc3339_nanos(time).to_string().into())
-}
-
 fn write_domain(domain: &DomainStats, plans: &mut [Plan], out: &mut impl Writer) {
     let mut unknown = Unknown::of(&domain.extra);
     out.open("domain");
-    write_info("name", &domain.domain, &mut unknown, out);
-    if let Some(taken_at) = domain.taken_at {
-        unknown.attribute("time", &time(taken_at), out);
-    }
+    write_identity("name", &domain.domain, &mut unknown, out);
+    write_attributes(domain, DomainStats::ATTRIBUTES, &mut unknown, out);
     unknown.begin(out);
     for (group, plan) in GROUPS.iter().zip(plans) {
         if let Some(section) = group.of(domain) {
@@ -124,7 +104,7 @@ fn write_domain(domain: &DomainStats, plans: &mut [Plan], out: &mut impl Writer)
     }
     let missing = domain.missing.iter();
     write_missing(
-        missing.map(|group| (Who::Group(&group.group), &group.missing)),
+        missing.map(|group| (Absent::Group(&group.group), &group.missing)),
         &mut unknown,
         out,
     );
@@ -132,36 +112,49 @@ fn write_domain(domain: &DomainStats, plans: &mut [Plan], out: &mut impl Writer)
     out.close("domain");
 }
 
-fn write_info(name: &str, domain: &DomainInfo, unknown: &mut Unknown<'_>, out: &mut impl Writer) {
-    unknown.attribute(name, &text(&domain.name), out);
-    if let Some(uuid) = domain.uuid {
-        unknown.attribute("uuid", &Value::String(uuid.to_string().into()), out);
-    }
-    if let Some(id) = domain.id {
-        unknown.attribute("id", &Value::UInt(id), out);
-    }
-    if domain.persistent {
-        unknown.attribute("persistent", &Value::Boolean(true), out);
-    }
-    if let Some(uid) = domain.uid {
-        unknown.attribute("uid", &Value::UInt(uid), out);
-    }
-    if domain.untrusted {
-        unknown.attribute("untrusted", &Value::Boolean(true), out);
-    }
-    if !domain.conflict.is_empty() {
-        unknown.attribute("conflict", &Value::String(domain.conflict.to_string().into()), out);
+/// Writes a domain's identity; `name` is the word for its name.
+fn write_identity(
+    name: &str,
+    domain: &DomainInfo,
+    unknown: &mut Unknown<'_>,
+    out: &mut impl Writer,
+) {
+    let (first, others) = DomainInfo::NAME_AND_OTHERS;
+    write_attribute(name, domain, first, unknown, out);
+    write_attributes(domain, others, unknown, out);
+}
+
+fn write_attributes<T>(
+    of: &T,
+    rows: &[Attribute<T>],
+    unknown: &mut Unknown<'_>,
+    out: &mut impl Writer,
+) {
+    for row in rows {
+        write_attribute(row.name, of, row, unknown, out);
     }
 }
 
-/// Who lacks something: a domain of the report, or a group of a domain.
-enum Who<'a> {
+fn write_attribute<T>(
+    name: &str,
+    of: &T,
+    row: &Attribute<T>,
+    unknown: &mut Unknown<'_>,
+    out: &mut impl Writer,
+) {
+    if let Some(value) = row.get(of) {
+        unknown.attribute(name, &attribute::value(value), out);
+    }
+}
+
+/// What is missing: a domain of the report, or a group of a domain.
+enum Absent<'a> {
     Domain(&'a DomainInfo),
     Group(&'a str),
 }
 
 fn write_missing<'a>(
-    all: impl ExactSizeIterator<Item = (Who<'a>, &'a Missing)>,
+    all: impl ExactSizeIterator<Item = (Absent<'a>, &'a Missing)>,
     outer: &mut Unknown<'_>,
     out: &mut impl Writer,
 ) {
@@ -169,17 +162,22 @@ fn write_missing<'a>(
         return;
     }
     out.open_list("missing");
-    for (who, missing) in all {
+    let is_attribute = |row: &&Attribute<Missing>| row.place == Place::Attribute;
+    for (absent, missing) in all {
         let mut unknown = Unknown::of(&missing.extra);
         out.open("missing");
-        match who {
-            Who::Domain(domain) => write_info("domain", domain, &mut unknown, out),
-            Who::Group(group) => unknown.attribute("group", &text(group), out),
+        match absent {
+            Absent::Domain(domain) => write_identity("domain", domain, &mut unknown, out),
+            Absent::Group(group) => unknown.attribute("group", &text(group), out),
         }
-        unknown.attribute("reason", &text(missing.reason.word()), out);
+        for row in Missing::ATTRIBUTES.iter().filter(is_attribute) {
+            write_attribute(row.name, missing, row, &mut unknown, out);
+        }
         unknown.begin(out);
-        if !missing.text.is_empty() {
-            out.text("text", &text(&missing.text));
+        for row in Missing::ATTRIBUTES.iter().filter(|row| !is_attribute(row)) {
+            if let Some(value) = row.get(missing) {
+                out.text(row.name, &attribute::value(value));
+            }
         }
         unknown.end(out);
         out.close("missing");

@@ -13,7 +13,11 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{LabelSet, family::push_label};
+use super::{
+    super::attribute,
+    LabelSet,
+    family::{push_label, push_label_of},
+};
 use crate::model::{
     identity::DomainInfo,
     report::{DomainStats, StatsReport},
@@ -127,11 +131,10 @@ impl<'a> Names<'a> {
         if let Some(uuid) = self.uuid(domain) {
             push_label(labels, "uuid", &uuid);
         }
-        if let Some(id) = domain.id {
-            push_label(labels, "id", &id.to_string());
-        }
-        if let Some(uid) = domain.uid {
-            push_label(labels, "uid", &uid.to_string());
+        for row in DomainInfo::ATTRIBUTES.iter().filter(|row| row.is_label) {
+            if let Some(value) = row.get(domain) {
+                push_label_of(labels, row.name, &attribute::value(value));
+            }
         }
     }
 

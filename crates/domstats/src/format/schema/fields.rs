@@ -2,14 +2,21 @@
 
 use std::fmt::Write;
 
-use crate::model::stats::{
-    Field, GROUPS, Group, KeyKind, Kind, Place, Row, Schema, Unit, ValueType,
+use crate::model::{
+    identity::DomainInfo,
+    report::{DomainStats, Missing, StatsReport},
+    stats::{Attribute, Field, GROUPS, Group, KeyKind, Kind, Place, Row, Schema, Unit, ValueType},
 };
 
 /// Returns the table of every field: key, type, kind, unit, XML path, metric, help and source.
 #[must_use]
 pub fn fields_markdown() -> String {
     let mut out = String::from(INTRODUCTION);
+    out.push_str(RECORD_HEADER);
+    attributes("domain/@", DomainInfo::ATTRIBUTES, &mut out);
+    attributes("domain/@", DomainStats::ATTRIBUTES, &mut out);
+    attributes("@", StatsReport::ATTRIBUTES, &mut out);
+    attributes("missing/@", Missing::ATTRIBUTES, &mut out);
     for group in GROUPS {
         // Writing to a string cannot fail.
         let _ = write!(
@@ -44,6 +51,32 @@ const HEADER: &str = "\
 | key | type | kind | unit | XML | metric | what it is | where from |
 |---|---|---|---|---|---|---|---|
 ";
+
+const RECORD_HEADER: &str = "
+## Records
+
+What a document says of the report, of each domain, and of what is missing. XML is the path below
+`<domainstats>`; `<missing>` stands below it for a domain, below `<domain>` for a group. A domain
+without a record has its identity there too, with `domain` in place of `name`.
+
+| XML | type | what it is |
+|---|---|---|
+";
+
+fn attributes<T>(path: &str, rows: &[Attribute<T>], out: &mut String) {
+    for row in rows {
+        let path = match row.place {
+            Place::Text => path.trim_end_matches("/@").to_owned(),
+            Place::Attribute | Place::Element => format!("{path}{}", row.name),
+        };
+        let value_type = format!("{:?}", row.value_type).to_lowercase();
+        let words = match row.words {
+            [] => String::new(),
+            words => format!(" Words: `{}`.", words.join("`, `")),
+        };
+        let _ = writeln!(out, "| `{path}` | {value_type} | {}{words} |", cell(row.help()));
+    }
+}
 
 /// Where the rows of a section stand.
 struct At {

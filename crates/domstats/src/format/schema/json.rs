@@ -6,8 +6,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{Node, tree};
 use crate::model::{
-    report::MissingReason,
-    stats::{Field, GROUPS, KeyKind, Row, Schema, Unit, ValueType},
+    identity::DomainInfo,
+    report::{DomainStats, Missing, StatsReport},
+    stats::{Attribute, AttributeType, Field, GROUPS, KeyKind, Row, Schema, Unit, ValueType},
 };
 
 /// Returns the JSON Schema of the document that [`to_json`](crate::StatsReport::to_json) writes.
@@ -15,80 +16,88 @@ use crate::model::{
 pub fn json_schema() -> String {
     let mut definitions = Map::new();
     let mut domain = Map::new();
-    who("name", &mut domain);
-    let oldest = "When the oldest value of the domain was asked for, if later than the call began.";
-    domain.insert("time".to_owned(), time(oldest));
+    attributes(DomainInfo::ATTRIBUTES, &mut domain);
+    attributes(DomainStats::ATTRIBUTES, &mut domain);
     for group in GROUPS {
         define(group.schema, None, &mut definitions);
         domain.insert(group.element.to_owned(), reference(group.schema));
     }
     domain.insert("missing".to_owned(), missing("group", &mut Map::new()));
     let mut absent = Map::new();
-    who("domain", &mut absent);
+    let (name, others) = DomainInfo::NAME_AND_OTHERS;
+    absent.insert("domain".to_owned(), attribute(name));
+    attributes(others, &mut absent);
+    let mut report = Map::new();
+    attributes(StatsReport::ATTRIBUTES, &mut report);
+    let domains = json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": domain,
+            "required": required(DomainInfo::ATTRIBUTES),
+        },
+    });
+    report.insert("domains".to_owned(), domains);
+    report.insert("missing".to_owned(), missing("domain", &mut absent));
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Bulk statistics of virtual machines",
         "description": "Generated from the catalogue of domstats. A value that was not read is \
                         absent. Keys that are not named here may come with newer versions.",
         "type": "object",
-        "properties": {
-            "time": time("When the call began: RFC 3339, UTC."),
-            "elapsed": {
-                "description": "How long the call took. Unit: ns.",
-                "type": "integer",
-                "minimum": 0,
-            },
-            "domains": {
-                "type": "array",
-                "items": {"type": "object", "properties": domain, "required": ["name"]},
-            },
-            "missing": missing("domain", &mut absent),
-        },
+        "properties": report,
         "required": ["domains"],
         "$defs": definitions,
     });
     format!("{schema:#}\n")
 }
 
-fn time(description: &str) -> Json {
-    json!({
-        "description": description,
-        "type": "string",
-        "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{9}Z$",
-    })
+/// Adds members for attributes of a record.
+fn attributes<T>(rows: &[Attribute<T>], members: &mut Map<String, Json>) {
+    members.extend(rows.iter().map(|row| (row.name.to_owned(), attribute(row))));
 }
 
-/// Adds the members that say who a domain is.
-fn who(name: &str, members: &mut Map<String, Json>) {
-    members.insert(name.to_owned(), json!({"type": "string"}));
-    let uuid = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
-    members.insert("uuid".to_owned(), json!({"type": "string", "pattern": uuid}));
-    members.insert("id".to_owned(), json!({"type": "integer", "minimum": 0}));
-    members.insert("persistent".to_owned(), json!({"type": "boolean"}));
-    let uid = "The user that the domain's QEMU belongs to, from the kernel.";
-    members.insert("uid".to_owned(), json!({"description": uid, "type": "integer", "minimum": 0}));
-    let untrusted =
-        "Whether that user is not trusted: name and UUID may be those of another domain.";
-    members.insert("untrusted".to_owned(), json!({"description": untrusted, "type": "boolean"}));
-    let conflict =
-        "What of its name and UUID another domain has too: words, with spaces between them.";
-    members.insert("conflict".to_owned(), json!({"description": conflict, "type": "string"}));
+fn required<T>(rows: &[Attribute<T>]) -> Vec<&'static str> {
+    rows.iter().filter(|row| row.is_required).map(|row| row.name).collect()
 }
 
-/// Returns the list of what is missing, where `who` names the group or domain.
-fn missing(who: &str, members: &mut Map<String, Json>) -> Json {
-    members.insert(who.to_owned(), json!({"type": "string"}));
-    let words = MissingReason::WORDS.join(", ");
-    let reason = json!({
-        "description": format!("Why: {words}, or a word of a newer version."),
-        "type": "string",
-    });
-    members.insert("reason".to_owned(), reason);
-    let text = json!({"description": "The sentence for people.", "type": "string"});
-    members.insert("text".to_owned(), text);
+fn attribute<T>(row: &Attribute<T>) -> Json {
+    let mut help = row.help().to_owned();
+    if !row.words.is_empty() {
+        help = format!("{help} Words: {}; a newer version may have more.", row.words.join(", "));
+    }
+    match row.value_type {
+        AttributeType::Text | AttributeType::Words => {
+            json!({"description": help, "type": "string"})
+        }
+        AttributeType::Uuid => json!({
+            "description": help,
+            "type": "string",
+            "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        }),
+        AttributeType::Number => json!({"description": help, "type": "integer", "minimum": 0}),
+        AttributeType::Flag => json!({"description": help, "type": "boolean"}),
+        AttributeType::Time => json!({
+            "description": format!("{help} RFC 3339, UTC."),
+            "type": "string",
+            "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{9}Z$",
+        }),
+        AttributeType::Duration => json!({
+            "description": format!("{help} Unit: ns."),
+            "type": "integer",
+            "minimum": 0,
+        }),
+    }
+}
+
+/// Returns the list of what is missing, where `what` names the group or domain.
+fn missing(what: &str, members: &mut Map<String, Json>) -> Json {
+    members.entry(what).or_insert_with(|| json!({"type": "string"}));
+    attributes(Missing::ATTRIBUTES, members);
+    let required = [&[what][..], &required(Missing::ATTRIBUTES)].concat();
     json!({
         "type": "array",
-        "items": {"type": "object", "properties": members, "required": [who, "reason"]},
+        "items": {"type": "object", "properties": members, "required": required},
     })
 }
 

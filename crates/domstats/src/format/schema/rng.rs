@@ -3,10 +3,16 @@
 //! Strict for the names that are known: their order, place and type. Open for others: a newer
 //! version's attributes, and its elements at the end of each section.
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{collections::BTreeSet, fmt::Write, slice};
 
 use super::{Node, tree};
-use crate::model::stats::{Field, GROUPS, KeyKind, Place, Row, Schema, Unit, ValueType};
+use crate::model::{
+    identity::DomainInfo,
+    report::{DomainStats, Missing, StatsReport},
+    stats::{
+        Attribute, AttributeType, Field, GROUPS, KeyKind, Place, Row, Schema, Unit, ValueType,
+    },
+};
 
 /// Returns the RELAX NG schema of the document that [`to_xml`](crate::StatsReport::to_xml)
 /// writes.
@@ -16,21 +22,19 @@ pub fn rng() -> String {
     rng.open("grammar", HEADER);
     rng.open("start", "");
     rng.open("element", "name='domainstats'");
-    rng.time();
-    rng.attribute("elapsed", Some("<data type='unsignedLong'/>"));
+    rng.attributes(StatsReport::ATTRIBUTES);
     rng.open("zeroOrMore", "");
     rng.line("<ref name='domain'/>");
     rng.close("zeroOrMore");
     rng.missing("domain");
-    rng.foreign(&["time", "elapsed"], Some(&["domain", "missing"]));
+    rng.foreign(&names(StatsReport::ATTRIBUTES), Some(&["domain", "missing"]));
     rng.close("element");
     rng.close("start");
 
     rng.open("define", "name='domain'");
     rng.open("element", "name='domain'");
-    rng.line("<attribute name='name'/>");
-    rng.identity();
-    rng.time();
+    rng.attributes(DomainInfo::ATTRIBUTES);
+    rng.attributes(DomainStats::ATTRIBUTES);
     for group in GROUPS {
         rng.open("optional", "");
         rng.section(group.element, group.schema);
@@ -38,7 +42,8 @@ pub fn rng() -> String {
     }
     rng.missing("group");
     let elements: Vec<_> = GROUPS.iter().map(|group| group.element).chain(["missing"]).collect();
-    rng.foreign(&[&["name", "time"], &IDENTITY[..]].concat(), Some(&elements));
+    let attributes = [names(DomainInfo::ATTRIBUTES), names(DomainStats::ATTRIBUTES)].concat();
+    rng.foreign(&attributes, Some(&elements));
     rng.close("element");
     rng.close("define");
 
@@ -53,9 +58,6 @@ pub fn rng() -> String {
 
 const HEADER: &str = "xmlns='http://relaxng.org/ns/structure/1.0' \
                       datatypeLibrary='http://www.w3.org/2001/XMLSchema-datatypes'";
-
-/// The attributes that say who a domain is, beside its name.
-const IDENTITY: [&str; 6] = ["uuid", "id", "persistent", "uid", "untrusted", "conflict"];
 
 const ANYTHING: &str = "  <define name='anything'>
     <zeroOrMore>
@@ -110,33 +112,37 @@ impl Rng {
         self.close("optional");
     }
 
-    fn time(&mut self) {
-        self.attribute("time", Some("<data type='dateTime'/>"));
+    fn attributes<T>(&mut self, rows: &[Attribute<T>]) {
+        for row in rows {
+            match row.value_type {
+                AttributeType::Text if row.is_required => {
+                    self.line(&format!("<attribute name='{}'/>", row.name));
+                }
+                value_type => self.attribute(row.name, attribute_content(value_type)),
+            }
+        }
     }
 
-    fn identity(&mut self) {
-        const UUID: &str = "<data type='string'><param name='pattern'>\
-                            [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}</param></data>";
-        self.attribute("uuid", Some(UUID));
-        self.attribute("id", Some("<data type='unsignedInt'/>"));
-        self.attribute("persistent", Some("<data type='boolean'/>"));
-        self.attribute("uid", Some("<data type='unsignedInt'/>"));
-        self.attribute("untrusted", Some("<data type='boolean'/>"));
-        self.attribute("conflict", None);
-    }
-
-    /// Writes the elements that say what is missing, where `who` names the group or domain.
-    fn missing(&mut self, who: &str) {
+    /// Writes the elements that say what is missing, where `what` names the group or domain.
+    fn missing(&mut self, what: &str) {
         self.open("zeroOrMore", "");
         self.open("element", "name='missing'");
-        self.line(&format!("<attribute name='{who}'/>"));
-        let mut known = vec![who, "reason"];
-        if who == "domain" {
-            self.identity();
-            known.extend(IDENTITY);
+        self.line(&format!("<attribute name='{what}'/>"));
+        let mut known = vec![what];
+        if what == "domain" {
+            let (_, others) = DomainInfo::NAME_AND_OTHERS;
+            self.attributes(others);
+            known.extend(names(others));
         }
-        self.line("<attribute name='reason'/>");
-        self.line("<text/>");
+        for row in Missing::ATTRIBUTES {
+            match row.place {
+                Place::Text => self.line("<text/>"),
+                Place::Attribute | Place::Element => {
+                    self.attributes(slice::from_ref(row));
+                    known.push(row.name);
+                }
+            }
+        }
         self.foreign(&known, Some(&[]));
         self.close("element");
         self.close("zeroOrMore");
@@ -257,6 +263,25 @@ impl Rng {
         // RELAX NG knows no typed text with elements beside it.
         self.foreign(attributes, (!is_text).then_some(&names));
     }
+}
+
+fn names<T>(rows: &[Attribute<T>]) -> Vec<&'static str> {
+    rows.iter().map(|row| row.name).collect()
+}
+
+/// Returns what an attribute of a record can be; `None` for any text.
+fn attribute_content(value_type: AttributeType) -> Option<&'static str> {
+    Some(match value_type {
+        AttributeType::Text | AttributeType::Words => return None,
+        AttributeType::Uuid => {
+            "<data type='string'><param name='pattern'>\
+             [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}</param></data>"
+        }
+        AttributeType::Number => "<data type='unsignedInt'/>",
+        AttributeType::Flag => "<data type='boolean'/>",
+        AttributeType::Time => "<data type='dateTime'/>",
+        AttributeType::Duration => "<data type='unsignedLong'/>",
+    })
 }
 
 /// Returns what a value can be; `None` for any text.

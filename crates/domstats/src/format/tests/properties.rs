@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use proptest::{collection::vec, option, prelude::*};
+use proptest::{collection::vec, prelude::*};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -10,9 +10,11 @@ use crate::{
     DomainStats, Format, StatsReport,
     model::{
         catalogue::Slot,
-        identity::{Conflict, DomainInfo},
+        identity::DomainInfo,
         report::{Missing, MissingDomain, MissingGroup, MissingReason},
-        stats::{Field, GROUPS, Key, KeyKind, Row, Section, ValueType},
+        stats::{
+            AttributeType, AttributeValue, Field, GROUPS, Key, KeyKind, Row, Section, ValueType,
+        },
     },
 };
 
@@ -105,12 +107,31 @@ impl Draws {
 }
 
 prop_compose! {
-    fn info()(name in text(), uuid in option::of(any::<u128>()), id in option::of(any::<u32>()),
-        persistent in any::<bool>(), uid in option::of(any::<u32>()), untrusted in any::<bool>(),
-        conflict in 0..4u8) -> DomainInfo
-    {
-        let (uuid, conflict) = (uuid.map(Uuid::from_u128), Conflict::from_bits_truncate(conflict));
-        DomainInfo { name: name.into(), uuid, id, persistent, uid, untrusted, conflict }
+    /// A domain with some of its attributes.
+    fn info()(name in text(), id in any::<u64>(), given in any::<u32>()) -> DomainInfo {
+        let mut info = DomainInfo { name: name.into(), ..DomainInfo::default() };
+        let (_, others) = DomainInfo::NAME_AND_OTHERS;
+        for (place, row) in others.iter().enumerate() {
+            let number = id.rotate_left(place as u32 * 7);
+            let value = match row.value_type {
+                AttributeType::Text => AttributeValue::Text("a text"),
+                AttributeType::Uuid => AttributeValue::Uuid(Uuid::from_u128(number.into())),
+                AttributeType::Number => AttributeValue::Number(number as u32),
+                AttributeType::Flag => AttributeValue::Flag(true),
+                AttributeType::Words => {
+                    let count = number as usize % (row.words.len() + 1);
+                    AttributeValue::Words(row.words[..count].join(" ").into())
+                }
+                AttributeType::Time => {
+                    AttributeValue::Time(UNIX_EPOCH + Duration::from_nanos(number))
+                }
+                AttributeType::Duration => AttributeValue::Duration(Duration::from_nanos(number)),
+            };
+            if given >> place & 1 == 1 {
+                assert!(row.set(&mut info, value), "{}", row.name);
+            }
+        }
+        info
     }
 }
 

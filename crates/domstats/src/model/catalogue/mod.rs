@@ -12,7 +12,9 @@
 //!                            Part   one section    "latency_histogram.read"
 //! ```
 
+pub(crate) mod attribute;
 pub(crate) mod extra;
+pub(crate) mod group;
 pub(crate) mod section;
 pub(crate) mod value;
 pub(crate) mod walk;
@@ -72,6 +74,22 @@ impl Unit {
             Self::MebibytesPerSecond => "MiB/s",
             Self::Joules => "J",
             Self::Farads => "F",
+        }
+    }
+
+    /// Returns the unit of a symbol in the catalogue's tables.
+    pub(crate) const fn from_symbol(symbol: &str) -> Self {
+        match symbol.as_bytes() {
+            b"" => Self::None,
+            b"count" => Self::Count,
+            b"ns" => Self::Nanoseconds,
+            b"s" => Self::Seconds,
+            b"B" => Self::Bytes,
+            b"KiB" => Self::Kibibytes,
+            b"MiB/s" => Self::MebibytesPerSecond,
+            b"J" => Self::Joules,
+            b"F" => Self::Farads,
+            _ => panic!("no unit has this symbol"),
         }
     }
 }

@@ -158,20 +158,20 @@ impl Leaf for Numbers {
     }
 }
 
-/// Declares an enumeration of libvirt: numbers in the flat form, words in documents, and an
+/// Defines an enumeration of libvirt: numbers in the flat form, words in documents, and an
 /// `Unknown` member that carries the numbers of newer peers.
 macro_rules! words {
     (
         $(#[$attr:meta])*
         pub enum $name:ident {
-            $($(#[$vattr:meta])* $variant:ident = $code:literal, $word:literal;)*
+            $($(#[doc = $doc:literal])* #[word($word:literal)] $variant:ident = $code:literal,)*
         }
     ) => {
         $(#[$attr])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum $name {
-            $($(#[$vattr])* $variant,)*
+            $($(#[doc = $doc])* $variant,)*
             /// A number that this version has no word for.
             Unknown(i32),
         }

@@ -2,26 +2,31 @@
 
 use crate::model::{catalogue::section::section, name::Name, stats::vm::HypervisorStat};
 
-section! {
+section!(
     /// The crypto devices of the domain.
-    pub struct Cryptodevs[] {
+    pub struct Cryptodevs {
         /// Number of crypto devices, used or not.
         /// QMP `query-stats` target cryptodev, QEMU 8.0 or later; not in libvirt.
-        count: u32 = ("count", Gauge, Count, metric "cryptodevs", place Attribute);
+        #[gauge(unit = "count", metric = "cryptodevs", place = "attribute")]
+        pub count: Option<u32>,
         /// The crypto devices.
         /// QMP `query-stats` target cryptodev, QEMU 8.0 or later; not in libvirt.
-        cryptodevs: [Cryptodev] = ("", "cryptodev", label "cryptodev");
+        #[list(doc_path = "cryptodev", label = "cryptodev")]
+        pub cryptodevs: Vec<Cryptodev>,
     }
-}
+);
 
-section! {
+section!(
     /// One crypto device.
-    pub struct Cryptodev[Index] {
+    #[item(index)]
+    pub struct Cryptodev {
         /// The id that QEMU was given.
         /// QMP `query-stats` `qom-path`; not in libvirt.
-        name: Name = ("name", Info, None, place Attribute);
+        #[info(place = "attribute")]
+        pub name: Option<Name>,
         /// What it did, by the names that QEMU gives, such as `sym-encrypt-ops`.
         /// QMP `query-stats` target cryptodev; not in libvirt.
-        stats: [HypervisorStat] = ("", "stat", label "stat");
+        #[list(doc_path = "stat", label = "stat")]
+        pub stats: Vec<HypervisorStat>,
     }
-}
+);

@@ -2,47 +2,59 @@
 
 use crate::model::{catalogue::section::section, name::Name};
 
-section! {
+section!(
     /// The network interfaces of the domain.
-    pub struct Interfaces[] {
+    pub struct Interfaces {
         /// Number of interfaces that the guest has; some may have no entry.
         /// QMP `qom-list`, else QEMU's command line; libvirt `net.count`.
-        count: u32 = ("count", Gauge, Count, metric "interfaces", place Attribute);
+        #[gauge(unit = "count", metric = "interfaces", place = "attribute")]
+        pub count: Option<u32>,
         /// The interfaces. One without a network device on the host has neither name nor counters.
         /// libvirt `net.<n>`, for those with a network device.
-        interfaces: [Interface] = ("", "interface", label "target_device", info "interface_stats");
+        #[list(doc_path = "interface", label = "target_device", info = "interface_stats")]
+        pub interfaces: Vec<Interface>,
     }
-}
+);
 
-section! {
+section!(
     /// One network interface; received and transmitted are the guest's view.
-    pub struct Interface[Index] {
+    #[item(index)]
+    pub struct Interface {
         /// Name of the host's network device.
         /// `/proc/PID/fdinfo` `iff`; libvirt `net.<n>.name`.
-        name: Name = ("name", Info, None, place Attribute);
+        #[info(place = "attribute")]
+        pub name: Option<Name>,
         /// Bytes received.
         /// `/proc/net/dev`; libvirt `net.<n>.rx.bytes`.
-        rx_bytes: u64 = ("rx.bytes", Counter, Bytes, metric "interface_stats_receive_bytes");
+        #[counter(path = "rx.bytes", unit = "B", metric = "interface_stats_receive_bytes")]
+        pub rx_bytes: Option<u64>,
         /// Packets received.
         /// `/proc/net/dev`; libvirt `net.<n>.rx.pkts`.
-        rx_pkts: u64 = ("rx.pkts", Counter, Count, metric "interface_stats_receive_packets");
+        #[counter(path = "rx.pkts", unit = "count", metric = "interface_stats_receive_packets")]
+        pub rx_pkts: Option<u64>,
         /// Errors while receiving.
         /// `/proc/net/dev`; libvirt `net.<n>.rx.errs`.
-        rx_errs: u64 = ("rx.errs", Counter, Count, metric "interface_stats_receive_errors");
+        #[counter(path = "rx.errs", unit = "count", metric = "interface_stats_receive_errors")]
+        pub rx_errs: Option<u64>,
         /// Packets dropped while receiving.
         /// `/proc/net/dev`; libvirt `net.<n>.rx.drop`.
-        rx_drop: u64 = ("rx.drop", Counter, Count, metric "interface_stats_receive_drops");
+        #[counter(path = "rx.drop", unit = "count", metric = "interface_stats_receive_drops")]
+        pub rx_drop: Option<u64>,
         /// Bytes transmitted.
         /// `/proc/net/dev`; libvirt `net.<n>.tx.bytes`.
-        tx_bytes: u64 = ("tx.bytes", Counter, Bytes, metric "interface_stats_transmit_bytes");
+        #[counter(path = "tx.bytes", unit = "B", metric = "interface_stats_transmit_bytes")]
+        pub tx_bytes: Option<u64>,
         /// Packets transmitted.
         /// `/proc/net/dev`; libvirt `net.<n>.tx.pkts`.
-        tx_pkts: u64 = ("tx.pkts", Counter, Count, metric "interface_stats_transmit_packets");
+        #[counter(path = "tx.pkts", unit = "count", metric = "interface_stats_transmit_packets")]
+        pub tx_pkts: Option<u64>,
         /// Errors while transmitting.
         /// `/proc/net/dev`; libvirt `net.<n>.tx.errs`.
-        tx_errs: u64 = ("tx.errs", Counter, Count, metric "interface_stats_transmit_errors");
+        #[counter(path = "tx.errs", unit = "count", metric = "interface_stats_transmit_errors")]
+        pub tx_errs: Option<u64>,
         /// Packets dropped while transmitting.
         /// `/proc/net/dev`; libvirt `net.<n>.tx.drop`.
-        tx_drop: u64 = ("tx.drop", Counter, Count, metric "interface_stats_transmit_drops");
+        #[counter(path = "tx.drop", unit = "count", metric = "interface_stats_transmit_drops")]
+        pub tx_drop: Option<u64>,
     }
-}
+);

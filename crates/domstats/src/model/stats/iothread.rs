@@ -2,44 +2,55 @@
 
 use crate::model::{catalogue::section::section, name::Name};
 
-section! {
+section!(
     /// The iothreads of the domain.
-    pub struct Iothreads[] {
+    pub struct Iothreads {
         /// Number of iothreads.
         /// QMP `query-iothreads`; libvirt `iothread.count`.
-        count: u32 = ("count", Gauge, Count, metric "iothreads", place Attribute);
+        #[gauge(unit = "count", metric = "iothreads", place = "attribute")]
+        pub count: Option<u32>,
         /// The iothreads, by libvirt's number: the digits of an id such as `iothread2`.
         /// QMP `query-iothreads`; libvirt `iothread.<id>`.
-        iothreads: [Iothread] = ("", "iothread", label "iothread", info "iothread");
+        #[list(doc_path = "iothread", label = "iothread", info = "iothread")]
+        pub iothreads: Vec<Iothread>,
     }
-}
+);
 
-section! {
+section!(
     /// One iothread.
-    pub struct Iothread[Id] {
+    #[item(id)]
+    pub struct Iothread {
         /// Longest time that the thread polls before it sleeps; 0 means no polling.
         /// QMP `query-iothreads` `poll-max-ns`; libvirt `iothread.<id>.poll-max-ns`.
-        poll_max_ns: u64 = ("poll-max-ns", Gauge, Nanoseconds, metric "iothread_poll_max_seconds");
+        #[gauge(path = "poll-max-ns", unit = "ns", metric = "iothread_poll_max_seconds")]
+        pub poll_max_ns: Option<u64>,
         /// Factor by which the polling time grows; 0 lets QEMU choose.
         /// QMP `query-iothreads` `poll-grow`; libvirt `iothread.<id>.poll-grow`.
-        poll_grow: u64 = ("poll-grow", Gauge, None, metric "iothread_poll_grow");
+        #[gauge(path = "poll-grow", metric = "iothread_poll_grow")]
+        pub poll_grow: Option<u64>,
         /// Divisor by which the polling time shrinks; 0 lets QEMU choose.
         /// QMP `query-iothreads` `poll-shrink`; libvirt `iothread.<id>.poll-shrink`.
-        poll_shrink: u64 = ("poll-shrink", Gauge, None, metric "iothread_poll_shrink");
+        #[gauge(path = "poll-shrink", metric = "iothread_poll_shrink")]
+        pub poll_shrink: Option<u64>,
         /// Weight of the newest measurement in the polling time, 0 to 63.
         /// QMP `query-iothreads` `poll-weight`, newer QEMU; libvirt `iothread.<id>.poll-weight`.
-        poll_weight: u32 = ("poll-weight", Gauge, None, metric "iothread_poll_weight");
+        #[gauge(path = "poll-weight", metric = "iothread_poll_weight")]
+        pub poll_weight: Option<u32>,
         /// Most requests that the thread gives to the kernel at once; 0 lets QEMU choose.
         /// QMP `query-iothreads` `aio-max-batch`, QEMU 6.1 or later; not in libvirt.
-        aio_max_batch: u64 = ("aio-max-batch", Gauge, Count, metric "iothread_aio_max_batch");
+        #[gauge(path = "aio-max-batch", unit = "count", metric = "iothread_aio_max_batch")]
+        pub aio_max_batch: Option<u64>,
         /// The id that QEMU was given.
         /// QMP `query-iothreads` `id`; libvirt has only the number.
-        name: Name = ("name", Info, None, metric "name", place Attribute);
+        #[info(label = "name", place = "attribute")]
+        pub name: Option<Name>,
         /// CPU time that the thread used.
         /// `/proc/PID/task/TID/schedstat` of QMP `thread-id`; libvirt throws the thread id away.
-        cpu_time: u64 = ("cpu.time", Counter, Nanoseconds, metric "iothread_cpu_time_seconds");
+        #[counter(path = "cpu.time", unit = "ns", metric = "iothread_cpu_time_seconds")]
+        pub cpu_time: Option<u64>,
         /// Time that the thread was ready and had no CPU.
         /// `/proc/PID/task/TID/schedstat`; not in libvirt.
-        cpu_delay: u64 = ("cpu.delay", Counter, Nanoseconds, metric "iothread_cpu_delay_seconds");
+        #[counter(path = "cpu.delay", unit = "ns", metric = "iothread_cpu_delay_seconds")]
+        pub cpu_delay: Option<u64>,
     }
-}
+);

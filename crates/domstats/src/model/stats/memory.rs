@@ -2,47 +2,69 @@
 
 use crate::model::{catalogue::section::section, name::Name};
 
-section! {
+section!(
     /// Memory bandwidth that groups of vCPUs use.
-    pub struct Memory[] {
+    pub struct Memory {
         /// Number of bandwidth monitors.
         /// resctrl; libvirt `memory.bandwidth.monitor.count`.
-        monitor_count: u32 = ("bandwidth.monitor.count", Gauge, Count, metric "memory_bandwidth_monitors", doc "bandwidth.count");
+        #[gauge(
+            path = "bandwidth.monitor.count",
+            doc_path = "bandwidth.count",
+            unit = "count",
+            metric = "memory_bandwidth_monitors"
+        )]
+        pub monitor_count: Option<u32>,
         /// Bandwidth monitors of groups of vCPUs.
         /// resctrl `mon_data`; libvirt `memory.bandwidth.monitor.<n>`.
-        monitors: [BandwidthMonitor] = ("bandwidth.monitor", "bandwidth.monitor", label "monitor");
+        #[list(path = "bandwidth.monitor", doc_path = "bandwidth.monitor", label = "monitor")]
+        pub monitors: Vec<BandwidthMonitor>,
     }
-}
+);
 
-section! {
+section!(
     /// A monitor of the memory bandwidth that a group of vCPUs uses.
-    pub struct BandwidthMonitor[Index] {
+    #[item(index)]
+    pub struct BandwidthMonitor {
         /// Name of the monitor.
         /// resctrl group; libvirt `memory.bandwidth.monitor.<n>.name`.
-        name: Name = ("name", Info, None, metric "name", place Attribute);
+        #[info(label = "name", place = "attribute")]
+        pub name: Option<Name>,
         /// vCPUs that it watches, as a list such as `0-3`.
         /// libvirt `memory.bandwidth.monitor.<n>.vcpus`.
-        vcpus: String = ("vcpus", Info, None, metric "vcpus", place Attribute);
+        #[info(label = "vcpus", place = "attribute")]
+        pub vcpus: Option<String>,
         /// Number of memory controllers.
         /// resctrl `mon_data/mon_L3_*`; libvirt `memory.bandwidth.monitor.<n>.node.count`.
-        node_count: u32 = ("node.count", Gauge, Count, metric "memory_bandwidth_nodes", place Attribute, doc "count");
+        #[gauge(
+            path = "node.count",
+            doc_path = "count",
+            unit = "count",
+            metric = "memory_bandwidth_nodes",
+            place = "attribute"
+        )]
+        pub node_count: Option<u32>,
         /// The memory controllers of the host.
         /// resctrl `mon_data/mon_L3_<id>`; libvirt `memory.bandwidth.monitor.<n>.node.<m>`.
-        nodes: [BandwidthNode] = ("node", "node", label "node");
+        #[list(path = "node", doc_path = "node", label = "node")]
+        pub nodes: Vec<BandwidthNode>,
     }
-}
+);
 
-section! {
+section!(
     /// One memory controller of the host, as a monitor sees it.
-    pub struct BandwidthNode[Index] {
+    #[item(index)]
+    pub struct BandwidthNode {
         /// The host's number of the controller.
         /// resctrl `mon_L3_<id>`; libvirt `memory.bandwidth.monitor.<n>.node.<m>.id`.
-        id: u32 = ("id", Info, None, metric "node_id", place Attribute);
+        #[info(label = "node_id", place = "attribute")]
+        pub id: Option<u32>,
         /// Bytes moved to and from memory of the same node.
         /// resctrl `mbm_local_bytes`; libvirt `memory.bandwidth.monitor.<n>.node.<m>.bytes.local`.
-        local: u64 = ("bytes.local", Counter, Bytes, metric "memory_bandwidth_local_bytes");
+        #[counter(path = "bytes.local", unit = "B", metric = "memory_bandwidth_local_bytes")]
+        pub local: Option<u64>,
         /// Bytes moved to and from any memory.
         /// resctrl `mbm_total_bytes`; libvirt `memory.bandwidth.monitor.<n>.node.<m>.bytes.total`.
-        total: u64 = ("bytes.total", Counter, Bytes, metric "memory_bandwidth_bytes");
+        #[counter(path = "bytes.total", unit = "B", metric = "memory_bandwidth_bytes")]
+        pub total: Option<u64>,
     }
-}
+);

@@ -10,28 +10,36 @@ use crate::model::{
     stats::{Cell, Extra, Field, Kind, Place, Row, Schema, Section, Unit, Value, ValueType},
 };
 
-words! {
+words!(
     /// The state of a domain (`virDomainState`).
     #[doc(alias = "virDomainState")]
     pub enum DomainState {
         /// No state is known.
-        NoState = 0, "nostate";
+        #[word("nostate")]
+        NoState = 0,
         /// The guest runs.
-        Running = 1, "running";
+        #[word("running")]
+        Running = 1,
         /// The guest waits for a resource.
-        Blocked = 2, "blocked";
+        #[word("blocked")]
+        Blocked = 2,
         /// The guest is paused by its host.
-        Paused = 3, "paused";
+        #[word("paused")]
+        Paused = 3,
         /// The guest is shutting down.
-        Shutdown = 4, "shutdown";
+        #[word("shutdown")]
+        Shutdown = 4,
         /// The guest is off: there is no process.
-        Shutoff = 5, "shutoff";
+        #[word("shutoff")]
+        Shutoff = 5,
         /// The guest crashed.
-        Crashed = 6, "crashed";
+        #[word("crashed")]
+        Crashed = 6,
         /// The guest sleeps: suspended by its own power management.
-        PmSuspended = 7, "pmsuspended";
+        #[word("pmsuspended")]
+        PmSuspended = 7,
     }
-}
+);
 
 /// Why a domain is in its state. The numbers mean different things in different states, so a
 /// reason carries its state (`virDomainRunningReason`, `virDomainPausedReason`, ...).

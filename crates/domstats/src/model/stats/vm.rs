@@ -33,55 +33,68 @@ impl Leaf for HypervisorValue {
     }
 }
 
-section! {
+section!(
     /// The hypervisor's own statistics of the domain.
-    pub struct Vm[] {
+    pub struct Vm {
         /// The statistics by the names that the hypervisor gives them, such as `remote_tlb_flush`.
         /// QMP `query-stats` target vm; libvirt `vm.<name>`.
-        stats: [HypervisorStat] = ("", "stat", label "stat");
+        #[list(doc_path = "stat", label = "stat")]
+        pub stats: Vec<HypervisorStat>,
         /// The histograms by the names that the hypervisor gives them.
         /// QMP `query-stats` target vm; libvirt throws them away.
-        histograms: [HypervisorHistogram] = ("", "histogram", label "stat");
+        #[list(doc_path = "histogram", label = "stat")]
+        pub histograms: Vec<HypervisorHistogram>,
     }
-}
+);
 
-section! {
+section!(
     /// One statistic of the hypervisor, raw: name and unit are its own and promise nothing.
-    pub struct HypervisorStat[Name] {
+    #[item(name)]
+    pub struct HypervisorStat {
         /// A momentary value.
         /// QMP `query-stats` type instant; libvirt `<name>.cur`.
-        cur: HypervisorValue = ("cur", Gauge, None, metric "hypervisor_stat");
+        #[gauge(metric = "hypervisor_stat")]
+        pub cur: Option<HypervisorValue>,
         /// A sum since the start.
         /// QMP `query-stats` type cumulative; libvirt `<name>.sum`.
-        sum: HypervisorValue = ("sum", Counter, None, metric "hypervisor_stat_sum");
+        #[counter(metric = "hypervisor_stat_sum")]
+        pub sum: Option<HypervisorValue>,
         /// The highest value since the start.
         /// QMP `query-stats` type peak; libvirt `<name>.max`.
-        max: HypervisorValue = ("max", Gauge, None, metric "hypervisor_stat_max");
+        #[gauge(metric = "hypervisor_stat_max")]
+        pub max: Option<HypervisorValue>,
     }
-}
+);
 
-section! {
+section!(
     /// A histogram of the hypervisor, raw as its statistics are: how often a value was in each bin.
     /// A value in `unit` is a bin's value times `base` to the power of `exponent`. The last bin has
     /// no end.
-    pub struct HypervisorHistogram[Name] {
+    #[item(name)]
+    pub struct HypervisorHistogram {
         /// What is measured, such as `seconds`; absent for a plain number.
         /// QMP `query-stats-schemas` `unit`.
-        unit: String = ("unit", Info, None, metric "unit", place Attribute);
+        #[info(label = "unit", place = "attribute")]
+        pub unit: Option<String>,
         /// Base of the factor between the values of the bins and the unit.
         /// QMP `query-stats-schemas` `base`.
-        base: u32 = ("base", Info, Count, metric "base", place Attribute);
+        #[info(unit = "count", label = "base", place = "attribute")]
+        pub base: Option<u32>,
         /// Exponent of the factor between the values of the bins and the unit.
         /// QMP `query-stats-schemas` `exponent`.
-        exponent: i32 = ("exponent", Info, Count, metric "exponent", place Attribute);
+        #[info(unit = "count", label = "exponent", place = "attribute")]
+        pub exponent: Option<i32>,
         /// Width of each bin of a linear histogram.
         /// QMP `query-stats-schemas` `bucket-size`.
-        bucket_size: u32 = ("bucket_size", Info, Count, metric "bucket_size", place Attribute);
+        #[info(unit = "count", label = "bucket_size", place = "attribute")]
+        pub bucket_size: Option<u32>,
         /// Numbers of values in bins of one width: bin n begins at n times that.
         /// QMP `query-stats` type linear-histogram; libvirt throws it away.
-        linear: Numbers = ("linear", Counter, Count);
+        #[counter(unit = "count")]
+        pub linear: Option<Numbers>,
         /// Numbers of values in bins of doubling widths: bin 0 is 0, bin n begins at 2 to the power of n - 1.
         /// QMP `query-stats` type log2-histogram; libvirt throws it away.
-        log2: Numbers = ("log2", Counter, Count);
+        #[counter(unit = "count")]
+        pub log2: Option<Numbers>,
     }
-}
+);

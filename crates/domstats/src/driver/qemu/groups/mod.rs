@@ -83,7 +83,7 @@ impl QueryList<'_> {
 
     /// Returns whether a group is asked for with all that it has.
     fn wants_whole(&self, group: StatsGroups) -> bool {
-        self.request.groups.contains(group) && !self.request.basic.contains(group)
+        self.request.wants_whole(group)
     }
 }
 

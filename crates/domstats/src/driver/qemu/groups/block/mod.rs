@@ -53,7 +53,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     }
     if let Some(counters) = counters {
         // What a held monitor told before may be older than an answer can be: it was not asked.
-        let is_whole = !sources.request.basic.contains(StatsGroups::BLOCK);
+        let is_whole = sources.request.wants_whole(StatsGroups::BLOCK);
         let nodes = sources.replies.block_nodes.got().filter(|_| is_whole);
         let nodes = nodes.map_or(&[][..], Vec::as_slice);
         let pid = sources.guest.pid();
