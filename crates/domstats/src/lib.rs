@@ -32,6 +32,8 @@ pub mod format;
 pub mod fuzz;
 mod host;
 mod model;
+#[doc(hidden)]
+pub mod sync;
 
 pub use connect::{Connect, default_uri, domain::Domain};
 pub use driver::options::ConnectOptions;

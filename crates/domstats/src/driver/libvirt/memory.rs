@@ -2,12 +2,15 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use uuid::Uuid;
 
-use crate::model::{identity::DomainInfo, report::Missing};
+use crate::{
+    model::{identity::DomainInfo, report::Missing},
+    sync::lock,
+};
 
 /// What is known of a domain that did not answer. Nobody waits for it until it answers again.
 #[derive(Debug, Clone)]
@@ -32,8 +35,7 @@ struct Known {
 
 impl Memory {
     fn known(&self) -> MutexGuard<'_, Known> {
-        // No change under this lock can be left half done.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 
     pub(super) fn suspicion(&self, domain: Uuid) -> Option<Suspicion> {

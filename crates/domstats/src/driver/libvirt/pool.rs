@@ -7,7 +7,7 @@
 use std::{
     mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
@@ -24,7 +24,7 @@ use super::{
     memory::Memory,
     pass::About,
 };
-use crate::model::error::Result;
+use crate::{model::error::Result, sync::lock};
 
 /// The questions under way that may ask a monitor: 8 of the 20 calls that a daemon works on by
 /// default.
@@ -290,9 +290,4 @@ impl Drop for Lease<'_> {
 /// Returns how many more questions a connection takes.
 pub(super) fn free_slots(link: &Link) -> usize {
     IN_FLIGHT.saturating_sub(link.waiting())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under these locks can be left half done.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
