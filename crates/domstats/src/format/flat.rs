@@ -174,11 +174,10 @@ impl DomainStats {
     /// assert_eq!(domain.block.unwrap().blocks[0].rd_reqs, Some(7));
     /// ```
     pub fn set_param(&mut self, key: &str, value: &Value<'_>) {
-        let value = json(value);
         let (flat, rest) = key.split_once('.').unwrap_or((key, ""));
         match GROUPS.iter().find(|group| group.flat == flat) {
-            Some(group) => set_in(group.slot(self), rest, &value),
-            None => self.extra.insert(key, value),
+            Some(group) => set_in(group.slot(self), rest, value),
+            None => self.extra.insert(key, json(value)),
         }
     }
 }
@@ -199,14 +198,14 @@ fn has_extra(section: &dyn Section) -> bool {
     !section.extra().is_empty() || section.schema().rows.iter().enumerate().any(is_in_row)
 }
 
-/// Returns a value in the form that the slots of the catalogue read.
-fn json(value: &Value<'_>) -> Json {
+/// Returns a value in the form of [`Extra`], the tree of what no row describes.
+pub(super) fn json(value: &Value<'_>) -> Json {
     match value {
         Value::Int(number) | Value::Word { code: number, .. } => (*number).into(),
         Value::UInt(number) => (*number).into(),
         Value::LLong(number) => (*number).into(),
         Value::ULLong(number) => (*number).into(),
-        // JSON has no infinities; the slots read text as well.
+        // JSON has no infinities.
         Value::Double(number) => serde_json::Number::from_f64(*number)
             .map_or_else(|| number.to_string().into(), Json::Number),
         Value::Boolean(truth) => (*truth).into(),
@@ -215,7 +214,7 @@ fn json(value: &Value<'_>) -> Json {
     }
 }
 
-fn set_in(section: &mut dyn Section, key: &str, value: &Json) {
+fn set_in(section: &mut dyn Section, key: &str, value: &Value<'_>) {
     for (number, row) in section.schema().rows.iter().enumerate() {
         match row {
             Row::Field(field) if field.path == key => {
@@ -244,7 +243,7 @@ fn set_in(section: &mut dyn Section, key: &str, value: &Json) {
             Row::Field(_) => {}
         }
     }
-    section.extra_mut().insert(key, value.clone());
+    section.extra_mut().insert(key, json(value));
 }
 
 /// Returns the rest of a key below a path.

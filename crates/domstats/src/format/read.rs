@@ -10,7 +10,10 @@ use serde_json::{Map, Value as Json};
 
 use super::attribute;
 use crate::model::{
-    catalogue::{Slot, value::Leaf},
+    catalogue::{
+        Slot,
+        value::{Leaf, leaf},
+    },
     error::{Error, ErrorKind, ErrorOrigin, Result},
     identity::DomainInfo,
     name::Name,
@@ -118,7 +121,7 @@ fn read_section(mut members: Members, section: &mut dyn Section) {
         match row {
             Row::Field(field) => within(&mut members, field.doc_path, &mut |members, name| {
                 if let Slot::Field(slot) = section.slot(number) {
-                    take(members, name, field.place, |value| slot.set(value).then_some(()));
+                    take(members, name, field.place, |json| slot.set(&leaf(json)?).then_some(()));
                 }
             }),
             Row::List(row) => within(&mut members, row.doc_path, &mut |members, name| {

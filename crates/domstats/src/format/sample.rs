@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::model::{
-    catalogue::Slot,
+    catalogue::{Slot, value::leaf},
     identity::{Conflict, DomainInfo},
     report::{DomainStats, Missing, MissingDomain, MissingGroup, MissingReason, StatsReport},
     stats::{
@@ -96,7 +96,8 @@ fn fill(section: &mut dyn Section, number: &mut u32) {
         match (row, section.slot(row_number)) {
             (Row::Field(field), Slot::Field(slot)) => {
                 *number += 1;
-                assert!(slot.set(&value(field, *number)), "{} has a value", field.path);
+                let value = value(field, *number);
+                assert!(slot.set(&leaf(&value).unwrap()), "{} has a value", field.path);
             }
             (Row::List(row), Slot::List(list)) => {
                 for item in [0, 2] {

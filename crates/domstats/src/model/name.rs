@@ -10,8 +10,6 @@ use std::{
     ops::Deref,
 };
 
-use serde_json::Value as Json;
-
 use crate::model::{
     catalogue::value::Leaf,
     stats::{Value, ValueType},
@@ -114,8 +112,8 @@ impl Leaf for Name {
         Value::String(self.0.as_str().into())
     }
 
-    fn read(json: &Json) -> Option<Self> {
-        json.as_str().map(Self::from)
+    fn from_value(value: &Value<'_>) -> Option<Self> {
+        value.as_str().map(Self::from)
     }
 }
 
@@ -211,7 +209,7 @@ mod tests {
             for name in [
                 Name::from(text.as_str()),
                 Name::from(text.clone()),
-                Name::read(&Json::String(text.clone())).unwrap(),
+                Name::read(&json!(text)).unwrap(),
             ] {
                 assert_eq!(name, "vm\u{fffd}1", "{text:?}");
             }
@@ -228,7 +226,7 @@ mod tests {
         for (number, row) in section.schema().rows.iter().enumerate() {
             match (row, section.slot(number)) {
                 (Row::Field(field), Slot::Field(slot)) if field.name == "name" => {
-                    assert!(slot.set(&json!("a\u{202e}b")));
+                    assert!(slot.set(&Value::String("a\u{202e}b".into())));
                     let Cell::Field(Some(value)) = section.cell(number) else {
                         panic!("it was set")
                     };

@@ -8,12 +8,18 @@ use uuid::Uuid;
 
 use crate::{
     DomainStats, Format, StatsReport,
+    format::flat,
     model::{
-        catalogue::Slot,
+        catalogue::{
+            Slot,
+            value::{Leaf, leaf},
+        },
         identity::DomainInfo,
+        name::Name,
         report::{Missing, MissingDomain, MissingGroup, MissingReason},
         stats::{
-            AttributeType, AttributeValue, Field, GROUPS, Key, KeyKind, Row, Section, ValueType,
+            AttributeType, AttributeValue, DomainState, Field, GROUPS, HypervisorValue, Key,
+            KeyKind, Row, Section, Value, ValueType,
         },
     },
 };
@@ -60,7 +66,7 @@ impl Draws {
             // A part comes into being with its slot.
             match (row, section.slot(number)) {
                 (Row::Field(field), Slot::Field(slot)) => {
-                    slot.set(&self.value(field));
+                    slot.set(&leaf(&self.value(field)).unwrap());
                 }
                 (Row::List(row), Slot::List(list)) => {
                     for _ in 0..self.number() % 4 {
@@ -103,6 +109,42 @@ impl Draws {
             ValueType::String => json!(self.text()),
             ValueType::Numbers => (0..number % 3).map(|_| self.number()).collect(),
         }
+    }
+}
+
+fn value() -> impl Strategy<Value = Value<'static>> {
+    prop_oneof![
+        any::<i32>().prop_map(Value::Int),
+        any::<u32>().prop_map(Value::UInt),
+        any::<i64>().prop_map(Value::LLong),
+        any::<u64>().prop_map(Value::ULLong),
+        (-9_i64..9).prop_map(|number| Value::Double(number as f64 / 2.0)),
+        any::<f64>().prop_map(Value::Double),
+        any::<bool>().prop_map(Value::Boolean),
+        vec(any::<u64>(), 0..3).prop_map(|numbers| Value::Numbers(numbers.into())),
+        any::<i32>().prop_map(|code| Value::Word { code, word: None }),
+        any::<u64>().prop_map(|number| Value::String(number.to_string().into())),
+        prop_oneof!["-?[0-9]{1,20}", "[0-9.e ]{0,6}", "true|no|running|inf"]
+            .prop_map(|text| Value::String(text.into())),
+    ]
+}
+
+/// Takes a value as the wire has it, and as a document would.
+fn both<T: Leaf>(value: &Value<'_>) -> (Option<T>, Option<T>) {
+    (T::from_value(value), T::read(&flat::json(value)))
+}
+
+proptest! {
+    /// A peer's value goes into the model directly, to the same effect as through a document.
+    #[test]
+    fn a_value_of_the_wire_is_that_of_a_document(value in value()) {
+        macro_rules! agree {
+            ($($leaf:ty)*) => {$({
+                let (direct, read) = both::<$leaf>(&value);
+                prop_assert_eq!(direct, read, "{}", stringify!($leaf));
+            })*};
+        }
+        agree!(i32 u32 i64 u64 f64 bool String Vec<u64> Name DomainState HypervisorValue);
     }
 }
 

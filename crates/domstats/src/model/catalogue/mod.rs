@@ -295,12 +295,12 @@ pub enum Slot<'a> {
 #[doc(hidden)]
 pub trait FieldSlot {
     /// Sets the value from a document or a peer; false if it is not of the field's type.
-    fn set(&mut self, value: &serde_json::Value) -> bool;
+    fn set(&mut self, value: &Value<'_>) -> bool;
 }
 
 impl<T: Leaf> FieldSlot for Option<T> {
-    fn set(&mut self, value: &serde_json::Value) -> bool {
-        *self = T::read(value);
+    fn set(&mut self, value: &Value<'_>) -> bool {
+        *self = T::from_value(value);
         self.is_some()
     }
 }

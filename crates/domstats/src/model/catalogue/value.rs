@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value as Json;
 
+use crate::model::catalogue::extra::scalar;
+
 /// The type of a statistic, with libvirt's codes (`virTypedParameterType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -57,6 +59,14 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
+    /// Returns the text, if it is one.
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Returns the value with a text of its own.
     #[must_use]
     pub fn into_owned(self) -> Value<'static> {
@@ -80,10 +90,25 @@ pub(crate) trait Leaf: Sized {
     /// The words of an enumeration, for the schemas; empty for every other type.
     const WORDS: &'static [&'static str] = &[];
     fn value(&self) -> Value<'_>;
-    /// Reads what a document or a flat parameter says; `None` if it is not of this type.
+    /// Takes what a peer or a document says; `None` if it is not of this type.
     ///
     /// XML knows only text, so every type also reads its own textual form.
-    fn read(json: &Json) -> Option<Self>;
+    fn from_value(value: &Value<'_>) -> Option<Self>;
+    /// Takes what a document says.
+    fn read(json: &Json) -> Option<Self> {
+        Self::from_value(&leaf(json)?)
+    }
+}
+
+/// Returns the value of a document's leaf; `None` for a branch and for `null`.
+pub(crate) fn leaf(json: &Json) -> Option<Value<'_>> {
+    match json {
+        Json::Array(numbers) => {
+            numbers.iter().map(Json::as_u64).collect::<Option<_>>().map(Value::Numbers)
+        }
+        Json::Null | Json::Object(_) => None,
+        leaf => Some(scalar(leaf)),
+    }
 }
 
 macro_rules! number_leaf {
@@ -93,12 +118,16 @@ macro_rules! number_leaf {
             fn value(&self) -> Value<'_> {
                 Value::$variant(*self)
             }
-            fn read(json: &Json) -> Option<Self> {
-                match json {
-                    Json::String(text) => text.parse().ok(),
-                    // Through text: every width has one set of range checks, the parser's.
-                    Json::Number(number) => number.to_string().parse().ok(),
-                    _ => None,
+            fn from_value(value: &Value<'_>) -> Option<Self> {
+                match value {
+                    Value::Int(number) | Value::Word { code: number, .. } => {
+                        Self::try_from(*number).ok()
+                    }
+                    Value::UInt(number) => Self::try_from(*number).ok(),
+                    Value::LLong(number) => Self::try_from(*number).ok(),
+                    Value::ULLong(number) => Self::try_from(*number).ok(),
+                    Value::String(text) => text.parse().ok(),
+                    Value::Double(_) | Value::Boolean(_) | Value::Numbers(_) => None,
                 }
             }
         }
@@ -110,7 +139,25 @@ number_leaf! {
     u32: UInt;
     i64: LLong;
     u64: ULLong;
-    f64: Double;
+}
+
+impl Leaf for f64 {
+    const TYPE: ValueType = ValueType::Double;
+    fn value(&self) -> Value<'_> {
+        Value::Double(*self)
+    }
+    fn from_value(value: &Value<'_>) -> Option<Self> {
+        Some(match value {
+            Value::Double(number) => *number,
+            Value::Int(number) | Value::Word { code: number, .. } => (*number).into(),
+            Value::UInt(number) => (*number).into(),
+            // The nearest one, as for a text.
+            Value::LLong(number) => *number as Self,
+            Value::ULLong(number) => *number as Self,
+            Value::String(text) => text.parse().ok()?,
+            Value::Boolean(_) | Value::Numbers(_) => return None,
+        })
+    }
 }
 
 impl Leaf for bool {
@@ -118,10 +165,10 @@ impl Leaf for bool {
     fn value(&self) -> Value<'_> {
         Value::Boolean(*self)
     }
-    fn read(json: &Json) -> Option<Self> {
-        match json {
-            Json::Bool(truth) => Some(*truth),
-            Json::String(text) => match text.as_str() {
+    fn from_value(value: &Value<'_>) -> Option<Self> {
+        match value {
+            Value::Boolean(truth) => Some(*truth),
+            Value::String(text) => match text.as_ref() {
                 "true" | "yes" | "1" => Some(true),
                 "false" | "no" | "0" => Some(false),
                 _ => None,
@@ -136,8 +183,8 @@ impl Leaf for String {
     fn value(&self) -> Value<'_> {
         Value::String(Cow::Borrowed(self))
     }
-    fn read(json: &Json) -> Option<Self> {
-        json.as_str().map(str::to_owned)
+    fn from_value(value: &Value<'_>) -> Option<Self> {
+        value.as_str().map(str::to_owned)
     }
 }
 
@@ -149,10 +196,10 @@ impl Leaf for Numbers {
     fn value(&self) -> Value<'_> {
         Value::Numbers(Cow::Borrowed(self))
     }
-    fn read(json: &Json) -> Option<Self> {
-        match json {
-            Json::String(text) => text.split_whitespace().map(|word| word.parse().ok()).collect(),
-            Json::Array(numbers) => numbers.iter().map(Json::as_u64).collect(),
+    fn from_value(value: &Value<'_>) -> Option<Self> {
+        match value {
+            Value::String(text) => text.split_whitespace().map(|word| word.parse().ok()).collect(),
+            Value::Numbers(numbers) => Some(numbers.to_vec()),
             _ => None,
         }
     }
@@ -211,10 +258,10 @@ macro_rules! words {
             fn value(&self) -> $crate::model::stats::Value<'_> {
                 $crate::model::stats::Value::Word { code: self.code(), word: self.word() }
             }
-            fn read(json: &serde_json::Value) -> Option<Self> {
-                match json.as_str() {
+            fn from_value(value: &$crate::model::stats::Value<'_>) -> Option<Self> {
+                match value.as_str() {
                     $(Some($word) => Some(Self::$variant),)*
-                    _ => <i32 as $crate::model::catalogue::value::Leaf>::read(json).map(Self::from_code),
+                    _ => i32::from_value(value).map(Self::from_code),
                 }
             }
         }

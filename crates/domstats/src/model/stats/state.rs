@@ -1,7 +1,5 @@
 //! The state of a domain. Bit 1, flat keys `state.*`.
 
-use serde_json::Value as Json;
-
 use crate::model::{
     catalogue::{
         FieldSlot, Slot,
@@ -228,11 +226,11 @@ impl Section for State {
 
 /// The slot of `reason`, which needs the state beside it.
 impl FieldSlot for State {
-    fn set(&mut self, value: &Json) -> bool {
+    fn set(&mut self, value: &Value<'_>) -> bool {
         let state = self.state.unwrap_or(DomainState::NoState);
         self.reason = match value.as_str().and_then(|word| StateReason::from_word(state, word)) {
             Some(reason) => Some(reason),
-            None => i32::read(value).map(|code| StateReason::new(state, code)),
+            None => i32::from_value(value).map(|code| StateReason::new(state, code)),
         };
         self.reason.is_some()
     }

@@ -1,7 +1,5 @@
 //! What the hypervisor counts for a domain. Bit 1024, flat keys `vm.*`.
 
-use serde_json::Value as Json;
-
 use crate::model::{
     catalogue::{
         section::section,
@@ -27,9 +25,10 @@ impl Leaf for HypervisorValue {
             Self::Truth(truth) => Value::Boolean(truth),
         }
     }
-    fn read(json: &Json) -> Option<Self> {
+    fn from_value(value: &Value<'_>) -> Option<Self> {
         // Numbers first: `1` is a number in XML, where everything is text.
-        u64::read(json).map(Self::Number).or_else(|| bool::read(json).map(Self::Truth))
+        let truth = || bool::from_value(value).map(Self::Truth);
+        u64::from_value(value).map(Self::Number).or_else(truth)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
         catalogue::{Row, Section, Slot},
         report::{DomainStats, Missing, MissingReason},
         request::StatsGroups,
-        stats::Perf,
+        stats::{Perf, Value},
     },
 };
 
@@ -53,7 +53,7 @@ fn set(perf: &mut Perf, name: &str, count: u64) {
     if let Some(row) = perf.schema().rows.iter().position(is_it)
         && let Slot::Field(slot) = perf.slot(row)
     {
-        slot.set(&count.into());
+        slot.set(&Value::ULLong(count));
     }
 }
 
