@@ -2,18 +2,15 @@
 //!
 //! What belongs to one driver stands in its `fuzz.rs`.
 
-use crate::{
-    ConnectOptions, Result, StatsReport,
-    driver::{self, uri::Uri},
-};
+pub use crate::connect::libvirt_conf::fuzz as libvirt_conf;
+#[cfg(feature = "libvirt")]
+pub use crate::driver::libvirt::fuzz::auth_conf;
+use crate::{ConnectOptions, Result, StatsReport, connect::drivers, driver::uri::Uri};
+#[cfg(feature = "qemu")]
 pub use crate::{
-    connect::libvirt_conf::fuzz as libvirt_conf,
-    driver::{
-        libvirt::fuzz::auth_conf,
-        qemu::{
-            fuzz::{command_line, conversation, messages, monitor_lines},
-            monitor::reader::{MAX_LINE, Message, Reader},
-        },
+    driver::qemu::{
+        fuzz::{command_line, conversation, messages, monitor_lines},
+        monitor::reader::{MAX_LINE, Message, Reader},
     },
     host::fuzz::{cgroup_files, netlink, proc_files, resctrl_files},
 };
@@ -23,16 +20,24 @@ pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its file in `fuzz/fuzz_targets` and of its folder in
 /// `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: &[(&str, Target)] = &[
+    #[cfg(feature = "libvirt")]
     ("auth_conf", auth_conf),
+    #[cfg(feature = "qemu")]
     ("cgroup_files", cgroup_files),
+    #[cfg(feature = "qemu")]
     ("command_line", command_line),
+    #[cfg(feature = "qemu")]
     ("conversation", conversation),
     ("documents", documents),
     ("libvirt_conf", libvirt_conf),
+    #[cfg(feature = "qemu")]
     ("monitor_lines", monitor_lines),
+    #[cfg(feature = "qemu")]
     ("netlink", netlink),
+    #[cfg(feature = "qemu")]
     ("proc_files", proc_files),
+    #[cfg(feature = "qemu")]
     ("resctrl_files", resctrl_files),
     ("uris", uris),
 ];
@@ -69,7 +74,10 @@ pub fn uris(bytes: &[u8]) {
     match uri.scheme.as_str() {
         // Any other path is a file to read.
         "test" if uri.path != "/default" => {}
-        "test" | "qemu+qmp" => drop(driver::open(&uri, &options)),
-        _ => driver::libvirt::fuzz::address(&uri, &options),
+        "test" | "qemu+qmp" => drop(drivers::open(&uri, &options)),
+        #[cfg(feature = "libvirt")]
+        _ => crate::driver::libvirt::fuzz::address(&uri, &options),
+        #[cfg(not(feature = "libvirt"))]
+        _ => {}
     }
 }

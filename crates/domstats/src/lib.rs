@@ -21,6 +21,20 @@
 //! | `VIR_DOMAIN_STATS_CPU`, `_BLOCK`, `_INTERFACE`, ... | [`StatsGroups`] |
 //! | the document | [`StatsReport::to_xml`], [`StatsReport::to_json`] |
 //!
+//! # Features
+//!
+//! All are on by default. A program that names the drivers that it needs compiles no others.
+//!
+//! | feature | what it adds | what it compiles |
+//! |---|---|---|
+//! | `qemu` | `qemu+qmp:///system`: QEMU processes of this host | |
+//! | `libvirt` | `qemu:///system` and the rest of libvirt's URIs | `rustls`, `rsasl`, libvirt's wire format |
+//! | `perf` | `?perf=` of the QEMU driver, and that driver | `perf-event-open-sys` |
+//!
+//! The test driver and all formats are always there.
+//!
+//! # Conduct
+//!
 //! A value that was not read is absent, never zero; a [`StatsReport`] says what is missing and
 //! why. The library is synchronous, prints nothing, installs no signal handler, and reads
 //! environment variables only in [`ConnectOptions::from_env`] and [`default_uri`].
@@ -30,11 +44,19 @@ pub mod driver;
 pub mod format;
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(feature = "qemu")]
 mod host;
+#[cfg_attr(
+    not(all(feature = "qemu", feature = "libvirt")),
+    allow(dead_code, reason = "the model serves all drivers")
+)]
 mod model;
 #[doc(hidden)]
 pub mod sync;
 
+#[cfg(feature = "libvirt")]
+#[doc(hidden)]
+pub use connect::wire;
 pub use connect::{Connect, default_uri, domain::Domain};
 pub use driver::options::ConnectOptions;
 pub use format::Format;

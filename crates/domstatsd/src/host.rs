@@ -12,14 +12,13 @@ use std::{
 
 use domstats::{
     Connect, ConnectOptions, Domain, DomainFilter, DomainInfo, Error, ErrorKind, ErrorOrigin, Nic,
-    StatsReport, StatsRequest, Uuid, default_uri::PROCESSES, driver::Relayed,
+    StatsReport, StatsRequest,
+    default_uri::PROCESSES,
+    wire::{self, Call, Relay, Relayed},
 };
 use domstats_rpc::{Xdr, message, procedure::ProcedureId, xdr::Decoder};
 
 use crate::{config::Config, conflicts::Conflicts, merge, source::Source};
-
-/// libvirt's number of the error for a domain that is not there.
-const NO_DOMAIN: i32 = 42;
 
 /// Every hypervisor of the configuration, in its order.
 pub(crate) struct Host {
@@ -168,7 +167,7 @@ impl Host {
             .is_monitor()
             .then(|| message::Domain::decode(&mut Decoder::new(arguments)).ok())
             .flatten()
-            .map(|domain| named(&domain));
+            .map(|domain| wire::domain_info(&domain));
         let is_of_one = matches!(about, About::Host | About::Domains);
         let ask = |source: &Source| {
             if !is_of_one && self.sources.len() > 1 && source.is_failing() {
@@ -177,19 +176,21 @@ impl Host {
             }
             let connect = source.connect(deadline)?;
             let left = deadline.saturating_duration_since(Instant::now());
-            let relayed = match domain.clone().map(|domain| connect.domain(domain)) {
+            let Some(relay) = Relay::of(&connect) else { return Ok(None) };
+            let call = Call { procedure, arguments };
+            let relayed = match &domain {
                 Some(domain) if about == About::Counters => {
-                    domain.relay_if_free(procedure, arguments, left)
+                    relay.call_free_monitor(domain, call, left)
                 }
-                Some(domain) => domain.relay(procedure, arguments, left),
-                None => connect.relay(procedure, arguments, left),
+                Some(domain) => relay.call_monitor(domain, call, left).map(Some),
+                None => relay.call(call, left).map(Some),
             };
             match relayed {
                 // That may be the domain's fault, and says nothing of the hypervisor.
-                Some(Err(error)) if about.is_monitor() && error.kind() == ErrorKind::Timeout => {
+                Err(error) if about.is_monitor() && error.kind() == ErrorKind::Timeout => {
                     Ok(Some(Err(source.failure(Arc::new(error)))))
                 }
-                relayed => Ok(relayed.transpose()?.map(Ok)),
+                relayed => Ok(relayed?.map(Ok)),
             }
         };
         match about {
@@ -210,7 +211,7 @@ impl Host {
                         Err(failure) => failures.push(failure),
                     }
                 }
-                let has = |relayed: &Relayed| !matches!(relayed, Err(e) if e.code == NO_DOMAIN);
+                let has = |relayed: &Relayed| !matches!(relayed, Err(e) if e.code == ErrorKind::NoDomain.code());
                 match said.iter().position(has) {
                     Some(place) => Some(Ok(said.swap_remove(place))),
                     None if !are_all => None,
@@ -275,15 +276,6 @@ impl Host {
 
 fn late(sentence: &str) -> Error {
     Error::new(ErrorKind::Timeout, ErrorOrigin::Library, sentence)
-}
-
-/// Returns the domain that a client of libvirt's protocol names.
-pub(crate) fn named(domain: &message::Domain<'_>) -> DomainInfo {
-    let mut info = DomainInfo::default();
-    info.name = domain.name.as_ref().into();
-    info.uuid = Some(Uuid::from_bytes(domain.uuid));
-    info.id = u32::try_from(domain.id).ok();
-    info
 }
 
 /// Returns the request with the time that opening left.

@@ -11,7 +11,7 @@ use std::{
 
 use domstats::{
     Connect, Domain, DomainFilter, DomainInfo, Nic, StatsGroups, StatsOptions, StatsReport,
-    StatsRequest, driver::Relayed,
+    StatsRequest, wire::Relayed,
 };
 use domstats_rpc::procedure::ProcedureId;
 use tokio::{sync::Semaphore, task, time};

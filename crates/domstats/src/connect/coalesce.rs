@@ -28,9 +28,9 @@ const LATENESS: Duration = Duration::from_millis(100);
 
 /// The passes of a connection: a lane for each request that somebody has.
 #[derive(Debug, Default)]
-pub(crate) struct SharedPasses(Mutex<Vec<Weak<Lane>>>);
+pub(crate) struct Coalescer(Mutex<Vec<Weak<Lane>>>);
 
-impl SharedPasses {
+impl Coalescer {
     /// Returns the report of a pass that begins after this call: one that it makes by `read`, or
     /// that of another call.
     pub(crate) fn report(
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     /// Tells whether a second call gathers others, or has left already.
-    fn has_second(shared: &SharedPasses) -> bool {
+    fn has_second(shared: &Coalescer) -> bool {
         let lane = lock(&shared.0).iter().find_map(Weak::upgrade);
         lane.is_some_and(|lane| {
             let state = lock(&lane.state);
@@ -187,7 +187,7 @@ mod tests {
     /// Calls from so many threads at once while one call is under way; each pass takes so long.
     /// Returns how many passes there were.
     fn passes(callers: usize, pass: Duration) -> usize {
-        let (shared, made) = (SharedPasses::default(), AtomicUsize::new(0));
+        let (shared, made) = (Coalescer::default(), AtomicUsize::new(0));
         let barrier = Barrier::new(callers);
         let call = || {
             let called = SystemTime::now();
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_long_for_a_pass_that_is_held_up() {
-        let shared = SharedPasses::default();
+        let shared = Coalescer::default();
         let request = StatsRequest::new().timeout(PATIENCE);
         let report = || Ok(StatsReport::new(SystemTime::now()));
         let (began, done) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_call_is_back_in_its_time_whatever_the_others_do() {
-        let shared = SharedPasses::default();
+        let shared = Coalescer::default();
         let request = StatsRequest::new().timeout(Duration::from_millis(200));
         let call = |time: Duration| {
             let read = |request: &StatsRequest| {
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_one_leaves_no_other_waiting() {
-        let shared = SharedPasses::default();
+        let shared = Coalescer::default();
         let request = StatsRequest::new().timeout(PATIENCE);
         let stopwatch = Stopwatch::start();
         let began = AtomicBool::new(false);
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn different_requests_share_nothing() {
-        let shared = SharedPasses::default();
+        let shared = Coalescer::default();
         let requests = [1, 2].map(|bits| StatsRequest::from_flags(bits, 0));
         let domains =
             ["a", "b"].map(|name| [DomainInfo { name: name.into(), ..Default::default() }]);

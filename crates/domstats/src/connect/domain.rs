@@ -1,17 +1,14 @@
 //! A domain: the handle to ask it.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use domstats_rpc::procedure::ProcedureId;
 use uuid::Uuid;
 
 use crate::{
-    connect::{Connect, Connection},
-    driver::{Asks, Relayed},
+    connect::{
+        Connect,
+        connection::{Connection, deadline},
+    },
     model::{
         device::{Monitor, Nic},
         error::{Error, ErrorKind, ErrorOrigin, Result},
@@ -107,7 +104,7 @@ impl Domain {
     /// if several could be it.
     pub fn again(&self) -> Result<Self> {
         self.check_open()?;
-        let infos = self.connection.driver.domains()?;
+        let infos = self.connection.domains()?;
         match DomainInfo::place(&infos, &self.info) {
             Ok(Some(place)) => Ok(self.connect().domain(infos[place].clone())),
             Ok(None) => Err(self.error(ErrorKind::NoDomain, "is gone")),
@@ -133,8 +130,9 @@ impl Domain {
     #[doc(alias = "virDomainGetXMLDesc")]
     pub fn xml(&self, timeout: Duration) -> Result<String> {
         self.check_open()?;
-        let timeout = timeout.min(StatsRequest::MAX_TIMEOUT);
-        self.connection.driver.xml(&self.info, Instant::now() + timeout)
+        let descriptions = self.connection.driver.as_descriptions();
+        let lacks = "has no descriptions of domains";
+        self.connection.capability(descriptions, lacks)?.xml(&self.info, deadline(timeout))
     }
 
     /// Returns what the NICs with a network device on the host are, as far as that is certain,
@@ -150,8 +148,9 @@ impl Domain {
     ///   asked for another reason.
     pub fn nics(&self, timeout: Duration) -> Result<Vec<Nic>> {
         self.check_open()?;
-        let timeout = timeout.min(StatsRequest::MAX_TIMEOUT);
-        self.connection.driver.nics(&self.info, Instant::now() + timeout)
+        let nics = self.connection.driver.as_nics();
+        let lacks = "tells NICs in descriptions only";
+        self.connection.capability(nics, lacks)?.nics(&self.info, deadline(timeout))
     }
 
     /// Returns the monitors of the domain's QEMU, as the last call for its statistics found them.
@@ -164,50 +163,9 @@ impl Domain {
     ///   was not among the domains of the last call.
     pub fn monitors(&self) -> Result<Vec<Monitor>> {
         self.check_open()?;
-        self.connection.driver.monitors(&self.info)
-    }
-
-    /// Hands a call of libvirt's protocol about this domain on, as [`Connect::relay`] does, that may
-    /// ask its monitor. A stuck monitor is not waited for again until it answers.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Connect::relay`], and [`ErrorKind::InvalidDomain`] if the connection was closed.
-    pub fn relay(
-        &self,
-        procedure: ProcedureId,
-        arguments: &[u8],
-        timeout: Duration,
-    ) -> Option<Result<Relayed>> {
-        self.relay_as(Asks::Monitor(&self.info), procedure, arguments, timeout)
-    }
-
-    /// The same as [`relay`](Self::relay), for a call that the caller can answer another way: `None`
-    /// also while the domain's monitor is known to be stuck, or as many monitors as may be are asked.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`relay`](Self::relay).
-    pub fn relay_if_free(
-        &self,
-        procedure: ProcedureId,
-        arguments: &[u8],
-        timeout: Duration,
-    ) -> Option<Result<Relayed>> {
-        self.relay_as(Asks::FreeMonitor(&self.info), procedure, arguments, timeout)
-    }
-
-    fn relay_as(
-        &self,
-        asks: Asks<'_>,
-        procedure: ProcedureId,
-        arguments: &[u8],
-        timeout: Duration,
-    ) -> Option<Result<Relayed>> {
-        match self.check_open() {
-            Ok(()) => self.connection.relay(asks, procedure, arguments, timeout),
-            Err(error) => Some(Err(error)),
-        }
+        let processes = self.connection.driver.as_processes();
+        let lacks = "asks no monitors itself";
+        self.connection.capability(processes, lacks)?.monitors(&self.info)
     }
 
     fn check_open(&self) -> Result<()> {

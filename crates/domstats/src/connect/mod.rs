@@ -1,26 +1,24 @@
 //! A connection to a hypervisor, and the bulk call.
 
 mod coalesce;
+mod connection;
 pub mod default_uri;
 pub(crate) mod domain;
+pub(crate) mod drivers;
 pub(crate) mod libvirt_conf;
+#[cfg(feature = "libvirt")]
+pub mod wire;
 
-use std::{
-    cmp::Ordering,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{self, AtomicBool},
-    },
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc};
 
-use domstats_rpc::procedure::ProcedureId;
 use uuid::Uuid;
 
 use crate::{
-    connect::{coalesce::SharedPasses, domain::Domain},
-    driver::{self, Asks, Driver, Relayed, options::ConnectOptions, uri::Uri},
+    connect::{
+        connection::{Connection, by_name},
+        domain::Domain,
+    },
+    driver::options::ConnectOptions,
     model::{
         error::{Error, ErrorKind, ErrorOrigin, Result},
         identity::DomainInfo,
@@ -51,14 +49,6 @@ use crate::{
 #[doc(alias = "virConnectPtr")]
 pub struct Connect {
     pub(crate) connection: Arc<Connection>,
-}
-
-/// What the handles share.
-pub(crate) struct Connection {
-    pub(crate) driver: Box<dyn Driver>,
-    uri: Uri,
-    closed: AtomicBool,
-    passes: SharedPasses,
 }
 
 impl Connect {
@@ -95,11 +85,7 @@ impl Connect {
     /// Those of [`open`](Self::open).
     #[doc(alias = "virConnectOpenAuth")]
     pub fn open_with(uri: &str, options: &ConnectOptions) -> Result<Self> {
-        let uri: Uri = uri.parse()?;
-        let driver = driver::open(&uri, options)?;
-        let passes = SharedPasses::default();
-        let connection = Connection { driver, uri, closed: AtomicBool::new(false), passes };
-        Ok(Self { connection: Arc::new(connection) })
+        Ok(Self { connection: Arc::new(Connection::open(uri, options)?) })
     }
 
     /// Says what is wrong with a URI, before anything is asked by it: whoever keeps one in a
@@ -117,14 +103,14 @@ impl Connect {
     ///
     /// Those of [`open`](Self::open) that do not depend on the hypervisor.
     pub fn check(uri: &str, options: &ConnectOptions) -> Result<()> {
-        driver::check(&uri.parse()?, options)
+        drivers::check(&uri.parse()?, options)
     }
 
     /// Returns the URI that was opened.
     #[must_use]
     #[doc(alias = "virConnectGetURI")]
     pub fn uri(&self) -> String {
-        self.connection.uri.to_string()
+        self.connection.uri().to_string()
     }
 
     /// Returns the name of the host that the domains run on.
@@ -158,8 +144,7 @@ impl Connect {
     /// on it or its domains are errors. Dropping the last handle does the same.
     #[doc(alias = "virConnectClose")]
     pub fn close(&self) {
-        self.connection.closed.store(true, atomic::Ordering::Release);
-        self.connection.driver.close();
+        self.connection.close();
     }
 
     /// Returns the groups that the driver can give for at least some domains.
@@ -185,7 +170,7 @@ impl Connect {
             let report = self.all_domain_stats(&request)?;
             report.domains.into_iter().map(|stats| stats.domain).collect()
         } else {
-            let mut infos = self.connection.driver.domains()?;
+            let mut infos = self.connection.domains()?;
             DomainInfo::note_conflicts(infos.iter_mut());
             infos.retain(|info| filter.matches_info(info));
             infos.sort_by(by_name);
@@ -225,10 +210,11 @@ impl Connect {
     #[doc(alias = "virDomainLookupByID")]
     pub fn domain_by_id(&self, id: u32) -> Result<Domain> {
         self.connection.check_open()?;
-        if let Some(info) = self.connection.driver.known(id) {
+        let processes = self.connection.driver.as_processes();
+        if let Some(info) = processes.and_then(|processes| processes.known(id)) {
             return Ok(self.domain(info));
         }
-        let infos = self.connection.driver.domains()?;
+        let infos = self.connection.domains()?;
         let info = infos.into_iter().find(|info| info.id == Some(id)).ok_or_else(|| {
             let sentence = format!("no active domain with the id {id}");
             Error::new(ErrorKind::NoDomain, self.origin(), sentence)
@@ -256,31 +242,9 @@ impl Connect {
         self.connection.domain_list_stats(None, request)
     }
 
-    /// Hands a call of libvirt's protocol on to the daemon behind the connection, for a server that
-    /// speaks that protocol too: a procedure, which can only be one that reads, and the bytes of its
-    /// arguments. Returns the bytes of its result, or the daemon's own error; `None` if there is no
-    /// such daemon. A procedure that may ask the monitor of a domain is to be called by
-    /// [`Domain::relay`] or [`Domain::relay_if_free`].
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidConnection`] after [`close`](Self::close), [`ErrorKind::Timeout`] if the
-    /// daemon did not answer in time, and whatever keeps from reaching it.
-    pub fn relay(
-        &self,
-        procedure: ProcedureId,
-        arguments: &[u8],
-        timeout: Duration,
-    ) -> Option<Result<Relayed>> {
-        if let Err(error) = self.connection.check_open() {
-            return Some(Err(error));
-        }
-        self.connection.relay(Asks::Nobody, procedure, arguments, timeout)
-    }
-
     fn lookup(&self, is: impl Fn(&DomainInfo) -> bool, what: &str) -> Result<Domain> {
         self.connection.check_open()?;
-        let mut infos = self.connection.driver.domains()?;
+        let mut infos = self.connection.domains()?;
         DomainInfo::note_conflicts(infos.iter_mut());
         let claimants = infos.into_iter().filter(is);
         Ok(self.domain(DomainInfo::meant(claimants, what, self.origin())?))
@@ -291,71 +255,6 @@ impl Connect {
     pub fn domain(&self, info: DomainInfo) -> Domain {
         Domain { connection: Arc::clone(&self.connection), info }
     }
-}
-
-impl Connection {
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(atomic::Ordering::Acquire)
-    }
-
-    fn check_open(&self) -> Result<()> {
-        if self.is_closed() {
-            return Err(Error::new(
-                ErrorKind::InvalidConnection,
-                ErrorOrigin::Domain,
-                format!("the connection to {} was closed", self.uri),
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_filter(&self, filter: DomainFilter) -> Result<()> {
-        let unknown = filter.difference(DomainFilter::all_known());
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::InvalidArgument,
-            self.driver.origin(),
-            format!("unsupported flags {:#x}", unknown.bits()),
-        ))
-    }
-
-    /// Hands a call on to the daemon behind the driver.
-    pub(crate) fn relay(
-        &self,
-        asks: Asks<'_>,
-        procedure: ProcedureId,
-        arguments: &[u8],
-        timeout: Duration,
-    ) -> Option<Result<Relayed>> {
-        let deadline = Instant::now() + timeout.min(StatsRequest::MAX_TIMEOUT);
-        self.driver.relay(asks, procedure, arguments, deadline)
-    }
-
-    /// The one way to the driver: called once, with `None` for all domains or with the list.
-    pub(crate) fn domain_list_stats(
-        &self,
-        of: Option<&[DomainInfo]>,
-        request: &StatsRequest,
-    ) -> Result<StatsReport> {
-        self.check_filter(request.filter)?;
-        let mut request = request.clone();
-        request.groups = self.driver.groups(&request)?;
-        self.passes.report(of, &request, |request| {
-            let mut report = self.driver.domain_list_stats(of, request)?;
-            if of.is_none() {
-                report.note_conflicts();
-                report.domains.sort_by(|a, b| by_name(&a.domain, &b.domain));
-            }
-            Ok(report)
-        })
-    }
-}
-
-/// The order of "all" domains; several processes can bear one name.
-fn by_name(a: &DomainInfo, b: &DomainInfo) -> Ordering {
-    a.name.cmp(&b.name).then(a.id.cmp(&b.id))
 }
 
 impl fmt::Debug for Connect {

@@ -70,6 +70,7 @@ impl FromStr for Uri {
 }
 
 impl Uri {
+    #[cfg(any(feature = "libvirt", test))]
     /// Returns the driver, as it was given: `QEMU` of `QEMU+ssh://host/system`.
     pub(crate) fn driver(&self) -> &str {
         let end = self.text.find(['+', ':']).unwrap_or(self.text.len());

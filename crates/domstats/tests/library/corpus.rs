@@ -5,5 +5,5 @@ mod replay;
 
 #[test]
 fn every_target_holds_for_its_corpus() {
-    replay::replay(&domstats::fuzz::TARGETS);
+    replay::replay(domstats::fuzz::TARGETS);
 }

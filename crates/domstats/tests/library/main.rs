@@ -4,6 +4,7 @@
 mod api;
 mod corpus;
 mod floors;
+#[cfg(feature = "qemu")]
 mod monitor_reader;
 mod replay;
 mod test_driver;

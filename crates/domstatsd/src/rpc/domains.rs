@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use domstats::{Domain, DomainFilter, DomainInfo, ErrorKind, ErrorOrigin, Uuid};
+use domstats::{Domain, DomainFilter, DomainInfo, ErrorKind, ErrorOrigin, Uuid, wire};
 use domstats_rpc::{
     limits,
     message::{self, DomainFlags, ListDomainsArgs, ListedDomains},
@@ -13,7 +13,7 @@ use super::{
     connect::Client,
     refuse::{self, Refusal},
 };
-use crate::host::{Answer, named};
+use crate::host::Answer;
 
 /// Returns the domains that match: libvirt's clients accept no old answer.
 pub(super) async fn matching(
@@ -46,10 +46,10 @@ pub(super) async fn meant(
     };
     let meant = |domain: &message::Domain<'_>| {
         if !is_made_up(domain) {
-            return named(domain);
+            return wire::domain_info(domain);
         }
         let mut very = known.iter().map(Domain::info).filter(|info| is_very(info, domain));
-        very.next().cloned().unwrap_or_else(|| named(domain))
+        very.next().cloned().unwrap_or_else(|| wire::domain_info(domain))
     };
     Ok(wanted.iter().map(meant).collect())
 }

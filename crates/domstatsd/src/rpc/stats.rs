@@ -2,10 +2,10 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use domstats::{DomainFilter, DomainStats, StatsGroups, StatsOptions, Value, printable};
+use domstats::{DomainFilter, DomainStats, StatsGroups, StatsOptions, printable, wire};
 use domstats_rpc::{
     limits,
-    message::{DomainStatsArgs, ParamValue, StatsRecord, StatsRecords, TypedParam},
+    message::{DomainStatsArgs, StatsRecord, StatsRecords, TypedParam},
     xdr::List,
 };
 use tokio::task;
@@ -77,26 +77,11 @@ fn record(stats: &DomainStats, is_empty: bool) -> StatsRecord<'static> {
         return StatsRecord { domain: domains::sent(&stats.domain), params: List(params) };
     }
     stats.visit_params(|key, _, value| {
-        if let Some(value) = sent(value)
+        if let Some(value) = wire::param(value)
             && key.len() <= limits::PARAM_NAME
         {
             params.push(TypedParam { field: Cow::Owned(printable(key)), value });
         }
     });
     StatsRecord { domain: domains::sent(&stats.domain), params: List(params) }
-}
-
-/// Returns a value as it is sent; `None` for a type that libvirt does not have, of which the flat form
-/// has none.
-fn sent(value: &Value<'_>) -> Option<ParamValue<'static>> {
-    Some(match value {
-        Value::Int(number) | Value::Word { code: number, .. } => ParamValue::Int(*number),
-        Value::UInt(number) => ParamValue::UInt(*number),
-        Value::LLong(number) => ParamValue::LLong(*number),
-        Value::ULLong(number) => ParamValue::ULLong(*number),
-        Value::Double(number) => ParamValue::Double(*number),
-        Value::Boolean(truth) => ParamValue::Boolean(*truth),
-        Value::String(text) => ParamValue::String(Cow::Owned(text.clone().into_owned())),
-        _ => return None,
-    })
 }

@@ -17,7 +17,7 @@ use super::{
     pass::{About, refusal},
     plan::Plan,
     pool::{Lease, Link, Question},
-    remote,
+    wire,
 };
 use crate::model::{
     error::Result,
@@ -71,7 +71,7 @@ fn each(
     }
     answers(link, filters.len(), deadline, |answer| {
         decode::<ConnectListAllDomains, _>(answer, |reply| {
-            reply.domains.0.iter().map(remote::domain_info).collect()
+            reply.domains.0.iter().map(wire::domain_info).collect()
         })
     })
 }
@@ -133,14 +133,14 @@ pub(super) struct Selection {
 }
 
 /// Chooses the domains of a list among those that match the filter.
-pub(super) fn select(of: &[DomainInfo], listing: Listing) -> (Vec<DomainInfo>, Selection) {
+pub(super) fn select(listed: &[DomainInfo], listing: Listing) -> (Vec<DomainInfo>, Selection) {
     let Listing { matching, exists } = listing;
     let mut matching: HashMap<_, _> = matching.into_iter().map(|info| (info.uuid, info)).collect();
     let mut places = HashMap::new();
     let mut chosen = Vec::new();
     let mut order = Vec::new();
     let mut missing = Vec::new();
-    for wanted in of {
+    for wanted in listed {
         if let Some(info) = matching.remove(&wanted.uuid) {
             places.insert(wanted.uuid, chosen.len());
             chosen.push(info);

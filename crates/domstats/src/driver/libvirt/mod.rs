@@ -39,33 +39,35 @@ mod plan;
 mod pool;
 mod record;
 mod relay;
-mod remote;
 mod sasl;
 mod transport;
 mod window;
+pub(crate) mod wire;
 
 use std::{
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
-use domstats_rpc::{
-    message::DomainFlags,
-    procedure::{DomainGetXmlDesc, ProcedureId},
-};
+use domstats_rpc::{message::DomainFlags, procedure::DomainGetXmlDesc};
+use uuid::Uuid;
 
 use address::Address;
-pub(super) use address::serves;
+pub(crate) use address::serves;
 use hello::Peer;
 use link::silent;
 use listing::Selection;
 use pass::Pass;
 use plan::Plan;
 use pool::Pool;
-use relay::Call;
 
 use crate::{
-    driver::{Asks, Driver, Relayed, options::ConnectOptions, uri::Uri},
+    driver::{
+        Driver,
+        capability::{Call, Descriptions, Relay, Relayed},
+        options::ConnectOptions,
+        uri::Uri,
+    },
     model::{
         error::{self, Error, ErrorKind, ErrorOrigin},
         identity::DomainInfo,
@@ -84,7 +86,7 @@ const RESTART: Duration = Duration::from_secs(1);
 pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> error::Result<Box<dyn Driver>> {
     let address = Address::new(uri, options)?;
     let (pool, peer) = Pool::open(address, Instant::now() + options.timeout)?;
-    Ok(Box::new(Libvirt { pool, peer, timeout: options.timeout }))
+    Ok(Box::new(Libvirt { pool, peer }))
 }
 
 /// Says what is wrong with a URI, without looking for the daemon.
@@ -95,8 +97,6 @@ pub(crate) fn check(uri: &Uri, options: &ConnectOptions) -> error::Result<()> {
 struct Libvirt {
     pool: Pool,
     peer: Peer,
-    /// How long opening a connection again may take where no request says.
-    timeout: Duration,
 }
 
 impl Driver for Libvirt {
@@ -116,9 +116,8 @@ impl Driver for Libvirt {
         StatsGroups::of_libvirt()
     }
 
-    /// The daemon decides, domain by domain.
-    fn groups(&self, request: &StatsRequest) -> error::Result<StatsGroups> {
-        Ok(request.groups)
+    fn leaves_groups_to_peer(&self) -> bool {
+        true
     }
 
     fn hostname(&self) -> String {
@@ -133,11 +132,9 @@ impl Driver for Libvirt {
         self.pool.close();
     }
 
-    fn domains(&self) -> error::Result<Vec<DomainInfo>> {
-        let start = Instant::now();
-        let deadline = start + self.timeout;
+    fn domains(&self, deadline: Instant) -> error::Result<Vec<DomainInfo>> {
         let call = self.pool.next_call();
-        insist(start + self.timeout.min(RESTART), || {
+        insist(deadline.min(Instant::now() + RESTART), || {
             let mut lease = self.pool.lease(deadline)?;
             Ok(listing::list(&mut lease, call, DomainFilter::empty(), deadline)?.matching)
         })
@@ -145,7 +142,7 @@ impl Driver for Libvirt {
 
     fn domain_list_stats(
         &self,
-        of: Option<&[DomainInfo]>,
+        listed: Option<&[DomainInfo]>,
         request: &StatsRequest,
     ) -> error::Result<StatsReport> {
         let start = Instant::now();
@@ -158,7 +155,7 @@ impl Driver for Libvirt {
             let mut lease = self.pool.lease(deadline)?;
             let (pass, _) = match &mut under_way {
                 Some(known) => known,
-                none => none.insert(self.begin(&mut lease, call, of, plan, request.filter)?),
+                none => none.insert(self.begin(&mut lease, call, listed, plan, request.filter)?),
             };
             let result = pass.run(&mut lease);
             if result.is_err() {
@@ -191,8 +188,18 @@ impl Driver for Libvirt {
         Ok(report)
     }
 
+    fn as_descriptions(&self) -> Option<&dyn Descriptions> {
+        Some(self)
+    }
+
+    fn as_relay(&self) -> Option<&dyn Relay> {
+        Some(self)
+    }
+}
+
+impl Descriptions for Libvirt {
     fn xml(&self, info: &DomainInfo, deadline: Instant) -> error::Result<String> {
-        let domain = remote::domain(info).ok_or_else(|| self.unknown(info))?;
+        let domain = wire::domain(info).ok_or_else(|| self.unknown(info))?;
         let args = DomainFlags { domain, flags: 0 };
         insist(deadline, || {
             let mut lease = self.pool.lease(deadline)?;
@@ -200,30 +207,36 @@ impl Driver for Libvirt {
             link.call::<DomainGetXmlDesc, _>(&args, deadline, |text| text.into_owned())
         })
     }
+}
 
+impl Relay for Libvirt {
     fn relay(
         &self,
-        asks: Asks<'_>,
-        procedure: ProcedureId,
-        arguments: &[u8],
+        monitor: Option<&DomainInfo>,
+        call: Call<'_>,
         deadline: Instant,
-    ) -> Option<error::Result<Relayed>> {
-        let call = Call { procedure, arguments };
-        let uuid = |domain: &DomainInfo| domain.uuid.ok_or_else(|| self.unknown(domain));
-        insist(deadline, || match asks {
-            Asks::Nobody => relay::quick(&self.pool, call, deadline).map(Some),
-            Asks::Monitor(domain) => {
-                relay::to_monitor(&self.pool, uuid(domain)?, call, deadline).map(Some)
-            }
-            Asks::FreeMonitor(domain) => {
-                relay::to_free_monitor(&self.pool, uuid(domain)?, call, deadline)
-            }
+    ) -> error::Result<Relayed> {
+        insist(deadline, || match monitor {
+            None => relay::quick(&self.pool, call, deadline),
+            Some(info) => relay::to_monitor(&self.pool, self.uuid(info)?, call, deadline),
         })
-        .transpose()
+    }
+
+    fn relay_if_free(
+        &self,
+        monitor: &DomainInfo,
+        call: Call<'_>,
+        deadline: Instant,
+    ) -> error::Result<Option<Relayed>> {
+        insist(deadline, || relay::to_free_monitor(&self.pool, self.uuid(monitor)?, call, deadline))
     }
 }
 
 impl Libvirt {
+    fn uuid(&self, domain: &DomainInfo) -> error::Result<Uuid> {
+        domain.uuid.ok_or_else(|| self.unknown(domain))
+    }
+
     fn unknown(&self, domain: &DomainInfo) -> Error {
         let sentence = format!("'{}' has no UUID: libvirt does not know it", domain.name);
         Error::new(ErrorKind::NoDomain, self.origin(), sentence)
@@ -234,7 +247,7 @@ impl Libvirt {
         &self,
         lease: &mut pool::Lease<'_>,
         call: u64,
-        of: Option<&[DomainInfo]>,
+        listed: Option<&[DomainInfo]>,
         plan: Plan,
         filter: DomainFilter,
     ) -> error::Result<(Pass<'_>, Selection)> {
@@ -242,12 +255,12 @@ impl Libvirt {
         let listing = listing::list(lease, call, filter, plan.deadline)?;
         let round_trip = start.elapsed();
         self.pool.memory.retain(&listing.exists);
-        if of.is_none() && listing.matching.is_empty() {
+        if listed.is_none() && listing.matching.is_empty() {
             listing::ask_about_none(lease, call, filter, &plan)?;
         }
-        let (domains, selection) = match of {
+        let (domains, selection) = match listed {
             None => (listing.matching, Selection { order: None, missing: Vec::new() }),
-            Some(of) => listing::select(of, listing),
+            Some(listed) => listing::select(listed, listing),
         };
         Ok((Pass::new(&self.pool, call, plan, domains, round_trip), selection))
     }

@@ -27,8 +27,8 @@ use super::{
     plan::{Part, Plan},
     pool::{Lease, Link, Pool, Question, free_slots},
     record::{self, Slot},
-    remote,
     window::Window,
+    wire,
 };
 use crate::model::{
     error::{Error, ErrorKind, Result},
@@ -275,7 +275,7 @@ impl<'a> Pass<'a> {
     }
 
     fn question<'b>(&'b self, places: &[usize], groups: StatsGroups) -> DomainStatsArgs<'b> {
-        let domains = places.iter().filter_map(|place| remote::domain(&self.slots[*place].info));
+        let domains = places.iter().filter_map(|place| wire::domain(&self.slots[*place].info));
         DomainStatsArgs {
             domains: List(domains.collect()),
             stats: groups.bits(),
@@ -416,7 +416,7 @@ impl<'a> Pass<'a> {
 
 /// Returns the error of the call, if the daemon's is about what was asked for, not about domains.
 pub(super) fn refusal(error: &RemoteError<'_>) -> Option<Error> {
-    let error = remote::error(error);
+    let error = wire::error(error);
     match error.kind() {
         ErrorKind::NoSupport => {
             let text = "this libvirt has no bulk statistics: its driver lacks them, or it is older \

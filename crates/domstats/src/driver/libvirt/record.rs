@@ -11,7 +11,7 @@ use domstats_rpc::{
 use super::{
     memory::Suspicion,
     plan::{Part, Plan},
-    remote,
+    wire,
 };
 use crate::model::{
     identity::DomainInfo,
@@ -137,7 +137,7 @@ impl Slot {
 
     fn set(&mut self, record: &StatsRecord<'_>) {
         for param in &record.params.0 {
-            self.stats.set_param(&param.field, &remote::value(&param.value));
+            self.stats.set_param(&param.field, &wire::value(&param.value));
         }
     }
 

@@ -1,11 +1,10 @@
-//! Calls of somebody else, handed on as they came.
+//! Calls of another client, relayed as they came.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-use domstats_rpc::procedure::ProcedureId;
 use uuid::Uuid;
 
 use super::{
@@ -14,7 +13,7 @@ use super::{
     pool::{Permit, Pool, Question, SHARE},
 };
 use crate::{
-    driver::Relayed,
+    driver::capability::{Call, Relayed},
     model::{
         error::{Error, ErrorKind, ErrorOrigin, Result},
         report::{Missing, MissingReason},
@@ -97,13 +96,6 @@ fn ask_monitor(
         })?;
     }
     relayed.ok_or_else(silent)
-}
-
-/// A call: a procedure and the bytes of its arguments.
-#[derive(Clone, Copy)]
-pub(super) struct Call<'a> {
-    pub(super) procedure: ProcedureId,
-    pub(super) arguments: &'a [u8],
 }
 
 /// Waits for room in the share.

@@ -98,7 +98,12 @@ use monitor::budget::MemoryBudget;
 use pass::{Conversation, Rules};
 
 use crate::{
-    driver::{Driver, options::ConnectOptions, uri::Uri},
+    driver::{
+        Driver,
+        capability::{Nics, Processes},
+        options::ConnectOptions,
+        uri::Uri,
+    },
     host::{perf::Counting, procfs::Proc},
     model::{
         device::{Monitor, Nic},
@@ -146,6 +151,10 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> error::Result<Box<dyn Drive
                     refuse(format!("/etc/passwd has no user '{user}' (trusted): use its number"))
                 })?);
             }
+            ("perf", _) if cfg!(not(feature = "perf")) => {
+                let what = "this program counts no events (perf): it was built without them";
+                return Err(refuse(what.to_owned()));
+            }
             ("perf", events) => {
                 counting = Some(Counting::parse(events).map_err(|event| {
                     refuse(format!("perf has no event '{event}', use {}", Counting::names()))
@@ -190,8 +199,9 @@ impl Driver for Qemu {
         self.guests.disconnect();
     }
 
-    fn domains(&self) -> error::Result<Vec<DomainInfo>> {
-        let deadline = Instant::now() + StatsRequest::DEFAULT_TIMEOUT;
+    fn domains(&self, deadline: Instant) -> error::Result<Vec<DomainInfo>> {
+        // A guest that its monitor must name is worth no longer wait than its statistics.
+        let deadline = deadline.min(Instant::now() + StatsRequest::DEFAULT_TIMEOUT);
         let proc = &self.guests.proc().for_call(deadline);
         let found = self.guests.find(deadline)?;
         let mut conversations: Vec<Conversation<'_>> = found
@@ -211,21 +221,6 @@ impl Driver for Qemu {
         Ok(found.guests.iter().map(|(guest, _)| guest.info()).chain(unnamed).collect())
     }
 
-    fn nics(&self, domain: &DomainInfo, deadline: Instant) -> error::Result<Vec<Nic>> {
-        self.nics_of(domain, deadline)
-    }
-
-    fn monitors(&self, domain: &DomainInfo) -> error::Result<Vec<Monitor>> {
-        self.guests.monitors(domain).ok_or_else(|| {
-            let gone = Missing::new(MissingReason::Gone, "no such QEMU process was found");
-            gone.error(ErrorOrigin::Qemu)
-        })
-    }
-
-    fn known(&self, id: u32) -> Option<DomainInfo> {
-        self.guests.known_by_id(id)
-    }
-
     fn domain_list_stats(
         &self,
         of: Option<&[DomainInfo]>,
@@ -243,6 +238,33 @@ impl Driver for Qemu {
         report.take_records(records, order);
         report.elapsed = start.elapsed();
         Ok(report)
+    }
+
+    fn as_nics(&self) -> Option<&dyn Nics> {
+        Some(self)
+    }
+
+    fn as_processes(&self) -> Option<&dyn Processes> {
+        Some(self)
+    }
+}
+
+impl Nics for Qemu {
+    fn nics(&self, domain: &DomainInfo, deadline: Instant) -> error::Result<Vec<Nic>> {
+        self.nics_of(domain, deadline)
+    }
+}
+
+impl Processes for Qemu {
+    fn known(&self, id: u32) -> Option<DomainInfo> {
+        self.guests.known_by_id(id)
+    }
+
+    fn monitors(&self, domain: &DomainInfo) -> error::Result<Vec<Monitor>> {
+        self.guests.monitors(domain).ok_or_else(|| {
+            let gone = Missing::new(MissingReason::Gone, "no such QEMU process was found");
+            gone.error(ErrorOrigin::Qemu)
+        })
     }
 }
 

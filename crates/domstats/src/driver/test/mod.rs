@@ -94,7 +94,7 @@ use faults::{Answer, Faults};
 use guests::{Guest, Guests};
 
 use crate::{
-    driver::{Driver, options::ConnectOptions, uri::Uri},
+    driver::{Driver, capability::Nics, options::ConnectOptions, uri::Uri},
     model::{
         device::Nic,
         error::{ErrorOrigin, Result},
@@ -207,28 +207,13 @@ impl Driver for TestDriver {
         hostname()
     }
 
-    fn domains(&self) -> Result<Vec<DomainInfo>> {
+    fn domains(&self, _: Instant) -> Result<Vec<DomainInfo>> {
         Ok(self.guests.iter().map(|guest| guest.info()).collect())
-    }
-
-    fn nics(&self, domain: &DomainInfo, deadline: Instant) -> Result<Vec<Nic>> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // The monitor tells them, as it tells the state.
-        let request = StatsRequest::new().groups(StatsGroups::STATE).timeout(left);
-        let guest = self.guests.find_all(slice::from_ref(domain)).find_map(|(_, guest)| guest);
-        let answer = guest.map_or(Answer::Gone, |guest| self.faults.answer(&guest, &request));
-        let (wait, nics) = match (answer, guest) {
-            (Answer::After(wait), Some(guest)) => (wait, Ok(guest.nics())),
-            (Answer::Lost(wait, missing), _) => (wait, Err(missing)),
-            _ => (Duration::ZERO, Err(gone(domain.clone()).missing)),
-        };
-        std::thread::sleep(wait);
-        nics.map_err(|missing| missing.error(ErrorOrigin::Test))
     }
 
     fn domain_list_stats(
         &self,
-        of: Option<&[DomainInfo]>,
+        listed: Option<&[DomainInfo]>,
         request: &StatsRequest,
     ) -> Result<StatsReport> {
         let begin = Instant::now();
@@ -240,7 +225,7 @@ impl Driver for TestDriver {
         let mut ask = |guest, report: &mut StatsReport| {
             wait = wait.max(self.ask(guest, request, lived, report));
         };
-        match of {
+        match listed {
             None => self.guests.iter().for_each(|guest| ask(guest, &mut report)),
             Some(domains) => {
                 for (domain, guest) in self.guests.find_all(domains) {
@@ -258,6 +243,27 @@ impl Driver for TestDriver {
             Clock::Fixed => Duration::ZERO,
         };
         Ok(report)
+    }
+
+    fn as_nics(&self) -> Option<&dyn Nics> {
+        Some(self)
+    }
+}
+
+impl Nics for TestDriver {
+    fn nics(&self, domain: &DomainInfo, deadline: Instant) -> Result<Vec<Nic>> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // The monitor tells them, as it tells the state.
+        let request = StatsRequest::new().groups(StatsGroups::STATE).timeout(left);
+        let guest = self.guests.find_all(slice::from_ref(domain)).find_map(|(_, guest)| guest);
+        let answer = guest.map_or(Answer::Gone, |guest| self.faults.answer(&guest, &request));
+        let (wait, nics) = match (answer, guest) {
+            (Answer::After(wait), Some(guest)) => (wait, Ok(guest.nics())),
+            (Answer::Lost(wait, missing), _) => (wait, Err(missing)),
+            _ => (Duration::ZERO, Err(gone(domain.clone()).missing)),
+        };
+        std::thread::sleep(wait);
+        nics.map_err(|missing| missing.error(ErrorOrigin::Test))
     }
 }
 

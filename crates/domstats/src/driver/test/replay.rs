@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     error, fs,
+    time::Instant,
 };
 
 use uuid::Uuid;
@@ -72,7 +73,7 @@ impl Driver for Replay {
         hostname()
     }
 
-    fn domains(&self) -> Result<Vec<DomainInfo>> {
+    fn domains(&self, _: Instant) -> Result<Vec<DomainInfo>> {
         let records = self.saved.domains.iter().map(|stats| &stats.domain);
         let missing = self.saved.missing.iter().map(|missing| &missing.domain);
         let mut seen = HashSet::new();
@@ -81,7 +82,7 @@ impl Driver for Replay {
 
     fn domain_list_stats(
         &self,
-        of: Option<&[DomainInfo]>,
+        listed: Option<&[DomainInfo]>,
         request: &StatsRequest,
     ) -> Result<StatsReport> {
         let saved = &self.saved;
@@ -90,7 +91,7 @@ impl Driver for Replay {
             extra: saved.extra.clone(),
             ..StatsReport::new(saved.taken_at)
         };
-        let Some(domains) = of else {
+        let Some(domains) = listed else {
             let matches = |missing: &&MissingDomain| request.filter.matches_info(&missing.domain);
             report.missing = saved.missing.iter().filter(matches).cloned().collect();
             report.domains =

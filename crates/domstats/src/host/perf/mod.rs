@@ -14,6 +14,7 @@ use std::{
     },
 };
 
+#[cfg(feature = "perf")]
 use perf_event_open_sys::bindings;
 use rustix::{
     io::Errno,
@@ -31,6 +32,7 @@ pub(crate) struct Event {
     config: u32,
 }
 
+#[cfg(feature = "perf")]
 macro_rules! events {
     ($($name:ident $kind:ident $config:ident;)*) => {
         /// The events that libvirt counts, in its order; without `cmt`, `mbmt` and `mbml`, which
@@ -43,6 +45,10 @@ macro_rules! events {
     };
 }
 
+#[cfg(not(feature = "perf"))]
+static EVENTS: &[Event] = &[];
+
+#[cfg(feature = "perf")]
 events! {
     cpu_cycles PERF_TYPE_HARDWARE PERF_COUNT_HW_CPU_CYCLES;
     instructions PERF_TYPE_HARDWARE PERF_COUNT_HW_INSTRUCTIONS;
@@ -240,7 +246,7 @@ impl Drop for Taken {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "perf"))]
 mod tests {
     use super::*;
     use crate::host::{process::Process, procfs::Proc};

@@ -1,15 +1,20 @@
 //! The system call that opens a counter.
 
-use std::{
-    fs::File,
-    io,
-    os::fd::{FromRawFd, OwnedFd},
-};
+#[cfg(feature = "perf")]
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::{fs::File, io};
 
+#[cfg(feature = "perf")]
 use perf_event_open_sys::{
     bindings::{PERF_FLAG_FD_CLOEXEC, perf_event_attr},
     perf_event_open,
 };
+
+/// Without the feature `perf` there is nothing to count.
+#[cfg(not(feature = "perf"))]
+pub(super) fn open(_tid: u32, _kind: u32, _config: u32) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
 
 /// Opens a counter for a thread and everything it starts from then on, other processes included. It
 /// counts at once, on every CPU, in user space, the guest, the kernel and the hypervisor, like
@@ -19,6 +24,7 @@ use perf_event_open_sys::{
 ///
 /// Those of the kernel: `EACCES` or `EPERM` without the right, `ENOENT` and others if the machine
 /// does not count such events, `ESRCH` if the thread has ended.
+#[cfg(feature = "perf")]
 pub(super) fn open(tid: u32, kind: u32, config: u32) -> io::Result<File> {
     let tid = i32::try_from(tid).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut attr = perf_event_attr {

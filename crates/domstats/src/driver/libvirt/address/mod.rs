@@ -36,7 +36,7 @@ const DRIVERS_OF_CLIENTS: [&str; 5] =
 const TRANSPORTS: [&str; 7] = ["ext", "libssh", "libssh2", "ssh", "tcp", "tls", "unix"];
 
 /// Returns whether a scheme, in lower case, belongs to the libvirt driver.
-pub(in crate::driver) fn serves(scheme: &str) -> bool {
+pub(crate) fn serves(scheme: &str) -> bool {
     match scheme.split_once('+') {
         None => DRIVERS.contains(&scheme),
         Some((driver, transport)) => {

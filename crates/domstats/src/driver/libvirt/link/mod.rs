@@ -20,11 +20,11 @@ use domstats_rpc::{
 use rustix::event::{PollFd, PollFlags};
 
 use super::{
-    remote,
     transport::{Stream, poll_until},
+    wire,
 };
 use crate::{
-    driver::Relayed,
+    driver::capability::Relayed,
     model::error::{Error, ErrorKind, ErrorOrigin, Result},
 };
 
@@ -340,7 +340,7 @@ pub(super) fn decode<'a, P: Procedure, R>(
     answer: Answer<'a>,
     read: impl FnOnce(P::Reply<'a>) -> R,
 ) -> Result<R> {
-    let payload = answer.map_err(|error| remote::error(&error))?;
+    let payload = answer.map_err(|error| wire::error(&error))?;
     let reply = P::Reply::decode(&mut Decoder::new(payload));
     reply.map(read).map_err(|fault| nonsense().because(fault))
 }

@@ -1,4 +1,4 @@
-//! What is said across the wire, in the terms of this library.
+//! libvirt's wire and this library's model: each conversion once, in both directions.
 
 use std::borrow::Cow;
 
@@ -29,8 +29,9 @@ pub(super) fn error(remote: &RemoteError<'_>) -> Error {
     )
 }
 
-/// Returns a domain; whether it is persistent is another question.
-pub(super) fn domain_info(domain: &message::Domain<'_>) -> DomainInfo {
+/// Returns a domain of the wire, which does not say whether it is persistent.
+#[must_use]
+pub fn domain_info(domain: &message::Domain<'_>) -> DomainInfo {
     DomainInfo {
         name: Name::from(domain.name.as_ref()),
         uuid: Some(Uuid::from_bytes(domain.uuid)),
@@ -50,7 +51,8 @@ pub(super) fn domain(info: &DomainInfo) -> Option<message::Domain<'_>> {
 }
 
 /// Returns the value of a typed parameter.
-pub(super) fn value<'a>(value: &'a ParamValue<'_>) -> Value<'a> {
+#[must_use]
+pub fn value<'a>(value: &'a ParamValue<'_>) -> Value<'a> {
     match value {
         ParamValue::Int(number) => Value::Int(*number),
         ParamValue::UInt(number) => Value::UInt(*number),
@@ -60,4 +62,19 @@ pub(super) fn value<'a>(value: &'a ParamValue<'_>) -> Value<'a> {
         ParamValue::Boolean(truth) => Value::Boolean(*truth),
         ParamValue::String(text) => Value::String(Cow::Borrowed(text)),
     }
+}
+
+/// Returns a value as a typed parameter; `None` for many numbers, which libvirt has no type for.
+#[must_use]
+pub fn param(value: &Value<'_>) -> Option<ParamValue<'static>> {
+    Some(match value {
+        Value::Int(number) | Value::Word { code: number, .. } => ParamValue::Int(*number),
+        Value::UInt(number) => ParamValue::UInt(*number),
+        Value::LLong(number) => ParamValue::LLong(*number),
+        Value::ULLong(number) => ParamValue::ULLong(*number),
+        Value::Double(number) => ParamValue::Double(*number),
+        Value::Boolean(truth) => ParamValue::Boolean(*truth),
+        Value::String(text) => ParamValue::String(Cow::Owned(text.clone().into_owned())),
+        Value::Numbers(_) => return None,
+    })
 }
