@@ -296,11 +296,11 @@ fn a_file_that_cannot_be_read_is_named() {
     };
     let secret = "[name]\n guest = \"secret\"\n[memory]\n size = \"1G\"\n";
     for (what, text) in [
-        ("removed", "is not there any more"),
-        ("a pipe", "is no regular file"),
-        ("a device", "is no regular file"),
-        ("root's", "is not for the user that QEMU runs as"),
-        ("behind a folder of root", "is not for the user that QEMU runs as"),
+        ("removed", "no longer exists"),
+        ("a pipe", "is not a regular file"),
+        ("a device", "is not a regular file"),
+        ("root's", "is not readable for the user that QEMU runs as"),
+        ("behind a folder of root", "is not readable for the user that QEMU runs as"),
         ("no options", "line 1 of"),
         ("large", "has more than"),
     ] {

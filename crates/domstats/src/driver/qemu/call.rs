@@ -1,4 +1,5 @@
-//! One call for statistics: chooses the guests, asks them, and puts their records together.
+//! Answers one statistics call: selects the guests, queries their monitors, and builds their
+//! records.
 
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ use crate::{
 };
 
 impl Qemu {
-    /// Asks guests and returns their records; `None` for one that is not in the answer.
+    /// Queries guests and returns their records; `None` for a guest that the filter leaves out.
     pub(super) fn ask(
         &self,
         guests: Vec<Sighting>,
@@ -87,7 +88,7 @@ impl Qemu {
     }
 }
 
-/// Asks again for the NICs of guests whose taps are others now.
+/// Queries the NICs again of guests whose taps have changed.
 fn ask_for_new_nics(
     proc: &Proc,
     conversations: &[Conversation<'_>],
@@ -111,7 +112,7 @@ fn ask_for_new_nics(
     }
 }
 
-/// Keeps what a conversation told of the NICs, or why it did not.
+/// Stores what a conversation found out about the NICs, or why it found nothing.
 fn learn_nics(conversation: &mut Conversation<'_>, host: &mut HostSide) {
     match conversation.nics.take() {
         Some(Ok(told)) => {
@@ -122,8 +123,8 @@ fn learn_nics(conversation: &mut Conversation<'_>, host: &mut HostSide) {
     }
 }
 
-/// Prepares the questions to a guest. One that is stopped is not asked: it could not answer, and
-/// the questions would wait for it.
+/// Prepares the queries to a guest. A stopped process is not asked: it cannot answer, and the
+/// queries would wait in its socket.
 fn begin<'a>(
     guest: &'a Guest,
     host: &HostSide,
@@ -156,7 +157,7 @@ pub(super) fn stopped(host: &HostSide) -> Option<Missing> {
     (host.stat.state == 'T').then(|| Missing::new(MissingReason::Timeout, text))
 }
 
-/// Returns the record of a guest, `None` if it does not match the filter, or why there is none.
+/// Returns a guest's record, `None` if it does not match the filter, or why there is none.
 fn record(sources: &Sources<'_>) -> Result<Option<DomainStats>, Missing> {
     if let Some(missing) = sources.missing.filter(|_| is_gone(sources.proc, sources.guest)) {
         return Err(Missing::new(MissingReason::Gone, missing.text.clone()));
@@ -165,17 +166,18 @@ fn record(sources: &Sources<'_>) -> Result<Option<DomainStats>, Missing> {
         Some(true) => Ok(Some(sources.record())),
         Some(false) => Ok(None),
         None => Err(sources.missing.cloned().unwrap_or_else(|| {
-            Missing::new(MissingReason::Failed, "the monitor did not tell its state")
+            Missing::new(MissingReason::Failed, "the monitor did not report the domain's state")
         })),
     }
 }
 
-/// Returns whether a guest's process is no longer there.
+/// Returns whether a guest's process has ended.
 fn is_gone(proc: &Proc, guest: &Guest) -> bool {
     !guest.process.is_alive(proc)
 }
 
-/// Chooses the guests to ask, and for a list the places of their records: one for each occurrence.
+/// Selects the guests to ask. For a list, also returns the positions of their records: one for each
+/// occurrence.
 pub(super) fn select(
     proc: &Proc,
     found: Found,
@@ -189,13 +191,13 @@ pub(super) fn select(
         return (found.guests.into_iter().filter(matches).collect(), None);
     };
     let infos: Vec<DomainInfo> = found.guests.iter().map(|(guest, _)| guest.info()).collect();
-    // The place of each found guest among the chosen ones.
+    // The position of each found guest among the selected ones.
     let mut places: Vec<Option<usize>> = vec![None; infos.len()];
     let mut chosen = Vec::new();
     let mut order = Vec::new();
     for wanted in of {
         match DomainInfo::place(&infos, wanted) {
-            // A listed domain that does not match the filter is dropped, as libvirt does.
+            // Drops a listed domain that does not match the filter, as libvirt does.
             Ok(Some(number)) if !matches(&found.guests[number]) => {}
             Ok(Some(number)) => order.push(*places[number].get_or_insert_with(|| {
                 chosen.push(found.guests[number].clone());

@@ -27,12 +27,12 @@ fn line(bytes: &[u8]) -> CommandLine {
     let arguments = bytes.split(|byte| *byte == 0);
     let arguments: Vec<String> =
         arguments.map(|argument| String::from_utf8_lossy(argument).into()).collect();
-    // A file that it names holds what follows an empty argument.
+    // What follows an empty argument is the content of any file that the command line names.
     let text = arguments.split(String::is_empty).nth(1).unwrap_or_default().join("\n");
     CommandLine::parse(&arguments, &|_| Ok(ConfigFile { text: text.clone(), is_changed: false }))
 }
 
-/// The command line of a process, as `/proc/PID/cmdline` has it, and a file that it names.
+/// A process's command line, as in `/proc/PID/cmdline`, and a file that it names.
 pub fn command_line(bytes: &[u8]) {
     let line = line(bytes);
     let mut sockets = line.sockets();
@@ -41,7 +41,7 @@ pub fn command_line(bytes: &[u8]) {
     assert!(line.unread.is_none() || line.memory_kib.is_none() && line.maximum_vcpus.is_none());
 }
 
-/// What a reader makes of a stream that arrives in chunks, up to its first error.
+/// Returns what a reader parses from a stream that arrives in chunks, up to its first error.
 pub fn messages<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Result<String, String>> {
     let mut reader = Reader::default();
     let mut messages = Vec::new();
@@ -61,15 +61,16 @@ pub fn messages<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Result<St
     messages
 }
 
-/// What a monitor sends, cut anywhere: the cuts change nothing. The first byte is their distance.
+/// What a monitor sends, split anywhere: the splits must change nothing. The first byte is their
+/// distance.
 pub fn monitor_lines(bytes: &[u8]) {
     if let Some((size, stream)) = bytes.split_first() {
         assert_eq!(messages([stream]), messages(stream.chunks(usize::from(*size) + 1)));
     }
 }
 
-/// Three passes over a guest: its command line, and after the first line's end what its monitor
-/// sends. Whatever comes of it, the record is one that documents carry without loss.
+/// Three passes over a guest: its command line, and after the first line end what its monitor
+/// sends. Whatever the input, documents carry the resulting record without loss.
 pub fn conversation(bytes: &[u8]) {
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (line_bytes, stream) = bytes.split_at(end);
@@ -106,8 +107,8 @@ pub fn conversation(bytes: &[u8]) {
     }
 }
 
-/// Notes the next answer; false if there is none. Events and what begins a
-/// connection are no answers.
+/// Parses the next reply; returns false if there is none. Events and the messages that start a
+/// session are no replies.
 fn note_next(reader: &mut Reader, query: &Query, replies: &mut Replies) -> bool {
     loop {
         match reader.next_message() {

@@ -8,9 +8,9 @@
 //! | parameter | meaning |
 //! |---|---|
 //! | `monitor=GLOB` | also the monitors (QMP Unix sockets) that match; may repeat |
-//! | `monitor_policy=shared` | the default: connect, ask, disconnect, so that other managers of the VM can use its monitor |
-//! | `monitor_policy=hold` | keep the connections: faster, for monitors that nobody else needs |
-//! | `trusted=USER,...` | the users whose QEMUs are believed to be who they say, by name or number, beside root and the caller; without it those that libvirt, Incus, LXD and OpenNebula run theirs as |
+//! | `monitor_policy=shared` | the default: connect, query, disconnect, so that other managers of the VM can use its monitor |
+//! | `monitor_policy=hold` | keep the sessions open: faster, for monitors that nothing else needs |
+//! | `trusted=USER,...` | the users whose QEMUs are believed to be who they say, by name or number, besides root and the caller; by default those that libvirt, Incus, LXD and OpenNebula run theirs as |
 //! | `perf=EVENT,...` | count these events for the group `perf`: libvirt's names, such as `cpu_cycles,instructions,page_faults`, or `all` |
 //!
 //! # What comes from where
@@ -30,53 +30,58 @@
 //! | `vm` | | with KVM `query-stats` of the guest |
 //! | `cryptodev`, if it is asked for | | `query-stats` of crypto devices, QEMU 8.0 or later |
 //!
-//! What KVM counts comes from QEMU 7.1 or later; `query-stats-schemas` is asked once for each
-//! process, and nothing after that where nothing is counted.
+//! KVM's statistics need QEMU 7.1 or later; `query-stats-schemas` is sent once for each process,
+//! and nothing after that where nothing is counted.
 //!
-//! A monitor serves one client at a time. One that belongs to libvirtd is never connected to; one
-//! that another client has is reported as `busy`, if the QEMU has no other one. Only queries can be
-//! asked. Only a socket that the kernel says the QEMU holds is connected to, and none in whose queue a
-//! connection waits, or which waits for its first client. Which monitors are found and used, and what
-//! the reasons mean, stands in `docs/qemu.md`.
+//! A monitor serves one client at a time. The driver never connects to one that belongs to
+//! libvirtd; one that another client uses is reported as `busy`, if the QEMU has no other monitor.
+//! Only queries can be sent. The driver connects only to a socket that the kernel says the QEMU
+//! holds, and to none in whose queue a connection waits, or which waits for its first client.
+//! `docs/qemu.md` describes which monitors are found and used, and what the reasons mean.
 //!
-//! A held monitor is asked only what can have changed since the last call, by QEMU's events and by
-//! what the host shows of its process. What can change without any sign is asked once a second:
-//! the write threshold of an image, a short measurement of the dirty rate, and of a paused guest
-//! the reason of its state after it was migrated away and its balloon after a snapshot was loaded.
+//! On a held session, only what can have changed since the last call is queried, judging by QEMU's
+//! events and by what the host shows of its process. What can change without any sign is queried
+//! once a second: an image's write threshold, a short measurement of the dirty rate, and for a
+//! paused guest the reason of its state after it was migrated away and its balloon after a snapshot
+//! was loaded.
 //!
-//! A stopped process (SIGSTOP) is not asked either: it could not answer before it goes on.
+//! A stopped process (SIGSTOP) is not asked either: it cannot answer until it continues.
 //!
-//! A cgroup is a VM's own if it bears the name that libvirt (`*.libvirt-qemu`,
+//! A cgroup is a VM's own if it has the name that libvirt (`*.libvirt-qemu`,
 //! `machine-qemu\x2d*.scope`) or Proxmox (`qemu.slice/NUMBER.scope`) gives to the group of one VM,
-//! and holds its QEMU and no other; Proxmox's, no other process at all. Both are made when the VM
-//! starts and go when it ends, and hold nothing but the VM and what its manager started for it,
-//! the kernel's vhost threads included. No other group is used, even if QEMU is alone in it now: a
-//! session, a service or a container also counts what ran in it before.
+//! and holds its QEMU and no other; Proxmox's, no other process at all. Managers create such groups
+//! when the VM starts and remove them when it ends; they hold nothing but the VM and what its
+//! manager started for it, and the kernel's vhost threads. No other group is used, even if QEMU is
+//! alone in it now: the group of a session, a service or a container also counts what ran in it
+//! before.
 //!
-//! Such a cgroup also tells how long the VM waited for CPU, memory and storage (version 2,
-//! `*.pressure`) and what it read from the host's devices and wrote to them (`io.stat`; version 1,
-//! `blkio.throttle.*`, which newer kernels count only where there is a limit).
+//! Such a cgroup also shows how long the VM waited for CPU, memory and storage (version 2,
+//! `*.pressure`) and what it read from and wrote to the host's devices (`io.stat`; version 1,
+//! `blkio.throttle.*`, which newer kernels count only where a limit is set).
 //!
-//! A group of resctrl is a VM's if all its threads are, whoever made it and whatever its name.
+//! A resctrl group is a VM's if all its threads are, whichever program created it and whatever its
+//! name.
 //!
 //! A domain's [`id`](crate::DomainInfo::id) is its process id.
 //!
-//! What its NICs are the monitor tells: `qom-list`, and `qom-get` of each NIC's `netdev`, for
-//! [`Domain::nics`](crate::Domain::nics) also of its `mac`. A pass for statistics asks that once a
-//! minute, when the taps of the process changed, and when a held monitor tells of a change.
+//! The monitor reports the NICs: `qom-list`, and `qom-get` of each NIC's `netdev`; for
+//! [`Domain::nics`](crate::Domain::nics) also of its `mac`. A statistics pass sends these once a
+//! minute, when the taps of the process change, and when a held session receives an event about
+//! devices.
 //!
 //! # Performance counters
 //!
-//! With `?perf=`, the first call that asks for the group `perf` opens a counter for each event and
-//! each thread of a QEMU; they count until the connection is closed, the threads and helpers that
-//! QEMU starts meanwhile included. So they begin at 0 then, and not with the VM as libvirt's do. Of more
-//! events than the CPU can count at a time, each is counted for a part of the time: as with
-//! libvirt, the numbers are what was counted. An estimate of the rest could step back.
+//! With `?perf=`, the first call for the group `perf` opens a counter for each event and each
+//! thread of a QEMU. They count until the connection is closed, including the threads and helpers
+//! that QEMU starts meanwhile. So the counters start at 0 with that call, and not with the VM as
+//! libvirt's do. If there are more events than the CPU can count at a time, each is counted part of
+//! the time: as with libvirt, the numbers are what was counted. An estimate of the rest could step
+//! back.
 //!
-//! Counters take descriptors, events times threads for each VM, and at most a quarter of those that
-//! the caller may have open (`ulimit -n`). The rights are root's, `CAP_PERFMON`, or those that
-//! `kernel.perf_event_paranoid` leaves to the user that QEMU runs as. An event that the machine
-//! cannot count is absent, with a reason; `cmt`, `mbmt` and `mbml` went from Linux with 4.14.
+//! Counters take descriptors, events times threads for each VM, and at most a quarter of the
+//! caller's limit (`ulimit -n`). Counting needs root, `CAP_PERFMON`, or what
+//! `kernel.perf_event_paranoid` allows the user that QEMU runs as. An event that the machine cannot
+//! count is absent, with a reason; Linux 4.14 removed `cmt`, `mbmt` and `mbml`.
 
 mod call;
 mod discovery;
@@ -229,7 +234,7 @@ impl Driver for Qemu {
         let start = Instant::now();
         let mut report = StatsReport::new(SystemTime::now());
         let deadline = request.deadline_to_ask(start);
-        // Command lines are read once in a VM's life, and may use half the time then.
+        // Command lines are read once in a VM's life, and may then take half of the time.
         let found = self.guests.find_these(of, start + request.timeout / 2)?;
         report.phases.push(Phase::new("discovery", start.elapsed()));
         let proc = self.guests.proc();
@@ -273,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_host_is_refused_with_the_way_that_works() {
+    fn another_host_is_refused_with_the_uri_that_works() {
         for host in ["otherhost", "localhost", "user@otherhost:22", "[::1]"] {
             let uri: Uri = format!("qemu+qmp://{host}/system").parse().unwrap();
             let Err(error) = open(&uri, &ConnectOptions::new()) else { panic!("{host} is opened") };

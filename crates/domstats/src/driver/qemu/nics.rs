@@ -1,4 +1,4 @@
-//! The NICs of a guest, asked for by name and not for statistics.
+//! Lists a guest's NICs for [`Domain::nics`](crate::Domain::nics), apart from statistics.
 
 use std::{
     slice,
@@ -26,7 +26,7 @@ use crate::{
 };
 
 impl Qemu {
-    /// Returns the NICs of a guest that have a device of the host for certain.
+    /// Returns the guest's NICs whose host device is certain.
     pub(crate) fn nics_of(
         &self,
         domain: &DomainInfo,
@@ -64,12 +64,12 @@ impl Qemu {
         let mut conversation = [Conversation::new(guest, Vec::new(), None).find_nics(true)];
         pass::converse(&mut conversation, &rules, proc, || {});
         let [conversation] = conversation;
-        let unasked = || Missing::new(MissingReason::Failed, "the monitor was not asked");
+        let unasked = || Missing::new(MissingReason::Failed, "the monitor was not queried");
         conversation.nics.unwrap_or_else(|| Err(conversation.missing.unwrap_or_else(unasked)))
     }
 }
 
-/// Returns the NICs that have a device of the host for certain.
+/// Returns the NICs whose host device is certain.
 fn certain(line: &CommandLine, told: &NicSnapshot, taps: Option<&[Tap]>) -> Vec<Nic> {
     let nics = guest_nics(line, Some(told), taps);
     let nics = nics.all.iter().filter(|place| place.is_certain).filter_map(|place| {

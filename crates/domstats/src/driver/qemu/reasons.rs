@@ -1,4 +1,4 @@
-//! Why something is missing, in sentences that several modules need.
+//! Reasons for missing data that several modules use.
 
 use std::io;
 
@@ -7,30 +7,30 @@ use crate::{
     model::report::{Missing, MissingReason},
 };
 
-/// Returns why a domain that was asked for is not there.
+/// Returns why a requested domain was not found.
 pub(crate) fn gone(proc: &Proc) -> Missing {
     if proc.hides_others() {
-        let text = "no such QEMU process is seen: /proc hides those of other users (hidepid)";
+        let text = "no such QEMU process is visible: /proc hides those of other users (hidepid)";
         return Missing::new(MissingReason::Denied, text);
     }
     Missing::new(MissingReason::Gone, "no such QEMU process is running")
 }
 
-/// Returns why something of a process was not read, if it was for lack of time.
+/// Returns why data of a process was not read, if that was for lack of time.
 pub(crate) fn lacks_time(process: Process, error: &io::Error) -> Option<Missing> {
     (error.kind() == io::ErrorKind::TimedOut).then(|| too_long(process))
 }
 
-/// Returns what to say of a process of which there was no time to read everything.
+/// Returns the reason for a process that there was no time to read completely.
 pub(crate) fn too_long(process: Process) -> Missing {
     let text = format!(
-        "it takes too long to read what process {} has: it has very many descriptors or threads",
+        "reading process {} takes too long: it has very many descriptors or threads",
         process.pid
     );
     Missing::new(MissingReason::Timeout, text)
 }
 
-/// Returns why a monitor of libvirt is not asked.
+/// Returns why a monitor of libvirt is not used.
 pub(crate) fn belongs_to_libvirt() -> Missing {
     Missing::new(
         MissingReason::Busy,

@@ -1,9 +1,9 @@
-//! Reads command lines where a stuck process cannot hold up a call.
+//! Reads command lines so that a stuck process cannot hold up a call.
 //!
 //! `/proc/PID/cmdline` waits for the process's memory lock, for as long as the process is stuck in
-//! the kernel. So each is read once, by an [errand](crate::host::errands), and a call waits for it no longer than it
-//! can afford; a line that comes late serves the next call. One that was awaited in vain holds up no later call, unless
-//! that has more than twice as long.
+//! the kernel. So each is read once, by a [`BlockingCall`], and a call waits for it only as long as
+//! it can afford; a line that arrives late serves the next call. Once a call has waited without
+//! success, later calls do not wait, unless they have more than twice as much time.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,7 +26,7 @@ use crate::{
     model::name::shortened,
 };
 
-/// The command lines that were read or are being read.
+/// The command lines that have been read or are being read.
 #[derive(Debug, Default)]
 pub(crate) struct CommandLines {
     shared: Arc<Shared>,
@@ -38,13 +38,13 @@ struct Shared {
     changed: Condvar,
 }
 
-/// A command line.
+/// One command line.
 #[derive(Debug)]
 struct Line {
     reading: Reading,
-    /// While it is being read: what is known without the files that it names.
+    /// While reading is in flight: what is known without the files that the command line names.
     known: Option<Arc<CommandLine>>,
-    /// How long a call waited in vain.
+    /// The longest that a call waited without success.
     waited: Duration,
 }
 
@@ -53,7 +53,7 @@ impl Line {
         Self { reading, known: None, waited: Duration::ZERO }
     }
 
-    /// Returns whether it need not be read for a process of this name.
+    /// Returns whether the result applies to a process of this name.
     fn is_of(&self, name: &str) -> bool {
         !matches!(&self.reading, Reading::NoQemu(its) if its != name)
     }
@@ -62,7 +62,7 @@ impl Line {
         matches!(self.reading, Reading::Going)
     }
 
-    /// Returns what there is of it.
+    /// Returns the result so far.
     fn so_far(&self) -> Reading {
         match (&self.reading, &self.known) {
             (Reading::Going, Some(known)) => Reading::Done(Some(Arc::clone(known))),
@@ -71,20 +71,20 @@ impl Line {
     }
 }
 
-/// How far the reading of a command line is.
+/// The state of reading a command line.
 #[derive(Debug, Clone)]
 pub(crate) enum Reading {
-    /// It has not come back, or the process has no arguments yet.
+    /// Reading has not finished, or the process has no arguments yet.
     Going,
-    /// It gave the line, or nothing to a caller without the right.
+    /// The command line, or `None` if the caller lacks the right to read it.
     Done(Option<Arc<CommandLine>>),
-    /// It is no QEMU, as long as the process has this name: with another program it has another one.
+    /// The process is no QEMU as long as it has this name: another program has another name.
     NoQemu(String),
 }
 
 impl CommandLines {
-    /// Returns the command lines of these processes, each with its name, in their order, as far as they
-    /// were read by the deadline. Forgets all others.
+    /// Returns the command lines of these processes, given with their names, in the same order, as
+    /// far as they were read by the deadline. Forgets all others.
     pub(crate) fn get(
         &self,
         proc: &Proc,
@@ -105,7 +105,7 @@ impl CommandLines {
             lines.retain(|process, line| line.is_going() || processes.contains(process));
         }
         loop {
-            // As many as threads are to be had for: with each that is done, there is another.
+            // Starts as many reads as there are threads available; each finished read frees one.
             let mut without = HashSet::new();
             unknown.retain(|(process, name, user)| {
                 if without.contains(user) {
@@ -140,7 +140,7 @@ impl CommandLines {
         processes.iter().map(&mut reading).collect()
     }
 
-    /// Begins to read; the result waits for the lock that the caller holds.
+    /// Starts reading; storing the result waits for the lock that the caller holds.
     fn read(
         &self,
         proc: &Proc,
@@ -148,7 +148,7 @@ impl CommandLines {
         name: &str,
         user: Option<u32>,
     ) -> Result<(), Blocked> {
-        // For those of this connection: another one hears nothing of what comes of it.
+        // Distinguishes this connection's reads: another connection does not receive their results.
         let (start, holder) = (process.start_time, Arc::as_ptr(&self.shared));
         let path = proc.of(process.pid, &format!("cmdline since {start} for {holder:p}"));
         let (shared, proc, name) = (Arc::clone(&self.shared), proc.clone(), name.to_owned());
@@ -157,8 +157,8 @@ impl CommandLines {
             let program = || proc.program(process.pid).ok();
             let before = program();
             let words = proc.command_line(process.pid).ok();
-            // A program has its name a moment before its arguments, and those that were read may be of the
-            // program before: the next call reads again.
+            // A program has its name a moment before its arguments, and the arguments may still be
+            // those of the previous program: the next call reads again.
             let is_starting = words.as_ref().is_some_and(|words| words.concat().is_empty())
                 || program() != before;
             let reading = words.map_or(Reading::Done(None), |words| {
@@ -183,7 +183,7 @@ impl Shared {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the words of a command line, and the files that they name.
+    /// Parses the words of a command line, and the files that they name.
     fn reading(
         &self,
         proc: &Proc,
@@ -194,7 +194,7 @@ impl Shared {
     ) -> Reading {
         let words = match program {
             Some(program) => of_qemu(words, &program),
-            // Its name tells that it is one.
+            // The process's name shows that it is a QEMU.
             None => Some(words),
         };
         let Some(words) = words else { return Reading::NoQemu(name) };
@@ -207,9 +207,9 @@ impl Shared {
         };
         let unread = |name: &str| {
             let name = shortened(name);
-            Err(format!("the storage where {name} (-readconfig) is does not answer"))
+            Err(format!("the storage of {name} (-readconfig) does not answer"))
         };
-        // Such a file may be on dead storage: the rest is known meanwhile.
+        // The file may be on dead storage; until it is read, the rest is known.
         let known = parse(&unread);
         if known.unread.is_none() {
             return Reading::Done(Some(known));
@@ -236,7 +236,7 @@ mod tests {
         let root = std::env::temp_dir().join(format!("domstats-proc-{}", std::process::id()));
         fs::create_dir_all(root.join("1")).unwrap();
         fs::create_dir_all(root.join("2")).unwrap();
-        // A pipe without a writer blocks its reader, as the file of a stuck process does.
+        // A pipe without a writer blocks its reader, like the file of a stuck process.
         let blocked = root.join("1/cmdline");
         mknodat(CWD, &blocked, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         fs::write(root.join("2/cmdline"), "kvm\0-name\0free\0").unwrap();
@@ -256,12 +256,12 @@ mod tests {
         let (names, time) = get(1_000);
         assert_eq!(names, [None, Some("free".into())]);
         time.assert_within(Duration::from_secs(2));
-        // It was awaited in vain, and holds up no call that has as long.
+        // After one wait without success, it does not hold up a call with as much time.
         let (names, time) = get(1_000);
         assert_eq!(names, [None, Some("free".into())]);
         time.assert_within(Duration::from_millis(500));
 
-        // It goes on: the line that comes late serves the next call.
+        // The process continues: the late line serves the next call.
         fs::write(&blocked, "kvm\0-name\0late\0").unwrap();
         let (names, _) = get(60_000);
         assert_eq!(names, [Some("late".into()), Some("free".into())]);
@@ -310,9 +310,9 @@ mod tests {
         fs::remove_dir_all(&root).unwrap();
     }
 
-    /// The process becomes another program after its program was looked at, and before its words are.
+    /// The process executes another program after its program was read, and before its words are.
     #[test]
-    fn a_process_that_changes_its_program_while_it_is_read_is_read_again() {
+    fn a_process_that_runs_another_program_while_being_read_is_read_again() {
         let root = std::env::temp_dir().join(format!("domstats-exec-{}", std::process::id()));
         fs::create_dir_all(root.join("1")).unwrap();
         let (exe, words) = (root.join("1/exe"), root.join("1/cmdline"));
@@ -325,7 +325,7 @@ mod tests {
             lines.get(&Proc::new(&root), &[(process, "run-qemu")], deadline).remove(0)
         };
         assert!(matches!(get(Duration::ZERO), Reading::Going));
-        // Waits for the reader, which knows the program by then.
+        // Waits for the reader, which has read the program by then.
         let mut pipe = fs::OpenOptions::new().write(true).open(&words).unwrap();
         fs::remove_file(&exe).unwrap();
         std::os::unix::fs::symlink("/usr/bin/qemu-system-x86_64", &exe).unwrap();
@@ -333,13 +333,13 @@ mod tests {
         fs::write(&words, "kvm\0-name\0vm\0").unwrap();
         pipe.write_all(b"run-qemu\0-nodefaults\0-name\0launcher\0").unwrap();
         drop(pipe);
-        // The first reading ends before this call or while it waits; then it is read again.
+        // The first read ends before this call or while it waits; then the process is read again.
         let mut told = get(PATIENCE);
         if matches!(told, Reading::Going) {
             told = get(PATIENCE);
         }
         let Reading::Done(Some(line)) = told else { panic!("not read: {told:?}") };
-        assert_eq!(line.name.as_deref(), Some("vm"), "the words of the program before");
+        assert_eq!(line.name.as_deref(), Some("vm"), "the words of the previous program");
         fs::remove_dir_all(&root).unwrap();
     }
 }

@@ -1,12 +1,14 @@
-//! The files with options that a QEMU was started with (`-readconfig`), as LXD and Incus do.
+//! The option files that a QEMU was started with (`-readconfig`), as LXD and Incus use them.
 //!
-//! Any process can look like a QEMU and name any file, and what the file says appears in statistics that
-//! others read. So the path is resolved as the process sees it, the file is read only if the process's user
-//! may read it, and opened only if it is a regular file: opening a device or a pipe can have effects, or block.
+//! Any process can look like a QEMU and name any file, and what the file says appears in statistics
+//! that others read. So the path is resolved as the process sees it, the file is read only if the
+//! process's user may read it, and opened only if it is a regular file: opening a device or a pipe
+//! can have effects, or block.
 //!
-//! Whether that user may is decided here, by the permissions of the file and of the folders on the
-//! way (an access list can only make us refuse). The kernel would decide it for a thread that took the
-//! user's identity, but then the whole program could not be debugged any more.
+//! This module decides whether that user may read it, from the permissions of the file and of the
+//! folders on the way (an access control list can only lead to a refusal). The kernel could decide
+//! it for a thread that took the user's identity, but that would make the whole program
+//! undebuggable.
 
 use std::{
     fs::File,
@@ -36,7 +38,7 @@ use crate::{
     },
 };
 
-/// What a file with options holds.
+/// The content of an option file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConfigFile {
     pub(crate) text: String,
@@ -47,24 +49,23 @@ pub(crate) struct ConfigFile {
 /// Far more than the options of any VM take.
 const LIMIT: u64 = 256 << 10;
 
-/// Links on the way to a file, as many as the kernel follows.
+/// As many symbolic links on the way to a file as the kernel follows.
 const LINKS: usize = 40;
 
-/// More descriptors than this are not looked at.
+/// The most descriptors that are examined.
 const DESCRIPTORS: usize = 4096;
 
-/// Files are written just before QEMU starts, and the start is known to a moment only.
+/// Files are written just before QEMU starts, and the start time is imprecise.
 const MOMENT: Duration = Duration::from_secs(2);
 
 const READ: u32 = 4;
 const SEARCH: u32 = 1;
 
-/// Reads the file that a process's command line calls by this name. May block: see
-/// [`Proc::command_line`].
+/// Reads the file that a process's command line names. May block: see [`Proc::command_line`].
 ///
 /// # Errors
 ///
-/// With a sentence that says why not.
+/// A phrase that says why the file cannot be read.
 pub(crate) fn read(proc: &Proc, process: Process, name: &str) -> Result<ConfigFile, String> {
     look(&Folder::new(proc, process), name)
         .map_err(|reason| format!("{} (-readconfig) {reason}", name))
@@ -93,22 +94,24 @@ fn look(folder: &Folder<'_>, name: &str) -> Result<ConfigFile, String> {
 
 fn explain(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "is not there any more".to_owned(),
+        io::ErrorKind::NotFound => "no longer exists".to_owned(),
         _ if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
-            "is not for the user that QEMU runs as".to_owned()
+            "is not readable for the user that QEMU runs as".to_owned()
         }
-        io::ErrorKind::PermissionDenied => "cannot be read without rights: run as root".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "cannot be read without the right: run as root".to_owned()
+        }
         _ => format!("cannot be read: {error}"),
     }
 }
 
-/// Returns the number of a descriptor that stands in place of a file's name.
+/// Returns the number of a descriptor that stands in place of a file name.
 fn descriptor(name: &str) -> Option<u32> {
     let number = name.strip_prefix("/dev/fd/").or_else(|| name.strip_prefix("/proc/self/fd/"));
     number.and_then(|number| number.parse().ok()).or((name == "/dev/stdin").then_some(0))
 }
 
-/// Returns a file that the process has open to read it, which is right enough.
+/// Returns a file that the process has open for reading, which is permission enough.
 fn handed_over(folder: &Folder<'_>, number: u32) -> io::Result<OwnedFd> {
     let descriptors = folder.open("fd")?;
     let name = number.to_string();
@@ -119,13 +122,14 @@ fn handed_over(folder: &Folder<'_>, number: u32) -> io::Result<OwnedFd> {
     Ok(openat(&descriptors, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Looks a file up as the process does. `EPERM` if the user may not; anybody may without one.
+/// Looks a file up as the process does. Fails with `EPERM` if the user may not read it; without a
+/// user, permissions do not count.
 fn find(folder: &Folder<'_>, name: &str, user: Option<&User>) -> io::Result<OwnedFd> {
     let walk = |start: &str, path: &str| Walk::new(folder, start, user)?.to(path);
     let is_elsewhere = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     if name.starts_with('/') {
         return walk("root", name).or_else(|error| {
-            // `-chroot` came after the file was read.
+            // `-chroot` took effect after the file was read.
             let ours = rustix::fs::stat(folder.proc.of(std::process::id(), "ns/mnt"))?.st_ino;
             if !is_elsewhere(&error) || folder.namespace("mnt")? != ours {
                 return Err(error);
@@ -134,7 +138,7 @@ fn find(folder: &Folder<'_>, name: &str, user: Option<&User>) -> io::Result<Owne
         });
     }
     walk("cwd", name).or_else(|error| {
-        // A daemon has left the folder where it was started.
+        // A daemonized QEMU has left the folder where it was started.
         match folder.started_in().filter(|_| is_elsewhere(&error)) {
             Some(started) => walk("root", &started.join(name).to_string_lossy()),
             None => Err(error),
@@ -142,14 +146,14 @@ fn find(folder: &Folder<'_>, name: &str, user: Option<&User>) -> io::Result<Owne
     })
 }
 
-/// Reads a file that was found, if it is one.
+/// Reads a file that was found, if it is a regular file.
 fn contents(folder: &Folder<'_>, file: &OwnedFd) -> Result<ConfigFile, String> {
     let stat = fstat(file).map_err(|error| explain(&error.into()))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err("is no regular file".to_owned());
+        return Err("is not a regular file".to_owned());
     }
     let read = || -> io::Result<Vec<u8>> {
-        // The very file that was looked at.
+        // Reopens the very file that was checked.
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let mut bytes = Vec::new();
@@ -180,9 +184,9 @@ fn is_newer(stat: &Stat, process: Process) -> bool {
     change > now.saturating_sub(ago).saturating_add(MOMENT)
 }
 
-/// Returns whether the process has read a file that its user may not: it gave up its rights since
-/// (`-runas`, as LXD and Incus do). It holds a socket at a path that the file names, which the
-/// owner of the file made: nobody but that user can have given it to the process.
+/// Returns whether the process has read a file that its user may not read, because it dropped its
+/// privileges since (`-runas`, as LXD and Incus use it). It holds a socket at a path that the file
+/// names, created by the file's owner: only that user can have passed it to the process.
 fn was_read(folder: &Folder<'_>, text: &str, owner: u32) -> bool {
     let mut groups = OptionGroups::default();
     let _ = groups.add_file(text);
@@ -214,7 +218,7 @@ fn was_read(folder: &Folder<'_>, text: &str, owner: u32) -> bool {
 struct User {
     user: u32,
     groups: Vec<u32>,
-    /// Whether permissions do not count for it, as for most of what runs as root.
+    /// Whether it bypasses permission checks, like most of what runs as root.
     may_all: bool,
 }
 
@@ -229,13 +233,13 @@ impl User {
         const DAC_OVERRIDE: u64 = 1 << 1;
         const DAC_READ_SEARCH: u64 = 1 << 2;
         let line = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
-        // Real, effective, saved; the last one is for files.
+        // Real, effective, saved, file system: the last is used for files.
         let own = |key: &str| line(key)?.split_ascii_whitespace().nth(3)?.parse().ok();
         let user = own("Uid:")?;
         let others = line("Groups:")?.split_ascii_whitespace();
         let groups = others.filter_map(|group| group.parse().ok()).chain(own("Gid:")).collect();
         let rights = u64::from_str_radix(line("CapEff:")?.trim(), 16).ok()?;
-        // In a user namespace of its own anybody has all of them.
+        // In a user namespace of its own, every process has all capabilities.
         let may_all = user == 0 && rights & (DAC_OVERRIDE | DAC_READ_SEARCH) != 0;
         Some(Self { user, groups, may_all })
     }
@@ -252,10 +256,10 @@ impl User {
     }
 }
 
-/// A way through folders, which never leads above the first one.
+/// Walks through folders without leaving the first one.
 #[derive(Debug)]
 struct Walk<'a> {
-    /// Where absolute links lead.
+    /// Where absolute links start.
     root: OwnedFd,
     /// Whether the first folder is the root.
     is_rooted: bool,
@@ -288,7 +292,7 @@ impl<'a> Walk<'a> {
             }
             if name == ".." {
                 if self.folders.len() == 1 && !self.is_rooted {
-                    return Err(io::Error::other("it is above the folder of the process"));
+                    return Err(io::Error::other("the path leads above the folder of the process"));
                 }
                 self.folders.pop();
                 continue;
@@ -324,7 +328,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Returns the names of a path, the last one first.
+/// Returns the components of a path, the last one first.
 fn names(path: &str) -> Vec<String> {
     path.split('/').filter(|name| !matches!(*name, "" | ".")).map(str::to_owned).rev().collect()
 }
@@ -343,7 +347,7 @@ mod tests {
                           Groups:\t7 8 \nCapEff:\t0000000000000000\n";
 
     #[test]
-    fn rights_of_a_user() {
+    fn parses_the_rights_of_a_user() {
         let user = User::parse(STATUS).unwrap();
         assert_eq!((user.user, &*user.groups, user.may_all), (1000, &[7, 8, 1001][..], false));
         let all = |uid| STATUS.replace("1000\n", uid).replace("0000\n", "0006\n");
@@ -359,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_to_a_file() {
+    fn walks_to_a_file_with_permissions() {
         let root = std::env::temp_dir().join(format!("domstats-way-{}", std::process::id()));
         let inner = root.join("open/inner");
         fs::create_dir_all(&inner).unwrap();
@@ -398,7 +402,7 @@ mod tests {
         ] {
             assert_eq!(error(&root, name, Some(&user)), expected, "{name}");
         }
-        assert_eq!(error(&root, "/closed/public", None), None, "nobody in particular");
+        assert_eq!(error(&root, "/closed/public", None), None, "no user to check");
         // Only root, as in CI, can change the owner of these files.
         if chown(root.join("open/private"), Some(0), Some(8)).is_ok() {
             assert_eq!(error(&root, "/open/private", Some(&user)), None, "by a group");
@@ -411,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_after_the_start() {
+    fn notices_changes_after_the_start() {
         let mut stat = rustix::fs::stat("/proc/self/exe").unwrap();
         let start_time = Proc::new("/proc").stat(std::process::id()).unwrap().start_time;
         let process = Process { pid: std::process::id(), start_time };
@@ -426,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_descriptors() {
+    fn recognizes_names_of_descriptors() {
         assert_eq!(descriptor("/dev/fd/12"), Some(12));
         assert_eq!(descriptor("/proc/self/fd/3"), Some(3));
         assert_eq!(descriptor("/dev/stdin"), Some(0));

@@ -1,4 +1,4 @@
-//! Which QEMUs there are, by `/proc` and by the monitors that the URI names, and what they claim.
+//! Finds QEMUs in `/proc` and through the monitors that the URI names, and reads what they claim.
 
 pub(crate) mod command_line;
 pub(crate) mod command_lines;
@@ -38,7 +38,7 @@ use crate::{
     },
 };
 
-/// Looks for QEMUs, and remembers what their command lines say.
+/// Finds QEMUs; caches their command lines.
 #[derive(Debug)]
 pub(crate) struct Discovery {
     pub(crate) proc: Proc,
@@ -52,7 +52,7 @@ pub(crate) struct Discovery {
 #[derive(Debug)]
 pub(crate) struct Candidate {
     pub(crate) process: Process,
-    /// What its process looked like a moment ago.
+    /// The process's `stat` of a moment ago.
     pub(crate) stat: Stat,
     pub(crate) line: Arc<CommandLine>,
     /// The sockets of its monitors, the preferred one first.
@@ -63,13 +63,13 @@ pub(crate) struct Candidate {
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) qemus: Vec<Candidate>,
-    /// QEMUs of which not even the name could be read.
+    /// QEMUs whose name could not even be read.
     pub(crate) missing: Vec<MissingDomain>,
 }
 
 impl Discovery {
-    /// Prepares to look for the QEMU processes of a user, or of all, and for the monitors that
-    /// match the patterns.
+    /// Prepares to find the QEMU processes of one user, or of all, and the monitors that match the
+    /// patterns.
     pub(crate) fn new(
         proc: Proc,
         user: Option<u32>,
@@ -85,8 +85,8 @@ impl Discovery {
         }
     }
 
-    /// Finds the QEMUs that exist now. Waits until the deadline at most, and only for command
-    /// lines that were never read.
+    /// Finds the QEMUs that exist now. Waits until the deadline at most, and only for command lines
+    /// that were never read.
     pub(crate) fn find(&self, deadline: Instant) -> Result<Found> {
         let mut found = Found::default();
         let mut processes = self.processes.list(&self.proc)?;
@@ -112,10 +112,10 @@ impl Discovery {
                 line => line,
             };
             match line {
-                // libvirtd asks such a QEMU what it can do; its monitor is libvirtd's.
+                // libvirtd probes the capabilities of such a QEMU; its monitor is libvirtd's.
                 Reading::Done(Some(line)) if line.is_probe => {}
                 Reading::NoQemu(_) => {}
-                // It may be a QEMU, or not.
+                // It may or may not be a QEMU.
                 Reading::Going
                     if mine.is_empty() && !runs_qemu(&self.proc, process.pid, &stat.comm) => {}
                 Reading::Done(Some(line)) => {
@@ -134,17 +134,17 @@ impl Discovery {
         Ok(found)
     }
 
-    /// Looks again at a process that was found, and at no other; `None` if it is gone.
+    /// Reads one known process again; `None` if it has ended.
     pub(crate) fn again(&self, process: Process) -> Option<Stat> {
         self.processes.again(&self.proc, process)
     }
 
-    /// Returns whether the URI names monitors: which ones a pattern means can change at any time.
+    /// Returns whether the URI has monitor patterns; what they match can change at any time.
     pub(crate) fn has_patterns(&self) -> bool {
         !self.named.are_none()
     }
 
-    /// Returns what to say of a process whose command line was not read.
+    /// Returns the entry for a process whose command line was not read.
     fn nameless(&self, process: Process, reading: &Reading) -> MissingDomain {
         let pid = process.pid;
         let missing = match reading {
@@ -172,9 +172,9 @@ impl Discovery {
     }
 }
 
-/// Returns the monitors of each guest of a process. A QEMU is one guest, and its named monitors come
-/// before those of its command line. Another process, which serves monitors of others, stands for
-/// a guest with each.
+/// Returns the monitors of each guest of a process. A QEMU is one guest, and its named monitors
+/// come before those of its command line. Any other process, which proxies the monitors of others,
+/// stands for one guest per monitor.
 fn monitors_of(
     line: &CommandLine,
     named: Vec<NamedMonitor>,
@@ -183,7 +183,7 @@ fn monitors_of(
     let own: Vec<_> = line.sockets().collect();
     let named = named.into_iter().map(|monitor| {
         let own = own.iter().find(|own| own.path() == Some(&*monitor.path));
-        // What else a socket is, a serial port perhaps, may wait too.
+        // Another socket of the process, perhaps a serial port, may wait for a client too.
         let waits = own.map_or(is_qemu, |own| own.waits);
         MonitorSocket::named(monitor.path, waits)
     });

@@ -1,4 +1,4 @@
-//! The monitors of a QEMU's command line.
+//! The monitors on a QEMU's command line.
 
 use std::{
     fmt,
@@ -10,50 +10,50 @@ use crate::driver::qemu::discovery::options::{OptionGroups, Options};
 /// One QMP monitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MonitorOption {
-    /// The id of its character device; `-qmp ADDRESS` has none of its own.
+    /// The id of its character device; `-qmp ADDRESS` has none.
     pub(crate) chardev: Option<String>,
     pub(crate) address: Address,
     pub(crate) role: Role,
 }
 
-/// Where a monitor is.
+/// A monitor's address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Address {
     Unix(PathBuf),
-    /// A name in place of a path. Unless it is tight, zeros follow up to the length of an address.
+    /// An abstract name. Unless it is tight, zeros pad it to the length of a socket address.
     Abstract {
         name: String,
         is_tight: bool,
     },
-    /// A socket that QEMU was handed: the number of the descriptor, or a name.
+    /// A socket that was passed to QEMU: the number of the descriptor, or a name.
     Descriptor(String),
     Tcp {
         host: String,
         port: String,
     },
-    /// No socket, in QEMU's words: `stdio`, `pty`, `pipe:/x`.
+    /// Not a socket, in QEMU's words: `stdio`, `pty`, `pipe:/x`.
     Other(String),
 }
 
-/// Who connects.
+/// Which side connects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// QEMU listens.
     Server {
-        /// Whether QEMU goes no further before its first client has come.
+        /// Whether QEMU waits for the first client before it continues.
         waits: bool,
     },
     /// QEMU connects to its manager.
     Client,
-    /// Nobody: there is nothing to connect to.
+    /// Neither: there is no connection.
     None,
 }
 
-/// More monitors than this are not looked at.
+/// The most monitors that are considered.
 const MOST: usize = 64;
 
 impl MonitorOption {
-    /// Returns the monitors, in the order that QEMU makes them.
+    /// Returns the monitors, in the order in which QEMU creates them.
     pub(crate) fn all(groups: &OptionGroups) -> Vec<Self> {
         let monitors = groups.iter().filter_map(|group| {
             let id = match group.name.as_str() {
@@ -67,7 +67,7 @@ impl MonitorOption {
         monitors.take(MOST).collect()
     }
 
-    /// The monitor of `-qmp`: QEMU's old way to write a character device.
+    /// Parses `-qmp`, QEMU's old notation for a character device.
     fn compat(text: &str, groups: &OptionGroups) -> Self {
         if let Some(id) = text.strip_prefix("chardev:") {
             return Self::by_id(id, groups);
@@ -76,7 +76,7 @@ impl MonitorOption {
         let options = match kind {
             "unix" => Options::parse(rest, "path"),
             "tcp" | "telnet" | "tn3270" | "websocket" => {
-                // `HOST:PORT,server=on`; the host may be an address with colons in brackets.
+                // `HOST:PORT,server=on`; the host may be an address in brackets, with colons.
                 let (place, rest) = rest.split_once(',').unwrap_or((rest, ""));
                 let (host, port) = place.rsplit_once(':').unwrap_or((place, ""));
                 let mut options = Options::parse(rest, "");
@@ -107,7 +107,7 @@ impl MonitorOption {
         Self { chardev: id.map(str::to_owned), address: Address::Other(text), role: Role::None }
     }
 
-    /// The keys are those of `-chardev`, or the ones that the same has in JSON.
+    /// The keys are those of `-chardev`, or the equivalent ones of the JSON form.
     fn socket(id: Option<&str>, options: &Options) -> Self {
         const DATA: &str = "backend.data";
         let either = |key: &str| {
@@ -117,7 +117,7 @@ impl MonitorOption {
         };
         let text = |key: &str| options.get(&either(key)).map(str::to_owned);
         let boolean = |key: &str| options.boolean(key).or_else(|| options.boolean(&either(key)));
-        // A descriptor in JSON is the one text of its address.
+        // In JSON, a descriptor is the address's only string.
         let descriptor = text("fd").or_else(|| text("str"));
         let address = if let Some(descriptor) = descriptor {
             Address::Descriptor(descriptor)
@@ -132,18 +132,18 @@ impl MonitorOption {
                 port: text("port").unwrap_or_default(),
             }
         };
-        // The socket of JSON is a server unless it says otherwise, as in QEMU's protocol.
+        // A JSON socket is a server by default, as in QMP.
         let is_json = options.get("backend.type").is_some();
         let role = match boolean("server").unwrap_or(is_json) {
-            // `wait` is on by default, of JSON off.
+            // `wait` is on by default, but off in JSON.
             true => Role::Server { waits: boolean("wait").unwrap_or(!is_json) },
             false => Role::Client,
         };
         Self { chardev: id.map(str::to_owned), address, role }
     }
 
-    /// Returns whether it is libvirtd's own, which holds the one connection that it serves. Of a
-    /// socket that libvirt hands to QEMU the descriptor says nothing, the id does.
+    /// Returns whether it is libvirtd's own monitor, whose only session libvirtd holds. For a
+    /// socket that libvirt passes to QEMU the descriptor says nothing, but the id does.
     pub(crate) fn is_libvirts(&self) -> bool {
         match &self.address {
             Address::Unix(path) => is_libvirt_monitor(path),
@@ -152,15 +152,15 @@ impl MonitorOption {
         }
     }
 
-    /// Returns whether QEMU goes no further before a client of this monitor has come.
+    /// Returns whether QEMU waits for this monitor's first client before it continues.
     pub(crate) fn waits(&self) -> bool {
         self.role == Role::Server { waits: true }
     }
 }
 
-/// Returns whether a path is where libvirtd puts the monitor of a domain
-/// (`.../domain-1-name/monitor.sock`, `.../name.monitor` in old versions) or of a QEMU that it
-/// asks what it can do (`.../qmp-XXXXXX/qmp.monitor`, `.../capabilities.monitor.sock` in old ones).
+/// Returns whether libvirtd puts monitors at such a path: for a domain
+/// (`.../domain-1-name/monitor.sock`, `.../name.monitor` in old versions) or for a QEMU that it
+/// probes (`.../qmp-XXXXXX/qmp.monitor`, `.../capabilities.monitor.sock` in old ones).
 pub(crate) fn is_libvirt_monitor(path: &Path) -> bool {
     let parent = path.parent().unwrap_or(Path::new(""));
     let folder = parent.file_name().unwrap_or_default().to_string_lossy();
@@ -171,7 +171,7 @@ pub(crate) fn is_libvirt_monitor(path: &Path) -> bool {
         || (parent.ends_with("libvirt/qemu") && file.ends_with(".monitor"))
 }
 
-/// As QEMU's `-qmp` has it.
+/// In the notation of QEMU's `-qmp`.
 impl fmt::Display for MonitorOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_is_told() {
+    fn parses_every_address() {
         for (text, told) in [
             ("unix:/q,server=on,wait=off", "unix:/q,server=on,wait=off"),
             ("unix:/q,,r,server", "unix:/q,r,server=on"),

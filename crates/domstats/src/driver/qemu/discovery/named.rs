@@ -26,14 +26,14 @@ use crate::{
     },
 };
 
-/// More files than this are not looked at for one pattern.
+/// The most files that are considered per pattern.
 const MOST: usize = 1 << 16;
 
-/// Finds the named monitors, and remembers who listens on them.
+/// Finds the named monitors; caches which process listens on each.
 #[derive(Debug)]
 pub(crate) struct NamedMonitors {
     patterns: Vec<String>,
-    /// Who listens, by the device and inode of the socket's file.
+    /// The listening process, by the device and inode of the socket's file.
     listeners: Mutex<HashMap<(u64, u64), Process>>,
 }
 
@@ -54,8 +54,8 @@ impl NamedMonitors {
         self.patterns.is_empty()
     }
 
-    /// Returns the sockets that match and have a listener; those that must not or cannot be used
-    /// go to `missing`. Where storage does not answer, waits for half of the time that there is, but once.
+    /// Returns the matching sockets that have a listener; adds those that must not or cannot be
+    /// used to `missing`. If storage does not answer, waits for half of the remaining time, once.
     pub(crate) fn list(
         &self,
         proc: &Proc,
@@ -80,7 +80,7 @@ impl NamedMonitors {
                     seen.insert(file, process);
                     monitors.push(NamedMonitor { path, process });
                 }
-                // A socket without a listener is what a VM leaves behind when it is killed.
+                // A VM that was killed leaves a socket without a listener behind.
                 Err(reason) if reason.reason == MissingReason::Failed => {}
                 Err(reason) => {
                     let info = DomainInfo { name: name_of(&path), ..DomainInfo::default() };
@@ -92,7 +92,7 @@ impl NamedMonitors {
         monitors
     }
 
-    /// Returns the sockets that match, with the devices and inodes of their files.
+    /// Returns the matching sockets, with the device and inode of their files.
     fn sockets(
         &self,
         deadline: Instant,
@@ -106,7 +106,7 @@ impl NamedMonitors {
             let time = until.saturating_duration_since(Instant::now());
             (pattern.clone(), call.start(time, move || matches(&own)))
         };
-        // Each on its way before one is waited for.
+        // Starts all before waiting for the first.
         let started: Vec<_> = self.patterns.iter().map(start).collect();
         for (pattern, started) in started {
             let time = until.saturating_duration_since(Instant::now());
@@ -114,7 +114,7 @@ impl NamedMonitors {
                 Ok(sockets) => all.extend(sockets),
                 Err(Blocked) => {
                     let name = Name::from(pattern);
-                    let text = format!("the storage where the monitors {name} are does not answer");
+                    let text = format!("the storage of the monitors {name} does not answer");
                     let info = DomainInfo { name, ..DomainInfo::default() };
                     let reason = Missing::new(MissingReason::Timeout, text);
                     missing.push(MissingDomain::new(info, reason));
@@ -125,8 +125,8 @@ impl NamedMonitors {
     }
 }
 
-/// Returns the sockets that match a pattern. It was checked when the connection was opened; what cannot be listed
-/// matches nothing. May block for ever.
+/// Returns the sockets that match a pattern. The pattern was checked when the connection was
+/// opened; what cannot be listed matches nothing. May block forever.
 fn matches(pattern: &str) -> Vec<(PathBuf, (u64, u64))> {
     let paths = glob::glob(pattern).into_iter().flatten().flatten().take(MOST);
     let socket = |path: PathBuf| {
@@ -137,12 +137,12 @@ fn matches(pattern: &str) -> Vec<(PathBuf, (u64, u64))> {
     paths.filter_map(socket).collect()
 }
 
-/// A look at the sockets of the host, for those whose holder is not known.
+/// A search through the host's sockets for those whose holder is not known.
 struct HolderSearch<'a> {
     proc: &'a Proc,
     queues: Queues<'a>,
     qemus: Vec<Holder>,
-    /// All other processes, which are looked at when no QEMU holds a socket.
+    /// All other processes, searched when no QEMU holds a socket.
     others: Option<Vec<Process>>,
 }
 
@@ -152,21 +152,21 @@ impl<'a> HolderSearch<'a> {
         Self { proc, queues: Queues::new(proc), qemus, others: None }
     }
 
-    /// Returns the process that holds the socket that listens on a file, as the kernel tells: that
-    /// disturbs nobody, while a connection might start a guest.
+    /// Returns the process that holds the socket listening on a file, as the kernel reports it:
+    /// this disturbs nothing, while a connection might start a guest.
     fn holder(&mut self, path: &Path, file: (u64, u64)) -> Result<Process, Missing> {
         if is_libvirt_monitor(path) {
             return Err(belongs_to_libvirt());
         }
         let unknown = || {
             let text = format!(
-                "who listens on {} cannot be seen, nor whether a guest waits for a client there: run \
-                 as root, in the namespaces of the host",
+                "no right to see which process listens on {}, or whether a guest waits for a client \
+                 there: run as root, in the namespaces of the host",
                 path.display()
             );
             Missing::new(MissingReason::Denied, text)
         };
-        let nobody = || Missing::new(MissingReason::Failed, "nobody listens");
+        let nobody = || Missing::new(MissingReason::Failed, "no process listens");
         let key = SocketKey::File(file.0, file.1);
         let places = std::iter::once(None).chain(self.qemus.iter().copied().map(Some));
         let mut is_unseen = false;
@@ -209,7 +209,7 @@ impl<'a> HolderSearch<'a> {
     }
 }
 
-/// Returns the name of a guest of which only the monitor is known.
+/// Returns the name of a guest that is known only by its monitor.
 pub(crate) fn name_of(socket: &Path) -> Name {
     socket.file_stem().unwrap_or_default().to_string_lossy().as_ref().into()
 }

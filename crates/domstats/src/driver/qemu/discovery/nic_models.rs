@@ -1,9 +1,9 @@
-//! Which devices are NICs, and of which model, by their types.
+//! Recognizes NICs by their device types, and names their models.
 
-/// The NICs of one guest: more than its PCI buses take on the largest machines that people have.
+/// The most NICs of one guest: more than the PCI buses of the largest machines in use can take.
 pub(crate) const NICS: usize = 1024;
 
-/// The types of NICs, which have nothing in common by which QEMU would tell them.
+/// The types of NICs: nothing in QEMU marks them as such.
 const TYPES: [&str; 52] = [
     "i82550",
     "i82551",
@@ -30,7 +30,7 @@ const TYPES: [&str; 52] = [
     "usb-net",
     "vmxnet3",
     "xen-net-device",
-    // Those of boards.
+    // NICs of boards.
     "allwinner-emac",
     "allwinner-sun8i-emac",
     "cadence_gem",
@@ -60,20 +60,20 @@ const TYPES: [&str; 52] = [
     "xlnx.xps-ethernetlite",
 ];
 
-/// How those of several buses or chips begin.
+/// The prefixes of types that exist for several buses or chips.
 const FAMILIES: [&str; 2] = ["e1000", "virtio-net-"];
 
-/// Returns whether a driver of `-device` is one of a NIC.
+/// Returns whether a `-device` driver is a NIC.
 pub(crate) fn is_nic(driver: &str) -> bool {
     TYPES.contains(&driver) || FAMILIES.iter().any(|start| driver.starts_with(start))
 }
 
-/// Returns the type of a device: `e1000` of `child<e1000>`; `None` for what is no device.
+/// Returns a device's type: `e1000` of `child<e1000>`; `None` for what is not a device.
 pub(crate) fn kind(text: &str) -> Option<&str> {
     text.strip_prefix("child<")?.strip_suffix('>')
 }
 
-/// Returns the model of a NIC in libvirt's words, by its type.
+/// Returns libvirt's word for a NIC's model, by its type.
 pub(crate) fn model(kind: &str) -> Option<String> {
     if !is_nic(kind) {
         return None;
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_are_in_libvirts_words() {
+    fn models_have_libvirts_names() {
         for (text, expected) in [
             ("child<virtio-net-pci>", Some("virtio")),
             ("child<virtio-net-ccw>", Some("virtio")),

@@ -1,16 +1,15 @@
-//! The options of QEMU's command line: how they are written, and how those that are given more
-//! than once become one.
+//! QEMU's command line options: their syntax, and how repeated options are merged.
 
 use std::{collections::HashMap, iter::Peekable};
 
 use serde_json::Value as Json;
 
-/// The keys and values of an option: `implied,key=value,key=value`, or the same as JSON.
+/// An option's keys and values: `implied,key=value,key=value`, or the same as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Options(Vec<(String, String)>);
 
 impl Options {
-    /// Parses an option. `implied` is the key of a first value without one.
+    /// Parses an option. `implied` is the key of a first value without a key.
     pub(crate) fn parse(text: &str, implied: &str) -> Self {
         let mut pairs = Vec::new();
         let mut rest = text.chars().peekable();
@@ -35,14 +34,14 @@ impl Options {
             return Self::parse(text, implied);
         }
         let mut pairs = Vec::new();
-        // serde_json bounds how deep it goes.
+        // serde_json limits the nesting.
         if let Ok(json) = serde_json::from_str(text) {
             flatten("", json, &mut pairs);
         }
         Self(pairs)
     }
 
-    /// Sets what another option sets; a key that both have has the other's value.
+    /// Applies another option; its value wins for keys that both have.
     pub(crate) fn merge(&mut self, other: Self) {
         self.0.extend(other.0);
     }
@@ -62,7 +61,7 @@ impl Options {
         self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
-    /// Returns a boolean: `key=on` in QEMU's spellings, `key`, or the old `nokey`.
+    /// Returns a boolean: `key=on` in any of QEMU's spellings, `key`, or the old `nokey`.
     pub(crate) fn boolean(&self, key: &str) -> Option<bool> {
         self.0.iter().rev().find_map(|(name, value)| match name.strip_prefix("no") {
             Some(name) if name == key => Some(false),
@@ -71,7 +70,7 @@ impl Options {
         })
     }
 
-    /// Returns a number that is not zero, which means the default to QEMU: `4`, `0x4`, `04`.
+    /// Returns a number: `4`, `0x4`, `04`; `None` for zero, which to QEMU means the default.
     pub(crate) fn number(&self, key: &str) -> Option<u32> {
         let text = self.get(key)?;
         let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
@@ -83,7 +82,7 @@ impl Options {
     }
 }
 
-/// Reads up to a delimiter, and over it.
+/// Reads up to and including a delimiter.
 fn word(
     text: &mut impl Iterator<Item = char>,
     is_end: impl Fn(char) -> bool,
@@ -98,7 +97,7 @@ fn word(
     (word, None)
 }
 
-/// Reads a value, and over the comma at its end. A comma in it is doubled.
+/// Reads a value and the comma after it. A comma in the value is doubled.
 fn value(text: &mut Peekable<impl Iterator<Item = char>>) -> String {
     let mut value = String::new();
     while let Some(c) = text.next() {
@@ -110,7 +109,7 @@ fn value(text: &mut Peekable<impl Iterator<Item = char>>) -> String {
     value
 }
 
-/// What is nested has the keys on the way to it, with points between: `addr.type`.
+/// Nested keys are joined with dots: `addr.type`.
 fn flatten(key: &str, json: Json, pairs: &mut Vec<(String, String)>) {
     match json {
         Json::Object(map) => {
@@ -124,7 +123,8 @@ fn flatten(key: &str, json: Json, pairs: &mut Vec<(String, String)>) {
     }
 }
 
-/// Reads a size: `512k`, `1.5G`, `0x20M`. A number without a suffix is in units of `default` bytes.
+/// Parses a size: `512k`, `1.5G`, `0x20M`. A number without a suffix is in units of `default`
+/// bytes.
 pub(crate) fn size(text: &str, default: u64) -> Option<u64> {
     let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let body = hex.unwrap_or(text);
@@ -152,23 +152,23 @@ pub(crate) fn size(text: &str, default: u64) -> Option<u64> {
         "" => 0.0,
         digits => format!("0.{digits}").parse::<f64>().ok()?,
     };
-    // As in QEMU, the part after the point is rounded to a byte.
+    // As in QEMU, the fraction is rounded to a byte.
     whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add((fraction * unit as f64) as u64)
 }
 
-/// All options that the driver reads, wherever they come from, as QEMU keeps them.
+/// All options that the driver reads, from every source, merged as QEMU does.
 #[derive(Debug, Default)]
 pub(crate) struct OptionGroups {
     groups: Vec<OptionGroup>,
-    /// Where those with an id are.
+    /// The positions of options with an id.
     ids: HashMap<(String, String), usize>,
-    /// Of these QEMU has one each: each option adds to it.
+    /// QEMU has one each of these: every option adds to it.
     name: Options,
     memory: Options,
     machine: Options,
 }
 
-/// One option.
+/// One option group.
 #[derive(Debug)]
 pub(crate) struct OptionGroup {
     pub(crate) name: String,
@@ -188,14 +188,14 @@ impl OptionGroups {
         }
         let id = id.or_else(|| options.get("id")).map(str::to_owned);
         if let Some(id) = &id {
-            // QEMU takes no second one.
+            // QEMU accepts no second one.
             let key = (name.to_owned(), id.clone());
             self.ids.entry(key).or_insert(self.groups.len());
         }
         self.groups.push(OptionGroup { name: name.to_owned(), id, options });
     }
 
-    /// Changes an option that was given: `group.id.key=value`.
+    /// Changes a given option: `group.id.key=value`.
     pub(crate) fn set(&mut self, text: &str) {
         let mut words = text.splitn(3, '.');
         let (Some(name), Some(id), Some(pair)) = (words.next(), words.next(), words.next()) else {
@@ -208,7 +208,7 @@ impl OptionGroups {
         }
     }
 
-    /// Returns the options that were given with an id.
+    /// Returns the options given with an id.
     pub(crate) fn find(&self, name: &str, id: &str) -> Option<&Options> {
         let at = self.ids.get(&(name.to_owned(), id.to_owned()))?;
         Some(&self.groups[*at].options)
@@ -222,21 +222,21 @@ impl OptionGroups {
         self.name.get("guest")
     }
 
-    /// Returns the options of the memory.
+    /// Returns the memory options.
     pub(crate) fn memory(&self) -> &Options {
         &self.memory
     }
 
-    /// Returns the options of the machine; those of `-smp` begin with `smp.`.
+    /// Returns the machine options; those of `-smp` start with `smp.`.
     pub(crate) fn machine(&self) -> &Options {
         &self.machine
     }
 
-    /// Adds what a file of options holds.
+    /// Adds the content of an option file.
     ///
     /// # Errors
     ///
-    /// With the number of the first line that QEMU would not take; the lines before it count.
+    /// The number of the first line that QEMU would not accept; the lines before it count.
     pub(crate) fn add_file(&mut self, text: &str) -> Result<(), usize> {
         let mut section: Option<(String, Option<String>, Options)> = None;
         for (number, line) in text.lines().enumerate() {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn written_with_commas() {
+    fn parses_commas() {
         for (text, implied, expected) in [
             ("a", "x", vec![("x", "a")]),
             ("a,b=c", "x", vec![("x", "a"), ("b", "c")]),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn written_as_json() {
+    fn parses_json() {
         let text = r#"{"a":"x","b":{"c":true,"d":{"e":7}},"f":[1]}"#;
         let expected = [("a", "x"), ("b.c", "true"), ("b.d.e", "7"), ("f", "[1]")];
         assert_eq!(pairs(&Options::parse_either(text, "x")), expected);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
+    fn parses_sizes() {
         for (text, bytes) in [
             ("512", Some(512 << 20)),
             ("2G", Some(2 << 30)),
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn files() {
+    fn parses_files() {
         let mut groups = OptionGroups::default();
         groups.add("memory", None, Options::parse("32", "size"));
         let text = "# a\n\n[memory]\n  size = \"64M\"\n[device \"d0\"]\n driver = \"x,y\"\n[smp-opts]\ncpus=\"2\"";

@@ -1,4 +1,4 @@
-//! The QEMU processes of the host.
+//! Finds the host's QEMU processes.
 
 use std::{
     collections::HashMap,
@@ -14,10 +14,10 @@ use crate::{
     model::error::{Error, ErrorKind, ErrorOrigin, Result},
 };
 
-/// Finds the QEMU processes, and remembers which processes are none.
+/// Finds the QEMU processes; caches which processes are not.
 #[derive(Debug)]
 pub(crate) struct Processes {
-    /// Only the processes of this user.
+    /// If set, only this user's processes.
     user: Option<u32>,
     known: Mutex<Known>,
 }
@@ -26,12 +26,12 @@ pub(crate) struct Processes {
 #[derive(Debug, Default)]
 struct Known {
     processes: HashMap<u32, Looked>,
-    /// Counts the calls.
+    /// The number of this call.
     call: u64,
 }
 
-/// A process that was looked at. A process can run another program without becoming another
-/// process, but then it has another name: what was seen is true for this name only.
+/// A classified process. A process can execute another program and stay the same process, but then
+/// it has another name: the classification holds for this name only.
 #[derive(Debug)]
 struct Looked {
     process: Process,
@@ -45,7 +45,7 @@ struct Looked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Qemu,
-    /// The kernel's own: it runs no program, and changes its name as it likes.
+    /// A kernel thread: it runs no program, and changes its name at will.
     Kernel,
     Other,
 }
@@ -55,10 +55,10 @@ impl Processes {
         Self { user, known: Mutex::default() }
     }
 
-    /// Returns the QEMU processes that run now, and what they look like.
+    /// Returns the QEMU processes that run now, with their `stat`.
     pub(crate) fn list(&self, proc: &Proc) -> Result<Vec<(Process, Stat)>> {
         let pids = proc.pids().map_err(|error| {
-            let context = "the processes of this host cannot be listed: is /proc mounted?";
+            let context = "cannot list the processes of this host: is /proc mounted?";
             Error::new(ErrorKind::System, ErrorOrigin::Qemu, context).because(error)
         })?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +85,7 @@ impl Processes {
                 },
             };
             if let (Some(looked), Some(stat)) = (known.processes.get(&pid), stat)
-                // Dead ones have no memory.
+                // Dead processes have no memory.
                 && looked.kind == Kind::Qemu && stat.virtual_size > 0
                 && self.is_wanted(proc, looked.process)
             {
@@ -96,8 +96,7 @@ impl Processes {
         Ok(processes)
     }
 
-    /// Returns what a process that was found before looks like now; `None` if it is none of them any
-    /// more.
+    /// Returns the current `stat` of a process found before; `None` if it is no longer a QEMU.
     pub(crate) fn again(&self, proc: &Proc, process: Process) -> Option<Stat> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let looked = known.processes.get_mut(&process.pid)?;
@@ -114,7 +113,7 @@ impl Processes {
 }
 
 impl Looked {
-    /// Looks at a process that is not known.
+    /// Classifies a new process.
     fn first(proc: &Proc, pid: u32, call: u64) -> io::Result<(Self, Stat)> {
         let (folder, stat) = Folder::of(proc, pid)?;
         let kind = match stat.is_kernel_thread {
@@ -124,11 +123,11 @@ impl Looked {
         };
         let (process, name) = (folder.process, stat.comm.clone());
         let mut looked = Self { process, kind, name, file: CachedFile::default(), call };
-        // A script that is named like the QEMU that it will become is looked at anew each time.
+        // A script with the name of the QEMU that it will execute is examined each time.
         if kind != Kind::Other || !is_named_qemu(&stat.comm) {
             let mut buffer = [0; SMALL];
-            // It can be read, so the folder's process still has the number, and what was said of
-            // the number was said of it.
+            // A successful read shows that the process still has this number, so what was read by
+            // number was read from it.
             let text = looked.read(&folder, &mut buffer)?;
             if kind == Kind::Other {
                 looked.name = String::from_utf8_lossy(text).into_owned();
@@ -145,7 +144,8 @@ impl Looked {
         self.file.read(budget, buffer, || folder.open(name))
     }
 
-    /// Looks again, and returns what a QEMU looks like; `None` if it must be looked at anew.
+    /// Reads a known process again, and returns a QEMU's `stat`; `None` if it must be classified
+    /// again.
     fn again(&mut self, proc: &Proc) -> Option<Option<Stat>> {
         if self.kind == Kind::Other && is_named_qemu(&self.name) {
             return None;
@@ -170,7 +170,7 @@ fn may_run_qemu(proc: &Proc, pid: u32, comm: &str) -> bool {
     }
 }
 
-/// Decides by the program where the caller may know it, else by the process's name.
+/// Decides by the program if the caller may read it, else by the process's name.
 pub(crate) fn runs_qemu(proc: &Proc, pid: u32, comm: &str) -> bool {
     match proc.program(pid) {
         _ if cleans_up(comm) => false,
@@ -186,20 +186,20 @@ fn cleans_up(comm: &str) -> bool {
     number.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Returns whether a process has the name of a QEMU, of which the kernel keeps 15 bytes.
+/// Returns whether a process has the name of a QEMU, cut to the kernel's 15 bytes.
 fn is_named_qemu(comm: &str) -> bool {
     is_qemu(comm.trim_end())
 }
 
 /// Returns whether a program is a QEMU that emulates a whole machine: `qemu-system-x86_64`, under
 /// the names that distributions and launchers give it (`qemu-lite-system-x86_64`,
-/// `qemu-system-x86_64-headless`, `qemu-kvm`, `kvm`). Where the program of that name is a wrapper, what
-/// it runs has a similar one: `.qemu-system-x86_64-wrapped` of NixOS.
+/// `qemu-system-x86_64-headless`, `qemu-kvm`, `kvm`). If the program of that name is a wrapper, the
+/// program it executes has a similar name: `.qemu-system-x86_64-wrapped` on NixOS.
 fn is_qemu(program: &str) -> bool {
     const BEHIND_A_WRAPPER: [&str; 8] =
         ["-wrapped", ".wrapped", "-real", ".real", "-bin", ".bin", ".orig", ".distrib"];
     let is_system = program.find("qemu").is_some_and(|start| program[start..].contains("-system-"));
-    // NixOS marks one that had that name already by a dash below.
+    // NixOS appends an underscore if that name was taken.
     let name = program.trim_start_matches('.').trim_end_matches('_');
     let name = BEHIND_A_WRAPPER.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
     let versions = |rest: &str| rest.starts_with(['-', '.', '_']) || rest.is_empty();
@@ -208,9 +208,9 @@ fn is_qemu(program: &str) -> bool {
         || matches!(name, "kvm" | "kvm-spice")
 }
 
-/// Returns whether a program may be running a QEMU, which its command line then decides: the loader
-/// (`ld-linux-x86-64.so.2`, `ld-musl-x86_64.so.1`, `ld64.so.2`, `ld-2.31.so`), or a custom name with
-/// `qemu` in it. QEMU's other programs (`qemu-img` and the like) are not.
+/// Returns whether a program may be running a QEMU, to be decided by its command line: the loader
+/// (`ld-linux-x86-64.so.2`, `ld-musl-x86_64.so.1`, `ld64.so.2`, `ld-2.31.so`), or a custom name
+/// with `qemu` in it. QEMU's other programs (`qemu-img` and the like) are excluded.
 fn may_be_qemu(program: &str) -> bool {
     let is_tool = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit());
     is_loader(program)
@@ -222,8 +222,8 @@ fn is_loader(program: &str) -> bool {
     rest.starts_with(['-', '.', '6']) && rest.contains(".so")
 }
 
-/// Returns the words of a command line from the QEMU on; nothing of a process that might have run
-/// one, and does not. Of other programs only those are asked for whose monitor somebody named.
+/// Returns the words of a command line from the QEMU on; `None` for a process that might have run
+/// one and does not. Other programs are considered only if the URI names their monitor.
 pub(crate) fn of_qemu<'a>(words: &'a [String], program: &str) -> Option<&'a [String]> {
     if is_qemu(program) || !may_be_qemu(program) {
         return Some(words);
@@ -231,7 +231,7 @@ pub(crate) fn of_qemu<'a>(words: &'a [String], program: &str) -> Option<&'a [Str
     if is_loader(program) {
         return without_loader(words);
     }
-    // What every VM has one of, and no other program.
+    // Every VM has one of these options, and no other program has.
     const OPTIONS: [&str; 12] = [
         "machine",
         "M",
@@ -252,7 +252,7 @@ pub(crate) fn of_qemu<'a>(words: &'a [String], program: &str) -> Option<&'a [Str
     words.iter().any(is_option).then_some(words)
 }
 
-/// Leaves out the loader. Nothing if it runs something else than a QEMU.
+/// Removes the loader; `None` if it runs anything but a QEMU.
 fn without_loader(words: &[String]) -> Option<&[String]> {
     const WITH_VALUE: [&str; 7] = [
         "--library-path",
@@ -282,7 +282,7 @@ mod tests {
     };
 
     #[test]
-    fn what_cleans_up_has_a_name_of_its_own() {
+    fn cleanup_processes_are_known_by_name() {
         for (comm, expected) in [
             ("cleanup/4711", true),
             ("cleanup/4711\n", true),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_programs() {
+    fn recognizes_program_names() {
         for name in [
             "qemu-system-x86_64",
             ".qemu-system-x86_64-wrapped",
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn command_lines_of_programs_that_may_be_a_qemu() {
+    fn decides_by_the_command_line() {
         let is_one = |program: &str, text: &str| {
             let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
             of_qemu(&words, program).is_some()
@@ -366,13 +366,13 @@ mod tests {
         assert!(is_one("my-qemu", "my-qemu -m 32 --machine pc"));
         assert!(is_one("qemu", "qemu -nographic"));
         assert!(is_one("qemu-system-arm", "qemu-system-arm"));
-        assert!(is_one("vmm", "vmm"), "its monitor has been named");
+        assert!(is_one("vmm", "vmm"), "the URI names its monitor");
         assert!(!is_one("virtqemud", "/usr/sbin/virtqemud --timeout 120"));
         assert!(!is_one("run-qemu-tests", "run-qemu-tests machine -v"));
     }
 
     #[test]
-    fn programs_behind_the_loader() {
+    fn finds_programs_behind_the_loader() {
         let program = |text: &str| {
             let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
             without_loader(&words).map(<[String]>::to_vec)
@@ -390,14 +390,12 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_given_to_others() {
-        if !in_own_namespace(
-            "driver::qemu::discovery::processes::tests::numbers_that_are_given_to_others",
-        ) {
+    fn notices_reused_numbers() {
+        if !in_own_namespace("driver::qemu::discovery::processes::tests::notices_reused_numbers") {
             return;
         }
         let qemu = sleep_named("qemu-system-test");
-        // Three tries of a process's start time.
+        // Three times the precision of a process's start time.
         let tick = || std::thread::sleep(Duration::from_millis(30));
         for budget in [Budget::of_this_process(), Budget::NONE] {
             let proc = Proc::new("/proc").with_budget(budget);
@@ -426,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_becomes_the_qemu_whose_name_it_bears() {
+    fn a_script_that_executes_the_qemu_it_is_named_after() {
         let qemu = sleep_named("qemu-system-wrapped");
         let script = qemu.with_file_name("script");
         std::fs::create_dir_all(&script).unwrap();
@@ -445,7 +443,7 @@ mod tests {
         while !proc.stat(pid).unwrap().comm.starts_with("qemu-system") {
             std::thread::yield_now();
         }
-        assert!(!is_listed(), "it is a shell");
+        assert!(!is_listed(), "still a shell");
         drop(child.stdin.take());
         while proc.program(pid).unwrap() != "qemu-system-wrapped" {
             std::thread::yield_now();

@@ -1,4 +1,4 @@
-//! The socket of a monitor, as a command line or the URI names it: a claim that nobody has checked.
+//! A monitor's socket, as a command line or the URI names it: an unverified claim.
 
 use std::{
     fmt,
@@ -15,12 +15,12 @@ pub(crate) struct MonitorSocket {
     pub(crate) is_named: bool,
     /// Whether QEMU may wait for its first client.
     pub(crate) waits: bool,
-    /// Where QEMU was started, as its environment says.
+    /// Where QEMU was started, according to its environment.
     pub(crate) started_in: Option<PathBuf>,
 }
 
 impl MonitorSocket {
-    /// Returns the socket that an option describes, if it is one that anybody may connect to.
+    /// Returns the socket that an option describes, if it accepts connections.
     pub(crate) fn of(option: &MonitorOption, started_in: Option<&PathBuf>) -> Option<Self> {
         let Role::Server { waits } = option.role else { return None };
         let is_unix = matches!(

@@ -4,28 +4,28 @@ use std::path::Path;
 
 use crate::host::procfs::read_at_most;
 
-/// The users that launchers of VMs run their QEMUs as, on the distributions that have them.
+/// The users that VM launchers run QEMU as, on the distributions that have them.
 const LAUNCHERS: [&str; 5] = ["libvirt-qemu", "qemu", "incus", "lxd", "oneadmin"];
 
-/// As large as the list of a host's users may be.
+/// More than a host's list of users takes.
 const LARGEST: u64 = 1 << 20;
 
-/// Users by number. root and the caller are always among them: who is one of them need not lie.
+/// Trusted users, by number. root and the caller are always included: neither has a reason to lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trusted(Vec<u32>);
 
 impl Trusted {
-    /// Those that are trusted if nobody says otherwise: those of the launchers that this host has.
+    /// Returns the default: the launchers' users that exist on this host.
     pub(crate) fn usual() -> Self {
         let passwd = passwd();
         Self::with(LAUNCHERS.iter().filter_map(|name| number(&passwd, name)))
     }
 
-    /// Understands names and numbers, with commas between them; none at all is nobody else.
+    /// Parses names and numbers, separated by commas; an empty list adds no user.
     ///
     /// # Errors
     ///
-    /// The one that is no user.
+    /// The first name that is not a user.
     pub(crate) fn parse(users: &str) -> Result<Self, &str> {
         let mut text = None;
         let numbers = users.split(',').filter(|user| !user.is_empty()).map(|user| {
@@ -40,13 +40,13 @@ impl Trusted {
         Self(always.into_iter().chain(users).collect())
     }
 
-    /// Returns whether a user is trusted; one that is not known is not.
+    /// Returns whether a user is trusted; an unknown user is not.
     pub(crate) fn has(&self, uid: Option<u32>) -> bool {
         uid.is_some_and(|uid| self.0.contains(&uid))
     }
 }
 
-/// Returns the users of this host; what another service than this file knows is named by number.
+/// Returns `/etc/passwd`. Users that only another name service knows must be given by number.
 fn passwd() -> String {
     read_at_most(Path::new("/etc/passwd"), LARGEST).unwrap_or_default()
 }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_named_or_numbered() {
+    fn parses_names_and_numbers() {
         let own = rustix::process::geteuid().as_raw();
         let trusted = Trusted::parse("daemon,4242").unwrap();
         for uid in [0, own, 1, 4242] {

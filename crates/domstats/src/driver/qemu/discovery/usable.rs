@@ -1,4 +1,4 @@
-//! Why a monitor of a command line cannot be asked, and what would help.
+//! Explains why a monitor on a command line cannot be used, and what would help.
 
 use crate::{
     driver::qemu::{
@@ -11,13 +11,13 @@ use crate::{
     model::report::{Missing, MissingReason},
 };
 
-/// Returns why a QEMU has no monitor that can be used, and what would help.
+/// Returns why a QEMU has no usable monitor, and what would help.
 pub(crate) fn no_monitor(line: &CommandLine) -> Missing {
     if line.monitors.iter().any(MonitorOption::is_libvirts) {
         return belongs_to_libvirt();
     }
     if let Some(unread) = &line.unread {
-        let text = format!("QEMU's monitors may stand where they cannot be read: {unread}");
+        let text = format!("QEMU's monitors may be in a file that could not be read: {unread}");
         return Missing::new(MissingReason::Denied, text);
     }
     let named = |monitor| {
@@ -27,7 +27,7 @@ pub(crate) fn no_monitor(line: &CommandLine) -> Missing {
     let all: Vec<_> = line.monitors.iter().filter_map(named).collect();
     let text = match all.is_empty() {
         true => "QEMU was started without a QMP socket".to_owned(),
-        false => format!("QEMU has no monitor that can be shared: {}", all.join(", ")),
+        false => format!("QEMU has no usable monitor: {}", all.join(", ")),
     };
     let help = "add -qmp unix:PATH,server=on,wait=off";
     Missing::new(MissingReason::Unsupported, format!("{text}: {help}"))
@@ -37,8 +37,8 @@ pub(crate) fn no_monitor(line: &CommandLine) -> Missing {
 pub(crate) fn unusable(monitor: &MonitorOption) -> Option<Missing> {
     let what = match (&monitor.address, monitor.role) {
         (_, Role::Client) => "connects to its manager",
-        (Address::Tcp { .. }, _) => "is open to every user of the host, so it is not asked",
-        (Address::Other(_), _) => "is no socket",
+        (Address::Tcp { .. }, _) => "is open to every user of the host, so it is not used",
+        (Address::Other(_), _) => "is not a socket",
         _ => return None,
     };
     Some(Missing::new(MissingReason::Unsupported, what))

@@ -1,4 +1,4 @@
-//! What a QEMU's command line tells: who it is, its monitors, its memory, vCPUs and networks.
+//! Parses a QEMU's command line: its identity, monitors, memory, vCPUs and networks.
 
 use std::path::PathBuf;
 
@@ -20,27 +20,27 @@ use crate::{
 pub(crate) struct CommandLine {
     pub(crate) name: Option<Name>,
     pub(crate) uuid: Option<Uuid>,
-    /// The QMP monitors, in their order, as far as they are known.
+    /// The QMP monitors, in order, as far as they are known.
     pub(crate) monitors: Vec<MonitorOption>,
-    /// Memory at the start, in KiB.
+    /// The initial memory, in KiB.
     pub(crate) memory_kib: Option<u64>,
     /// Whether memory can be plugged in later.
     pub(crate) memory_hotplug: bool,
-    /// The most vCPUs that can be plugged in.
+    /// The maximum number of vCPUs.
     pub(crate) maximum_vcpus: Option<u32>,
     /// The networks that NICs can be connected to.
     pub(crate) networks: Vec<Network>,
-    /// The NICs, in their order.
+    /// The NICs, in order.
     pub(crate) nics: Vec<NicOption>,
-    /// Whether nothing is said of networks, so that the machine may have a NIC of its own.
+    /// Whether no option mentions networks, so that the machine may have a default NIC.
     pub(crate) has_default_nic: bool,
-    /// Whether the machine is a board, which has its NICs whatever the options say.
+    /// Whether the machine is a board, which has its NICs regardless of the options.
     pub(crate) is_board: bool,
-    /// The balloon device: its id, or nothing for one without an id.
+    /// The balloon device's id; `Some(None)` for a device without an id.
     pub(crate) balloon: Option<Option<String>>,
-    /// The folder where it was started, as its environment says.
+    /// The folder where QEMU was started, according to its environment.
     pub(crate) started_in: Option<PathBuf>,
-    /// Whether libvirtd started it to ask what it can do.
+    /// Whether libvirtd started it to probe its capabilities.
     pub(crate) is_probe: bool,
     /// Which part of a `-readconfig` file could not be read, if any: some options are unknown then.
     pub(crate) unread: Option<String>,
@@ -51,25 +51,25 @@ pub(crate) struct CommandLine {
 pub(crate) struct NicOption {
     pub(crate) id: Option<String>,
     pub(crate) link: Link,
-    /// Whether the machine makes it (`-nic`, `-net nic`), and not `-device`.
+    /// Whether the machine creates it (`-nic`, `-net nic`), and not `-device`.
     pub(crate) is_boards: bool,
 }
 
-/// What a NIC is connected to.
+/// The network that a NIC is connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Link {
     Nothing,
-    /// The network of this id.
+    /// The network with this id.
     Id(String),
-    /// The network at this place of the command line: the other half of a `-nic`.
+    /// The network at this position of the command line: the other half of a `-nic`.
     Place(usize),
     Hub(u32),
 }
 
-/// What NICs can be connected to.
+/// A network that NICs can be connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Network {
-    /// By which QEMU's devices name it.
+    /// The id by which QEMU's devices refer to it.
     pub(crate) id: Option<String>,
     /// The hub that it is connected to itself.
     pub(crate) hub: Option<u32>,
@@ -77,7 +77,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Returns whether it is that of a `-nic` without an id: QEMU numbers them.
+    /// Returns whether it belongs to a `-nic` without an id: QEMU numbers these.
     pub(crate) fn is_unnamed(&self) -> bool {
         self.id.is_none() && self.hub.is_none()
     }
@@ -86,33 +86,33 @@ impl Network {
 /// The host's side of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Backend {
-    /// A tap of this name.
+    /// The tap of this name.
     Tap(String),
-    /// Taps that the process was handed or named itself: file descriptors, possibly none known.
+    /// Taps that the process was passed or named itself: file descriptors, possibly none known.
     TapFds(Vec<u32>),
-    /// A port of a hub, to which another network may be connected.
+    /// A hub port, to which another network may be connected.
     HubPort { hub: u32, netdev: Option<String> },
     /// Anything without a network device on the host.
     Other,
 }
 
-/// Reads a file with options, as its name stands on the command line, or says why it cannot.
+/// Reads an option file by its name on the command line, or says why it cannot be read.
 pub(crate) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<ConfigFile, String>;
 
-/// More files than this are not read.
+/// The most files that are read.
 const FILES: u32 = 16;
 
-/// Where QEMU looks for options that are not on its command line, as distributions build it.
+/// The file that QEMU reads besides its command line, at the path that distributions use.
 const USER_CONFIG: &str = "/etc/qemu/qemu.conf";
 
 impl CommandLine {
-    /// Reads the arguments of a QEMU process, the program's name first. What it does not know it
-    /// passes over: QEMU itself accepted the command line.
+    /// Parses the arguments of a QEMU process, the program's name first. Skips unknown arguments:
+    /// QEMU itself accepted the command line.
     pub(crate) fn parse(arguments: &[String], file: ReadFile<'_>) -> Self {
         let mut line = Self::default();
         let mut groups = OptionGroups::default();
         let mut files = 0;
-        // Unless it is told not to, QEMU reads this one first, if it is there.
+        // Unless told otherwise, QEMU reads this file first, if it exists.
         let is_told = |word: &String| word.trim_start_matches('-') == "no-user-config";
         if !arguments.iter().any(is_told)
             && let Ok(file) = file(USER_CONFIG)
@@ -127,8 +127,8 @@ impl CommandLine {
             let Some(option) = argument.strip_prefix('-') else { continue };
             let option = option.strip_prefix('-').unwrap_or(option);
             has_defaults &= option != "nodefaults";
-            // Options without a value are of no interest, and their next argument is an option. The
-            // values that people choose freely may look like one.
+            // Options without a value do not matter here, and an option follows them. Free-form
+            // values may look like an option.
             let is_value =
                 |value: &&String| matches!(option, "name" | "append") || !value.starts_with('-');
             let Some(value) = arguments.next_if(is_value) else { continue };
@@ -154,7 +154,7 @@ impl CommandLine {
                 }
                 "set" => groups.set(value),
                 "uuid" => line.uuid = value.parse().ok().or(line.uuid),
-                // The last of both kinds counts.
+                // The last of both kinds wins.
                 "smbios" => {
                     let options = Options::parse(value, "");
                     let uuid = options.get("uuid").and_then(|uuid| uuid.parse().ok());
@@ -184,10 +184,10 @@ impl CommandLine {
         line
     }
 
-    /// Takes what the options of this program say.
+    /// Applies the parsed options of this program.
     fn read(&mut self, groups: &OptionGroups, program: &str) {
         self.name = groups.name().and_then(name_given);
-        // As in QEMU, zeros are none.
+        // As in QEMU, an all-zero UUID means none.
         self.uuid = self.uuid.filter(|uuid| !uuid.is_nil());
         self.monitors = MonitorOption::all(groups);
         for group in groups.iter() {
@@ -220,7 +220,7 @@ impl CommandLine {
             let text = || format!("there are more than {NICS} NICs or networks");
             self.unread.get_or_insert_with(text);
         }
-        // What could not be read may say otherwise: then the monitor is asked.
+        // An unread file may say otherwise: then the monitor decides.
         if self.unread.is_some() {
             self.memory_hotplug = true;
             return;
@@ -232,7 +232,7 @@ impl CommandLine {
         self.maximum_vcpus = maximum_vcpus(machine);
     }
 
-    /// Takes a `-nic`: a NIC of the machine and its network.
+    /// Applies a `-nic`: a NIC of the machine and its network.
     fn add_nic(&mut self, options: &Options, id: Option<String>) {
         if options.get("type") == Some("none") {
             return;
@@ -242,8 +242,8 @@ impl CommandLine {
         self.nics.push(NicOption { id: None, link, is_boards: true });
     }
 
-    /// Takes a `-net`, the old way: a NIC of the machine or a network, both at the first hub unless
-    /// the NIC names another network. What is on a hub has other ids.
+    /// Applies a `-net`, the old syntax: a NIC of the machine or a network, both on the first hub
+    /// unless the NIC names another network. Networks on a hub have other ids.
     fn add_net(&mut self, options: &Options) {
         if options.get("type") == Some("nic") {
             let link = options.get("netdev").map_or(Link::Hub(0), |id| Link::Id(id.to_owned()));
@@ -253,7 +253,7 @@ impl CommandLine {
         }
     }
 
-    /// Returns whether the machine may have NICs of which no option tells.
+    /// Returns whether the machine may have NICs that no option mentions.
     pub(crate) fn may_bring_nics(&self) -> bool {
         self.has_default_nic || self.is_board || self.unread.is_some()
     }
@@ -264,28 +264,30 @@ impl CommandLine {
         self.monitors.iter().filter_map(move |it| MonitorSocket::of(it, started_in))
     }
 
-    /// Returns whether one of the monitors waits for its first client.
+    /// Returns whether a monitor waits for its first client.
     pub(crate) fn has_waiting_monitor(&self) -> bool {
         self.monitors.iter().any(MonitorOption::waits)
     }
 }
 
-/// Returns the name of a guest that was given this one: as in QEMU, an empty one is none.
+/// Returns a guest's name; as in QEMU, an empty name means none.
 pub(crate) fn name_given(text: &str) -> Option<Name> {
     (!text.is_empty()).then(|| Name::from(&*shortened(text)))
 }
 
-/// Adds the options of a file, and says what is not known of them.
+/// Adds a file's options, and says what remains unknown.
 fn add_file(groups: &mut OptionGroups, name: &str, file: &ConfigFile) -> Option<String> {
     match groups.add_file(&file.text) {
-        Err(number) => Some(format!("line {number} of {name} (-readconfig) is not in QEMU's form")),
+        Err(number) => {
+            Some(format!("line {number} of {name} (-readconfig) is not in QEMU's format"))
+        }
         Ok(()) if file.is_changed => Some(format!("{name} (-readconfig) was changed since")),
         Ok(()) => None,
     }
 }
 
-/// Returns whether a machine is a board with devices of its own, and no PC or other machine that has the
-/// NICs which it is given. Without a name it is the program's usual one.
+/// Returns whether a machine is a board with devices of its own, rather than a PC or other machine
+/// that has only the NICs it is given. Without a name, the program's default machine counts.
 fn is_board(machine: Option<&str>, program: &str) -> bool {
     const OTHERS: [&str; 13] = [
         "isapc",
@@ -308,8 +310,8 @@ fn is_board(machine: Option<&str>, program: &str) -> bool {
     }
 }
 
-/// `-m 512`, `-m 2G`, `-m size=32768k`: a number without a suffix is in MiB. It wins over
-/// `-machine memory.size=`, where such a number is in bytes. Zero means the machine's default.
+/// `-m 512`, `-m 2G`, `-m size=32768k`: a number without a suffix is in MiB. It takes precedence
+/// over `-machine memory.size=`, where such a number is in bytes. Zero means the machine's default.
 fn memory_kib(memory: &Options, machine: &Options) -> Option<u64> {
     let is_given = |bytes: &u64| *bytes > 0;
     let bytes = memory.get("size").and_then(|text| size(text, 1 << 20)).filter(is_given);
@@ -318,8 +320,8 @@ fn memory_kib(memory: &Options, machine: &Options) -> Option<u64> {
     bytes.div_ceil(8192).checked_mul(8)
 }
 
-/// `-smp 2,maxcpus=4`, `-smp sockets=2,cores=4`: without `maxcpus` it is the number of vCPUs, and
-/// without that the product of the topology.
+/// `-smp 2,maxcpus=4`, `-smp sockets=2,cores=4`: without `maxcpus`, the number of vCPUs, or the
+/// product of the topology if that is missing too.
 fn maximum_vcpus(machine: &Options) -> Option<u32> {
     const TOPOLOGY: [&str; 8] =
         ["drawers", "books", "sockets", "dies", "clusters", "modules", "cores", "threads"];

@@ -27,7 +27,7 @@ fn socket(chardev: Option<&str>, path: &str, waits: bool) -> MonitorOption {
 }
 
 #[test]
-fn by_hand() {
+fn started_by_hand() {
     let line = parse(
         "qemu-system-x86_64 -daemonize -name guest=a,,b,debug-threads=on --uuid \
          11111111-2222-3333-4444-555555555501 -qmp unix:/run/a.qmp,server=on,wait=off -m 1.5G \
@@ -52,7 +52,7 @@ fn by_hand() {
 }
 
 #[test]
-fn by_libvirt_with_a_second_monitor() {
+fn started_by_libvirt_with_a_second_monitor() {
     let line = parse(
         r#"/usr/bin/qemu-system-x86_64 -name guest=vm,debug-threads=on -m size=32768k,slots=4,maxmem=1G
            -chardev socket,id=charmonitor,fd=28,server=on,wait=off -mon chardev=charmonitor,id=monitor,mode=control
@@ -84,13 +84,13 @@ fn by_libvirt_with_a_second_monitor() {
     assert_eq!(line.balloon, Some(Some("balloon0".into())));
 }
 
-/// What libvirt 12.8.0 started a QEMU 11.1 with, one argument a line; `-qmp` was added by its
-/// domain's description.
+/// The command line of a QEMU 11.1 started by libvirt 12.8.0, one argument per line; the domain's
+/// description added `-qmp`.
 #[test]
-fn by_libvirt_12() {
+fn started_by_libvirt_12() {
     let text = include_str!("recorded/libvirt-12.8.0.txt");
     let arguments: Vec<_> = text.lines().map(str::to_owned).collect();
-    let line = CommandLine::parse(&arguments, &|path| panic!("{path} is no file of it"));
+    let line = CommandLine::parse(&arguments, &|path| panic!("{path} is not one of its files"));
     assert_eq!(line.name.as_deref(), Some("vm"));
     let uuid = "804e006e-3d7a-4810-bd92-cbe6d5f442a2";
     assert_eq!(line.uuid, Some(uuid.parse().unwrap()));
@@ -105,7 +105,7 @@ fn by_libvirt_12() {
 }
 
 #[test]
-fn by_proxmox() {
+fn started_by_proxmox() {
     let line = parse(
         "/usr/bin/kvm -id 100 -name web,debug-threads=on -no-shutdown \
          -chardev socket,id=qmp,path=/var/run/qemu-server/100.qmp,server=on,wait=off \
@@ -116,7 +116,7 @@ fn by_proxmox() {
     );
     assert_eq!(line.name.as_deref(), Some("web"));
     assert_eq!(first(&line), Some("/var/run/qemu-server/100.qmp".into()));
-    assert_eq!(line.monitors[1].role, Role::Client, "the event socket is not a server");
+    assert_eq!(line.monitors[1].role, Role::Client, "the event socket is no server");
     assert_eq!(line.sockets().count(), 1);
     assert_eq!(line.networks, [network(Some("net0"), Backend::Tap("tap100i0".into()))]);
 }
@@ -139,7 +139,7 @@ fn a_monitor_of_libvirt_is_known_by_its_path() {
 }
 
 #[test]
-fn whether_a_monitor_waits_for_its_first_client() {
+fn knows_whether_a_monitor_waits_for_its_first_client() {
     for (options, waits) in [
         ("server", true),
         ("server=on", true),
@@ -181,9 +181,9 @@ fn whether_a_monitor_waits_for_its_first_client() {
     assert!(libvirt.monitors[0].is_libvirts());
 }
 
-/// What a QEMU 7.2 said of itself that was started so.
+/// What a QEMU 7.2 reported about itself with these options.
 #[test]
-fn given_twice() {
+fn repeated_options() {
     let memory = |text: &str| {
         let line = parse(&format!("kvm {text}"));
         (line.memory_kib, line.memory_hotplug)
@@ -252,7 +252,7 @@ fn given_twice() {
 }
 
 #[test]
-fn files_are_read_in_their_place() {
+fn files_apply_at_their_position() {
     let read = |text: &str, is_changed| {
         let arguments: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
         CommandLine::parse(&arguments, &|name| match name {
@@ -287,7 +287,7 @@ fn files_are_read_in_their_place() {
     assert_eq!(line.monitors, [socket(Some("c"), "/r", false)]);
     assert_eq!(read("kvm -m 32 --no-user-config -readconfig a", false).memory_kib, Some(65_536));
     assert_eq!(read("kvm", false).memory_kib, Some(16_384));
-    // What is not known for sure is not said; the monitor that the file names is asked.
+    // Uncertain values are absent; the monitor that the file names is used.
     for (text, is_changed, monitor, unread) in [
         ("kvm -no-user-config -m 32 -readconfig a", true, true, "a (-readconfig) was changed"),
         ("kvm -no-user-config -readconfig gone -readconfig a", false, true, "gone is not there"),
@@ -304,14 +304,14 @@ fn files_are_read_in_their_place() {
 }
 
 #[test]
-fn of_many_monitors_the_first_are_looked_at() {
+fn only_the_first_of_many_monitors_are_used() {
     let one = "-chardev socket,id=c -mon c,mode=control -m 1 -set chardev.c.path=x -device y ";
     let text = format!("kvm -chardev socket,id=c,{} {}", "a=b,".repeat(9999), one.repeat(9999));
     assert_eq!(parse(&text).monitors.len(), 64);
 }
 
 #[test]
-fn changed_by_set() {
+fn applies_set() {
     let line = parse(
         "kvm -chardev socket,id=c,path=/old,server=on,wait=off -mon id=m,chardev=c \
          -set mon.m.mode=control -set chardev.c.path=/a.b=c -netdev tap,id=n,ifname=x \
@@ -322,7 +322,7 @@ fn changed_by_set() {
 }
 
 #[test]
-fn a_probe_is_a_qemu_without_a_machine_whose_monitor_is_libvirtds() {
+fn a_probe_has_no_machine_and_libvirtds_monitor() {
     let probe = "qemu-system-x86_64 -S -no-user-config -nodefaults -nographic";
     let monitor = "-qmp unix:/var/lib/libvirt/qemu/qmp-Q9DA01/qmp.monitor,server=on,wait=off \
                    -pidfile /var/lib/libvirt/qemu/qmp-Q9DA01/qmp.pid -daemonize";
