@@ -1,4 +1,4 @@
-//! The memory that the answers of monitors may take: what came of them, and what is not whole yet.
+//! The memory budget for monitors' replies, parsed or still incomplete.
 
 use std::{cell::RefCell, time::Instant};
 
@@ -11,15 +11,15 @@ use crate::{
     model::report::{Missing, MissingReason},
 };
 
-/// What the answers of one guest may take in any case, in bytes: those of a guest with 64 vCPUs, KVM's statistics
-/// of each included, and of one with a hundred disks.
+/// What the replies of any guest may take, in bytes: enough for a guest with 64 vCPUs, KVM's
+/// statistics of each included, or for one with a hundred disks.
 pub(crate) const EACH: u64 = 512 << 10;
 
-/// What there is for all guests that need more, half of it for those of one user: the answers of a guest
-/// with 256 disks of ten images each take some 40 MiB.
+/// What is available to all guests that need more, half of it to those of one user: the replies of
+/// a guest with 256 disks of ten images each take some 40 MiB.
 const REST: u64 = 128 << 20;
 
-/// The memory of a pass.
+/// The memory budget of a pass.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget<'a> {
     proc: &'a Proc,
@@ -47,25 +47,25 @@ impl Reservation {
         Self { process, user: None, answers: 0, unfinished: 0 }
     }
 
-    /// Notes how many bytes came that are no whole answer yet.
+    /// Accounts for the bytes of an incomplete reply.
     ///
     /// # Errors
     ///
-    /// If the guest may not have so many.
+    /// If the guest may not take as many.
     pub(crate) fn hold(&mut self, memory: &MemoryBudget<'_>, bytes: usize) -> Result<(), Missing> {
         self.change(memory, self.answers, bytes as u64)
     }
 
-    /// Notes that an answer takes so many bytes.
+    /// Accounts for the bytes that a reply takes.
     ///
     /// # Errors
     ///
-    /// If the guest may not have so many.
+    /// If the guest may not take as many.
     pub(crate) fn add(&mut self, memory: &MemoryBudget<'_>, bytes: u64) -> Result<(), Missing> {
         self.change(memory, self.answers.saturating_add(bytes), self.unfinished)
     }
 
-    /// Returns whether the answers take more than those of most guests.
+    /// Returns whether the replies take more than those of most guests.
     pub(crate) fn is_large(&self) -> bool {
         self.answers > EACH
     }
@@ -90,12 +90,12 @@ impl Reservation {
     }
 }
 
-/// A guest's account in a pass, while the monitor is read.
+/// A guest's reservation in a pass, while its monitor is read.
 #[derive(Debug)]
 pub(crate) struct AnswerBudget<'a> {
     pub(crate) reservation: &'a mut Reservation,
     pub(crate) memory: &'a MemoryBudget<'a>,
-    /// After this nothing large is read.
+    /// The time after which no large reply is parsed.
     pub(crate) deadline: Instant,
 }
 
@@ -105,7 +105,7 @@ impl AnswerBudget<'_> {
         self.reservation.hold(self.memory, bytes)
     }
 
-    /// As [`Reservation::add`], and with an error if there is no time to read so large an answer.
+    /// As [`Reservation::add`]; also fails if there is no time to parse so large a reply.
     pub(crate) fn add(&mut self, bytes: u64) -> Result<(), Missing> {
         if bytes > EACH && Instant::now() >= self.deadline {
             let text = "the monitor's answer is so large that there was no time to read it";
@@ -130,7 +130,7 @@ mod tests {
         let account = |pid| Reservation::new(Process { pid, start_time: 0 });
         let (mut greedy, mut modest) = (account(1), account(2));
         assert!(!greedy.is_large() && greedy.hold(&memory, 1 << 20).is_ok());
-        assert!(greedy.add(&memory, REST / 2).is_err(), "with what is not whole yet");
+        assert!(greedy.add(&memory, REST / 2).is_err(), "including incomplete replies");
         assert!(greedy.hold(&memory, 0).is_ok() && greedy.add(&memory, REST / 2).is_ok());
         assert!(greedy.is_large() && greedy.hold(&memory, 1 << 20).is_err());
         assert!(modest.add(&memory, EACH).is_ok() && !modest.is_large());

@@ -1,26 +1,27 @@
-//! What a held monitor told and need not be asked again, because nothing can have changed it.
+//! Caches what a held session's monitor replied, as long as nothing can have changed it.
 //!
-//! QEMU tells of many changes by an event, and every event is read before anything kept is used.
-//! Of others the host shows a sign. What has neither is asked in every call, or once in [`BOUND`].
+//! QEMU announces many changes by events, and all events are read before a cached reply is used.
+//! Other changes show in what the host sees. What neither reveals is queried in every call, or once
+//! per [`BOUND`].
 //!
-//! | answer | is kept | until |
+//! | reply | is cached | until |
 //! |---|---|---|
 //! | `query-status` | if the guest runs | an event |
-//! | | else: a paused guest that is migrated away says nothing | an event, 1 s |
-//! | `query-balloon` | if the guest runs | an event; QEMU may hold the next one back for a second |
-//! | | if it is paused: its memory can be loaded | an event, 1 s |
+//! | | otherwise: a paused guest that is migrated away sends no event | an event, 1 s |
+//! | `query-balloon` | if the guest runs | an event; QEMU may delay the next one for a second |
+//! | | if it is paused: loading a snapshot changes its memory | an event, 1 s |
 //! | `guest-stats` | if the guest is paused | an event, 1 s |
-//! | no balloon among the devices | always: it is somewhere else | an event, 1 s |
-//! | `query-iothreads` | always: to set an iothread wakes it | an event, a new thread, an iothread that ran |
+//! | no balloon among the devices | always: it is in another place | an event, 1 s |
+//! | `query-iothreads` | always: setting an iothread wakes it | an event, a new thread, an iothread that ran |
 //! | `query-named-block-nodes` | if all images are plain files | an event, other images in `query-blockstats`, a file that changed, 1 s: thresholds give no sign |
-//! | the NICs | always | an event of devices, another tap, 60 s |
-//! | `query-dirty-rate` | if it does not measure: that takes a thread | an event, a new thread, 1 s |
+//! | the NICs | always | an event about devices, another tap, 60 s |
+//! | `query-dirty-rate` | if no measurement runs: that takes a thread | an event, a new thread, 1 s |
 //!
-//! A thread that was woken and has no CPU yet has not run: for so long, and no longer, the old
-//! setting of an iothread is given.
+//! A thread that was woken but has not got a CPU yet has not run: until it does, an iothread's old
+//! setting is reported.
 //!
-//! Everything else is asked in every call. A new connection knows nothing, nor does one that has
-//! missed a deadline.
+//! Everything else is queried in every call. The cache of a new session is empty, and so is that of
+//! one that has missed a deadline.
 
 use std::{
     slice,
@@ -42,29 +43,29 @@ use crate::{
     },
 };
 
-/// The greatest age of an answer that could change without a sign.
+/// The maximum age of a reply that can change without a sign.
 const BOUND: Duration = Duration::from_secs(1);
 
-/// QEMU tells of the balloon once a second at most, and of the last change at the end of it.
+/// QEMU reports the balloon at most once a second, and the last change at the end of that second.
 const BALLOON_RATE: Duration = Duration::from_millis(1500);
 
-/// How the events begin that a guest or a viewer can cause at any rate, and that change nothing
-/// that is kept.
+/// Prefixes of events that a guest or a viewer can cause at any rate, and that change nothing
+/// cached.
 const HARMLESS: [&str; 5] =
     ["RTC_CHANGE", "VSERPORT_CHANGE", "NIC_RX_FILTER_CHANGED", "VNC_", "SPICE_"];
 
-/// The events that may change what NICs there are.
+/// The events that may change the NICs.
 const OF_DEVICES: [&str; 3] = ["DEVICE_DELETED", "FAILOVER_NEGOTIATED", "UNPLUG_PRIMARY"];
 
-/// What the host showed of a guest before a call asked its monitor.
+/// What the host showed of a guest before a call queried its monitor.
 #[derive(Debug, Clone)]
 struct Signs {
     at: Instant,
-    /// All threads but the first, by number, and how long they ran; `None` if that is not known.
+    /// All threads but the first, by number, with their run times; `None` if unknown.
     threads: Option<Arc<[ThreadTime]>>,
 }
 
-/// A guest as a call sees it, and where to look closer.
+/// A call's view of a guest, and where to look closer.
 #[derive(Debug)]
 pub(crate) struct HostView<'a> {
     pub(crate) proc: &'a Proc,
@@ -73,7 +74,7 @@ pub(crate) struct HostView<'a> {
 }
 
 impl<'a> HostView<'a> {
-    /// Returns what a call sees whose process has these threads but the first, by number.
+    /// Creates the view of a call; the process has these threads besides the first, by number.
     pub(crate) fn new(
         proc: &'a Proc,
         process: Process,
@@ -82,7 +83,7 @@ impl<'a> HostView<'a> {
         Self { proc, process, signs: Signs { at: Instant::now(), threads } }
     }
 
-    /// Returns when the call looked.
+    /// Returns when the call took this view.
     pub(crate) fn at(&self) -> Instant {
         self.signs.at
     }
@@ -95,14 +96,14 @@ impl Signs {
         Some(&threads[place])
     }
 
-    /// Returns whether there is no thread that was not there then, or has run for the first time.
+    /// Returns whether there is no new thread, and none that has run for the first time.
     fn has_no_new_thread(&self, then: &Self) -> bool {
         let (Some(threads), Some(_)) = (&self.threads, &then.threads) else { return false };
         let is_old = |was: &ThreadTime, thread| was.sched.run_ns > 0 || was == thread;
         threads.iter().all(|thread| then.time(thread.tid).is_some_and(|was| is_old(was, thread)))
     }
 
-    /// Returns whether a thread is there and did not run since.
+    /// Returns whether a thread still exists and has not run since.
     fn slept(&self, tid: u32, then: &Self) -> bool {
         self.time(tid).is_some_and(|time| then.time(tid) == Some(time))
     }
@@ -112,14 +113,14 @@ impl Signs {
     }
 }
 
-/// An answer, and what the host showed before it was asked for.
+/// A cached reply, and what the host showed before the query.
 #[derive(Debug)]
 struct Cached<T> {
     reply: Arc<T>,
     signs: Signs,
 }
 
-/// The disks and their images at one time.
+/// The disks and their images at one moment.
 #[derive(Debug)]
 struct Layout {
     nodes: Cached<Vec<BlockNode>>,
@@ -127,31 +128,31 @@ struct Layout {
     images: Images,
 }
 
-/// The answers that are kept of one connection.
+/// The cached replies of one session.
 #[derive(Debug)]
 pub(crate) struct AnswerCache {
     status: Option<Cached<Status>>,
     balloon: Option<Cached<BalloonSize>>,
     guest_stats: Option<Cached<GuestStats>>,
-    /// What the host showed when the balloon was looked for in vain.
+    /// What the host showed when the balloon was searched for in vain.
     unplaced_balloon: Option<Signs>,
     iothreads: Option<Cached<Vec<Iothread>>>,
     layout: Option<Layout>,
-    /// When the file of an image was looked for in vain.
+    /// When an image's file was searched for in vain.
     images_unfound: Option<Instant>,
     dirty_rate: Option<Cached<DirtyRate>>,
-    /// Whether the NICs were asked for, and no event of devices came since.
+    /// Whether the NICs were queried, and no event about devices has come since.
     knows_nics: bool,
-    /// The last status that was told.
+    /// The last reported status.
     before: Option<String>,
-    /// Why the guest runs again, by an event.
+    /// Why the guest runs again, according to an event.
     resumed: Option<&'static str>,
     /// When the balloon last moved, or may have.
     balloon_moved: Instant,
 }
 
 impl AnswerCache {
-    /// Knows nothing.
+    /// Creates an empty cache.
     pub(crate) fn new() -> Self {
         Self {
             status: None,
@@ -169,7 +170,7 @@ impl AnswerCache {
         }
     }
 
-    /// Forgets what an event may have changed: everything, unless it is known better.
+    /// Forgets what an event may have changed: everything, unless the event is known.
     pub(crate) fn note_event(&mut self, name: &str) {
         if name == "BALLOON_CHANGE" {
             self.balloon = None;
@@ -178,7 +179,7 @@ impl AnswerCache {
             let knows_nics = self.knows_nics && !OF_DEVICES.contains(&name);
             let before = self.before.take();
             let resumed = match (name, before.as_deref()) {
-                // From other states it may be the end of a start, a migration or a restore.
+                // From other states, this may end a start, a migration or a restore.
                 ("RESUME", Some("running" | "paused" | "io-error" | "watchdog")) => {
                     Some("unpaused")
                 }
@@ -190,8 +191,9 @@ impl AnswerCache {
         }
     }
 
-    /// Answers a question, if nothing can have changed the answer. Returns whether it need not be
-    /// asked: the block nodes are answered when the block statistics have come.
+    /// Answers a query from the cache, if nothing can have changed the reply. Returns whether the
+    /// query need not be sent: cached block nodes are delivered once the block statistics have
+    /// come.
     pub(crate) fn answer(&self, query: &Query, replies: &mut Replies, view: &HostView<'_>) -> bool {
         let signs = &view.signs;
         let soon = |then: &Signs| signs.is_soon_after(then);
@@ -224,22 +226,22 @@ impl AnswerCache {
         }
     }
 
-    /// Returns whether it would be in vain to look for the balloon among the devices.
+    /// Returns whether searching the devices for the balloon would be in vain.
     pub(crate) fn is_balloon_unplaced(&self, view: &HostView<'_>) -> bool {
         self.unplaced_balloon.as_ref().is_some_and(|then| view.signs.is_soon_after(then))
     }
 
-    /// Keeps that the balloon was looked for in vain.
+    /// Records that the balloon was searched for in vain.
     pub(crate) fn keep_unplaced_balloon(&mut self, view: &HostView<'_>) {
         self.unplaced_balloon = Some(view.signs.clone());
     }
 
-    /// Returns whether the NICs were asked for, and no event of devices came since.
+    /// Returns whether the NICs were queried, and no event about devices has come since.
     pub(crate) fn knows_nics(&self) -> bool {
         self.knows_nics
     }
 
-    /// Keeps that the NICs were asked for.
+    /// Records that the NICs were queried.
     pub(crate) fn keep_nics(&mut self) {
         self.knows_nics = true;
     }
@@ -256,7 +258,7 @@ impl AnswerCache {
         self.status.as_ref().is_some_and(|told| words.contains(&told.reply.status.as_str()))
     }
 
-    /// Keeps what a monitor has just answered to a question of this call.
+    /// Caches the reply that a query of this call has just got.
     pub(crate) fn keep(&mut self, query: &Query, replies: &mut Replies, view: &HostView<'_>) {
         let signs = &view.signs;
         match query {
@@ -281,7 +283,7 @@ impl AnswerCache {
         }
     }
 
-    /// Adds to a status why the guest runs, if an event told.
+    /// Adds to a status why the guest runs, if an event said so.
     fn explain(&mut self, status: &mut Answer<Status>) {
         let Answer::Got(status) = status else { return };
         let Some(status) = Arc::get_mut(status) else { return };
@@ -293,7 +295,7 @@ impl AnswerCache {
         self.before = Some(status.status.clone());
     }
 
-    /// Gives the block nodes, if the disks still have these; else they are forgotten.
+    /// Delivers the cached block nodes if the disks still have these images, else drops them.
     fn check_layout(&mut self, replies: &mut Replies) {
         let disks = replies.block_stats.got().map_or(&[][..], Vec::as_slice);
         match self.layout.take() {
@@ -311,7 +313,7 @@ fn cached<T>(answer: &Answer<T>, signs: &Signs) -> Option<Cached<T>> {
     Some(Cached { reply: Arc::clone(reply), signs: signs.clone() })
 }
 
-/// Gives an answer that is kept, if it may be.
+/// Delivers a cached reply if it is still valid.
 fn give<T>(
     told: &Option<Cached<T>>,
     answer: &mut Answer<T>,

@@ -1,24 +1,25 @@
-//! The images that running jobs copy disks to: the target of a mirror, the scratch image of a backup.
+//! The images that running jobs copy disks to: the target of a mirror, the scratch image of a
+//! backup.
 //!
-//! QEMU shows them below no disk, but its graph tells whose they are: a job, or the filter that it put
-//! above the disk, has the image as its child `target`. A commit writes to an image of the chain
-//! itself.
+//! QEMU lists them below no disk, but its block graph shows where they belong: a job, or the filter
+//! that it inserted above the disk, has the image as its child `target`. A commit writes to an
+//! image of the chain itself.
 
 use std::collections::HashMap;
 
 use crate::driver::qemu::monitor::query::{BlockGraph, BlockNode, GraphEdge};
 
-/// More nodes than this are not between a job and its disk.
+/// The maximum number of nodes between a job and its disk.
 const DEPTH: usize = 64;
 
-/// Returns whether a job may copy a disk to an image that QEMU shows below none.
+/// Returns whether a job may copy a disk to an image that QEMU lists below none.
 pub(crate) fn may_copy(nodes: &[BlockNode]) -> bool {
     // `backup-top` up to QEMU 6.0.
     let filters = ["mirror_top", "copy-before-write", "backup-top"];
     nodes.iter().any(|node| node.drv.as_deref().is_some_and(|drv| filters.contains(&drv)))
 }
 
-/// Returns the nodes that each node of `tops` is copied to: the images that disks begin with.
+/// Returns the nodes that each node of `tops` is copied to, where `tops` are the disks' top images.
 pub(crate) fn copies<'a>(
     graph: &'a BlockGraph,
     tops: &[&'a str],

@@ -1,13 +1,13 @@
-//! What the hypervisor counts of a guest, as `query-stats-schemas` tells.
+//! Which statistics the hypervisor counts for a guest, according to `query-stats-schemas`.
 
 use std::collections::HashMap;
 
 use crate::driver::qemu::monitor::query::{StatSchema, StatsSchema};
 
-/// What is counted for one target, and of which kind it is.
+/// The statistics counted for one kind of target, with their types.
 pub(crate) type Kinds = HashMap<String, StatSchema>;
 
-/// What is counted in a guest.
+/// The statistics counted in a guest.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
     pub(crate) vm: Kinds,
@@ -31,8 +31,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_another_target_nothing_is_counted() {
-        // QEMU 8.0 and later tell of crypto devices under every accelerator.
+    fn ignores_statistics_of_other_targets() {
+        // QEMU 8.0 and later list crypto devices under every accelerator.
         let json = r#"[{"provider": "cryptodev", "target": "cryptodev", "stats": [
             {"name": "sym-encrypt-ops", "exponent": 0, "type": "cumulative"}]}]"#;
         let counted = Counted::new(&serde_json::from_str::<Vec<StatsSchema>>(json).unwrap());

@@ -1,14 +1,15 @@
-//! Whether a QEMU waits for the first client of a monitor before it starts the guest
-//! (`server=on` without `wait=off`). To connect would start it.
+//! Detects whether a QEMU waits for a monitor's first client before it starts the guest
+//! (`server=on` without `wait=off`). A connection would start the guest.
 //!
 //! ```text
 //! options ── early objects, displays ── sockets, each with its wait ── machine, vCPUs ── main loop
 //! ```
 //!
-//! While it waits, QEMU's first thread sleeps in glib's poll(2), of newer glib ppoll(2), for the socket of
-//! the monitor and a notifier. In its main loop it sleeps in ppoll(2) for more, from `-preconfig` on: for notifiers
-//! and signals, three of them since QEMU has an io_uring for the rest. The number of threads says little: displays and
-//! objects start some before.
+//! While it waits, QEMU's first thread sleeps in glib's poll(2), with newer glib ppoll(2), for the
+//! monitor's socket and a notifier. In its main loop, which also runs under `-preconfig`, it sleeps
+//! in ppoll(2) for more descriptors: notifiers and signals, three of them now that QEMU has an
+//! io_uring for the rest. The number of threads says little: displays and objects start some
+//! earlier.
 
 use std::io;
 
@@ -18,24 +19,24 @@ use crate::host::{
     procfs::Proc,
 };
 
-/// What QEMU does.
+/// What a QEMU does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// It was seen in its main loop, or has vCPUs.
     Begun,
-    /// It waits, or it cannot be told that it does not.
+    /// It waits, or it cannot be shown that it does not.
     Waits,
     /// It is busy with something at the moment.
     Unclear,
 }
 
-/// What the descriptor of a vCPU begins with.
+/// The prefix of a vCPU's descriptor.
 const KVM_VCPU: &[u8] = b"anon_inode:kvm-vcpu";
 
-/// How many descriptors a main loop waits for at least.
+/// The least number of descriptors that a main loop waits for.
 const LEAST: u64 = 3;
 
-/// The numbers of poll(2), where there is one, and of ppoll(2).
+/// The numbers of poll(2), where it exists, and of ppoll(2).
 #[cfg(target_arch = "x86_64")]
 const POLL: (i64, i64) = (7, 271);
 #[cfg(target_arch = "s390x")]
@@ -45,7 +46,7 @@ const POLL: (i64, i64) = (167, 281);
 #[cfg(not(any(target_arch = "x86_64", target_arch = "s390x", target_arch = "powerpc64")))]
 const POLL: (i64, i64) = (-1, 73);
 
-/// The number of restart_syscall(2): a poll that goes on after a signal.
+/// The number of restart_syscall(2): a poll that continues after a signal.
 #[cfg(target_arch = "x86_64")]
 const RESTART: i64 = 219;
 #[cfg(target_arch = "s390x")]
@@ -55,10 +56,10 @@ const RESTART: i64 = 0;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "s390x", target_arch = "powerpc64")))]
 const RESTART: i64 = 128;
 
-/// Looks at what a QEMU does.
+/// Determines what a QEMU does.
 pub(crate) fn stage(proc: &Proc, process: Process) -> Stage {
     let folder = Folder::new(proc, process);
-    // Without the right to know it is as if QEMU waited.
+    // Without the right to read this, assumes that QEMU waits.
     let call = folder.read_at_most("syscall", 4096);
     let stage = call.map_or(Stage::Waits, |text| of_call(&text));
     if stage == Stage::Begun {
@@ -71,8 +72,8 @@ pub(crate) fn stage(proc: &Proc, process: Process) -> Stage {
     }
 }
 
-/// Reads `/proc/PID/syscall`: the number of the call in which the first thread sleeps, and its
-/// arguments.
+/// Parses `/proc/PID/syscall`: the number of the system call in which the first thread sleeps, and
+/// its arguments.
 fn of_call(text: &str) -> Stage {
     let mut words = text.split_ascii_whitespace();
     let call = words.next().and_then(|word| word.parse::<i64>().ok());
@@ -81,13 +82,13 @@ fn of_call(text: &str) -> Stage {
     let (poll, ppoll) = POLL;
     match (call, count) {
         (Some(call), Some(count)) if call == ppoll && count >= LEAST => Stage::Begun,
-        // A socket, or those of several addresses.
+        // One socket, or the sockets of several addresses.
         (Some(call), Some(2..=3)) if [poll, ppoll, RESTART].contains(&call) => Stage::Waits,
         _ => Stage::Unclear,
     }
 }
 
-/// Returns whether there are threads of vCPUs, as far as their names tell, or descriptors of KVM.
+/// Returns whether there are vCPU threads, as far as names show, or KVM's descriptors.
 fn has_vcpus(folder: &Folder<'_>) -> io::Result<bool> {
     let names_vcpu = |tid: u32| {
         folder
@@ -115,16 +116,17 @@ mod tests {
 
     #[test]
     #[cfg(target_arch = "x86_64")]
-    fn what_the_first_thread_sleeps_in() {
+    fn recognizes_what_the_first_thread_sleeps_in() {
         for (text, stage) in [
-            // Recorded: waits of two versions of glib, a wait after a signal, main loops (running, paused, preconfig).
+            // Recorded: waits with two versions of glib, a wait after a signal, main loops
+            // (running, paused, preconfig).
             ("7 0x560c12424890 0x2 0xffffffff 0x0 0x0 0x0 0x7ffc 0x7f51", Stage::Waits),
             ("271 0x55b8ae00d7b0 0x2 0x0 0x0 0x8 0x0 0x7ffc 0x7fe1", Stage::Waits),
             ("219 0x561ed9803cc0 0x2 0xffffffff 0x0 0x0 0x0 0x7ffc 0x7f51", Stage::Waits),
             ("271 0x55f43264c160 0x4 0x7fff8ad6d250 0x0 0x8 0x0 0x7ffc 0x7f51", Stage::Begun),
             ("271 0x559184404370 0x3 0x0 0x0 0x8 0x0 0x7ffc 0x7f5f", Stage::Begun),
             ("271 0x5632ae4caed0 0x4 0x0 0x0 0x8 0x0 0x7ffc 0x7f51", Stage::Begun),
-            // A wait for storage, a lock, a read, none at all.
+            // Waiting for storage, for a lock, in a read; not in a system call.
             ("271 0x55f43264c160 0x1 0x0 0x0 0x8 0x0 0x7ffc 0x7f51", Stage::Unclear),
             ("202 0x55f43264c160 0x80 0x0 0x0 0x8 0x0 0x7ffc 0x7f51", Stage::Unclear),
             ("219 0x55f43264c160 0x80 0x0 0x0 0x8 0x0 0x7ffc 0x7f51", Stage::Unclear),

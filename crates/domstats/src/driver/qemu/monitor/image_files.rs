@@ -1,8 +1,8 @@
-//! The files of a guest's images, as the guest has them open: whether one of them changed.
+//! Watches the files of a guest's images, as the guest has them open, for changes.
 //!
 //! A file that grows, shrinks or is written to shows it, and so does one that is closed. The
-//! descriptors of the process are looked at, not the paths: a path can lead elsewhere by now, or
-//! lead elsewhere for the guest.
+//! process's descriptors are examined, not the paths: a path may lead elsewhere by now, or lead
+//! elsewhere for the guest.
 
 use std::{
     path::PathBuf,
@@ -20,13 +20,14 @@ use crate::{
     },
 };
 
-/// The size of a block, in which a file's allocation is counted and a disk's size is given.
+/// The unit of a file's allocation and of a disk's size.
 const BLOCK: u64 = 512;
 
-/// How long a file that was not found is not looked for: all that a QEMU has open is looked at for it.
+/// How long to wait before searching again for a file that was not found: a search examines
+/// everything that a QEMU has open.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// The files of all images that a guest has.
+/// The files of all of a guest's images.
 #[derive(Debug)]
 pub(crate) struct Images {
     files: Vec<ImageFile>,
@@ -35,17 +36,17 @@ pub(crate) struct Images {
 /// A file that a guest has open.
 #[derive(Debug)]
 struct ImageFile {
-    /// What QEMU calls it.
+    /// QEMU's name for it.
     name: String,
-    /// All descriptors of it, as paths: one closed is a sign too.
+    /// All its descriptors, as paths: one of them being closed is a sign too.
     descriptors: Vec<PathBuf>,
     look: FileStat,
 }
 
 impl Images {
-    /// Finds the files of all images that these nodes are made of, or returns `None` if one of
-    /// them is no plain file, cannot be found, or has changed since QEMU told. What was found
-    /// before is not looked for again, nor soon what was not: `unfound` is when.
+    /// Finds the files of all images that these nodes consist of, or returns `None` if one of them
+    /// is no plain file, cannot be found, or has changed since QEMU replied. Known files are not
+    /// searched for again; a search that failed at `unfound` is not repeated soon.
     pub(crate) fn find(
         view: &HostView<'_>,
         nodes: &[BlockNode],
@@ -58,7 +59,7 @@ impl Images {
         for node in nodes {
             match node.drv.as_deref()? {
                 "file" => {}
-                // Nothing is told of them that their files do not show.
+                // QEMU reports nothing about these formats that their files do not show.
                 "raw" | "qcow2" => continue,
                 _ => return None,
             }
@@ -81,15 +82,15 @@ impl Images {
         Some(Self { files })
     }
 
-    /// Returns whether every file is open and as it was.
+    /// Returns whether every file is still open and unchanged.
     pub(crate) fn are_unchanged(&self) -> bool {
         self.files.iter().all(|file| file.is_seen_as(&file.look))
     }
 }
 
 impl ImageFile {
-    /// Finds the file that a guest calls by this name among those that it has `open`, which are
-    /// listed if they were not. A device does not show its size.
+    /// Finds the file that a guest knows by this name in `open`, the list of open files, which is
+    /// read if necessary. A device does not show its size.
     fn find(view: &HostView<'_>, name: &str, open: &mut Option<OpenFiles>) -> Option<Self> {
         if !name.starts_with('/') {
             return None;
@@ -114,7 +115,7 @@ impl ImageFile {
         self.descriptors.iter().all(|descriptor| FileStat::at_descriptor(descriptor) == Some(*look))
     }
 
-    /// Returns whether QEMU's answer describes the file as it is.
+    /// Returns whether QEMU's reply describes the file as it is.
     fn is_as_told(&self, node: &BlockNode) -> bool {
         let size = self.look.size().map(|size| size.next_multiple_of(BLOCK));
         node.image.virtual_size == size
@@ -122,7 +123,7 @@ impl ImageFile {
     }
 }
 
-/// How QEMU names a descriptor that it was handed.
+/// The prefix of QEMU's names for descriptors that were passed to it.
 const FD_SET: &str = "/dev/fdset/";
 
 /// Returns whether a name means nothing outside of the process.
@@ -130,13 +131,13 @@ pub(crate) fn is_inner_name(name: &str) -> bool {
     !name.starts_with('/') || is_of_fd_set(name)
 }
 
-/// Returns whether a name is that of a set of descriptors.
+/// Returns whether a name is that of a descriptor set.
 pub(crate) fn is_of_fd_set(name: &str) -> bool {
     name.starts_with(FD_SET)
 }
 
-/// Returns the open file that QEMU calls by this name; `sets` are those of descriptors that it was
-/// handed.
+/// Returns the open file that QEMU knows by this name; `sets` are the sets of descriptors that were
+/// passed to it.
 pub(crate) fn find_open<'a>(
     files: &'a OpenFiles,
     name: &str,

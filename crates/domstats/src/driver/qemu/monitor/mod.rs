@@ -1,4 +1,4 @@
-//! One monitor: whose socket it is, what it is asked, and what it told.
+//! One monitor: its socket and who holds it, the queries it gets, and its replies.
 
 pub(crate) mod budget;
 pub(crate) mod cache;

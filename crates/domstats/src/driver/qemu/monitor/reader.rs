@@ -1,6 +1,6 @@
-//! The monitor's messages: cuts a stream of JSON objects, within bounds.
+//! Splits a monitor's stream into JSON messages, within bounds.
 //!
-//! QEMU writes an object as one line, which is fast to find, or with `pretty=on` as many lines.
+//! QEMU writes an object as one line, which is fast to find, or as several lines with `pretty=on`.
 
 use memchr::memchr;
 use serde::Deserialize;
@@ -8,54 +8,54 @@ use serde_json::value::RawValue;
 
 use crate::model::name::shortened;
 
-/// The longest line that a monitor may send. The largest answer that the driver asks for is the
+/// The longest line that a monitor may send. The largest reply that the driver requests is the
 /// block statistics: a domain of 256 disks, each with a chain of 10 images, sends about 8 MiB.
 pub const MAX_LINE: usize = 16 << 20;
 
-/// What one line says.
+/// A message from the monitor.
 #[derive(Debug)]
 pub enum Message<'a> {
-    /// The monitor's first words; whether it offers out-of-band execution.
+    /// The monitor's greeting; says whether it offers out-of-band execution.
     Greeting {
         /// Whether `oob` is among the capabilities.
         oob: bool,
     },
-    /// The answer to a command that bore an id, as the first one of a connection does.
+    /// The reply to a command with an id, such as the first one of a session.
     Ready {
         /// The id, in JSON.
         id: &'a str,
-        /// Nothing, or a refusal.
+        /// Success, or a refusal.
         answer: Result<(), String>,
     },
-    /// The answer to the oldest question that is still open, in JSON that is not looked at yet.
+    /// The reply to the oldest open query, as unparsed JSON.
     Return(&'a str),
-    /// The refusal of the oldest question that is still open.
+    /// The refusal of the oldest open query.
     Error {
         /// The class, such as `CommandNotFound`.
         class: String,
-        /// The sentence.
+        /// The description.
         description: String,
     },
-    /// Something happened in the guest; nobody asked.
+    /// An event in the guest, sent without a query.
     Event {
-        /// What, such as `STOP`.
+        /// Its name, such as `STOP`.
         name: String,
     },
 }
 
-/// Collects what a monitor sends and hands out its messages.
+/// Collects what a monitor sends, and returns its messages.
 #[derive(Debug, Default)]
 pub struct Reader {
     buffer: Vec<u8>,
-    /// Where the first message that was not handed out begins.
+    /// Where the next message begins.
     start: usize,
-    /// How far the bytes from `start` were searched for a line's end.
+    /// How far the bytes from `start` were searched for a line end.
     searched: usize,
-    /// The object that goes on behind its first line.
+    /// The object that continues after its first line.
     object: Option<Object>,
 }
 
-/// How deep in an object the search for its end is.
+/// The state of the search for an object's end.
 #[derive(Debug, Default, Clone, Copy)]
 struct Object {
     depth: usize,
@@ -64,16 +64,16 @@ struct Object {
 }
 
 impl Object {
-    /// Returns how many of the bytes still belong to the object, if it ends there.
+    /// Returns how many of the bytes still belong to the object, if it ends among them.
     ///
     /// # Errors
     ///
-    /// If a line ends in a string.
+    /// If a line ends within a string.
     fn end(&mut self, bytes: &[u8]) -> Result<Option<usize>, String> {
         for (position, byte) in bytes.iter().enumerate() {
             match byte {
                 b'\n' if self.in_string => {
-                    return Err("sent what is not QMP: a line ends in a string".to_owned());
+                    return Err("sent invalid QMP: a line ends within a string".to_owned());
                 }
                 _ if self.escaped => self.escaped = false,
                 b'\\' if self.in_string => self.escaped = true,
@@ -93,7 +93,7 @@ impl Object {
 }
 
 impl Reader {
-    /// Adds bytes that arrived.
+    /// Appends received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -102,17 +102,17 @@ impl Reader {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Returns how many bytes of memory it takes.
+    /// Returns how many bytes of memory the buffer takes.
     pub fn size(&self) -> usize {
         self.buffer.capacity()
     }
 
-    /// Returns the next message, or `None` if it has not arrived in full.
+    /// Returns the next message, or `None` if it has not arrived completely.
     ///
     /// # Errors
     ///
-    /// A sentence, if the monitor sends what no monitor sends or a message longer than
-    /// [`MAX_LINE`]. The stream is of no use from then on.
+    /// A phrase, if the monitor sends what no monitor sends or a message longer than [`MAX_LINE`].
+    /// The stream is unusable from then on.
     pub fn next_message(&mut self) -> Result<Option<Message<'_>>, String> {
         loop {
             let rest = &self.buffer[self.start..];
@@ -140,7 +140,7 @@ impl Reader {
             if end.is_none() {
                 self.searched = length;
                 if rest.is_empty() {
-                    // An answer can be large and rare: do not hold its memory for ever.
+                    // Replies can be large and rare: releases their memory.
                     self.buffer = Vec::new();
                     self.start = 0;
                 }
@@ -187,8 +187,8 @@ struct Greeting<'a> {
     capabilities: Option<&'a RawValue>,
 }
 
-/// Returns the answer of a line that has nothing else, as QEMU writes it: whoever asked looks at it,
-/// and nobody twice. After an answer comes the id if there is one, no object and no list.
+/// Returns the reply in a line that contains nothing else, as QEMU writes it, so that it is parsed
+/// only once, by its recipient. After a reply comes the id if there is one, no object and no list.
 fn bare_answer(line: &[u8]) -> Option<&str> {
     let answer = line.trim_ascii_end().strip_prefix(br#"{"return": "#)?.strip_suffix(b"}")?;
     let answer = Some(answer).filter(|answer| matches!(answer.last(), Some(b'}' | b']')))?;
@@ -202,7 +202,7 @@ fn parse(line: &[u8]) -> Result<Message<'_>, String> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| {
         let start = &line[..line.len().min(160)];
         let start: String = String::from_utf8_lossy(start).chars().take(40).collect();
-        format!("sent what is not QMP ({}): {start:?}", shortened(&error.to_string()))
+        format!("sent invalid QMP ({}): {start:?}", shortened(&error.to_string()))
     })?;
     match line {
         Line { answer: Some(_), id: Some(id), .. } => {
@@ -276,7 +276,7 @@ mod tests {
     ];
 
     #[test]
-    fn wherever_the_stream_is_cut() {
+    fn any_split_of_the_stream_gives_the_same_messages() {
         for size in 1..=STREAM.len() {
             let mut reader = Reader::default();
             let mut all = Vec::new();
@@ -284,12 +284,12 @@ mod tests {
                 reader.push(bytes);
                 all.extend(names(&mut reader));
             }
-            assert_eq!(all, NAMES, "cut every {size} bytes");
+            assert_eq!(all, NAMES, "split every {size} bytes");
         }
     }
 
     #[test]
-    fn objects_of_many_lines() {
+    fn objects_on_several_lines() {
         // As QEMU writes them with `pretty=on`.
         let mut text = String::new();
         for line in STREAM.lines().filter(|line| !line.is_empty()) {
@@ -311,7 +311,7 @@ mod tests {
                 reader.push(bytes);
                 all.extend(names(&mut reader));
             }
-            assert_eq!(all, whole, "cut every {size} bytes");
+            assert_eq!(all, whole, "split every {size} bytes");
         }
         let mut endless = Reader::default();
         endless.push(b"{\n");
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_and_endless_lines_are_refused() {
+    fn garbage_and_endless_lines_are_rejected() {
         for garbage in ["HTTP/1.1 400\r\n", "{}\n", "[]\n", "{\"return\n", "\u{0}\u{1}\n"] {
             let mut reader = Reader::default();
             reader.push(garbage.as_bytes());

@@ -1,12 +1,11 @@
 //! One connection to one monitor.
 //!
 //! ```text
-//! connect ── greeting ── capabilities + questions ── answers ── more questions ── ...
+//! connect ── greeting ── capabilities + queries ── replies ── more queries ── ...
 //! ```
 //!
-//! Questions go out in one write; answers come in their order, so a queue of what is owed is all
-//! that is needed to tell them apart. A connection whose answers are late stays usable: the
-//! answers are thrown away when they come.
+//! Queries go out in one write; replies come in the same order, so a queue of open queries is
+//! enough to match them. A session whose replies are late stays usable: late replies are discarded.
 
 use std::{
     collections::VecDeque,
@@ -40,22 +39,22 @@ use crate::{
     },
 };
 
-/// A socket that holds this much may be full, and QEMU have more to say: each of the shortest
-/// events, 80 bytes, takes 768 of the 208 KiB of a socket.
+/// A socket that holds this much may be full, and QEMU may have more to send: each of the shortest
+/// events, 80 bytes, takes 768 of a socket's 208 KiB.
 const FULL: usize = 16 << 10;
 
-/// How much is read of a monitor at once.
+/// How much to read from a monitor at once.
 const READ: usize = 32 << 10;
 
-/// More of an answer that is not whole is not held beyond a call: its connection is given up.
+/// The most of an incomplete reply that is held beyond a call; otherwise the session is closed.
 const LEFT_OVER: usize = 64 << 10;
 
-/// How much of a monitor is read before the others have their turn.
+/// How much to read from one monitor before the others get their turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
     /// 1 MiB.
     Slice,
-    /// The answers of most guests, at the end of a pass: 128 KiB.
+    /// 128 KiB, the replies of most guests: for the end of a pass.
     Last,
 }
 
@@ -74,13 +73,13 @@ pub(crate) struct Session {
     stream: UnixStream,
     reader: Reader,
     unsent: Vec<u8>,
-    /// Questions that wait for the greeting.
+    /// Queries that wait for the greeting.
     held_back: Vec<Query>,
-    /// What the monitor has yet to answer, oldest first.
+    /// The queries that are in flight, oldest first.
     owed: VecDeque<Owed>,
     greeted: bool,
     cache: AnswerCache,
-    /// What our negotiation bears, and that of hardly any other client.
+    /// The id of our negotiation, which hardly any other client uses.
     id: u16,
 }
 
@@ -88,21 +87,21 @@ pub(crate) struct Session {
 enum Owed {
     Capabilities,
     Answer(Query),
-    /// The answer to a question of a call that is over.
+    /// A query of an earlier call, whose reply is discarded.
     Stale,
 }
 
-/// How far a conversation is.
+/// The progress of a conversation.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// The monitor owes something.
+    /// Replies are outstanding.
     Waiting,
-    /// Everything was answered.
+    /// All queries were answered.
     Done,
 }
 
 impl Session {
-    /// Connects without waiting, to a monitor that is called so.
+    /// Connects to a monitor without waiting; `name` is for error messages.
     pub(crate) fn connect(
         endpoint: &Endpoint,
         queues: &Queues<'_>,
@@ -124,41 +123,41 @@ impl Session {
         })
     }
 
-    /// Returns the process that listens; nothing if it is none that the caller can see, in another pid
-    /// namespace.
+    /// Returns the process that listens; `None` if it is in another pid namespace, so that the
+    /// caller cannot see it.
     pub(crate) fn peer(&self) -> Option<u32> {
         u32::try_from(peer_pid(&self.stream)).ok().filter(|pid| *pid > 0)
     }
 
     /// Returns the inode of our end of the connection.
     pub(crate) fn inode(&self) -> Option<u64> {
-        // The kernel tells the lower half of the number.
+        // The kernel reports only the lower 32 bits.
         fstat(&self.stream).ok().map(|stat| stat.st_ino & u64::from(u32::MAX))
     }
 
-    /// Returns whether the monitor has spoken to us: it is ours for now.
+    /// Returns whether the monitor has greeted us, so that it is ours for now.
     pub(crate) fn is_greeted(&self) -> bool {
         self.greeted
     }
 
-    /// Returns whether so much is there of an answer that is not whole that it cannot be held.
+    /// Returns whether an incomplete reply is too large to be held.
     pub(crate) fn is_full(&self) -> bool {
         self.reader.size() > LEFT_OVER
     }
 
-    /// Returns whether the monitor owes answers.
+    /// Returns whether replies are outstanding.
     pub(crate) fn is_owing(&self) -> bool {
         !self.greeted || !self.owed.is_empty()
     }
 
-    /// Returns whether the monitor has begun and owes nothing to earlier calls: it works, however
+    /// Returns whether the monitor has greeted and owes nothing to earlier calls: it works, however
     /// slowly.
     pub(crate) fn is_working(&self) -> bool {
         self.greeted && self.owed.iter().all(|owed| matches!(owed, Owed::Answer(_)))
     }
 
-    /// Reads what happened since the last call, and puts the questions of this call to which no
-    /// answer is kept. `view` is there if answers shall be kept.
+    /// Reads what happened since the last call, and sends this call's queries that the cache cannot
+    /// answer. `view` is given if replies are to be cached.
     pub(crate) fn begin(
         &mut self,
         queries: &[Query],
@@ -180,17 +179,17 @@ impl Session {
         Ok(self.progress())
     }
 
-    /// Returns what is kept of this connection's answers.
+    /// Returns the session's cached replies.
     pub(crate) fn cache(&self) -> &AnswerCache {
         &self.cache
     }
 
-    /// As [`Session::cache`], to keep more.
+    /// As [`Session::cache`], for changing.
     pub(crate) fn cache_mut(&mut self) -> &mut AnswerCache {
         &mut self.cache
     }
 
-    /// Puts questions, all in one write, as soon as the monitor has greeted.
+    /// Sends queries, all in one write, as soon as the monitor has greeted.
     pub(crate) fn ask(&mut self, queries: &[Query]) {
         if self.greeted {
             for query in queries {
@@ -202,7 +201,7 @@ impl Session {
         }
     }
 
-    /// Gives up on the open questions: their answers are thrown away when they come.
+    /// Abandons the open queries: their replies are discarded when they come.
     pub(crate) fn abandon(&mut self) {
         self.cache = AnswerCache::new();
         self.held_back.clear();
@@ -213,7 +212,7 @@ impl Session {
         }
     }
 
-    /// Sends and reads what can be without waiting.
+    /// Sends and reads as much as possible without waiting.
     pub(crate) fn advance(
         &mut self,
         replies: &mut Replies,
@@ -230,7 +229,7 @@ impl Session {
         if self.is_owing() { Progress::Waiting } else { Progress::Done }
     }
 
-    /// Reads what can be without waiting, and returns how much it was.
+    /// Reads as much as possible without waiting, and returns how much that was.
     fn listen(
         &mut self,
         replies: &mut Replies,
@@ -239,9 +238,9 @@ impl Session {
         budget: &mut AnswerBudget<'_>,
     ) -> Result<usize, Missing> {
         let mut total = 0;
-        // Not zeroed: that would take longer than to read.
+        // Not zeroed: that would take longer than reading.
         let mut space = [MaybeUninit::uninit(); READ];
-        // Bounded, so that a monitor that never stops talking cannot keep the others waiting.
+        // Bounded, so that a monitor that never stops sending cannot hold up the others.
         for _ in 0..effort.reads() {
             match read(&self.stream, &mut space) {
                 Ok(([], _)) => {
@@ -285,13 +284,14 @@ impl Session {
                     continue;
                 }
                 Message::Greeting { .. } if self.greeted => {
-                    return Err(nonsense("greeted twice"));
+                    return Err(nonsense("sent a second greeting"));
                 }
                 Message::Greeting { oob } => {
                     self.greeted = true;
-                    // With out-of-band execution QEMU reads ahead instead of stopping after each
-                    // command; none of ours is executed out of band. The id tells the answer from
-                    // one that the client before us did not wait for: QEMU sends it to the next.
+                    // With out-of-band execution enabled, QEMU reads ahead instead of stopping
+                    // after each command; none of ours executes out of band. The id distinguishes
+                    // the reply from one that the previous client did not wait for: QEMU sends it
+                    // to the next client.
                     let oob = if oob { r#","arguments":{"enable":["oob"]}"# } else { "" };
                     let id = self.id;
                     let _ =
@@ -303,16 +303,16 @@ impl Session {
                     }
                     continue;
                 }
-                // Not for us.
+                // For another client.
                 Message::Ready { id, .. } if id != itoa::Buffer::new().format(self.id) => continue,
                 Message::Ready { answer, .. } => {
                     answer.map_err(|text| nonsense(&format!("refused to start: {text}")))?;
                     match self.owed.pop_front() {
                         Some(Owed::Capabilities) => continue,
-                        _ => return Err(nonsense("is ready again")),
+                        _ => return Err(nonsense("negotiated twice")),
                     }
                 }
-                // Nor this.
+                // For another client, too.
                 Message::Return(_) | Message::Error { .. }
                     if matches!(self.owed.front(), Some(Owed::Capabilities)) =>
                 {
@@ -334,13 +334,13 @@ impl Session {
                     let reply =
                         reply.and_then(|json| budget.add(query.weight(json)).map(|()| json));
                     replies.note(&query, reply);
-                    // What is large is asked for again each time.
+                    // Large replies are not cached.
                     if let Some(view) = view.filter(|_| !budget.is_large()) {
                         self.cache.keep(&query, replies, view);
                     }
                 }
                 Some(Owed::Stale | Owed::Capabilities) => {}
-                None => return Err(nonsense("answered a question that nobody asked")),
+                None => return Err(nonsense("sent a reply without a query")),
             }
         }
         Ok(())
@@ -364,22 +364,22 @@ impl Session {
     }
 }
 
-/// Returns another number for each connection, and other ones than other processes have. A short
-/// one, since QEMU reads it byte by byte.
+/// Returns a different number for each session, and different ones than other processes. It is
+/// short, since QEMU reads it byte by byte.
 fn next_id() -> u16 {
     static COUNT: AtomicU16 = AtomicU16::new(0);
     let process = std::process::id().to_le_bytes();
     u16::from_le_bytes([process[0], process[1]]).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Asks for `SO_PEERCRED`. rustix makes of it a number that must not be zero, and it is zero for a
-/// process of another pid namespace.
+/// Returns the peer's pid (`SO_PEERCRED`). rustix's type for it must not be zero, but it is zero
+/// for a process in another pid namespace.
 fn peer_pid(stream: &UnixStream) -> i32 {
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let Ok(mut length) = libc::socklen_t::try_from(size_of::<libc::ucred>()) else { return 0 };
-    #[expect(unsafe_code, reason = "no crate that is kept well asks for it safely")]
-    // SAFETY: both pointers are to values of the right size that live until the call returns, and any
-    // three numbers are a `ucred`. When the call fails they stay zero.
+    #[expect(unsafe_code, reason = "no well-maintained crate offers it safely")]
+    // SAFETY: both pointers are to values of the right size that live until the call returns, and
+    // any three numbers are a valid `ucred`. If the call fails they stay zero.
     unsafe {
         let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
         let (peer, length) = ((&raw mut peer).cast(), &raw mut length);
@@ -394,7 +394,7 @@ impl AsFd for Session {
     }
 }
 
-/// Returns why nobody can connect to a monitor that is called so.
+/// Returns why the connection to a monitor was refused.
 fn refused(errno: Errno, name: &dyn fmt::Display) -> Missing {
     match errno {
         Errno::ACCESS | Errno::PERM => denied(name),

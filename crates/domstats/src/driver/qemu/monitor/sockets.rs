@@ -1,5 +1,5 @@
-//! The sockets of monitors: where they are, and whose. What a command line says is a claim; before
-//! anybody connects, the kernel tells that QEMU holds the socket that listens there.
+//! Finds the sockets of monitors, and who holds them. A command line only claims; before
+//! connecting, the driver asks the kernel whether QEMU holds the socket that listens there.
 //!
 //! ```text
 //! path ── file, opened without a connection ── listening socket ── held by QEMU? ── its queue
@@ -39,15 +39,15 @@ use crate::{
     model::report::{Missing, MissingReason},
 };
 
-/// The bytes of an abstract name that is not tight: zeros follow up to the length of an address.
+/// The length of an abstract name that is not tight: zeros pad it to the length of an address.
 const PADDED: usize = 107;
 
-/// Why there is no way to a monitor.
+/// Why a monitor is unreachable.
 #[derive(Debug)]
 pub(crate) enum Unreachable {
-    /// There is none.
+    /// It has no usable socket.
     Never(Missing),
-    /// Storage does not answer where it leads.
+    /// The storage of its path does not answer.
     Blocked(Missing),
 }
 
@@ -57,7 +57,7 @@ impl From<Missing> for Unreachable {
     }
 }
 
-/// The way to a monitor: a socket that QEMU listens on.
+/// The address of a monitor: a socket that QEMU listens on.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) listener: Socket,
@@ -69,9 +69,9 @@ pub(crate) struct Endpoint {
 
 #[derive(Debug)]
 enum Place {
-    /// A file, and what for an errand is sent there, if it may block to connect.
+    /// A file, and the blocking call to connect with, if connecting may block.
     File(OwnedFd, Option<BlockingCall>),
-    /// A name without the zero before it.
+    /// An abstract name, without the leading zero.
     Abstract(Vec<u8>),
 }
 
@@ -80,7 +80,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// What the kernel says; `TIMEDOUT` if it says nothing, because storage does not answer.
+    /// The kernel's; `TIMEDOUT` if storage does not answer.
     pub(crate) fn connect(&self, queues: &Queues<'_>) -> Result<OwnedFd, Errno> {
         fn connected(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -88,7 +88,8 @@ impl Endpoint {
             connect(&socket, address)?;
             Ok(socket)
         }
-        // The file that was looked at, whatever its path has become; and short enough.
+        // Uses the file that was checked, whatever its path leads to by now; this also keeps the
+        // address short.
         let through = |file: &OwnedFd| {
             let path = format!("/proc/self/fd/{}", file.as_raw_fd());
             connected(&SocketAddrUnix::new(path)?)
@@ -114,7 +115,7 @@ impl Endpoint {
     }
 }
 
-/// Looks for the socket, and makes sure that it is QEMU's, unless it is one that is known to be.
+/// Finds the socket, and verifies that it is QEMU's, unless that is known already.
 pub(crate) fn find(
     socket: &MonitorSocket,
     holder: Holder,
@@ -158,7 +159,7 @@ struct SocketSearch<'a> {
 }
 
 impl SocketSearch<'_> {
-    /// Looks for a name without a file.
+    /// Finds an abstract socket.
     fn abstractly(&self, name: Vec<u8>, queues: &mut Queues<'_>) -> Result<Endpoint, Missing> {
         let whole = [b"\0".as_slice(), &name].concat();
         let listener = queues.listener(Some(self.holder), SocketKey::Name(&whole));
@@ -168,7 +169,7 @@ impl SocketSearch<'_> {
         Ok(Endpoint { listener, place, holder: self.holder, is_sure: true })
     }
 
-    /// Looks for a file, wherever the path may lead.
+    /// Finds a file in any place that the path may lead to.
     fn at(&self, path: &Path, queues: &mut Queues<'_>) -> Result<Endpoint, Unreachable> {
         let mut why = self.nobody().into();
         for place in self.places(path) {
@@ -187,32 +188,33 @@ impl SocketSearch<'_> {
             match self.endpoint(file, &look, queues) {
                 Ok(Some(endpoint)) => return Ok(endpoint),
                 Ok(None) => {}
-                // Whose it is says more than that there is none elsewhere.
+                // "Another process holds it" says more than "not found" elsewhere.
                 Err(missing) => why = missing.into(),
             }
         }
         Err(why)
     }
 
-    /// Returns where a path of QEMU's or of the caller's may lead, the likely place first.
+    /// Returns the places that a path of QEMU's or of the caller's may lead to, the likeliest
+    /// first.
     fn places(&self, path: &Path) -> Vec<FilePlace> {
         use FilePlace::{Here, InFolder, InRoot};
         let path = path.to_owned();
         if self.socket.is_named {
             return vec![Here(path)];
         }
-        // QEMU may have another root than the caller, by a container, or by `-chroot` after it made the
-        // socket.
+        // QEMU may have another root than the caller, in a container, or because it created the
+        // socket before `-chroot`.
         let both = |path: PathBuf| [Here(path.clone()), InRoot(path)];
         if path.is_absolute() {
             return both(path).into();
         }
-        // A daemon has left the folder where it was started.
+        // A daemonized QEMU has left the folder where it was started.
         let started_in = self.socket.started_in.as_ref().map(|folder| both(folder.join(&path)));
         std::iter::once(InFolder(path)).chain(started_in.into_iter().flatten()).collect()
     }
 
-    /// Returns the way through a file if a socket listens there that is QEMU's.
+    /// Returns the endpoint for a file if QEMU listens there.
     fn endpoint(
         &self,
         file: OwnedFd,
@@ -230,13 +232,15 @@ impl SocketSearch<'_> {
             Some(listener) => match queues.holds(self.holder.process, listener.inode) {
                 Ok(true) => (listener, true),
                 Ok(false) => return Err(self.of_another()),
-                // Without the right to know, the user that both belong to must do, and the peer.
+                // Without the right to know, it must be enough that both have the same owner, and
+                // the peer.
                 Err(Unseen::Hidden) if self.is_owner(look.owner(), queues) => (listener, false),
                 Err(Unseen::Hidden) => return Err(self.denied()),
                 Err(Unseen::TooMany) => return Err(too_long(self.holder.process)),
             },
-            // The kernel does not tell files, or tells those of a file system otherwise than it tells
-            // programs (overlays, btrfs): a name that QEMU holds, in a file of its user.
+            // The kernel does not report files, or identifies those of some file systems
+            // differently than for programs (overlays, btrfs): then QEMU must hold the name, in a
+            // file of its user.
             None => {
                 let Address::Unix(path) = &self.socket.address else { return Ok(None) };
                 let key = SocketKey::Name(path.as_os_str().as_bytes());
@@ -249,7 +253,7 @@ impl SocketSearch<'_> {
                 }
             }
         };
-        // A link may have led to libvirt's, and its name be a relative one.
+        // A symbolic link may have led to libvirt's socket, whose name may be relative.
         if !self.known.contains(&listener.inode) {
             let link = format!("/proc/self/fd/{}", file.as_raw_fd());
             let path = rustix::fs::readlink(link, Vec::new()).unwrap_or_default();
@@ -271,21 +275,21 @@ impl SocketSearch<'_> {
         }))
     }
 
-    /// Returns whether the process runs as this user. Whose its folder in `/proc` is says less: that of
-    /// a process that hides its memory is root's.
+    /// Returns whether the process runs as this user. The owner of its folder in `/proc` proves
+    /// less: root owns that of a process that hides its memory.
     fn is_owner(&self, user: u32, queues: &Queues<'_>) -> bool {
         Folder::new(queues.proc(), self.holder.process).user() == Some(user)
     }
 
-    /// Returns the inode of the socket that a descriptor is.
+    /// Returns the inode of the socket behind a descriptor.
     fn descriptor(&self, fd: &str, queues: &Queues<'_>) -> Result<u64, Missing> {
         let number: u32 = fd.parse().map_err(|_| {
             let text =
-                format!("the monitor is a descriptor that QEMU was handed by the name '{fd}'");
+                format!("the monitor is a descriptor that was passed to QEMU by the name '{fd}'");
             Missing::new(MissingReason::Unsupported, text)
         })?;
         let folder = Folder::new(queues.proc(), self.holder.process);
-        // Not what it leads to, which may be a file that no storage answers for.
+        // Reads the link only: its target may be a file on storage that does not answer.
         let link = folder
             .open_path("fd")
             .and_then(|fds| readlinkat(&fds, number.to_string(), Vec::with_capacity(64)));
@@ -332,13 +336,13 @@ impl SocketSearch<'_> {
     }
 }
 
-/// Returns the reason why a socket cannot be used that storage does not tell of.
+/// Returns the reason for a socket on storage that does not answer.
 pub(crate) fn blocked(socket: &dyn fmt::Display) -> Missing {
-    let text = format!("the storage where the monitor {socket} is does not answer");
+    let text = format!("the storage of the monitor {socket} does not answer");
     Missing::new(MissingReason::Timeout, text)
 }
 
-/// Returns the reason why a socket cannot be used without rights.
+/// Returns the reason for a socket that the caller lacks the right to use.
 pub(crate) fn denied(socket: &dyn fmt::Display) -> Missing {
     let text = format!("no right to use the monitor {socket}: run as root or as the VM's user");
     Missing::new(MissingReason::Denied, text)
@@ -348,18 +352,19 @@ fn path_of(bytes: &[u8]) -> &Path {
     Path::new(std::ffi::OsStr::from_bytes(bytes))
 }
 
-/// Where a file may be.
+/// A place where a file may be.
 enum FilePlace {
-    /// Where the path leads from here.
+    /// Where the path leads for the caller.
     Here(PathBuf),
-    /// In the root of the process; links stay inside.
+    /// In the process's root; links stay inside.
     InRoot(PathBuf),
-    /// In the folder where the process is.
+    /// In the process's current folder.
     InFolder(PathBuf),
 }
 
 impl FilePlace {
-    /// Opens a file only to look at it: that disturbs no socket. `TIMEDOUT` if its storage does not answer.
+    /// Opens a file as a path only (`O_PATH`), which does not disturb a socket. `TIMEDOUT` if its
+    /// storage does not answer.
     fn open(&self, folder: &Folder<'_>) -> rustix::io::Result<(OwnedFd, FileStat)> {
         let no_rule = ResolveFlags::empty();
         let (base, path, resolve) = match self {
@@ -385,12 +390,13 @@ impl FilePlace {
     }
 }
 
-/// Returns where a path begins: without a folder where the caller is, which matters to a relative one.
+/// Returns where a path starts: without a folder, in the caller's, which matters to a relative
+/// path.
 fn beginning(folder: Option<&OwnedFd>) -> BorrowedFd<'_> {
     folder.map_or(CWD, AsFd::as_fd)
 }
 
-/// Returns a path that stays below the one that it is joined to.
+/// Returns a path that stays below the folder it is joined to.
 fn plain(path: &Path) -> &Path {
     path.strip_prefix("/").unwrap_or(path)
 }

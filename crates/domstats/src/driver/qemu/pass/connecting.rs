@@ -1,5 +1,4 @@
-//! How a pass connects: to the first monitor of a guest that can be had, and so that its manager can have
-//! one too.
+//! Connects a pass to each guest's first available monitor, without shutting out the VM's manager.
 
 use std::time::Duration;
 
@@ -20,11 +19,11 @@ use crate::{
     model::report::{Missing, MissingReason},
 };
 
-/// To how many monitors a pass connects after one look at their queues: so many descriptors are open
-/// beside the connections meanwhile.
+/// How many monitors a pass connects to per snapshot of the queues: meanwhile, locks take as many
+/// descriptors as connections do.
 const AT_ONCE: usize = 128;
 
-/// Why a monitor was not asked whose queue has a place less.
+/// Why a monitor whose queue has a free place less is not used.
 const QUEUED: &str = "the monitor does not answer, and a connection waits in its queue already: another \
                       one would shut out the VM's manager";
 
@@ -32,10 +31,10 @@ fn taken(socket: &MonitorSocket) -> Missing {
     Missing::new(MissingReason::Busy, format!("another client uses the monitor {socket}"))
 }
 
-/// What came of a try to connect.
+/// The outcome of an attempt to connect.
 enum Attempt {
     Connected(Socket, Box<Session>),
-    /// A later round may have more luck.
+    /// A later round may succeed.
     Later(Missing),
     Never(Missing),
 }
@@ -49,8 +48,8 @@ impl From<Unreachable> for Attempt {
     }
 }
 
-/// Connects to the monitors that are to be asked and have no connection. Of several programs like this
-/// one, only that which holds the lock of a QEMU looks at its queue and connects.
+/// Connects to the monitors that are to be queried and have no session. Among several programs like
+/// this one, only the one that holds a QEMU's lock examines its queue and connects.
 pub(super) fn connect(
     conversations: &mut [Conversation<'_>],
     rules: &Rules<'_>,
@@ -71,12 +70,12 @@ pub(super) fn connect(
 }
 
 impl Conversation<'_> {
-    /// Returns whether it is this conversation's turn to connect.
+    /// Returns whether this conversation has a lease and still needs a session.
     pub(super) fn wants_connection(&self) -> bool {
         !self.over && self.lease.as_ref().is_some_and(|lease| lease.session.is_none())
     }
 
-    /// Connects to the first monitor that can be had. If there may be one later, a later round tries
+    /// Connects to the first available monitor. If one may become available, a later round tries
     /// again.
     fn connect(&mut self, rules: &Rules<'_>, queues: &mut Queues<'_>) {
         let Ok(sockets) = &self.guest.monitors else { return };
@@ -107,8 +106,9 @@ impl Conversation<'_> {
         }
     }
 
-    /// Connects to a monitor, unless there is a reason not to. A connection stays in a queue when its
-    /// client is gone, and a queue has two places: if one is taken, the other is for the VM's manager.
+    /// Connects to a monitor, unless there is a reason not to. A connection stays in a queue after
+    /// its client has closed it, and a queue has two places: if one is taken, the other is for the
+    /// VM's manager.
     fn try_socket(&self, socket: &MonitorSocket, queues: &mut Queues<'_>) -> Attempt {
         match self.guest.stage(queues.proc(), socket) {
             Stage::Begun => {}
@@ -133,7 +133,7 @@ impl Conversation<'_> {
         if endpoint.listener.waiting > 0 {
             return Attempt::Later(Missing::new(MissingReason::Timeout, QUEUED));
         }
-        // Where there is a choice, no time is spent on one that is taken.
+        // If there is a choice, wastes no time on a monitor that another client uses.
         let has_choice = self.unused.iter().filter(|why| why.is_none()).count() > 1;
         if has_choice && self.serves(&endpoint.listener, None, queues) {
             return Attempt::Later(taken(socket));
@@ -144,7 +144,7 @@ impl Conversation<'_> {
         };
         match (monitor.peer(), endpoint.is_sure) {
             (Some(peer), _) if peer == self.guest.pid() => {}
-            // A process of another pid namespace, whose socket it is nevertheless.
+            // A process of another pid namespace that nevertheless holds the socket.
             (None, true) => {}
             (peer, _) => {
                 let peer = peer.map_or("one that cannot be seen".to_owned(), |pid| pid.to_string());
@@ -158,7 +158,7 @@ impl Conversation<'_> {
         Attempt::Connected(endpoint.listener, Box::new(monitor))
     }
 
-    /// Returns whether QEMU serves a client of one of its sockets, other than `ours`.
+    /// Returns whether QEMU serves a client other than `ours` on one of its sockets.
     fn serves(&self, listener: &Socket, ours: Option<u64>, queues: &mut Queues<'_>) -> bool {
         queues.serves(self.guest.holder(queues.proc()), listener, ours)
     }
@@ -177,8 +177,8 @@ impl Conversation<'_> {
         Missing::new(first.reason.clone(), texts.join("; "))
     }
 
-    /// Gives up a monitor that another client has: it serves one at a time and greets nobody else. The
-    /// next one is tried, if there is one; then this returns true.
+    /// Gives up a monitor that another client uses: QEMU serves one client at a time and greets no
+    /// other. Returns true if there is another monitor, to be tried next.
     pub(super) fn check_busy(&mut self, rules: &Rules<'_>, queues: &mut Queues<'_>) -> bool {
         let Ok(sockets) = &self.guest.monitors else { return false };
         if self.session().is_some_and(|monitor| monitor.is_greeted()) {
@@ -190,7 +190,8 @@ impl Conversation<'_> {
                 continue;
             }
             let Ok(endpoint) = self.guest.endpoint(socket, queues) else { continue };
-            // If we wait, it is not we who are served; QEMU may have taken us from the queue meanwhile.
+            // If our connection still waits in the queue, QEMU serves another client. QEMU may have
+            // accepted us meanwhile.
             let ours = self.session().filter(|_| is_ours).and_then(|monitor| monitor.inode());
             let is_busy = (!is_ours || endpoint.listener.waiting > 0)
                 && self.serves(&endpoint.listener, ours, queues);

@@ -1,4 +1,4 @@
-//! The conversation with the monitor of one guest in one pass.
+//! The conversation of one pass with one guest's monitor.
 
 use std::time::Duration;
 
@@ -18,33 +18,34 @@ use crate::{
     model::report::{Missing, MissingReason},
 };
 
-/// The questions to one guest, and what became of them.
+/// The queries to one guest, and their outcome.
 #[derive(Debug)]
 pub(crate) struct Conversation<'a> {
     pub(super) guest: &'a Guest,
     pub(super) queries: Vec<Query>,
-    /// What the host shows of the guest, if answers shall be kept.
+    /// What the host shows of the guest, if replies are to be cached.
     pub(super) view: Option<HostView<'a>>,
     pub(super) lease: Option<Lease<'a>>,
     pub(super) reservation: Reservation,
-    /// Which of the guest's monitors the connection is to, and the socket that listens there.
+    /// Which of the guest's monitors the session is connected to, and the socket that listens
+    /// there.
     pub(super) socket: Option<(usize, Socket)>,
-    /// Why monitors are not used, by their numbers.
+    /// Why monitors are not used, by number.
     pub(super) unused: Vec<Option<Missing>>,
-    /// Why no connection was tried yet.
+    /// Why no connection has been attempted yet.
     pub(super) why_later: Option<Missing>,
     pub(super) search: Search,
-    /// The search for the NICs, if they are wanted.
+    /// The search for the NICs, if they are requested.
     pub(super) nic_search: Option<nics::Search>,
-    /// Whether to ask for the images that jobs copy disks to.
+    /// Whether to query the images that jobs copy disks to.
     pub(super) wants_copies: bool,
-    /// Whether to search for the NICs if the monitor told of a change.
+    /// Whether to search for the NICs if an event reports a change.
     pub(super) watches_nics: bool,
     pub(super) asked: bool,
     pub(super) retried: bool,
     pub(super) over: bool,
     pub(crate) replies: Replies,
-    /// What came of the search for the NICs, if there was one.
+    /// The result of the search for the NICs, if there was one.
     pub(crate) nics: Option<Result<nics::NicSnapshot, Missing>>,
     /// Why the answers that are not in `replies` never came.
     pub(crate) missing: Option<Missing>,
@@ -80,20 +81,20 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Asks for the images that running jobs copy disks to.
+    /// Also finds the images that running jobs copy disks to.
     pub(crate) fn find_copies(mut self) -> Self {
         self.wants_copies = true;
         self
     }
 
-    /// Asks for the NICs too, and perhaps for their addresses.
+    /// Also finds the NICs, and optionally their addresses.
     pub(crate) fn find_nics(mut self, with_addresses: bool) -> Self {
         self.nic_search = Some(nics::Search::new(&self.guest.line, with_addresses));
         self.over = false;
         self
     }
 
-    /// Asks for the NICs if a held monitor told of a change since they were asked for.
+    /// Finds the NICs if a held session received an event about devices since they were last found.
     pub(crate) fn watch_nics(mut self) -> Self {
         self.watches_nics = true;
         self.over = false;
@@ -114,7 +115,7 @@ impl<'a> Conversation<'a> {
         self.lease.as_mut()?.session.as_mut()
     }
 
-    /// Returns whether waiting so long is likely to be in vain.
+    /// Returns whether waiting for `patience` is likely to be in vain.
     pub(super) fn is_stuck(&self, patience: Duration) -> bool {
         self.lease
             .as_ref()
@@ -122,7 +123,7 @@ impl<'a> Conversation<'a> {
             .is_some_and(|waited| waited >= patience / 2)
     }
 
-    /// Tries to get the monitor and to ask.
+    /// Tries to get the lease and to send the queries.
     pub(super) fn begin(&mut self, rules: &Rules<'_>) {
         if let Err(missing) = &self.guest.monitors {
             return self.refuse(missing.clone());
@@ -143,7 +144,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Reads what has come and asks what is to be asked, unless it is the last time.
+    /// Reads what has arrived and sends what is due, unless this is the last round.
     pub(super) fn advance(&mut self, rules: &Rules<'_>, effort: Effort) {
         loop {
             let is_new = !self.asked;
@@ -151,8 +152,8 @@ impl<'a> Conversation<'a> {
             let Some(monitor) = &mut lease.session else {
                 return;
             };
-            // A monitor that owes answers of an earlier call is asked nothing more until it has
-            // given them; a new connection takes the questions before its greeting.
+            // A monitor that owes replies to an earlier call gets no queries until it has sent
+            // them; a new session accepts queries before its greeting.
             let is_last = effort == Effort::Last;
             let is_late = lease.stuck.is_some() && monitor.is_greeted() && monitor.is_owing();
             let may_ask = !is_late && !is_last;
@@ -165,7 +166,7 @@ impl<'a> Conversation<'a> {
             } else {
                 monitor.advance(replies, view, effort, budget)
             };
-            // It answers again, and may have all the time that there is.
+            // The monitor answers again, and may use all of the remaining time.
             lease.stuck = lease.stuck.filter(|_| !monitor.is_working());
             match progress {
                 Ok(Progress::Waiting) => return,
@@ -181,7 +182,7 @@ impl<'a> Conversation<'a> {
                     }
                 }
                 Err(missing) => {
-                    // A held connection may have ended since the last call: try a new one, once.
+                    // A held session may have broken since the last call: tries a new one, once.
                     lease.session = None;
                     if missing.reason == MissingReason::Gone && rules.hold && !self.retried {
                         self.retried = true;
@@ -198,7 +199,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Notes that it is over, and what became of the guest's monitors.
+    /// Marks the conversation as over, and records the outcome for each of the guest's monitors.
     pub(super) fn close(&mut self, missing: Option<Missing>) {
         let number = self.socket.as_ref().map_or(self.guest.preferred(), |(number, _)| *number);
         if let (Some(missing), Some(why)) = (&missing, self.unused.get_mut(number)) {
@@ -220,9 +221,9 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Ends the conversation without the rest of its answers, for which it waited this long.
+    /// Ends the conversation without the remaining replies, after waiting for `waited`.
     pub(super) fn give_up(&mut self, rules: &Rules<'_>, waited: Duration, missing: Missing) {
-        // In the queue of a busy monitor a connection would take the next turn, wanted or not.
+        // In a busy monitor's queue, the connection would be served next, wanted or not.
         let keep = rules.hold && missing.reason != MissingReason::Busy;
         self.close(Some(missing));
         if let Some(mut lease) = self.lease.take() {

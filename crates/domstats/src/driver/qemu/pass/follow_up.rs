@@ -1,5 +1,5 @@
-//! The questions that answers raise: where the balloon is, which descriptors images were handed
-//! over by, what jobs copy, and what the NICs are.
+//! The queries that replies make necessary: where the balloon is, which descriptors images were
+//! passed by, what jobs copy, and what the NICs are.
 
 use crate::driver::qemu::{
     monitor::{
@@ -11,25 +11,25 @@ use crate::driver::qemu::{
     pass::Conversation,
 };
 
-/// Where a balloon is looked for: among the devices with an id, then among those without.
+/// Where to look for a balloon: among the devices with an id, then among those without.
 const FOLDERS: [&str; 2] = ["/machine/peripheral", "/machine/peripheral-anon"];
 
-/// The search for the balloon's place.
+/// The search for the balloon's path.
 #[derive(Debug)]
 pub(super) struct Search {
-    /// Whether the guest's statistics are asked for at all.
+    /// Whether the guest's memory statistics are requested at all.
     wants: bool,
-    /// Whether a place was known, which may be an old one.
+    /// Whether a path was known, possibly an outdated one.
     knew: bool,
-    /// The folders that were not looked at.
+    /// The folders not searched yet.
     left: &'static [&'static str],
-    /// The folder whose devices were asked for.
+    /// The folder whose devices were requested.
     asked: Option<&'static str>,
 }
 
 impl Search {
-    /// Takes the question for the balloon's place out of the questions: it is only worth asking
-    /// when there is a balloon.
+    /// Takes the query for the balloon's path out of the queries: it is only worth sending if there
+    /// is a balloon.
     pub(super) fn of(queries: &mut Vec<Query>) -> Self {
         let wants = queries.contains(&Query::Balloon);
         let before = queries.len();
@@ -39,7 +39,7 @@ impl Search {
         Self { wants: knew || !left.is_empty(), knew, left, asked: None }
     }
 
-    /// Begins again on another connection.
+    /// Restarts the search on another session.
     pub(super) fn restart(&mut self) {
         self.asked = None;
         self.left = if self.wants && !self.knew { &FOLDERS } else { &[] };
@@ -47,7 +47,7 @@ impl Search {
 }
 
 impl Conversation<'_> {
-    /// Returns the questions that an answer raised.
+    /// Returns the queries that a reply made necessary.
     pub(super) fn follow_up(&mut self) -> Vec<Query> {
         match self.new_nodes().or_else(|| self.fd_sets()).or_else(|| self.place_of_balloon()) {
             Some(query) => vec![query],
@@ -56,7 +56,7 @@ impl Conversation<'_> {
         }
     }
 
-    /// Returns whether the images that jobs copy to are wanted, and were not asked for.
+    /// Returns whether the images that jobs copy to are wanted, and were not queried.
     fn lacks_copies(&self) -> bool {
         let is_open = matches!(self.replies.block_graph, Answer::NotAsked);
         self.wants_copies
@@ -64,7 +64,7 @@ impl Conversation<'_> {
             && self.replies.block_nodes.got().is_some_and(|nodes| may_copy(nodes))
     }
 
-    /// Goes on with the search for the NICs.
+    /// Continues the search for the NICs.
     fn next_of_nics(&mut self) -> Vec<Query> {
         let guest = self.guest;
         let Some(monitor) = self.lease.as_mut().and_then(|lease| lease.session.as_mut()) else {
@@ -76,7 +76,7 @@ impl Conversation<'_> {
         self.watches_nics = false;
         let Some(mut search) = self.nic_search.take() else { return Vec::new() };
         if search.is_new() {
-            // Before they are asked for: an event may come meanwhile.
+            // Set before the queries: an event may come meanwhile.
             monitor.cache_mut().keep_nics();
         }
         match search.go_on(&mut self.replies) {
@@ -95,13 +95,13 @@ impl Conversation<'_> {
         }
     }
 
-    /// Asks for the block nodes after all, if those that were kept belong to other disks.
+    /// Queries the block nodes after all, if the cached ones belong to other disks.
     fn new_nodes(&self) -> Option<Query> {
         let is_open = matches!(self.replies.block_nodes, Answer::NotAsked);
         (is_open && self.queries.contains(&Query::BlockNodes)).then_some(Query::BlockNodes)
     }
 
-    /// Asks which descriptors images were handed over by, if some were.
+    /// Queries the descriptors that images were passed by, if there are any.
     fn fd_sets(&self) -> Option<Query> {
         let is_handed = |node: &BlockNode| node.image.filename.as_deref().is_some_and(is_of_fd_set);
         let is_open = matches!(self.replies.fd_sets, Answer::NotAsked);
@@ -109,8 +109,8 @@ impl Conversation<'_> {
         (is_open && nodes.iter().any(is_handed)).then_some(Query::FdSets)
     }
 
-    /// Asks where the balloon is, if there is one and its place is not known or no longer right: it
-    /// may have been plugged in since.
+    /// Queries where the balloon is, if there is one and its path is unknown or outdated: it may
+    /// have been plugged in since.
     fn place_of_balloon(&mut self) -> Option<Query> {
         self.replies.balloon.got()?;
         if let Some(folder) = self.search.asked.take() {
@@ -135,7 +135,7 @@ impl Conversation<'_> {
         Some(Query::Devices((*folder).to_owned()))
     }
 
-    /// Returns whether a call has just looked for the balloon in vain.
+    /// Returns whether a call has just searched for the balloon in vain.
     fn is_balloon_unplaced(&self) -> bool {
         let (Some(lease), Some(view)) = (&self.lease, &self.view) else { return false };
         lease.session.as_ref().is_some_and(|monitor| monitor.cache().is_balloon_unplaced(view))
@@ -149,7 +149,7 @@ impl Conversation<'_> {
     }
 }
 
-/// Returns the path of the balloon, if it is among the devices of a folder.
+/// Returns the balloon's path, if a folder's devices contain it.
 fn find_balloon(replies: &Replies, folder: &str) -> Option<ObjectPath> {
     let devices = replies.devices.got()?;
     let balloon = devices.iter().find(|device| device.kind.starts_with("child<virtio-balloon"))?;

@@ -1,9 +1,9 @@
-//! One pass over many monitors: every conversation in one poll loop, each with the same deadline.
+//! One pass over many monitors: all conversations in one poll loop, with the same deadline.
 //!
 //! ```text
-//! waiting ── lease ── connect ── ask ──┬── done    everything was answered
+//! waiting ── lease ── connect ── ask ──┬── done    all queries were answered
 //!    │                                 ├── broken  the monitor failed
-//!    └────────────── deadline ─────────┴── late    the answers come too late
+//!    └────────────── deadline ─────────┴── late    the replies come too late
 //! ```
 
 mod connecting;
@@ -27,40 +27,40 @@ use crate::{
 };
 pub(crate) use conversation::Conversation;
 
-/// After this time a monitor that has not greeted is checked for another client. Long enough for
-/// another poller like this one to be done, short enough for a call to go on without a monitor
-/// that somebody keeps.
+/// How long to wait for a greeting before checking whether the monitor serves another client. Long
+/// enough for another poller like this one to finish, short enough for a call to continue without a
+/// monitor that another client holds.
 const GREETING: Duration = Duration::from_millis(250);
 
-/// The same for a call that waits for nobody.
+/// The same for a call with `NOWAIT`.
 const GREETING_NOWAIT: Duration = Duration::from_millis(50);
 
-/// How long a pass waits for stuck monitors when only they are left. An earlier pass awaited them
-/// in vain, for at least half as long as this one would: that a hasty call had no answer is no
-/// reason for a patient one to have none.
+/// How long a pass waits for stuck monitors when only they are left: those that an earlier pass
+/// awaited in vain, for at least half as long as this one would. A monitor that was too slow for a
+/// short deadline may still answer within a longer one.
 const STUCK_GRACE: Duration = Duration::from_millis(20);
 
-/// How often a pass looks whether another call has released a monitor.
+/// How often a pass checks whether another call has released a lease.
 const LEASE_CHECK: Duration = Duration::from_millis(2);
 
-/// How often a pass looks whether a queue has a place.
+/// How often a pass checks whether a queue has become empty.
 const QUEUE_CHECK: Duration = Duration::from_millis(10);
 
-/// How a pass treats monitors.
+/// The rules of a pass.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules<'a> {
     pub(crate) deadline: Instant,
-    /// Give up at once on monitors that another call has.
+    /// Whether to give up at once on monitors that another call has leased.
     pub(crate) nowait: bool,
-    /// Keep the connections for the next pass.
+    /// Whether to keep sessions for the next pass.
     pub(crate) hold: bool,
-    /// What the answers may take.
+    /// The memory that replies may take.
     pub(crate) memory: &'a MemoryBudget<'a>,
 }
 
-/// Holds the conversations until all are over or the time is up.
+/// Runs the conversations until all are over or the deadline has passed.
 ///
-/// `meanwhile` runs once, after the first questions are out: what it does costs no extra time.
+/// `meanwhile` runs once, after the first queries are sent, so that it costs no extra time.
 pub(crate) fn converse(
     conversations: &mut [Conversation<'_>],
     rules: &Rules<'_>,
@@ -113,7 +113,7 @@ pub(crate) fn converse(
         }
         wait(&mut open, until.saturating_duration_since(now), rules);
     }
-    // What came while something else was done did not come late.
+    // What arrived while something else was done is not late.
     for conversation in conversations.iter_mut().filter(|it| !it.over) {
         conversation.advance(rules, Effort::Last);
     }
@@ -136,7 +136,7 @@ pub(crate) fn converse(
     }
 }
 
-/// Waits until a monitor has something to say, and listens to those that have.
+/// Waits until a monitor has sent something, and reads from those that have.
 fn wait(open: &mut [&mut Conversation<'_>], time: Duration, rules: &Rules<'_>) {
     let ready: Vec<bool> = {
         let mut fds: Vec<PollFd<'_>> = open
@@ -151,9 +151,9 @@ fn wait(open: &mut [&mut Conversation<'_>], time: Duration, rules: &Rules<'_>) {
         let time = Timespec::try_from(time).ok();
         match poll(&mut fds, time.as_ref()) {
             Ok(_) => fds.iter().map(|fd| !fd.revents().is_empty()).collect(),
-            // A signal: look at the clock and wait again.
+            // A signal: checks the clock and waits again.
             Err(Errno::INTR) => return,
-            // Out of memory for the wait: read all without waiting instead.
+            // No memory for polling: reads from all without waiting instead.
             Err(_) => vec![true; fds.len()],
         }
     };

@@ -1,8 +1,8 @@
-//! What the NICs of a guest are: how many, their networks, MAC addresses and models, as its monitor
-//! tells them now.
+//! A guest's NICs: their number, networks, MAC addresses and models, as its monitor reports them
+//! now.
 //!
-//! The command line would not do. NICs are plugged in and out, also for another one on the same
-//! network, the machine brings some, and QEMU chooses an address itself where none was given.
+//! The command line is not enough. NICs are plugged in and out, also to replace one on the same
+//! network, the machine adds some, and QEMU chooses an address if none is given.
 
 mod search;
 
@@ -20,17 +20,17 @@ use crate::{
     host::process::taps::Tap,
 };
 
-/// How long it is believed what the NICs are, as long as nothing says otherwise.
+/// How long the list of NICs is trusted if nothing contradicts it.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// A NIC, as QEMU tells it.
+/// A NIC, as QEMU reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Device {
-    /// Its place in QEMU's object tree.
+    /// Its path in QEMU's object tree.
     pub(crate) path: ObjectPath,
     /// The id of its network; empty if it has none.
     network: String,
-    /// Empty if it was not asked for.
+    /// Empty if it was not queried.
     pub(crate) mac: String,
     pub(crate) model: String,
 }
@@ -42,7 +42,7 @@ impl Device {
         Some(Self { path: path.to_owned(), network: network.to_owned(), mac: String::new(), model })
     }
 
-    /// Returns all that it consists of.
+    /// Returns all its texts.
     pub(crate) fn texts(&self) -> [&String; 4] {
         [&self.path, &self.network, &self.mac, &self.model]
     }
@@ -51,12 +51,12 @@ impl Device {
         &self.network
     }
 
-    /// Returns its id, if it was given one.
+    /// Returns its id, if it has one.
     pub(crate) fn id(&self) -> Option<&str> {
         self.path.strip_prefix("/machine/peripheral/")
     }
 
-    /// Returns whether the machine brought it, and not `-device`.
+    /// Returns whether the machine created it, and not `-device`.
     fn is_boards(&self) -> bool {
         !self.path.starts_with("/machine/peripheral")
     }
@@ -68,18 +68,19 @@ impl Device {
     }
 }
 
-/// The NICs that a monitor told of.
+/// The NICs that a monitor reported.
 #[derive(Debug)]
 pub(crate) struct NicSnapshot {
     pub(crate) at: Instant,
-    /// In the order of the command line, each with its place there, then those that were plugged in.
+    /// In the order of the command line, each with its position there, then those that were plugged
+    /// in.
     pub(crate) nics: Vec<(Device, Option<usize>)>,
-    /// The taps that the process held then.
+    /// The taps that the process held at that time.
     pub(crate) taps: Option<Arc<[Tap]>>,
 }
 
 impl NicSnapshot {
-    /// Puts NICs in order: QEMU tells them in none.
+    /// Sorts NICs: QEMU reports them in no order.
     pub(crate) fn new(line: &CommandLine, mut devices: Vec<Device>) -> Self {
         devices.sort_by(|one, other| {
             let key = |device: &Device| (device.id().is_some(), device.number());
@@ -90,7 +91,7 @@ impl NicSnapshot {
         let mut left = devices;
         let mut nics = Vec::new();
         for (place, option) in line.nics.iter().enumerate() {
-            // Those without an id are told apart by their order.
+            // NICs without an id are identified by their order.
             let is_it = |device: &Device| match option.id.as_deref() {
                 Some(id) => device.id() == Some(id),
                 None if option.is_boards => device.is_boards() && is_known,
@@ -107,7 +108,7 @@ impl NicSnapshot {
         Self { at: Instant::now(), nics, taps: None }
     }
 
-    /// Returns whether it is to be believed, by its age.
+    /// Returns whether it is recent enough to be trusted.
     pub(crate) fn is_fresh(&self) -> bool {
         self.at.elapsed() < LONGEST
     }

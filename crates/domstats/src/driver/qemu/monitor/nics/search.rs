@@ -1,4 +1,4 @@
-//! The search for the NICs of a guest: folder by folder of QEMU's object tree, then NIC by NIC.
+//! The search for a guest's NICs: folder by folder of QEMU's object tree, then NIC by NIC.
 
 use std::sync::Arc;
 
@@ -16,17 +16,17 @@ use crate::{
     model::report::{Missing, MissingReason},
 };
 
-/// Where devices are: the parts of a board, what `-nic` and the machine brought, those with an id, those
-/// without. What is plugged in later is never in the first two.
+/// Where devices are: a board's parts, the devices that `-nic` and the machine created, those with
+/// an id, those without. The first two never contain what is plugged in later.
 const FOLDERS: [&str; 4] =
     [MACHINE, "/machine/unattached", "/machine/peripheral", "/machine/peripheral-anon"];
 
 const MACHINE: &str = "/machine";
 
-/// More folders than this are not looked at.
+/// The most folders that are searched.
 const MOST: usize = 32;
 
-/// Parts of a machine that no device is below; a board may have a hundred of them.
+/// Machine parts that have no devices below them; a board may have a hundred of them.
 const LEAVES: [&str; 9] = [
     "clock",
     "irq",
@@ -39,16 +39,16 @@ const LEAVES: [&str; 9] = [
     "virtio-mmio",
 ];
 
-/// How parts begin that hold a NIC wherever they are: the DMA controllers of Sun's boards.
+/// The prefix of parts that hold a NIC wherever they are: the DMA controllers of Sun's boards.
 const HOLDERS: &str = "sparc32-";
 
-/// The search for the NICs of a guest, question by question.
+/// The search for a guest's NICs, query by query.
 #[derive(Debug)]
 pub(crate) struct Search {
     wants_addresses: bool,
-    /// The folders that were not looked at, the next one last.
+    /// The folders not searched yet, the next one last.
     left: Vec<ObjectPath>,
-    /// How many folders were looked at, or will be.
+    /// How many folders were or will be searched.
     folders: usize,
     /// Devices that are NICs, of which nothing more is known.
     waiting: Vec<(ObjectPath, String)>,
@@ -65,7 +65,7 @@ enum Asked {
 }
 
 impl Search {
-    /// Begins. What the machine brought need not be looked at if it brought none.
+    /// Starts a search. Skips the machine's own devices if it has created no NIC.
     pub(crate) fn new(line: &CommandLine, wants_addresses: bool) -> Self {
         let brings_some = line.may_bring_nics() || line.nics.iter().any(|nic| nic.is_boards);
         let first = match (line.is_board, brings_some) {
@@ -86,17 +86,17 @@ impl Search {
         }
     }
 
-    /// Begins again on another connection.
+    /// Restarts on another session.
     pub(crate) fn again(self, line: &CommandLine) -> Self {
         Self::new(line, self.wants_addresses)
     }
 
-    /// Returns whether nothing was asked yet.
+    /// Returns whether nothing was queried yet.
     pub(crate) fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// Takes the answers and returns the next questions, none at the end, or why there is no answer.
+    /// Takes the replies and returns the next queries, none at the end, or why there is no result.
     pub(crate) fn go_on(&mut self, replies: &mut Replies) -> Result<Vec<Query>, Missing> {
         self.is_new = false;
         match std::mem::replace(&mut self.asked, Asked::Nothing) {
@@ -116,14 +116,14 @@ impl Search {
                     }
                 }
                 if self.waiting.len() + self.found.len() > NICS {
-                    let text = format!("the guest has more than {NICS} NICs, which are not read");
+                    let text = format!("the guest has more than {NICS} NICs, too many to read");
                     return Err(Missing::new(MissingReason::Failed, text));
                 }
             }
             Asked::Nic(path, model) => {
                 let network = taken(&mut replies.nic_network)?;
                 let mac = taken(&mut replies.nic_address)?;
-                // Unless it was unplugged meanwhile.
+                // Skips a NIC that was unplugged meanwhile.
                 if let Some(network) = network {
                     let mac = mac.as_deref().cloned().unwrap_or_default();
                     self.found.push(Device { path, network: String::clone(&network), mac, model });
@@ -149,7 +149,7 @@ impl Search {
     }
 }
 
-/// Takes an answer; `None` if what was asked for is not there.
+/// Takes a reply; `None` if the object does not exist.
 fn taken<T>(answer: &mut Answer<T>) -> Result<Option<Arc<T>>, Missing> {
     match std::mem::take(answer) {
         Answer::Got(answer) => Ok(Some(answer)),
@@ -158,8 +158,8 @@ fn taken<T>(answer: &mut Answer<T>) -> Result<Option<Arc<T>>, Missing> {
     }
 }
 
-/// Returns whether NICs may be below a part of a machine, itself no NIC: a chip that holds them, such as
-/// `/machine/soc`, is in the machine itself.
+/// Returns whether NICs may be below a machine part that is no NIC: chips that hold them, such as
+/// `/machine/soc`, are directly in the machine.
 fn may_hold_nics(folder: &str, kind: &str) -> bool {
     (folder == MACHINE && !LEAVES.contains(&kind)) || kind.starts_with(HOLDERS)
 }
@@ -168,8 +168,8 @@ fn may_hold_nics(folder: &str, kind: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// The NICs that a search finds in this tree of folders, each with its parts and their types, and
-    /// the folders that it looks at.
+    /// The NICs that a search finds in this tree of folders, each with its parts and their types,
+    /// and the folders that it searches.
     fn search(line: &str, tree: &[(&str, &[(&str, &str)])]) -> (Vec<String>, Vec<String>) {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let line = CommandLine::parse(&words, &|name| Err(format!("no file {name}")));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_has_nics_in_its_parts() {
+    fn finds_nics_in_the_parts_of_a_board() {
         let tree: &[(&str, &[(&str, &str)])] = &[
             (
                 "/machine",
@@ -227,7 +227,7 @@ mod tests {
         let mut sorted = all.map(str::to_owned);
         sorted.sort();
         assert_eq!(nics, sorted);
-        // The usual machine of this program is a board too, that of others is none.
+        // This program's default machine is a board too; those of others are not.
         assert_eq!(search("qemu-system-sparc -nodefaults", tree).0.len(), 4);
         for line in [
             "qemu-system-x86_64 -nodefaults",
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_board_so_many_folders_are_looked_at() {
+    fn limits_the_folders_searched_on_a_board() {
         let names: Vec<String> = (0..1_000).map(|number| format!("part{number}")).collect();
         let parts: Vec<_> = names.iter().map(|name| (name.as_str(), "part")).collect();
         let tree: &[(&str, &[(&str, &str)])] =

@@ -1,7 +1,7 @@
-//! How much one guest may have, and how much memory an answer takes.
+//! Limits on what one guest may have, and on how much memory a reply takes.
 //!
-//! An object of JSON takes a few bytes on its way, and as much as a disk in memory: twelve bytes of a hostile answer
-//! become a thousand. So what an answer takes is reckoned before it is read.
+//! A JSON object takes a few bytes in a message, but as much as a disk in memory: twelve bytes of a
+//! hostile reply become a thousand. So the memory for a reply is estimated before it is parsed.
 
 use memchr::memchr_iter;
 
@@ -11,43 +11,44 @@ use crate::driver::qemu::monitor::query::replies::{
     StatsSchema, Status, UuidReply,
 };
 
-/// The disks of one guest. Those of a hundred controllers; other hypervisors end at 256.
+/// The most disks of one guest: those of a hundred controllers; other hypervisors allow 256.
 pub(crate) const DISKS: usize = 2048;
 
-/// The images of all its disks, and their files: each disk with a chain of four.
+/// The most images of all its disks, and their files: a chain of four for each disk.
 const NODES: usize = 8 * DISKS;
 
-/// The vCPUs of one guest: as many as any machine of QEMU takes.
+/// The most vCPUs of one guest: as many as any QEMU machine takes.
 const VCPUS: usize = 4096;
 
-/// The iothreads of one guest: more than hosts have CPUs.
+/// The most iothreads of one guest: more than hosts have CPUs.
 const IOTHREADS: usize = 1024;
 
-/// The devices in one folder of QEMU's tree, NICs among them.
+/// The most devices in one folder of QEMU's object tree, NICs included.
 const DEVICES: usize = 16_384;
 
-/// What KVM counts of one object is a hundredth of that.
+/// The most statistics of one object; KVM has a hundredth of that.
 const STATISTICS: usize = 4096;
 
-/// The bytes that a number of a list takes while the list grows, and its place in it.
+/// The bytes that a number takes in a growing list.
 const NUMBER: usize = 16;
 
-/// An answer.
+/// A reply.
 pub(crate) trait Reply: Sized {
-    /// The most that an object of its JSON takes, in bytes.
+    /// The most memory that a JSON object in it takes, in bytes.
     const OBJECT: usize = size_of::<Self>();
 
-    /// Returns what is wrong if there is more than a guest may have.
+    /// Returns what is wrong if there are more items than a guest may have.
     fn excess(&self) -> Option<String> {
         None
     }
 }
 
-/// What an answer is a list of.
+/// An item of a reply that is a list.
 pub(crate) trait Item: Sized {
-    /// The most that an object of it takes, in bytes. A list that grows has twice the places that it needs.
+    /// The most memory that an item takes, in bytes. A growing list has up to twice the capacity it
+    /// needs.
     const OBJECT: usize = 2 * size_of::<Self>();
-    /// How many there may be, and what they are.
+    /// How many there may be, and what they are called.
     const MOST: (usize, &str);
 }
 
@@ -57,11 +58,11 @@ impl<T: Item> Reply for Vec<T> {
     fn excess(&self) -> Option<String> {
         let ((most, what), count) = (T::MOST, self.len());
         (count > most)
-            .then(|| format!("the guest has {count} {what}, more than the {most} that are read"))
+            .then(|| format!("the guest has {count} {what}, more than the limit of {most}"))
     }
 }
 
-/// Returns how much memory an answer takes at most, in bytes.
+/// Returns the most memory that a reply takes, in bytes.
 pub(crate) fn weight<T: Reply>(json: &str) -> u64 {
     let count = |byte| memchr_iter(byte, json.as_bytes()).count();
     (json.len() + count(b'{') * T::OBJECT + count(b',') * NUMBER) as u64
@@ -81,7 +82,7 @@ impl Reply for BlockGraph {
 }
 
 impl Item for BlockStats {
-    // Each has one within.
+    // Each contains one.
     const OBJECT: usize = size_of::<Self>();
     const MOST: (usize, &str) = (NODES, "block nodes");
 }
@@ -126,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_small_objects_become_is_reckoned() {
+    fn estimates_the_memory_of_small_objects() {
         let json = format!("[{}]", vec![r#"{"stats":{}}"#; 100_000].join(","));
         let weight = weight::<Vec<BlockStats>>(&json);
         let disks: Vec<BlockStats> = serde_json::from_str(&json).unwrap();
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_said() {
+    fn names_what_exceeds_a_limit() {
         let cpu = || serde_json::json!({ "cpu-index": 0, "thread-id": 1 });
         let cpus = |count: usize| -> Vec<Cpu> {
             (0..count).map(|_| serde_json::from_value(cpu()).unwrap()).collect()
@@ -150,7 +151,7 @@ mod tests {
         let excess = cpus(4097).excess();
         assert_eq!(
             excess.as_deref(),
-            Some("the guest has 4097 vCPUs, more than the 4096 that are read")
+            Some("the guest has 4097 vCPUs, more than the limit of 4096")
         );
     }
 }

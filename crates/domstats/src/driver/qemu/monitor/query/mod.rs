@@ -1,7 +1,7 @@
-//! The questions that a monitor can be asked, and their answers.
+//! The queries that can be sent to a monitor, and their replies.
 //!
-//! This is the only place that makes monitor commands, and each is a query: a monitor handled by
-//! this driver cannot be told to change anything.
+//! This is the only module that builds monitor commands, and each is a query: this driver cannot
+//! tell a monitor to change anything.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use crate::model::{
     report::{Missing, MissingReason},
 };
 
-/// What came of one question. An answer can be kept beyond its call.
+/// The outcome of one query. A reply can be kept beyond its call.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Answer<T> {
-    /// It was not asked.
+    /// It was not sent.
     #[default]
     NotAsked,
     Got(Arc<T>),
@@ -45,16 +45,16 @@ impl<T> Answer<T> {
     }
 }
 
-/// Declares the questions: the member, the command, the field of [`Replies`] and its type.
+/// Declares the queries: the variant, the command, the field of [`Replies`] and its type.
 macro_rules! queries {
     ($($(#[$doc:meta])* $query:ident $(($argument:ident))? = $command:literal, $field:ident: $reply:ty;)*) => {
-        /// A question to a monitor.
+        /// A query to a monitor.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub(crate) enum Query {
             $($(#[$doc])* $query $(($argument))?,)*
         }
 
-        /// The answers to the questions of one pass.
+        /// The replies to the queries of one pass.
         #[derive(Debug, Default)]
         pub(crate) struct Replies {
             $(pub(crate) $field: Answer<$reply>,)*
@@ -67,7 +67,7 @@ macro_rules! queries {
                 }
             }
 
-            /// Returns how much memory an answer takes at most, in bytes.
+            /// Returns the most memory that a reply takes, in bytes.
             pub(crate) fn weight(&self, json: &str) -> u64 {
                 match self {
                     $(queries!(@pattern $query $($argument)?) => weight::<$reply>(json),)*
@@ -76,7 +76,7 @@ macro_rules! queries {
         }
 
         impl Replies {
-            /// Notes what came of a question.
+            /// Stores the outcome of a query.
             pub(crate) fn note(&mut self, query: &Query, reply: Result<&str, Missing>) {
                 match query {
                     $(queries!(@pattern $query $($argument)?) => self.$field = answer($command, reply),)*
@@ -88,7 +88,7 @@ macro_rules! queries {
     (@pattern $query:ident $argument:ident) => { Query::$query(_) };
 }
 
-/// The names of statistics; none for all.
+/// The names of the requested statistics; none for all.
 pub(crate) type StatNames = &'static [&'static str];
 
 queries! {
@@ -100,35 +100,35 @@ queries! {
     Uuid = "query-uuid", uuid: UuidReply;
     /// The size of the balloon.
     Balloon = "query-balloon", balloon: BalloonSize;
-    /// What the guest says of its memory; the balloon device's path.
+    /// The guest's own memory statistics, by the balloon device's path.
     GuestStats(ObjectPath) = "qom-get", guest_stats: GuestStats;
-    /// The devices below a path: where the balloon is, and the NICs.
+    /// The devices in a folder of the object tree: the balloon and the NICs among them.
     Devices(ObjectPath) = "qom-list", devices: Vec<Device>;
     /// The network that a NIC is connected to.
     NicNetwork(ObjectPath) = "qom-get", nic_network: String;
     /// The MAC address of a NIC.
     NicAddress(ObjectPath) = "qom-get", nic_address: String;
-    /// The memory, plugged in later included.
+    /// The memory size, including memory plugged in later.
     MemorySize = "query-memory-size-summary", memory_size: MemorySize;
     /// The vCPUs and their threads.
     Cpus = "query-cpus-fast", cpus: Vec<Cpu>;
-    /// The vCPUs that can be, as the machine has them: those that run and those to be plugged in.
+    /// The vCPU slots of the machine: vCPUs that run, and those that can be plugged in.
     PossibleCpus = "query-hotpluggable-cpus", possible_cpus: Vec<PossibleCpu>;
     /// The counters of every disk and its images.
     BlockStats = "query-blockstats", block_stats: Vec<BlockStats>;
     /// The sizes of every image.
     BlockNodes = "query-named-block-nodes", block_nodes: Vec<BlockNode>;
-    /// How the nodes of images are joined with jobs.
+    /// How image nodes are connected with jobs.
     BlockGraph = "x-debug-query-block-graph", block_graph: BlockGraph;
-    /// The counters of every node, also of those below no disk.
+    /// The counters of every node, including those below no disk.
     NodeStats = "query-blockstats", node_stats: Vec<BlockStats>;
-    /// The descriptors that images were handed over by.
+    /// The descriptors that images were passed by.
     FdSets = "query-fdsets", fd_sets: Vec<FdSet>;
-    /// The iothreads, their threads and settings.
+    /// The iothreads, with their threads and settings.
     Iothreads = "query-iothreads", iothreads: Vec<Iothread>;
     /// The last dirty rate measurement.
     DirtyRate = "query-dirty-rate", dirty_rate: DirtyRate;
-    /// What the hypervisor counts, and of which kind it is.
+    /// Which statistics the hypervisor counts, and of which type they are.
     StatsSchemas = "query-stats-schemas", stats_schemas: Vec<StatsSchema>;
     /// What the hypervisor counted for the guest.
     VmStats = "query-stats", vm_stats: Vec<StatsOf>;
@@ -139,7 +139,7 @@ queries! {
 }
 
 impl Query {
-    /// Appends the command in its shortest form: QEMU reads its monitor a byte at a time.
+    /// Appends the command in its shortest form: QEMU reads its monitor byte by byte.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"execute\":\"");
         out.extend_from_slice(self.command().as_bytes());
@@ -153,7 +153,7 @@ impl Query {
                 write_string(path, out);
                 out.push(b'}');
             }
-            // Flat: without it every node repeats the chain of images below it.
+            // Flat: otherwise every node repeats the chain of images below it.
             Self::BlockNodes => out.extend_from_slice(b",\"arguments\":{\"flat\":true}"),
             Self::NodeStats => out.extend_from_slice(b",\"arguments\":{\"query-nodes\":true}"),
             Self::VmStats => out.extend_from_slice(b",\"arguments\":{\"target\":\"vm\"}"),
@@ -194,7 +194,7 @@ fn answer<'a, T: Deserialize<'a> + Reply>(
 ) -> Answer<T> {
     let read = reply.and_then(|json| {
         let answer: T = serde_json::from_str(json).map_err(|error| {
-            // An error repeats what it found.
+            // The error quotes what it found.
             let text = format!("the answer to {command} was not understood: {error}");
             Missing::new(MissingReason::Failed, shortened(&text))
         })?;
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_another_shape_is_a_failure_of_that_question_alone() {
+    fn an_unexpected_reply_fails_only_its_own_query() {
         let mut replies = Replies::default();
         replies.note(&Query::Status, Ok(r#"{"status":7}"#));
         assert_eq!(replies.status.missing().unwrap().reason, MissingReason::Failed);

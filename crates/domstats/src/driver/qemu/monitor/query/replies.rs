@@ -1,4 +1,4 @@
-//! The answers of a monitor: of each only the members that are used.
+//! A monitor's replies: only the members that are used.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(crate) type ObjectPath = String;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Status {
     pub(crate) status: String,
-    /// Why it runs, which QEMU tells by events alone.
+    /// Why it runs, which only events report.
     #[serde(skip)]
     pub(crate) why_running: Option<&'static str>,
 }
@@ -65,8 +65,8 @@ pub(crate) struct GuestMemory {
     pub(crate) stat_direct_reclaims: Reported,
 }
 
-/// A number that a guest reported. All ones stand for one that it did not, which some versions of
-/// QEMU write as -1.
+/// A number that a guest reported. All ones mean that it did not report one; some versions of QEMU
+/// write this as -1.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(from = "Option<serde_json::Number>")]
 pub(crate) struct Reported(pub(crate) Option<u64>);
@@ -89,7 +89,7 @@ pub(crate) struct Device {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct MemorySize {
     pub(crate) base_memory: u64,
-    /// Absent from a QEMU that was built without a way to plug memory in.
+    /// Absent if QEMU was built without memory hotplug.
     #[serde(default)]
     pub(crate) plugged_memory: u64,
 }
@@ -108,14 +108,14 @@ impl Cpu {
     }
 }
 
-/// What is plugged in as one: a thread, a core or a socket.
+/// The unit of CPU hotplug: a thread, a core or a socket.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct PossibleCpu {
     pub(crate) vcpus_count: u32,
 }
 
-/// A disk, an image of it or the file below an image.
+/// A disk, one of its images, or the file below an image.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct BlockStats {
@@ -128,7 +128,7 @@ pub(crate) struct BlockStats {
     pub(crate) backing: Option<Box<BlockStats>>,
 }
 
-/// What the driver of a file or device counts.
+/// The counters of a file's or device's driver.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct DriverCounters {
@@ -239,7 +239,7 @@ pub(crate) struct ImageLimits {
     pub(crate) opt_mem_alignment: Option<u64>,
 }
 
-/// How nodes, jobs and disks are joined.
+/// How nodes, jobs and disks are connected.
 #[derive(Debug, Deserialize)]
 pub(crate) struct BlockGraph {
     pub(crate) nodes: Vec<GraphNode>,
@@ -259,7 +259,7 @@ pub(crate) struct GraphEdge {
     pub(crate) name: String,
 }
 
-/// Descriptors that QEMU was handed, under a number that names them all.
+/// Descriptors that were passed to QEMU, as a set with a number.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct FdSet {
@@ -330,7 +330,7 @@ pub(crate) enum StatKind {
     Peak,
     LinearHistogram,
     Log2Histogram,
-    /// What a newer QEMU has.
+    /// Added by a newer QEMU.
     #[serde(other)]
     Other,
 }
@@ -353,13 +353,13 @@ pub(crate) struct Stat {
 pub(crate) enum StatValue {
     Number(u64),
     Truth(bool),
-    /// Those of a histogram.
+    /// A histogram's bins.
     Numbers(Vec<u64>),
-    /// What a newer QEMU has.
+    /// Added by a newer QEMU.
     Other,
 }
 
-// By hand: serde keeps a copy of all that it reads until it knows which of several kinds it is.
+// Written by hand: serde's derive would copy everything it reads until it knows the variant.
 impl<'de> Deserialize<'de> for StatValue {
     fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
         struct OfAnyKind;
@@ -420,7 +420,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_that_the_guest_did_not_report_is_absent_alone() {
+    fn only_the_number_that_the_guest_did_not_report_is_absent() {
         let json = r#"{"last-update": 7, "stats": {"stat-swap-in": -1,
             "stat-swap-out": 18446744073709551615, "stat-free-memory": 4096, "stat-major-faults": null}}"#;
         let told: GuestStats = serde_json::from_str(json).unwrap();
