@@ -1,4 +1,4 @@
-//! The group `balloon`: the size of the guest's memory, and what the guest says of it.
+//! The group `balloon`: the size of the guest's memory, and the guest's own statistics of it.
 
 use crate::{
     driver::qemu::{
@@ -33,7 +33,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
         .memory_size
         .got()
         .map(|size| size.base_memory.saturating_add(size.plugged_memory) / 1024);
-    // Memory that can be plugged in makes the command line a lower bound, not the size.
+    // With memory hotplug, the command line gives a lower bound, not the size.
     let at_start = sources.guest.line.memory_kib.filter(|_| !sources.guest.line.memory_hotplug);
     let maximum = plugged.or(at_start);
     let actual = replies.balloon.got().map(|balloon| balloon.actual / 1024);
@@ -72,7 +72,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
         balloon.direct_reclaims = kib(memory.stat_direct_reclaims);
     }
     stats.balloon = Some(balloon);
-    // A guest without a balloon device lacks nothing.
+    // For a guest without a balloon device nothing is missing.
     let lacks = if no_balloon { None } else { sources.lacks(&replies.balloon) };
     lacks
         .or_else(|| {

@@ -1,4 +1,4 @@
-//! The group `cpu-total`: from the VM's own cgroup, else from its process, and from KVM.
+//! The group `cpu-total`: from the VM's own cgroup, else from its process; and from KVM.
 
 use crate::{
     driver::qemu::{
@@ -20,7 +20,7 @@ fn ask(queries: &mut QueryList<'_>) {
         return;
     }
     hypervisor::ask_what_is_counted(queries);
-    // The group of each vCPU asks for all that is counted of them.
+    // The group `vcpu` queries all statistics of the vCPUs.
     let is_asked_anyway = queries.wants_whole(StatsGroups::VCPU);
     if !is_asked_anyway && hypervisor::may_count(queries, |counted| &counted.vcpu) {
         let names = &[hypervisor::HALT_POLL_SUCCESS, hypervisor::HALT_POLL_FAIL];

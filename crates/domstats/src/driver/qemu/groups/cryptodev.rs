@@ -35,7 +35,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
         return sources.lacks(&sources.replies.stats_schemas);
     };
     if counted.cryptodev.is_empty() {
-        let text = "QEMU tells nothing of crypto devices: QEMU 8.0 or later does";
+        let text = "QEMU does not report crypto devices: QEMU 8.0 or later does";
         return Some(Missing::new(MissingReason::Unsupported, text));
     }
     let replies = sources.replies.cryptodev_stats.got();
@@ -43,7 +43,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     sources.lacks(&sources.replies.cryptodev_stats)
 }
 
-/// Returns what each crypto device did, by their ids: QEMU tells them in no order.
+/// Returns what each crypto device did, sorted by id: QEMU reports them in no order.
 fn cryptodevs(kinds: &Kinds, devices: &[StatsOf]) -> Cryptodevs {
     let named = devices.iter().filter_map(|of| {
         let name = of.qom_path.as_deref()?.strip_prefix("/objects/")?.to_owned();
@@ -70,7 +70,7 @@ mod tests {
     };
 
     #[test]
-    fn crypto_devices_are_in_the_order_of_their_ids() {
+    fn crypto_devices_are_sorted_by_id() {
         let kinds = r#"[{"provider": "cryptodev", "target": "cryptodev", "stats": [
             {"name": "sym-encrypt-ops", "exponent": 0, "type": "cumulative"}]}]"#;
         let kinds =

@@ -24,7 +24,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     sources.lacks(&sources.replies.dirty_rate)
 }
 
-/// Returns what the last measurement found.
+/// Returns the result of the last measurement.
 fn dirty_rate(reply: &query::DirtyRate) -> DirtyRate {
     let measured = reply.status == "measured";
     let period = match reply.calc_time_unit.as_deref() {

@@ -1,8 +1,9 @@
-//! What the hypervisor counts: `query-stats`, of the kinds that `query-stats-schemas` tells.
+//! What the hypervisor counts: `query-stats`, with the types from `query-stats-schemas`.
 //!
-//! Of the guest and its vCPUs only KVM counts, and QEMU tells it from 7.1 on; what crypto devices did,
-//! from 8.0 on. What is counted does not change while a process lives, so it is asked once, also where
-//! it is nothing; a QEMU that knows crypto devices says so before it has one.
+//! For the guest and its vCPUs only KVM counts, which QEMU reports since 7.1; statistics of crypto
+//! devices, since 8.0. What is counted does not change while a process lives, so the schemas are
+//! queried once, even if they are empty; a QEMU that supports crypto devices lists them before it
+//! has one.
 
 use std::collections::HashMap;
 
@@ -22,31 +23,31 @@ use crate::{
     },
 };
 
-/// The time that vCPUs polled after a halt, by its names.
+/// The time that vCPUs polled after a halt, under KVM's names.
 pub(crate) const HALT_POLL_SUCCESS: &str = "halt_poll_success_ns";
 pub(crate) const HALT_POLL_FAIL: &str = "halt_poll_fail_ns";
 
-/// Asks which numbers there are, unless that is known.
+/// Queries the schemas, unless they are known.
 pub(super) fn ask_what_is_counted(queries: &mut QueryList<'_>) {
     if queries.guest.learned(|learned| learned.counted.is_none()) {
         queries.ask(Query::StatsSchemas);
     }
 }
 
-/// Returns whether something of this kind is counted, as far as is known.
+/// Returns whether statistics of this kind may be counted, as far as is known.
 pub(super) fn may_count(queries: &QueryList<'_>, kind: fn(&Counted) -> &Kinds) -> bool {
     let counted = queries.guest.learned(|learned| learned.counted.clone());
     counted.is_none_or(|counted| !kind(&counted).is_empty())
 }
 
-/// Returns why the hypervisor's part of the vCPUs is not there. A guest that is not known to
-/// have one lacks nothing.
+/// Returns why the hypervisor's part of the vCPUs' statistics is missing. For a guest that is not
+/// known to have one, nothing is.
 pub(super) fn lacks_vcpu_stats(sources: &Sources<'_>) -> Option<Missing> {
     let counts = sources.counted().is_some_and(|counted| !counted.vcpu.is_empty());
     sources.lacks(&sources.replies.vcpu_stats).filter(|_| counts)
 }
 
-/// What was counted for one object.
+/// The statistics of one object.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Counts {
     pub(crate) stats: Vec<HypervisorStat>,
@@ -96,7 +97,7 @@ fn histogram(schema: &StatSchema, bins: &[u64]) -> Option<HypervisorHistogram> {
         bucket_size: schema.bucket_size,
         ..HypervisorHistogram::default()
     };
-    // QEMU has them from the last to the first, as of version 11.1.
+    // QEMU reports the bins from the last to the first, as of version 11.1.
     let bins = Some(bins.iter().rev().copied().collect());
     match schema.kind {
         StatKind::LinearHistogram => histogram.linear = bins,
@@ -106,7 +107,7 @@ fn histogram(schema: &StatSchema, bins: &[u64]) -> Option<HypervisorHistogram> {
     Some(histogram)
 }
 
-/// Returns what was counted for each vCPU, by its thread.
+/// Returns the statistics of each vCPU, by thread.
 pub(super) fn counts_by_thread(
     kinds: &Kinds,
     cpus: &[Cpu],
@@ -121,7 +122,7 @@ pub(super) fn counts_by_thread(
     vcpus.iter().filter_map(of_thread).collect()
 }
 
-/// Returns the sum of a number over all vCPUs; `None` if none of them has it.
+/// Returns the sum of a statistic over all vCPUs; `None` if none of them has it.
 pub(super) fn total(vcpus: &[StatsOf], name: &str) -> Option<u64> {
     let stats = vcpus.iter().flat_map(|vcpu| &vcpu.stats).filter(|stat| stat.name == name);
     let numbers = stats.filter_map(|stat| match stat.value {
@@ -136,8 +137,8 @@ mod tests {
     use super::*;
     use crate::driver::qemu::monitor::query::StatsSchema;
 
-    // Recorded from QEMU 7.2 with KVM on Linux 6.18, and cut to a few statistics of every kind. Only
-    // of the linear histograms, which no statistic of this kernel is, one is made up.
+    // Recorded from QEMU 7.2 with KVM on Linux 6.18, and cut to a few statistics of every kind. The
+    // linear histogram is made up, since this kernel has none.
     const SCHEMAS: &str = r#"[{"provider": "kvm", "stats": [
         {"name": "guest_mode", "unit": "boolean", "exponent": 0, "type": "instant"},
         {"name": "halt_wait_hist", "unit": "seconds", "base": 10, "exponent": -9, "type": "log2-histogram"},
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_tells_the_kinds_and_the_number_stays_raw() {
+    fn the_schema_gives_the_kind_and_the_number_stays_raw() {
         let number = |number| Some(HypervisorValue::Number(number));
         let stat = |name: &str| HypervisorStat { name: name.into(), ..Default::default() };
         assert_eq!(
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn histograms_have_what_their_bins_mean() {
+    fn histograms_describe_their_bins() {
         let histogram =
             |name: &str| HypervisorHistogram { name: name.into(), ..Default::default() };
         assert_eq!(
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_not_of_its_kind_is_no_value() {
+    fn a_value_of_the_wrong_type_is_dropped() {
         let json = r#"[{"provider": "kvm", "stats": [
             {"name": "halt_wait_hist", "value": 3}, {"name": "halt_wakeup", "value": [3]},
             {"name": "guest_mode", "value": {"new": 1}}, {"name": "made_up_hist", "value": [-1]}
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vcpu_is_known_by_its_path() {
+    fn vcpus_are_identified_by_path() {
         let cpus: Vec<Cpu> = serde_json::from_str(
             r#"[{"thread-id": 71, "qom-path": "/machine/unattached/device[0]", "cpu-index": 0},
                 {"thread-id": 72, "qom-path": "/machine/unattached/device[2]", "cpu-index": 1},
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn polls_are_added_up_and_absent_where_no_vcpu_has_them() {
+    fn polls_are_added_up_and_absent_if_no_vcpu_has_them() {
         assert_eq!(total(&read(VCPUS), HALT_POLL_FAIL), Some(42));
         assert_eq!(total(&read(VCPUS), HALT_POLL_SUCCESS), None);
         assert_eq!(total(&[], HALT_POLL_FAIL), None);

@@ -33,7 +33,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     lacks.or_else(|| quota.is_over().then(|| too_long(sources.guest.process)))
 }
 
-/// Returns the iothreads of a guest; `time` reads that of a thread.
+/// Returns a guest's iothreads; `time` reads a thread's times.
 fn iothreads(
     replies: &[query::Iothread],
     mut time: impl FnMut(u32) -> Option<SchedStat>,
@@ -59,17 +59,17 @@ fn iothreads(
     iothreads
 }
 
-/// The numbers that iothreads have.
+/// Assigns numbers to iothreads.
 #[derive(Default)]
 struct IothreadNumbers {
     taken: HashSet<u32>,
-    /// Below this, none is free from any position on that is still to come.
+    /// The lowest number that may be free for the positions still to come.
     free_from: u32,
 }
 
 impl IothreadNumbers {
-    /// Returns libvirt's number of an iothread: the digits of `iothread2`. Another name gets the
-    /// lowest number that is free, from its position on.
+    /// Returns libvirt's number for an iothread: the digits of `iothread2`. Another name gets the
+    /// lowest free number, starting at its position.
     fn of(&mut self, name: &str, position: usize) -> u32 {
         let own = name.strip_prefix("iothread").and_then(|digits| digits.parse().ok());
         if let Some(number) = own

@@ -27,7 +27,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
         }
         None => (
             MissingReason::Unsupported,
-            "no group below /sys/fs/resctrl holds threads of the domain alone",
+            "no group below /sys/fs/resctrl holds only threads of the domain",
         ),
     };
     Some(Missing::new(reason, text))

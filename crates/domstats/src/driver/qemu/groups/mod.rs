@@ -1,5 +1,5 @@
-//! What each group is made of: a file a group says what to ask the monitor, and how to fill the
-//! record from the answers and from what the host tells.
+//! The groups of statistics: one file per group defines what to query from the monitor, and how to
+//! fill the record from the replies and from the host's side.
 
 mod balloon;
 mod block;
@@ -44,9 +44,9 @@ pub(crate) use interface::nics::guest_nics;
 /// How this driver reads a group.
 struct GroupReader {
     group: StatsGroups,
-    /// Adds what to ask the monitor, beyond what the host told.
+    /// Adds the queries for what the host does not show.
     ask: fn(&mut QueryList<'_>),
-    /// Fills the group, and returns why it is not whole.
+    /// Fills the group, and returns why it is incomplete.
     fill: fn(&Sources<'_>, &mut DomainStats) -> Option<Missing>,
 }
 
@@ -65,7 +65,7 @@ const READERS: [GroupReader; 12] = [
     cryptodev::READER,
 ];
 
-/// The questions of one call to the monitor of a guest.
+/// The queries of one call to a guest's monitor.
 struct QueryList<'a> {
     guest: &'a Guest,
     host: &'a HostSide,
@@ -74,20 +74,20 @@ struct QueryList<'a> {
 }
 
 impl QueryList<'_> {
-    /// Adds a question, unless another group has asked it.
+    /// Adds a query, unless another group has added it.
     fn ask(&mut self, query: Query) {
         if !self.queries.contains(&query) {
             self.queries.push(query);
         }
     }
 
-    /// Returns whether a group is asked for with all that it has.
+    /// Returns whether a group is requested with all its parts.
     fn wants_whole(&self, group: StatsGroups) -> bool {
         self.request.wants_whole(group)
     }
 }
 
-/// Returns what a request has to ask a guest's monitor, beyond what the host told.
+/// Returns the queries that a request needs, beyond what the host shows.
 pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) -> Vec<Query> {
     let mut queries = QueryList { guest, host, request, queries: guest.identity() };
     if request.filter.needs_state() {
@@ -99,7 +99,7 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
     queries.queries
 }
 
-/// Returns whether a domain belongs to the answer; `None` if only its monitor could tell and did
+/// Returns whether a domain matches the filter; `None` if only its monitor could say so and did
 /// not.
 pub(crate) fn matches(filter: DomainFilter, replies: &Replies) -> Option<bool> {
     if !filter.needs_state() {
@@ -109,12 +109,12 @@ pub(crate) fn matches(filter: DomainFilter, replies: &Replies) -> Option<bool> {
     Some(filter.matches_state(state))
 }
 
-/// What a record is made of.
+/// The sources of a record.
 pub(crate) struct Sources<'a> {
     pub(crate) proc: &'a Proc,
     pub(crate) guest: &'a Guest,
     pub(crate) host: &'a HostSide,
-    /// The network devices where the guest is, if they could be read.
+    /// The network devices in the guest's namespace, if they could be read.
     pub(crate) devices: Option<&'a NetDevices>,
     pub(crate) replies: &'a Replies,
     /// Why the answers that are not in `replies` never came.
@@ -123,8 +123,7 @@ pub(crate) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// Returns the record of the domain: the groups that were asked for, and why others are
-    /// missing.
+    /// Builds the domain's record: the requested groups, and why others are missing.
     pub(crate) fn record(&self) -> DomainStats {
         let mut stats = DomainStats::new(self.guest.info());
         for group in self.request.groups & StatsGroups::all_known() {
@@ -142,7 +141,7 @@ impl Sources<'_> {
         stats
     }
 
-    /// Returns why an answer is not there.
+    /// Returns why an answer is missing.
     fn lacks<T>(&self, answer: &Answer<T>) -> Option<Missing> {
         match answer {
             Answer::Got(_) => None,
@@ -151,7 +150,7 @@ impl Sources<'_> {
         }
     }
 
-    /// Returns what the hypervisor counts, if that is known.
+    /// Returns what the hypervisor counts, if known.
     fn counted(&self) -> Option<Arc<Counted>> {
         self.guest.learned(|learned| learned.counted.clone())
     }
@@ -160,7 +159,7 @@ impl Sources<'_> {
         Folder::new(self.proc, self.guest.process)
     }
 
-    /// Returns the time of a thread, read now if it began after the others were read.
+    /// Returns a thread's time; reads it now if the thread started after the others were read.
     fn thread(&self, tid: u32, folder: &Folder<'_>, quota: &mut Quota<'_>) -> Option<SchedStat> {
         let threads = self.host.threads.as_deref().unwrap_or_default();
         match threads.binary_search_by_key(&tid, |thread| thread.tid) {

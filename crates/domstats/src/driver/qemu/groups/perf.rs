@@ -1,4 +1,4 @@
-//! The group `perf`: the kernel's counters of the QEMU process, as far as the URI asks for them.
+//! The group `perf`: the kernel's counters for the QEMU process that the URI requests.
 
 use crate::{
     driver::qemu::groups::{GroupReader, QueryList, Sources},
@@ -26,7 +26,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
             return Some(Missing::new(MissingReason::Gone, "the process ended"));
         }
         Some(Err(NotCounted::NoTime)) => {
-            let text = "there was no time to open the counters: the next call goes on";
+            let text = "there was no time to open the counters: the next call continues";
             return Some(Missing::new(MissingReason::Timeout, text));
         }
         Some(Ok(counts)) => counts,
@@ -47,7 +47,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     })
 }
 
-/// Sets the field of an event: each has the event's name.
+/// Sets the field with an event's name.
 fn set(perf: &mut Perf, name: &str, count: u64) {
     let is_it = |row: &Row| matches!(row, Row::Field(field) if field.name == name);
     if let Some(row) = perf.schema().rows.iter().position(is_it)
@@ -57,7 +57,7 @@ fn set(perf: &mut Perf, name: &str, count: u64) {
     }
 }
 
-/// Returns what to say of events that are not counted.
+/// Returns the reason for events that are not counted.
 fn refusal_of(refusal: Refusal, events: &str) -> Missing {
     let (reason, text) = match refusal {
         Refusal::Denied => (

@@ -1,4 +1,4 @@
-//! What resctrl watches of a guest, in libvirt's words: a monitor for each group of its threads.
+//! What resctrl measures for a guest, in libvirt's terms: one monitor per group of its threads.
 
 use crate::{
     driver::qemu::host::accounts::MonitoringGroups,
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl MonitoringGroups {
-    /// Adds the monitors of caches and energy to the CPU's group.
+    /// Adds the monitors of caches and energy to the group `cpu-total`.
     pub(crate) fn fill(&self, cpu: &mut Cpu) {
         if self.watched.caches {
             cpu.cache_monitors = self.list(|monitor| !monitor.caches.is_empty(), Self::cache);
@@ -93,7 +93,7 @@ impl MonitoringGroups {
         }
     }
 
-    /// Returns the vCPUs in a group, as a list such as `0-3,5`; `None` if there are none.
+    /// Returns a group's vCPUs as a list such as `0-3,5`; `None` if there are none.
     fn vcpus_of(&self, monitor: &MonitoringGroup) -> Option<String> {
         let inside = self.vcpus.iter().filter(|(_, tid)| monitor.tasks.contains(tid));
         let mut ids: Vec<u32> = inside.map(|(id, _)| *id).collect();
@@ -110,7 +110,7 @@ impl MonitoringGroups {
     }
 }
 
-/// Returns how many there are; `None` instead of 0, which nobody counted.
+/// Returns the number of items; `None` instead of 0, which nothing counted.
 fn count<T>(items: &[T]) -> Option<u32> {
     u32::try_from(items.len()).ok().filter(|count| *count > 0)
 }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn vcpus_are_named_by_ranges() {
+    fn vcpus_are_listed_as_ranges() {
         let vcpus = vec![(5, 15), (0, 10), (2, 12), (1, 11)];
         let monitors = MonitoringGroups { vcpus, ..MonitoringGroups::default() };
         for (tasks, list) in [
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_host_watches_is_counted() {
+    fn only_what_the_host_monitors_is_counted() {
         let mut monitors = MonitoringGroups {
             monitors: vec![monitor("vcpus_0", &[10])],
             ..MonitoringGroups::default()

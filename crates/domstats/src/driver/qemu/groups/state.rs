@@ -23,10 +23,10 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     sources.lacks(&sources.replies.status)
 }
 
-/// Returns the state that a domain is in, if its monitor told.
+/// Returns the domain's state, if its monitor reported it.
 pub(super) fn state(replies: &Replies) -> Option<State> {
     let status = replies.status.got()?;
-    // libvirt's mapping. Why a guest runs only an event tells; one that was paused was so by its
+    // libvirt's mapping. Only an event says why a guest runs; a paused guest was paused by its
     // user.
     let (state, reason) = match status.status.as_str() {
         "running" => (DomainState::Running, status.why_running),

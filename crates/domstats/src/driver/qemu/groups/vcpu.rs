@@ -39,7 +39,7 @@ fn ask(queries: &mut QueryList<'_>) {
     hypervisor::ask_what_is_counted(queries);
     if hypervisor::may_count(queries, |counted| &counted.vcpu) {
         queries.ask(Query::VcpuStats(&[]));
-        // The numbers bear the path of a vCPU, not its index.
+        // KVM's statistics have a vCPU's path, not its index.
         let known: HashSet<VcpuThread> =
             guest.learned(|learned| learned.cpus.iter().map(Cpu::thread).collect());
         if threads.is_some_and(|threads| threads.iter().any(|thread| !known.contains(thread))) {
@@ -54,11 +54,11 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     threads.dedup_by_key(|(id, _)| *id);
     let mut counts = counts(sources);
     let current = (!threads.is_empty()).then(|| u32::try_from(threads.len()).unwrap_or(u32::MAX));
-    // A machine to which none can be plugged in says so, and has them all.
+    // A machine without vCPU hotplug reports that, and has them all.
     let told = sources.guest.learned(|learned| learned.maximum_vcpus);
     let told = told.and_then(|told| told.or(current.filter(|_| lacks.is_none())));
     let maximum = sources.guest.line.maximum_vcpus.or(told);
-    // One thread for several vCPUs: its time is nobody's.
+    // If several vCPUs share a thread, its time belongs to none of them.
     let distinct: HashSet<u32> = threads.iter().map(|(_, tid)| *tid).collect();
     let shared = distinct.len() < threads.len();
     let folder = sources.folder();
@@ -85,7 +85,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     lacks.or_else(|| quota.is_over().then(|| too_long(sources.guest.process)))
 }
 
-/// Returns the threads of the vCPUs, and why they may not be up to date.
+/// Returns the vCPU threads, and why they may be outdated.
 fn threads_of(sources: &Sources<'_>) -> (Vec<VcpuThread>, Option<Missing>) {
     if let Some(threads) = &sources.host.vcpu_threads {
         return (threads.clone(), None);
@@ -99,7 +99,7 @@ fn threads_of(sources: &Sources<'_>) -> (Vec<VcpuThread>, Option<Missing>) {
     }
 }
 
-/// Returns what the hypervisor counted for each vCPU, by its thread.
+/// Returns the hypervisor's statistics of each vCPU, by thread.
 fn counts(sources: &Sources<'_>) -> HashMap<VcpuThread, Counts> {
     match (sources.counted(), sources.replies.vcpu_stats.got()) {
         (Some(counted), Some(replies)) => sources

@@ -1,4 +1,4 @@
-//! The group `vm`: what KVM counts of the guest as a whole, from `query-stats`.
+//! The group `vm`: what KVM counts for the guest as a whole, from `query-stats`.
 
 use crate::{
     driver::qemu::{
@@ -17,10 +17,11 @@ use crate::{
 
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::VM, ask, fill };
 
-// A request for the basic part of the group asks for the same: there is no other part.
+// A request for the basic part of the group needs the same query: there is no other part.
 fn ask(queries: &mut QueryList<'_>) {
     hypervisor::ask_what_is_counted(queries);
-    // In the first call the numbers are asked for in the dark: it saves a round trip.
+    // The first call sends the query without knowing whether anything is counted: that saves a
+    // round trip.
     if hypervisor::may_count(queries, |counted| &counted.vm) {
         queries.ask(Query::VmStats);
     }
@@ -33,7 +34,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     if counted.vm.is_empty() {
         return Some(Missing::new(
             MissingReason::Unsupported,
-            "QEMU tells nothing of its hypervisor: only KVM counts, and QEMU 7.1 or later tells",
+            "QEMU reports no hypervisor statistics: that takes KVM, and QEMU 7.1 or later",
         ));
     }
     if let Some(replies) = sources.replies.vm_stats.got() {

@@ -1,4 +1,4 @@
-//! What a monitor told in earlier calls and does not change often.
+//! What a monitor reported in earlier calls and rarely changes.
 
 use std::sync::Arc;
 
@@ -16,29 +16,30 @@ use crate::{
     model::{name::Name, report::MissingReason},
 };
 
-/// The texts of one answer that are kept beyond its call, in bytes: those of the largest machines take a third.
+/// The most bytes of text from one reply that are kept beyond its call: the largest machines need a
+/// third.
 const KEPT: usize = 1 << 20;
 
-/// What a monitor told in earlier calls and does not change often.
+/// What a monitor reported in earlier calls and rarely changes.
 #[derive(Debug, Default)]
 pub(crate) struct Learned {
     pub(crate) name: Option<Name>,
-    /// `Some(None)` if QEMU said that it was given none.
+    /// `Some(None)` if QEMU reported that it was given none.
     pub(crate) uuid: Option<Option<uuid::Uuid>>,
-    /// The vCPUs, their threads and paths.
+    /// The vCPUs, with their threads and paths.
     pub(crate) cpus: Vec<Cpu>,
-    /// The most vCPUs; `Some(None)` if the machine cannot have more than it has.
+    /// The maximum number of vCPUs; `Some(None)` if none can be plugged in.
     pub(crate) maximum_vcpus: Option<Option<u32>>,
-    /// What the hypervisor counts; nothing, perhaps.
+    /// The statistics that the hypervisor counts; possibly none.
     pub(crate) counted: Option<Arc<Counted>>,
-    /// Where the balloon device is, if that is known.
+    /// The balloon device's path, if known.
     pub(crate) balloon: Option<ObjectPath>,
     /// The NICs.
     pub(crate) nics: Option<Arc<nics::NicSnapshot>>,
 }
 
 impl Guest {
-    /// Keeps what the replies tell beyond this call.
+    /// Stores what the replies say beyond this call.
     pub(crate) fn learn(&self, replies: &Replies) {
         let mut state = self.state();
         let learned = &mut state.learned;
@@ -77,7 +78,7 @@ impl Guest {
         }
         match &replies.uuid {
             Answer::Got(reply) => {
-                // QEMU answers with zeros when it was given none.
+                // QEMU replies with zeros if it was given none.
                 let uuid = reply.uuid.parse().ok();
                 learned.uuid = Some(uuid.filter(|uuid: &uuid::Uuid| !uuid.is_nil()));
             }
@@ -91,17 +92,17 @@ impl Guest {
         self.state().learned.nics = is_kept(texts).then(|| Arc::new(told));
     }
 
-    /// Returns what the NICs are, if the monitor told lately.
+    /// Returns the NICs, if the monitor reported them recently.
     pub(crate) fn nics(&self) -> Option<Arc<nics::NicSnapshot>> {
         self.learned(|learned| learned.nics.clone()).filter(|told| told.is_fresh())
     }
 
-    /// Returns what the NICs are, as far as it is true while the process holds these taps.
+    /// Returns the NICs, as far as they are valid while the process holds these taps.
     pub(crate) fn nics_with(&self, taps: Option<&[Tap]>) -> Option<Arc<nics::NicSnapshot>> {
         self.learned(|learned| learned.nics.clone()).filter(|told| told.taps.as_deref() == taps)
     }
 
-    /// Returns whether the monitor told of the NICs lately, and the process holds other taps now.
+    /// Returns whether the monitor reported the NICs recently, and the taps have changed since.
     pub(crate) fn has_other_taps(&self, taps: Option<&[Tap]>) -> bool {
         let is_other =
             |told: &Arc<nics::NicSnapshot>| told.is_fresh() && told.taps.as_deref() != taps;

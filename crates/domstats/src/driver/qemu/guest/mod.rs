@@ -34,15 +34,15 @@ use crate::{
     },
 };
 
-/// A guest, from one call to the next.
+/// A guest; outlives a call.
 #[derive(Debug)]
 pub(crate) struct Guest {
-    /// The process, and when it started: a recycled number is another guest.
+    /// The process, with its start time: a reused pid is another guest.
     pub(crate) process: Process,
     pub(crate) line: Arc<CommandLine>,
-    /// The monitors that may be used, the preferred one first, or why there is none.
+    /// The usable monitors, the preferred one first, or why there is none.
     pub(crate) monitors: Result<Vec<MonitorSocket>, Missing>,
-    /// What the host's files tell of the process.
+    /// The readers of the process's files on the host.
     pub(crate) readers: Readers,
     state: Mutex<State>,
 }
@@ -51,25 +51,25 @@ pub(crate) struct Guest {
 #[derive(Debug, Default)]
 struct State {
     leased: bool,
-    /// Whether it was seen beyond the wait for the first client of a monitor.
+    /// Whether it was seen to be past the wait for a monitor's first client.
     has_begun: bool,
     stuck: Option<Duration>,
     session: Option<Session>,
-    /// Which of the monitors served last.
+    /// The index of the monitor that was used last.
     preferred: usize,
-    /// Whether one served in the last call.
+    /// Whether the last call used a monitor.
     has_served: bool,
-    /// Why the last call did not use a monitor.
+    /// Why the last call did not use each monitor.
     unused: Vec<Option<Missing>>,
     /// The listening sockets that QEMU was seen to hold, by inode.
     held: HashSet<u64>,
     learned: Learned,
     owner: Owner,
-    /// What of its name and UUID others had in the last look at all.
+    /// Which of its name and UUID other guests had too when all were last listed.
     conflict: Conflict,
 }
 
-/// Whose a guest is.
+/// The owner of a guest.
 #[derive(Debug, Clone, Copy, Default)]
 struct Owner {
     uid: Option<u32>,
@@ -83,7 +83,7 @@ impl Guest {
         monitors: Result<Vec<MonitorSocket>, Missing>,
     ) -> Self {
         let learned = Learned {
-            // With an id its place is known.
+            // The path of a balloon with an id is known.
             balloon: line.balloon.clone().flatten().map(|id| format!("/machine/peripheral/{id}")),
             ..Learned::default()
         };
@@ -92,7 +92,7 @@ impl Guest {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // The state is consistent at every step; a panic elsewhere does not spoil it.
+        // The state is consistent at every step, so a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,15 +100,17 @@ impl Guest {
         self.process.pid
     }
 
-    /// Returns what only the monitor can tell of who the guest is, and has not yet. A UUID may also
-    /// come from `-smbios type=1,uuid=`, as on every Proxmox VE: QEMU knows which one counts.
+    /// Returns the queries for those parts of the identity that only the monitor can report and has
+    /// not yet. A UUID may also come from `-smbios type=1,uuid=`, as on every Proxmox VE: QEMU
+    /// knows which one counts.
     pub(crate) fn identity(&self) -> Vec<Query> {
         let learned = &self.state().learned;
         let mut queries = Vec::new();
         if self.monitors.is_err() {
             return queries;
         }
-        // A QEMU without a name says so every time; it is asked as long as it has no UUID either.
+        // A QEMU without a name reports that each time; it is queried as long as the UUID is
+        // unknown too.
         let is_told = learned.uuid.is_some();
         if self.line.name.is_none() && learned.name.is_none() && !is_told {
             queries.push(Query::Name);
@@ -137,8 +139,8 @@ impl Guest {
         }
     }
 
-    /// Reads whose the process is. root's is read again until its monitor has served: a QEMU gives up
-    /// root's rights (`-runas`) before that.
+    /// Reads the process's owner. root's is read again until the monitor has been used: a QEMU
+    /// drops root's rights (`-runas`) before that.
     pub(crate) fn read_owner(&self, proc: &Proc, trusted: &Trusted) {
         let mut state = self.state();
         let is_final = match state.owner.uid {
@@ -156,13 +158,13 @@ impl Guest {
         self.state().conflict = conflict;
     }
 
-    /// Reads something of what earlier calls told.
+    /// Reads from what earlier calls learned.
     pub(crate) fn learned<T>(&self, read: impl FnOnce(&Learned) -> T) -> T {
         read(&self.state().learned)
     }
 
-    /// Returns what QEMU does of which a monitor may wait for its first client. A connection would
-    /// start the guest then.
+    /// Returns what a QEMU does whose monitor may wait for its first client, in which case a
+    /// connection would start the guest.
     pub(crate) fn stage(&self, proc: &Proc, socket: &MonitorSocket) -> Stage {
         let mut state = self.state();
         if state.has_begun || !(socket.waits || self.line.has_waiting_monitor()) {
@@ -173,13 +175,13 @@ impl Guest {
         stage
     }
 
-    /// Returns the process, and its network namespace if that may be known.
+    /// Returns the process, and its network namespace if that may be read.
     pub(crate) fn holder(&self, proc: &Proc) -> Holder {
         let namespace = self.readers.net_namespace(&Folder::new(proc, self.process));
         Holder { process: self.process, namespace }
     }
 
-    /// Looks for the socket of a monitor, with what was seen in earlier calls.
+    /// Finds a monitor's socket, using what earlier calls have seen.
     pub(crate) fn endpoint(
         &self,
         socket: &MonitorSocket,
@@ -194,12 +196,12 @@ impl Guest {
         Ok(endpoint)
     }
 
-    /// Returns the number of the monitor that is tried first.
+    /// Returns the index of the monitor to try first.
     pub(crate) fn preferred(&self) -> usize {
         self.state().preferred
     }
 
-    /// Notes which monitor served, if one did, and why others did not.
+    /// Records which monitor was used, if any, and why others were not.
     pub(crate) fn note_monitors(&self, served: Option<usize>, unused: Vec<Option<Missing>>) {
         let mut state = self.state();
         state.preferred = served.unwrap_or(state.preferred);
@@ -207,7 +209,7 @@ impl Guest {
         state.unused = unused;
     }
 
-    /// Returns the monitors that may be used, and what the last call made of them.
+    /// Returns the usable monitors, and the last call's outcome for each.
     pub(crate) fn monitors_used(&self) -> Vec<device::Monitor> {
         let state = self.state();
         let sockets = self.monitors.iter().flatten().enumerate();
@@ -220,7 +222,7 @@ impl Guest {
             .collect()
     }
 
-    /// Takes the guest's monitor for one conversation; `None` while another call has it.
+    /// Leases the guest's monitor for one conversation; `None` while another call has the lease.
     pub(crate) fn lease(&self) -> Option<Lease<'_>> {
         let mut state = self.state();
         if state.leased {
@@ -230,30 +232,31 @@ impl Guest {
         Some(Lease { guest: self, session: state.session.take(), stuck: state.stuck })
     }
 
-    /// Notes that the process is stopped: its monitor is silent for that reason, and may have all
-    /// the time that there is once it goes on.
+    /// Records that the process is stopped: that explains why its monitor is silent, so the monitor
+    /// may use all of the remaining time once the process continues.
     pub(crate) fn excuse(&self) {
         self.state().stuck = None;
     }
 
-    /// Lets go of a held connection.
+    /// Closes a held session.
     pub(crate) fn hang_up(&self) {
         self.state().session = None;
     }
 
-    /// Lets go of a held connection, and stops counting.
+    /// Closes a held session, and stops counting.
     pub(crate) fn disconnect(&self) {
         self.hang_up();
         self.readers.stop_counting();
     }
 }
 
-/// The right to talk to a guest's monitor; what is in it when it drops is kept for the next call.
+/// The right to talk to a guest's monitor. What it contains when it is dropped is kept for the next
+/// call.
 #[derive(Debug)]
 pub(crate) struct Lease<'a> {
     guest: &'a Guest,
     pub(crate) session: Option<Session>,
-    /// How long a call has waited for the monitor in vain.
+    /// The longest that a call has waited for the monitor in vain.
     pub(crate) stuck: Option<Duration>,
 }
 

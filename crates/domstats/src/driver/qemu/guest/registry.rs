@@ -1,4 +1,4 @@
-//! The guests of a connection, from one call to the next.
+//! The guests of a connection, across calls.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,14 +23,14 @@ use crate::{
     model::{device::Monitor, error::Result, identity::DomainInfo, report::MissingDomain},
 };
 
-/// Finds guests, and remembers them.
+/// Finds guests; keeps them across calls.
 #[derive(Debug)]
 pub(crate) struct Guests {
     discovery: Discovery,
     known: Mutex<HashMap<Identity, Arc<Guest>>>,
 }
 
-/// What makes a guest the same in the next call.
+/// Identifies a guest across calls.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Identity {
     process: Process,
@@ -38,14 +38,14 @@ struct Identity {
     monitors: Vec<MonitorSocket>,
 }
 
-/// A guest, and what its process looked like a moment ago.
+/// A guest, and its process's `stat` of a moment ago.
 pub(crate) type Sighting = (Arc<Guest>, Stat);
 
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) guests: Vec<Sighting>,
-    /// Guests of which not even the name could be read.
+    /// Guests whose name could not even be read.
     pub(crate) missing: Vec<MissingDomain>,
 }
 
@@ -58,8 +58,8 @@ impl Guests {
         &self.discovery.proc
     }
 
-    /// Finds at least these domains, or all. Of domains that were all found before and are still
-    /// there, the very processes, nothing else is looked at.
+    /// Finds at least these domains, or all. If all of the domains were found before and their very
+    /// processes still run, nothing else is examined.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl Guests {
         Ok(found)
     }
 
-    /// Notes whose the guests are, and which of them are in conflict.
+    /// Records the guests' owners, and which guests are in conflict.
     fn note_identities(&self, found: &Found) {
         for (guest, _) in &found.guests {
             guest.read_owner(&self.discovery.proc, &self.discovery.trusted);
@@ -124,7 +124,7 @@ impl Guests {
         Some(Found { guests, missing: Vec::new() })
     }
 
-    /// Returns the guest of a process, if it was found before and is still there.
+    /// Returns a process's guest, if it was found before and still runs.
     pub(crate) fn known_by_id(&self, pid: u32) -> Option<DomainInfo> {
         if self.discovery.has_patterns() {
             return None;
@@ -134,7 +134,7 @@ impl Guests {
         guest.identity().is_empty().then(|| guest.info())
     }
 
-    /// Returns the monitors of a domain that was found, and what the last pass made of them.
+    /// Returns the monitors of a domain that was found, and the last pass's outcome for each.
     pub(crate) fn monitors(&self, domain: &DomainInfo) -> Option<Vec<Monitor>> {
         let guest = self.known().values().find(|guest| guest.info().is_very(domain)).cloned()?;
         let others = guest.line.monitors.iter().filter_map(|monitor| {
@@ -145,7 +145,7 @@ impl Guests {
         Some(guest.monitors_used().into_iter().chain(others).collect())
     }
 
-    /// Lets go of every held monitor.
+    /// Closes every held session.
     pub(crate) fn disconnect(&self) {
         self.known().values().for_each(|guest| guest.disconnect());
     }
@@ -155,7 +155,7 @@ impl Guests {
     }
 }
 
-/// Returns the guest of an earlier call if it is the same, else a new one.
+/// Returns the guest from an earlier call if it is the same, else a new one.
 fn guest_of(
     sighting: discovery::Candidate,
     known: &mut HashMap<Identity, Arc<Guest>>,
@@ -169,7 +169,7 @@ fn guest_of(
         Arc::new(Guest::new(process, Arc::clone(&line), monitors))
     };
     let guest = known.entry(identity.clone()).or_insert_with(new);
-    // More of a command line may be known now.
+    // More of its command line may be known now.
     if !Arc::ptr_eq(&guest.line, &line) && guest.line != line {
         *guest = new();
     }
@@ -188,9 +188,9 @@ mod tests {
     };
 
     #[test]
-    fn known_guests_are_found_again_as_long_as_they_are_the_same() {
+    fn known_guests_are_found_again_while_they_are_the_same() {
         if !in_own_namespace(
-            "driver::qemu::guest::registry::tests::known_guests_are_found_again_as_long_as_they_are_the_same",
+            "driver::qemu::guest::registry::tests::known_guests_are_found_again_while_they_are_the_same",
         ) {
             return;
         }
@@ -215,10 +215,10 @@ mod tests {
         assert_eq!(again(&both), Some(both.clone()));
         let one = [both[1].clone(), both[1].clone()];
         assert_eq!(again(&one), Some(vec![both[1].clone()]), "and no other");
-        assert_eq!(again(&[unknown]), None, "another domain with its number");
-        assert_eq!(again(&[DomainInfo { id: None, ..both[0].clone() }]), None, "whichever it is");
+        assert_eq!(again(&[unknown]), None, "another domain with its id");
+        assert_eq!(again(&[DomainInfo { id: None, ..both[0].clone() }]), None, "without an id");
         let pid = first.pid();
-        // Three ticks, by which processes are told apart.
+        // Three times the precision of start times, by which processes are distinguished.
         std::thread::sleep(Duration::from_millis(30));
         drop(first);
         assert_eq!(again(&both), None, "one has ended");
@@ -226,8 +226,8 @@ mod tests {
         assert_eq!(guests.known_by_id(second.pid()).as_ref(), Some(&both[1]));
         assert_eq!(again(&both[1..]), Some(both[1..].to_vec()));
         let _next = Sleeper::start_as(pid, &qemu);
-        assert_eq!(again(&both), None, "another process has its number");
-        assert_eq!(guests.known_by_id(pid), None, "not looked at yet");
+        assert_eq!(again(&both), None, "its pid was reused");
+        assert_eq!(guests.known_by_id(pid), None, "not examined yet");
         assert_eq!(find().len(), 2);
         drop(second);
         assert_eq!(again(&both[1..]), None);

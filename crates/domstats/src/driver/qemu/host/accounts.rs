@@ -1,5 +1,5 @@
-//! What the host counts of a guest: its cgroups, the groups of resctrl that its threads are in,
-//! and the performance counters that the caller asked for.
+//! What the host counts for a guest: its cgroups, the resctrl groups of its threads, and the
+//! performance counters that the caller requested.
 
 use std::{io, time::Instant};
 
@@ -15,12 +15,12 @@ use crate::{
     model::request::StatsGroups,
 };
 
-/// Where the host counts.
+/// The places where the host counts.
 #[derive(Debug)]
 pub(crate) struct Accounts {
     cgroups: Cgroups,
     resctrl: Resctrl,
-    /// `None` if no performance counter is wanted.
+    /// `None` if no performance counters are requested.
     counting: Option<Counting>,
 }
 
@@ -33,22 +33,22 @@ pub(crate) struct Reading<'a> {
     threads: Option<io::Result<resctrl::Groups>>,
 }
 
-/// What the host counted of one guest, as far as it was asked for.
+/// What the host counted for one guest, as far as it was requested.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    /// The times of the guest's own cgroup; `None` if it has none.
+    /// The CPU times of the guest's own cgroup; `None` if it has none.
     pub(crate) times: Option<CpuTimes>,
     pub(crate) cpu_waits: Option<Waits>,
     pub(crate) memory_waits: Option<Waits>,
     pub(crate) io_waits: Option<Waits>,
-    /// The host's devices that the guest's own cgroup used.
+    /// The host devices that the guest's own cgroup used.
     pub(crate) devices: Option<Vec<DeviceIo>>,
     pub(crate) monitors: MonitoringGroups,
-    /// What performance counters say; `None` if none is wanted.
+    /// The values of the performance counters; `None` if none are requested.
     pub(crate) counts: Option<Result<Vec<Count>, NotCounted>>,
 }
 
-/// The groups of resctrl that hold threads of a guest alone.
+/// The resctrl groups that hold only threads of one guest.
 #[derive(Debug, Default)]
 pub(crate) struct MonitoringGroups {
     pub(crate) is_mounted: bool,
@@ -59,7 +59,7 @@ pub(crate) struct MonitoringGroups {
     pub(crate) vcpus: Vec<VcpuThread>,
 }
 
-/// The groups of statistics that a guest's own cgroups tell something of.
+/// The groups of statistics that use a guest's own cgroups.
 const ACCOUNTED: StatsGroups =
     StatsGroups::CPU_TOTAL.union(StatsGroups::BALLOON).union(StatsGroups::BLOCK);
 
@@ -69,7 +69,7 @@ impl Accounts {
         Self { cgroups: Cgroups::default(), resctrl, counting }
     }
 
-    /// Reads what all guests share, for some groups of statistics. No counter is opened after the
+    /// Reads what all guests share, for some groups of statistics. Opens no counter after the
     /// deadline.
     pub(crate) fn begin(&self, groups: StatsGroups, deadline: Instant) -> Reading<'_> {
         let watched = self
@@ -83,7 +83,7 @@ impl Accounts {
 }
 
 impl Reading<'_> {
-    /// Reads what there is of a guest, whose vCPUs may be known.
+    /// Reads the accounts of a guest; `vcpus` are its vCPUs, if known.
     pub(crate) fn of(
         &self,
         guest: &Guest,
@@ -117,7 +117,7 @@ impl Reading<'_> {
 }
 
 impl Account {
-    /// Reads what some groups of statistics need of a guest's own cgroups.
+    /// Reads what some groups of statistics need from a guest's own cgroups.
     fn fill(&mut self, own: &mut Groups, budget: Budget, groups: StatsGroups) {
         if groups.contains(StatsGroups::CPU_TOTAL) {
             self.times = own.cpu_times(budget);

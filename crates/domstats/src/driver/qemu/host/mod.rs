@@ -1,4 +1,4 @@
-//! What the host says of the guests, without their monitors.
+//! The host's side of the guests' statistics, without their monitors.
 
 pub(crate) mod accounts;
 
@@ -23,27 +23,27 @@ use crate::{
     model::{report::Missing, request::StatsGroups},
 };
 
-/// What the host says of a guest.
+/// What the host shows of a guest.
 #[derive(Debug, Default)]
 pub(crate) struct HostSide {
     pub(crate) stat: Stat,
     pub(crate) account: Account,
-    /// The times of the threads but the first, by number; `None` if they were not read.
+    /// The times of all threads but the first, by number; `None` if they were not read.
     pub(crate) threads: Option<Arc<[ThreadTime]>>,
-    /// The threads of the vCPUs; `None` if the host cannot tell them from others.
+    /// The vCPU threads; `None` if the host cannot distinguish them from others.
     pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
     /// Whether the kernel accounts for the time that threads wait.
     pub(crate) accounts_for_waits: bool,
-    /// The network namespace that the process is in; `None` if the caller may not know, and then
-    /// taken for the caller's own.
+    /// The process's network namespace; `None` if the caller may not read it, and then assumed to
+    /// be the caller's own.
     pub(crate) namespace: Option<u64>,
-    /// The taps that the process holds; `None` if the caller may not know, or there was no time.
+    /// The process's taps; `None` if the caller lacks the right or the time.
     pub(crate) taps: Option<Arc<[Tap]>>,
-    /// Why not all of its network interfaces are known.
+    /// Why some network interfaces may be missing.
     pub(crate) lacks_interfaces: Option<Missing>,
 }
 
-/// The sources of the host that outlive a call.
+/// The host's sources that outlive a call.
 #[derive(Debug)]
 pub(crate) struct Host {
     accounts: Accounts,
@@ -55,7 +55,7 @@ impl Host {
         Self { accounts: Accounts::new(counting), links: Links::default() }
     }
 
-    /// Reads what is needed before any monitor is asked.
+    /// Reads what is needed before any monitor is queried.
     pub(crate) fn before(
         &self,
         proc: &Proc,
@@ -63,7 +63,7 @@ impl Host {
         groups: StatsGroups,
     ) -> (Vec<Arc<Guest>>, Vec<HostSide>) {
         let wants_vcpus = groups.contains(StatsGroups::VCPU);
-        // Those of a guest that measures its dirty rate tell so.
+        // Threads show whether a guest measures its dirty rate.
         let wants_threads =
             wants_vcpus || groups.intersects(StatsGroups::IOTHREAD | StatsGroups::DIRTYRATE);
         let accounts_for_waits = wants_vcpus && proc.accounts_for_waits();
@@ -96,7 +96,7 @@ impl Host {
             trusted_from = self.links.taps_trusted_from();
         }
         let reading = self.accounts.begin(groups, deadline);
-        // One process may stand for thousands of named monitors, and have their sockets.
+        // One process may stand for thousands of named monitors, whose sockets it has open.
         let mut taps = HashMap::new();
         for (guest, host) in guests.iter().zip(hosts) {
             let process = guest.process;
@@ -120,7 +120,7 @@ impl Host {
     }
 }
 
-/// The network devices of the namespaces that guests live in, each read once a call.
+/// The network devices of the guests' namespaces, each read once per call.
 #[derive(Debug, Default)]
 pub(crate) struct Networks {
     own: Option<u64>,
@@ -132,7 +132,7 @@ impl Networks {
         namespace.is_none() || namespace == self.own
     }
 
-    /// Reads the devices of a namespace that a process is in.
+    /// Reads the devices of a namespace through one of its processes.
     fn read(&mut self, proc: &Proc, pid: u32, namespace: Option<u64>, links: &Links) {
         let is_own = self.is_own(namespace);
         self.namespaces.entry(namespace).or_insert_with(|| {

@@ -1,5 +1,5 @@
-//! Where an image of a disk is and how large, from `query-named-block-nodes` and the files that
-//! the guest has open.
+//! The path and size of a disk's images, from `query-named-block-nodes` and the files that the
+//! guest has open.
 
 use std::{collections::HashMap, iter::successors};
 
@@ -21,7 +21,7 @@ pub(super) struct Images<'a> {
     nodes: HashMap<&'a str, &'a BlockNode>,
     /// The files that the guest has open.
     files: Option<&'a OpenFiles>,
-    /// Descriptors that the guest was handed.
+    /// The descriptor sets that were passed to the guest.
     sets: &'a [FdSet],
 }
 
@@ -36,15 +36,15 @@ impl<'a> Images<'a> {
     }
 }
 
-/// Returns where an image is and how large.
+/// Returns an image's path and size.
 pub(super) fn image_of(stats: &BlockStats, images: &Images<'_>, depth: u32) -> Block {
     let node_of = |stats: &BlockStats| images.nodes.get(stats.node_name.as_deref()?).copied();
     let node = node_of(stats);
     let image = node.map(|node| &node.image);
-    // A disk may use a file as it is, without a format above it.
+    // A disk may use a file directly, without a format above it.
     let file = stats.parent.as_deref().map_or(stats, below_filters);
     let file_node = node_of(file);
-    // A part of a file, and what a filter is between, have no name of their own, nor all a size.
+    // A slice of a file and a filter have no name of their own, and not all have a size.
     let below = successors(Some(stats), |it| it.parent.as_deref().map(below_filters));
     let below = below.filter_map(node_of);
     let mut paths = below.clone().filter_map(|node| node.image.filename.as_deref());
@@ -57,8 +57,8 @@ pub(super) fn image_of(stats: &BlockStats, images: &Images<'_>, depth: u32) -> B
         None => path,
     };
     let path = path.map(str::to_owned);
-    // QEMU counts the blocks that a file has, of which a device and a wholly sparse file have
-    // none: then libvirt gives the size.
+    // QEMU reports a file's allocated blocks; a device and a fully sparse file have none, and then
+    // libvirt reports the size.
     let actual = below.clone().find_map(|node| node.image.actual_size);
     let physical = match actual {
         Some(0) => open.and_then(|open| open.look.size()),
@@ -82,26 +82,26 @@ pub(super) fn image_of(stats: &BlockStats, images: &Images<'_>, depth: u32) -> B
         block.discard_bytes = counters.discard_bytes_ok;
         block.discard_failed = counters.discard_nb_failed;
     }
-    // Those of what stores the data, as libvirt gives them: a format above it knows less.
+    // The limits of the node that stores the data, as in libvirt: a format above it knows less.
     if let Some(limits) = file_node.or(node).and_then(|node| node.image.limits.as_ref()) {
         limit(&mut block, limits);
     }
     block
 }
 
-/// Returns whether the files that the guest has open tell more of an image than QEMU does.
+/// Returns whether the files that the guest has open say more about an image than QEMU does.
 pub(super) fn needs_files(node: &BlockNode) -> bool {
     let name = node.image.filename.as_deref().filter(|name| is_path(name));
     name.is_some_and(|name| is_inner_name(name) || node.image.actual_size == Some(0))
 }
 
-/// Returns whether an image's name is that of a file or device: those of the network and of nested
-/// images are URLs or JSON.
+/// Returns whether an image's name is that of a file or device: names of network and nested images
+/// are URLs or JSON.
 fn is_path(name: &str) -> bool {
     name.find([':', '/']).is_none_or(|end| name[end..].starts_with('/'))
 }
 
-/// Returns libvirt's number of an image: 2 of `libvirt-2-format`.
+/// Returns libvirt's number for an image: 2 of `libvirt-2-format`.
 fn libvirt_image_id(node: &str) -> Option<u32> {
     node.strip_prefix("libvirt-")?.split('-').next()?.parse().ok()
 }

@@ -1,6 +1,6 @@
 //! The group `block`: each disk of the guest, and its images.
 //!
-//! A disk of vhost-user is none of them: QEMU does not see its requests.
+//! vhost-user disks are not included: QEMU does not see their requests.
 
 mod counters;
 mod images;
@@ -48,11 +48,11 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     let number = counters.map_or(0, Vec::len);
     if number > DISKS {
         stats.block = storage;
-        let text = format!("the guest has {number} disks, more than the {DISKS} that are read");
+        let text = format!("the guest has {number} disks, more than the limit of {DISKS}");
         return Some(Missing::new(MissingReason::Failed, text));
     }
     if let Some(counters) = counters {
-        // What a held monitor told before may be older than an answer can be: it was not asked.
+        // A cached reply of a held session may be older than a fresh one: the query was not sent.
         let is_whole = sources.request.wants_whole(StatsGroups::BLOCK);
         let nodes = sources.replies.block_nodes.got().filter(|_| is_whole);
         let nodes = nodes.map_or(&[][..], Vec::as_slice);
@@ -88,7 +88,8 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
         .or(lacks_files)
 }
 
-/// Returns what the host counts of the guest's storage; `None` if the guest has no cgroup of its own.
+/// Returns what the host counts of the guest's storage; `None` if the guest has no cgroup of its
+/// own.
 fn storage(account: &Account) -> Option<Blocks> {
     let devices = account.devices.as_ref();
     let storage = Blocks {
@@ -114,19 +115,19 @@ fn device((index, io): (u32, &DeviceIo)) -> BlockDevice {
     }
 }
 
-/// The images below the first one of each disk.
+/// The images below each disk's first one.
 #[derive(Debug)]
 struct Chains<'a> {
-    /// How jobs are joined with the disks that they copy, and with what they copy to.
+    /// How jobs are connected with the disks that they copy, and with their targets.
     graph: Option<&'a BlockGraph>,
-    /// The counters of the images that are copied to, among those of all.
+    /// The counters of all nodes, including the images that are copied to.
     stats: &'a [BlockStats],
 }
 
-/// Returns the disks, and with `chains` every other image of theirs: those below, then those that a
+/// Returns the disks, and with `chains` all of their other images: those below, then those that a
 /// job copies the disk to.
 fn blocks(counters: &[BlockStats], images: &Images<'_>, chains: Option<&Chains<'_>>) -> Blocks {
-    // A drive that no device of the guest uses is no disk, nor is the firmware's flash.
+    // A drive that no guest device uses is not a disk, nor is the firmware's flash.
     let disks: Vec<&BlockStats> = counters
         .iter()
         .filter(|disk| disk.qdev.as_deref().is_some_and(|qdev| !qdev.is_empty()))
@@ -163,7 +164,7 @@ fn blocks(counters: &[BlockStats], images: &Images<'_>, chains: Option<&Chains<'
     blocks
 }
 
-/// Returns the images that a chain is copied to, but those that are in the chain.
+/// Returns the images that a chain is copied to, except those in the chain itself.
 fn copies_of<'a>(
     chain: &[&BlockStats],
     copies: &HashMap<&str, Vec<&str>>,
@@ -179,9 +180,9 @@ fn copies_of<'a>(
     targets.iter().filter(|target| !is_in_chain(target)).filter_map(of_target).collect()
 }
 
-/// Returns the node below those that only look at what goes through them: a throttle, copy-on-read,
-/// or what a running job puts there. QEMU shows what is below those as both their file and their
-/// backing image.
+/// Returns the first node below filters, which only see what passes through them: a throttle,
+/// copy-on-read, or what a running job inserts. QEMU reports the node below those both as their
+/// file and as their backing image.
 fn below_filters(mut node: &BlockStats) -> &BlockStats {
     while let (Some(file), Some(backing)) = (&node.parent, &node.backing)
         && file.node_name.is_some()

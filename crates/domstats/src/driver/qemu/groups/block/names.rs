@@ -1,11 +1,11 @@
-//! What people call a disk.
+//! The names of disks.
 
 use std::collections::HashMap;
 
 use crate::driver::qemu::monitor::query::BlockStats;
 
-/// Returns whether a disk is the firmware's flash: the machine has it as `system.flash0` (x86),
-/// `virt.flash1` (Arm, RISC-V, LoongArch) and the like, and `if=pflash` names its drive.
+/// Returns whether a disk is the firmware's flash: the machine names it `system.flash0` (x86),
+/// `virt.flash1` (Arm, RISC-V, LoongArch) or similar, and `if=pflash` names its drive.
 pub(super) fn is_flash(disk: &BlockStats) -> bool {
     let is_numbered = |text: &str, word: &str| {
         let number = text.strip_prefix(word);
@@ -18,8 +18,8 @@ pub(super) fn is_flash(disk: &BlockStats) -> bool {
     is_part || (is_drive && device_id(disk).is_none())
 }
 
-/// Returns the names of the disks: libvirt's where its ids tell, else what QEMU calls them. A name
-/// that is guessed from an address gives way to one that the id holds.
+/// Returns the names of the disks: libvirt's if its ids show them, else QEMU's. A name guessed from
+/// an address gives way to one that the id contains.
 pub(super) fn names(disks: &[&BlockStats]) -> Vec<String> {
     let targets: Vec<Option<Target>> = disks.iter().map(|disk| target(disk)).collect();
     let mut times: HashMap<&str, usize> = HashMap::new();
@@ -36,26 +36,26 @@ pub(super) fn names(disks: &[&BlockStats]) -> Vec<String> {
         .collect()
 }
 
-/// Returns the id of the device: `virtio-disk0` of `/machine/peripheral/virtio-disk0/virtio-backend`.
+/// Returns the device's id: `virtio-disk0` of `/machine/peripheral/virtio-disk0/virtio-backend`.
 fn device_id(disk: &BlockStats) -> Option<&str> {
     let qdev = disk.qdev.as_deref()?;
     match qdev.strip_prefix("/machine/") {
         Some(path) => path.strip_prefix("peripheral/")?.split('/').next(),
-        // Old versions give the id alone.
+        // Old versions report the id alone.
         None => Some(qdev),
     }
 }
 
-/// libvirt's name of a disk.
+/// libvirt's name for a disk.
 struct Target {
     name: String,
-    /// Whether the id holds the name's number, and not only an address.
+    /// Whether the id contains the name's number, and not only an address.
     is_certain: bool,
 }
 
-/// Returns the target of a disk whose id libvirt chose: `virtio-disk0`, `usb-disk0` and `sd-disk0` by
-/// the target's number, others by the address: `ide0-1-0`, `scsi0-0-0-2`. The ids of others look
-/// alike (`scsi1`, `sata0`, `ide2`) and are names of their own.
+/// Returns the target of a disk whose id libvirt chose: `virtio-disk0`, `usb-disk0` and `sd-disk0`
+/// by the target's number, others by the address: `ide0-1-0`, `scsi0-0-0-2`. Ids by other programs
+/// look similar (`scsi1`, `sata0`, `ide2`) and are names of their own.
 fn target(disk: &BlockStats) -> Option<Target> {
     let id = device_id(disk)?;
     let target = |bus: &str, number, is_certain| {
@@ -73,7 +73,7 @@ fn target(disk: &BlockStats) -> Option<Target> {
     let (kind, numbers) = id.split_at(id.find(|c: char| c.is_ascii_digit())?);
     let numbers: Vec<u32> = numbers.split('-').map(str::parse).collect::<Result<_, _>>().ok()?;
     match (kind, numbers.as_slice()) {
-        // Controller, bus, unit: two units a bus.
+        // Controller, bus, unit: two units per bus.
         ("ide", [_, bus, unit]) => target("hd", bus.checked_mul(2)?.checked_add(*unit)?, false),
         ("sata", [0, 0, unit]) | ("scsi", [0, _, unit] | [0, _, _, unit]) => {
             target("sd", *unit, false)
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_guests_where_libvirt_chose_the_id() {
+    fn names_are_the_guests_if_libvirt_chose_the_id() {
         let name = |id: &str| {
             let disk = disk(&format!("/machine/peripheral/{id}/virtio-backend"), "");
             names(&[&disk]).remove(0)
@@ -131,7 +131,7 @@ mod tests {
         for own in ["scsi1", "sata0", "ide2", "virtio0", "efidisk0", "ua-data", "fdc0"] {
             assert_eq!(name(own), own);
         }
-        assert_eq!(name("scsi1-0-0-2"), "scsi1-0-0-2", "a second controller says nothing");
+        assert_eq!(name("scsi1-0-0-2"), "scsi1-0-0-2", "a second controller gives no name");
         assert_eq!(name("my-disk"), "my-disk");
         let anonymous = disk("/machine/peripheral-anon/device[1]/virtio-backend", "virtio0");
         assert_eq!(names(&[&anonymous]), ["virtio0"]);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn flash_of_any_machine_is_no_disk() {
+    fn flash_of_any_machine_is_not_a_disk() {
         for (qdev, drive) in [
             ("/machine/system.flash0", ""),
             ("/machine/virt.flash1", ""),

@@ -1,6 +1,6 @@
-//! The group `interface`: the host's counters of the devices that the guest's NICs have.
+//! The group `interface`: the host's counters for the devices of the guest's NICs.
 //!
-//! The NICs are learned in a conversation of their own (`monitor/nics`), once a minute.
+//! A conversation of its own (`monitor/nics`) finds the NICs, once a minute.
 
 pub(super) mod nics;
 
@@ -40,7 +40,7 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
         return Some(Missing::new(MissingReason::Denied, text));
     }
     if !nics.is_all {
-        let text = "the monitor did not tell whether the machine has a NIC";
+        let text = "the monitor did not report whether the machine has a NIC";
         let unasked = || Missing::new(MissingReason::Failed, text);
         let why = sources.missing.or(sources.guest.monitors.as_ref().err());
         return Some(why.cloned().unwrap_or_else(unasked));
@@ -48,8 +48,8 @@ fn fill(sources: &Sources<'_>, stats: &mut DomainStats) -> Option<Missing> {
     nics.uncounted().map(|text| Missing::new(MissingReason::Unsupported, text))
 }
 
-/// Returns the interfaces of a guest. `taps` are those that the process holds, by descriptor;
-/// `None` if they cannot be known, and then the command line alone tells.
+/// Returns a guest's interfaces. `taps` are those that the process holds, by descriptor; if they
+/// are `None`, unknown, only the command line counts.
 fn interfaces(
     nics: &GuestNics<'_>,
     taps: Option<&[Tap]>,
@@ -61,8 +61,8 @@ fn interfaces(
         };
         let is_macvtap =
             taps.is_some_and(|taps| taps.iter().any(|tap| tap.is_macvtap && tap.name == name));
-        // What the host receives from a tap, the guest has transmitted. A macvtap is counted as
-        // the guest's own device.
+        // What the host receives from a tap, the guest has transmitted. A macvtap is counted from
+        // the guest's side.
         let counters =
             devices.and_then(|devices| devices.get(name)).map(|device| match is_macvtap {
                 true => (device.received, device.transmitted),

@@ -1,8 +1,8 @@
-//! Which NICs a guest has, and which device of the host belongs to each.
+//! Determines a guest's NICs, and the host device of each.
 //!
-//! A NIC names its network, and the command line says which device of the host that has. Of what was
-//! plugged in later, or named by QEMU, nobody says so: what is left over belongs together, and which
-//! is whose is certain if it is one of each.
+//! A NIC names its network, and the command line names the network's host device. For NICs that
+//! were plugged in later, or named by QEMU, nothing does: the remaining NICs and devices belong
+//! together, and the match is certain if there is one of each.
 
 use std::collections::HashSet;
 
@@ -14,32 +14,32 @@ use crate::{
     host::process::taps::Tap,
 };
 
-/// More names than this are not listed in a reason.
+/// The most names that a reason lists.
 const NAMED: usize = 4;
 
-/// The NICs of a guest, in the order of the command line, then those that were plugged in.
+/// A guest's NICs, in the order of the command line, then those that were plugged in.
 #[derive(Debug)]
 pub(crate) struct GuestNics<'a> {
     pub(crate) all: Vec<GuestNic<'a>>,
-    /// Whether these are all.
+    /// Whether the list is complete.
     pub(crate) is_all: bool,
 }
 
 /// A NIC of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct GuestNic<'a> {
-    /// What the monitor told of it.
+    /// What the monitor reported about it.
     pub(crate) told: Option<&'a Device>,
-    /// What people call it.
+    /// Its name for people.
     name: Option<&'a str>,
-    /// Its network device on the host.
+    /// Its host device.
     pub(crate) device: Option<&'a str>,
     /// Whether it is certain that it has that device, or none.
     pub(crate) is_certain: bool,
 }
 
 impl GuestNics<'_> {
-    /// Returns what to say of NICs whose traffic no device of the host counts.
+    /// Returns the reason for NICs whose traffic no host device counts.
     pub(crate) fn uncounted(&self) -> Option<String> {
         let without = || self.all.iter().zip(0..).filter(|(place, _)| place.device.is_none());
         let number = without().count();
@@ -62,7 +62,7 @@ impl GuestNics<'_> {
     }
 }
 
-/// Returns the NICs that the monitor told of, or those of the command line if it did not tell.
+/// Returns the NICs that the monitor reported, or those of the command line if it did not.
 pub(crate) fn guest_nics<'a>(
     line: &'a CommandLine,
     told: Option<&'a NicSnapshot>,
@@ -87,7 +87,7 @@ pub(crate) fn guest_nics<'a>(
         None => {
             for nic in &line.nics {
                 let wired = join.wired(&nic.link);
-                // A tap that the process no longer holds was unplugged.
+                // The tap was unplugged: the process no longer holds it.
                 if wired != Wired::Lost {
                     let name = nic.id.as_deref();
                     join.add(GuestNic { told: None, name, device: None, is_certain: false }, wired);
@@ -103,25 +103,25 @@ pub(crate) fn guest_nics<'a>(
 /// Where a NIC leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wired<'a> {
-    /// To this device of the host.
+    /// To this host device.
     Device(&'a str),
-    /// To none.
+    /// To no host device.
     NoDevice,
-    /// To one that the process no longer holds.
+    /// To a device that the process no longer holds.
     Lost,
     Unknown,
 }
 
-/// Gives each NIC its device of the host.
+/// Assigns host devices to NICs.
 struct Join<'a> {
     line: &'a CommandLine,
     taps: Option<&'a [Tap]>,
     /// The devices of networks that the command line names, used or not.
     claimed: HashSet<&'a str>,
-    /// The devices that a NIC has.
+    /// The devices already assigned to a NIC.
     taken: HashSet<&'a str>,
     places: Vec<GuestNic<'a>>,
-    /// The places whose network is not known.
+    /// The indices of NICs whose network is unknown.
     unknown: Vec<usize>,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Join<'a> {
         join
     }
 
-    /// Returns the device of a network that is no hub's port.
+    /// Returns the device of a network that is not a hub port.
     fn device(&self, network: &'a Network) -> Wired<'a> {
         let held = |is_it: &dyn Fn(&Tap) -> bool| {
             let tap = self.taps?.iter().find(|tap| is_it(tap))?;
@@ -158,8 +158,8 @@ impl<'a> Join<'a> {
         }
     }
 
-    /// Returns where a NIC leads whose network QEMU calls so; `link` is what the command line says
-    /// of the NIC.
+    /// Returns where a NIC leads, by QEMU's name for its network; `link` is what the command line
+    /// says about the NIC.
     fn network_of(&self, id: &str, link: Option<&'a Link>) -> Wired<'a> {
         let of_line = self.line.networks.iter().find(|network| network.id.as_deref() == Some(id));
         let of_nic = || {
@@ -226,18 +226,18 @@ impl<'a> Join<'a> {
         self.places.push(GuestNic { device, is_certain, ..place });
     }
 
-    /// Gives the NICs of unknown networks the devices that are left. If `are_nics`, each of those has
-    /// a NIC, known or not.
+    /// Assigns the remaining devices to the NICs of unknown networks. With `are_nics`, each of
+    /// these devices has a NIC, known or not.
     fn share_out(&mut self, are_nics: bool) {
         let mut left: Vec<&str> = Vec::new();
         for tap in self.taps.unwrap_or_default() {
-            // A tap with several queues has several descriptors.
+            // A multiqueue tap has several descriptors.
             let name = tap.name.as_str();
             if !self.claimed.contains(name) && !self.taken.contains(name) && !left.contains(&name) {
                 left.push(name);
             }
         }
-        // Which of more devices it is, nobody says.
+        // With more devices than NICs, nothing says which of them it is.
         if left.len() > self.unknown.len() && !are_nics {
             return;
         }
@@ -262,8 +262,8 @@ fn hub_of(id: &str) -> Option<u32> {
     id.strip_prefix("hub")?.split_once("port")?.0.parse().ok()
 }
 
-/// Returns the number of the network of a `-nic` that QEMU named itself: 1 of `#net167`, which ends in two
-/// digits of chance.
+/// Returns the index of a `-nic` network that QEMU named itself: 1 of `#net167`, which ends in two
+/// random digits.
 fn unnamed_of(id: &str) -> Option<usize> {
     let number: usize = id.strip_prefix("#net")?.parse().ok()?;
     Some(number / 100)
@@ -292,7 +292,7 @@ mod tests {
         NicSnapshot::new(line, nics.iter().map(device).collect())
     }
 
-    /// The devices, by the monitor and by the command line alone.
+    /// The devices, according to the monitor and according to the command line alone.
     fn found<'a>(
         line: &'a CommandLine,
         told: Option<&'a NicSnapshot>,
@@ -321,7 +321,7 @@ mod tests {
         let all = [Some("tap1"), None, Some("tap0")];
         assert_eq!(found(&line, None, Some(&taps)), all);
         assert_eq!(found(&line, Some(&told), Some(&taps)), [all[0], all[1], all[2], None]);
-        // Without the right to look, what the command line names is all that is known.
+        // Without the right to look, only what the command line names is known.
         assert_eq!(found(&line, None, None), [all[0], None, None]);
     }
 
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(found(&line, None, Some(&[])), []);
         let new = [tap(50, "new"), tap(51, "new")];
         assert_eq!(found(&line, None, Some(&new)), [Some("new")]);
-        // The monitor knows of no NIC that has it.
+        // The monitor reports no NIC that has it.
         assert_eq!(found(&line, Some(&none), Some(&new)), []);
         let one = told(&line, &[("/machine/peripheral/new", "net9")]);
         assert_eq!(found(&line, Some(&one), Some(&new)), [Some("new")]);
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn hubs_lead_to_their_tap() {
+    fn nics_on_a_hub_get_its_tap() {
         let taps = [tap(9, "tap0")];
         let old = line("qemu -net nic -net user -net tap,ifname=tap0");
         assert_eq!(found(&old, None, Some(&taps)), [Some("tap0")]);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn boards_nics_have_their_networks() {
+    fn nics_of_boards_get_their_networks() {
         let line = line("qemu -nic user -nic tap,ifname=tap0");
         let taps = [tap(9, "tap0")];
         let nics = told(
