@@ -1,4 +1,4 @@
-//! The words of the command line: names of benchmarks, then options.
+//! The command line: names of benchmarks, then options.
 
 use std::env;
 
@@ -7,12 +7,12 @@ pub(crate) fn names() -> Vec<String> {
     env::args().skip(1).take_while(|word| !word.starts_with("--")).collect()
 }
 
-/// Returns the word behind an option.
+/// Returns the word after an option.
 pub(crate) fn word(option: &str) -> Option<String> {
     env::args().skip_while(|word| word != option).nth(1)
 }
 
-/// Returns the number behind an option.
+/// Returns the number after an option.
 pub(crate) fn number(option: &str, default: usize) -> usize {
     word(option).map_or(default, |word| match word.parse() {
         Ok(number) if number > 0 => number,

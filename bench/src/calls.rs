@@ -2,9 +2,9 @@
 //!
 //! Boots paused guests of a private libvirtd, each with a second monitor, so that libvirt and this
 //! library read the very same guests: 2 vCPUs, 2 disks (one above a backing image), 1 tap, 1
-//! iothread, a balloon. Every round makes every call once, in turns, each after one call that is
-//! not counted: held monitors are asked little if that was within the last second, and almost
-//! everything if not.
+//! iothread, a balloon. Every round makes every call once, in turn, each after one call that is not
+//! counted: a held session sends few queries if that was within the last second, and almost all
+//! otherwise.
 
 use std::{
     thread,
@@ -35,17 +35,17 @@ pub(crate) fn calls() {
     through_libvirt(&libvirt, &guests, rounds);
 }
 
-/// QEMU's monitors against libvirt, for the groups that the monitors give.
+/// QEMU's monitors against libvirt, for the groups that the monitors provide.
 fn directly(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
     let shared = Connect::open("qemu+qmp:///system").unwrap();
     let groups = shared.supported_groups();
     let mut python = Python::start(&libvirt.uri(), groups);
     let mut rows = [
         "domstats, monitors shared (the default)",
-        "domstats, monitors held, at once after another call",
-        "domstats, monitors held, a second after another call",
-        "the floor: minimal pipelined QMP, nothing parsed, all questions",
-        "the floor of a held monitor: one question",
+        "domstats, sessions held, right after another call",
+        "domstats, sessions held, a second after another call",
+        "the floor: minimal pipelined QMP, nothing parsed, all queries",
+        "the floor of a held session: one query",
         "libvirt, bulk call (Python, in-process)",
         "libvirt, bulk call (`virsh domstats`, whole process)",
         "libvirt, split calls (Python, in-process)",
@@ -73,13 +73,13 @@ fn directly(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
     eprintln!();
     let references = [
         ("to libvirt's bulk call", &rows[5]),
-        ("to the floor of all questions", &rows[3]),
+        ("to the floor of all queries", &rows[3]),
         ("to the floor of one", &rows[4]),
     ];
     table::print(&head(guests, "one call for all"), MILLISECONDS, &rows.each_ref(), &references);
 }
 
-/// One libvirtd, asked for all groups by three clients.
+/// One libvirtd, queried for all groups by three clients.
 fn through_libvirt(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
     let connect = Connect::open(&libvirt.uri()).unwrap();
     let groups = StatsGroups::empty();
@@ -117,10 +117,10 @@ fn ask(connect: &Connect, guests: &[LibvirtGuest]) -> Duration {
     time
 }
 
-fn floor(guests: &[LibvirtGuest], questions: &str) -> Duration {
+fn floor(guests: &[LibvirtGuest], queries: &str) -> Duration {
     let mut floor = Floor::connect(guests.iter().map(|guest| guest.monitor.clone())).unwrap();
-    floor.pass(questions).unwrap();
+    floor.pass(queries).unwrap();
     let start = Instant::now();
-    floor.pass(questions).unwrap();
+    floor.pass(queries).unwrap();
     start.elapsed()
 }

@@ -1,4 +1,4 @@
-//! libvirt's own clients: its Python module in one process, and `virsh` in one a call.
+//! libvirt's own clients: its Python module in one process, and `virsh` in one process per call.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -31,7 +31,7 @@ impl Python {
         Self { process, calls, times }
     }
 
-    /// Returns its process.
+    /// Returns its pid.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }

@@ -1,4 +1,4 @@
-//! What a pass costs this process: user and system time, QEMU's not counted.
+//! What a pass costs this process: user and system time, without QEMU's.
 
 use std::{
     fs::{self, File},
@@ -15,10 +15,11 @@ use crate::{
     table::{self, MICROSECONDS, Row},
 };
 
-/// Passes that one figure is the mean of: one pass alone is short for the clock and the caches.
+/// The passes that one figure is the mean of: a single pass is too short for the clock and the
+/// caches.
 const PASSES: u32 = 10;
 
-/// Measures passes over paused guests with 8 threads and 1 tap each, whose monitors are held.
+/// Measures passes over paused guests with 8 threads and 1 tap each, and held sessions.
 pub(crate) fn cost() {
     let (count, rounds) = (number("--guests", 100), number("--rounds", 15));
     eprintln!("starting {count} guests ...");
@@ -28,11 +29,11 @@ pub(crate) fn cost() {
     let host_side = StatsGroups::CPU_TOTAL | StatsGroups::VCPU | StatsGroups::INTERFACE;
     let mut rows = [
         ("the host's side alone: cpu-total, vcpu, interface", host_side),
-        ("and the balloon, whose size is kept", host_side | StatsGroups::BALLOON),
+        ("and the balloon, whose size is cached", host_side | StatsGroups::BALLOON),
         ("all groups", StatsGroups::empty()),
     ]
     .map(|(name, groups)| (Row::new(name), groups));
-    let mut floor = Row::new("the floor: what the host's side is read from, nothing parsed");
+    let mut floor = Row::new("the floor: the files of the host's side, nothing parsed");
     let files: Vec<File> = guests.iter().flat_map(|guest| kept(guest.pid)).collect();
     // Opens what stays open.
     ask(&connect, StatsGroups::empty(), guests.len());
@@ -50,7 +51,7 @@ pub(crate) fn cost() {
     table::print(&head, MICROSECONDS, &rows, &[("to the floor", &floor)]);
 }
 
-/// Returns what a pass costs for each guest.
+/// Returns what a pass costs per guest.
 fn cost_of(guests: usize, mut pass: impl FnMut()) -> Duration {
     let start = cpu_time();
     for _ in 0..PASSES {
@@ -59,8 +60,8 @@ fn cost_of(guests: usize, mut pass: impl FnMut()) -> Duration {
     (cpu_time() - start) / PASSES / u32::try_from(guests).unwrap()
 }
 
-/// Opens what a pass has to read of a process, whatever reads it: its CPU time and state, its
-/// cgroup, the time of each thread but the first, its tap.
+/// Opens what any reader has to read of a process: its CPU time and state, its cgroup, the time of
+/// each thread but the first, its tap.
 fn kept(pid: u32) -> Vec<File> {
     let names = |folder: &str| -> Vec<String> {
         let entries = fs::read_dir(format!("/proc/{pid}/{folder}")).unwrap();

@@ -1,10 +1,9 @@
-//! The clients of the daemon, beside the same clients of libvirtd: `virsh`, libvirt-python, and
-//! scrapes beside those of Debian's exporter.
+//! The daemon's clients compared with the same clients of libvirtd: `virsh`, libvirt-python, and
+//! scrapes compared with those of Debian's exporter.
 //!
-//! All ask for the same paused guests of a private libvirtd, in turns that begin with another one in
-//! every round; a first round is not counted. What each costs is read from the kernel for all
-//! programs that take part, and libvirtd itself says how many calls it got. Then three guests are
-//! stopped.
+//! All read the same paused guests of a private libvirtd, in turn, each round starting with another
+//! client; a first round is not counted. The kernel provides the costs of all programs involved,
+//! and libvirtd itself the number of calls it got. At the end three guests are stopped.
 
 use std::{
     io::{Read, Write},
@@ -28,14 +27,13 @@ use crate::{
     table::Row,
 };
 
-/// Guests that are stopped at the end.
+/// The number of guests that are stopped at the end.
 const STOPPED: usize = 3;
 
-/// How long an answer is waited for when some are stopped.
+/// How long to wait for an answer when some guests are stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The time that the daemon has for an answer: enough for all guests, and when some are stopped the
-/// default.
+/// The daemon's timeout: enough for all guests, and its default when some are stopped.
 const TIMES: [&str; 2] = ["10s", "1s"];
 
 pub(crate) fn daemon() {
@@ -49,15 +47,15 @@ pub(crate) fn daemon() {
     stopped(&libvirt, &guests);
 }
 
-/// What is asked: one of these daemons, or libvirtd.
+/// What the clients connect to: one of these daemons, or libvirtd.
 struct Servers {
     through_libvirt: Domstatsd,
     directly: Domstatsd,
-    /// Debian's, that asks libvirtd, and each daemon.
+    /// Debian's, for libvirtd and for each daemon.
     exporters: [Exporter; 3],
 }
 
-/// What the daemon does with monitors that it asks directly. One that holds them lets no other in.
+/// The daemon's policy for monitors that it queries directly. Held sessions keep other clients out.
 fn policy() -> String {
     word("--policy").unwrap_or_else(|| "shared".to_owned())
 }
@@ -72,15 +70,15 @@ impl Servers {
     }
 }
 
-/// Asks, and returns how many guests were told of in full; nothing if there was no answer.
+/// Queries once, and returns how many guests were complete; `None` if there was no answer.
 type Ask<'a> = Box<dyn FnMut() -> Option<usize> + 'a>;
 
-/// A way to ask, and what it cost.
+/// A client with what it queries, and the costs.
 struct Way<'a> {
     ask: Ask<'a>,
     row: Row,
     cpu: Cpu,
-    /// Calls that libvirtd got.
+    /// The calls that libvirtd got.
     calls: usize,
 }
 
@@ -90,7 +88,7 @@ impl<'a> Way<'a> {
     }
 }
 
-/// The CPU time, in user mode and in the kernel, of those who take part.
+/// The CPU time, in user mode and in the kernel, of all programs involved.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cpu([Duration; 4]);
 
@@ -111,7 +109,7 @@ struct Processes {
 }
 
 impl Processes {
-    /// Returns what they used so far, and reads that of this process last, or first.
+    /// Returns what they have used so far; reads this process's time last, or first.
     fn used(&self, is_last: bool) -> Cpu {
         let own = cpu_time();
         let all = |pids: &[u32]| -> Duration {
@@ -148,17 +146,17 @@ fn working(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
     let [libvirtd, ours, direct] = &uris;
     let [by_libvirtd, by_ours, by_direct] = &mut pythons;
     let mut ways = [
-        Way::new("`virsh domstats` of libvirtd", || whole(libvirtd, count)),
-        Way::new("`virsh domstats` of domstatsd, source libvirtd", || whole(ours, count)),
-        Way::new("`virsh domstats` of domstatsd, source QEMU", || whole(direct, count)),
-        Way::new("libvirt-python of libvirtd", || bulk(by_libvirtd, count)),
-        Way::new("libvirt-python of domstatsd, source libvirtd", || bulk(by_ours, count)),
-        Way::new("libvirt-python of domstatsd, source QEMU", || bulk(by_direct, count)),
-        Way::new("scrape of Debian's exporter, of libvirtd", || scrape(exporters[0].http())),
-        Way::new("scrape of Debian's exporter, of domstatsd, source libvirtd", || {
+        Way::new("`virsh domstats` via libvirtd", || whole(libvirtd, count)),
+        Way::new("`virsh domstats` via domstatsd, source libvirtd", || whole(ours, count)),
+        Way::new("`virsh domstats` via domstatsd, source QEMU", || whole(direct, count)),
+        Way::new("libvirt-python via libvirtd", || bulk(by_libvirtd, count)),
+        Way::new("libvirt-python via domstatsd, source libvirtd", || bulk(by_ours, count)),
+        Way::new("libvirt-python via domstatsd, source QEMU", || bulk(by_direct, count)),
+        Way::new("scrape of Debian's exporter, via libvirtd", || scrape(exporters[0].http())),
+        Way::new("scrape of Debian's exporter, via domstatsd, source libvirtd", || {
             scrape(exporters[1].http())
         }),
-        Way::new("scrape of Debian's exporter, of domstatsd, source QEMU", || {
+        Way::new("scrape of Debian's exporter, via domstatsd, source QEMU", || {
             scrape(exporters[2].http())
         }),
         Way::new("scrape of domstatsd, source libvirtd", || scrape(through_libvirt.http())),
@@ -189,7 +187,7 @@ fn working(libvirt: &Libvirt, guests: &[LibvirtGuest], rounds: usize) {
     print(count, rounds, &ways);
 }
 
-/// Runs `virsh domstats`, which has to tell of so many guests.
+/// Runs `virsh domstats`, which must list all guests.
 fn whole(uri: &str, guests: usize) -> Option<usize> {
     clients::virsh(uri, StatsGroups::empty(), guests);
     Some(guests)
@@ -210,7 +208,7 @@ fn print(guests: usize, rounds: usize, ways: &[Way<'_>]) {
     println!("|---|---:|---:|---:|---:|---:|---:|---:|");
     let mut reference = 1.0;
     for way in ways {
-        if way.row.name().ends_with("of libvirtd") {
+        if way.row.name().ends_with("via libvirtd") {
             reference = way.row.median();
         }
         print!(
@@ -228,33 +226,33 @@ fn print(guests: usize, rounds: usize, ways: &[Way<'_>]) {
     println!();
 }
 
-/// Asks while some guests are stopped, by SIGSTOP.
+/// Queries while some guests are stopped with SIGSTOP.
 fn stopped(libvirt: &Libvirt, guests: &[LibvirtGuest]) {
     let servers = Servers::start(libvirt, TIMES[1]);
     let Servers { through_libvirt, directly, exporters } = &servers;
     let [ours, direct] = [through_libvirt, directly].map(Domstatsd::uri);
     let libvirtd = libvirt.uri();
     let mut ways: [(&str, Ask<'_>); 8] = [
-        ("`virsh domstats` of domstatsd, source libvirtd", Box::new(|| hasty_virsh(&ours))),
-        ("`virsh domstats` of domstatsd, source QEMU", Box::new(|| hasty_virsh(&direct))),
+        ("`virsh domstats` via domstatsd, source libvirtd", Box::new(|| hasty_virsh(&ours))),
+        ("`virsh domstats` via domstatsd, source QEMU", Box::new(|| hasty_virsh(&direct))),
         ("scrape of domstatsd, source libvirtd", Box::new(|| scrape(through_libvirt.http()))),
         ("scrape of domstatsd, source QEMU", Box::new(|| scrape(directly.http()))),
         (
-            "scrape of Debian's exporter, of domstatsd, source libvirtd",
+            "scrape of Debian's exporter, via domstatsd, source libvirtd",
             Box::new(|| scrape(exporters[1].http())),
         ),
         (
-            "scrape of Debian's exporter, of domstatsd, source QEMU",
+            "scrape of Debian's exporter, via domstatsd, source QEMU",
             Box::new(|| scrape(exporters[2].http())),
         ),
-        ("`virsh domstats` of libvirtd", Box::new(|| hasty_virsh(&libvirtd))),
-        ("scrape of Debian's exporter, of libvirtd", Box::new(|| scrape(exporters[0].http()))),
+        ("`virsh domstats` via libvirtd", Box::new(|| hasty_virsh(&libvirtd))),
+        ("scrape of Debian's exporter, via libvirtd", Box::new(|| scrape(exporters[0].http()))),
     ];
-    // Each knows the host before.
+    // Every client has seen the host before.
     ways.iter_mut().for_each(|(name, ask)| assert!(ask().is_some(), "{name}"));
     guests[..STOPPED].iter().for_each(LibvirtGuest::freeze);
     println!(
-        "| {STOPPED} of {} guests stopped | first call, ms | second call, ms | guests told of in full |",
+        "| {STOPPED} of {} guests stopped | first call, ms | second call, ms | complete guests |",
         guests.len()
     );
     println!("|---|---:|---:|---:|");
@@ -277,7 +275,7 @@ fn stopped(libvirt: &Libvirt, guests: &[LibvirtGuest]) {
     println!();
 }
 
-/// Runs `virsh domstats`, and returns of how many guests it has what a monitor tells.
+/// Runs `virsh domstats`, and returns for how many guests it has data from the monitor.
 fn hasty_virsh(uri: &str) -> Option<usize> {
     let virsh = virsh(uri, &["domstats"]);
     let mut command = lab().command("timeout");
@@ -287,7 +285,7 @@ fn hasty_virsh(uri: &str) -> Option<usize> {
     output.status.success().then(|| text.matches("dirtyrate.calc_status").count())
 }
 
-/// Scrapes, and returns of how many guests it has what a monitor tells: each has two disks.
+/// Scrapes, and returns for how many guests it has data from the monitor: each has two disks.
 fn scrape(http: Http) -> Option<usize> {
     let mut stream = http.connect();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,4 +1,4 @@
-//! What it costs to write a report down.
+//! What writing a report costs.
 
 use std::{
     io,
@@ -13,7 +13,7 @@ use crate::{
     table::{self, MILLISECONDS, Row},
 };
 
-/// Domains that the formats write.
+/// The number of domains written.
 const WRITTEN: usize = 10_000;
 
 pub(crate) fn formats() {
@@ -23,7 +23,7 @@ pub(crate) fn formats() {
     measure("made up with every statistic", &ask(&uri), rounds);
 }
 
-/// Returns the report of one guest of the shape that the other benchmarks ask.
+/// Returns the report of one guest of the shape that the other benchmarks use.
 fn real() -> StatsReport {
     let guest = guest("written").boot();
     ask(&format!("qemu+qmp:///system?monitor={}", guest.monitor.display()))
@@ -59,7 +59,7 @@ fn measure(what: &str, report: &StatsReport, rounds: usize) {
     table::print(&head, MILLISECONDS, &rows, &[]);
 }
 
-/// Writes to nowhere: the kernel's work for the memory of the whole text would be measured else.
+/// Discards the text: otherwise the kernel's work for its memory would be measured.
 fn write(report: &StatsReport, format: Format) -> Duration {
     let start = Instant::now();
     format.write(report, &mut io::sink()).unwrap();

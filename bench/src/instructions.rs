@@ -1,8 +1,8 @@
-//! How many instructions the hot paths take, which does not depend on how busy a machine is.
+//! Counts the instructions of the hot paths, which do not depend on how busy a machine is.
 //!
 //! Each path runs under valgrind's callgrind, which counts what happens within one function. The
-//! counts are kept in `instructions.txt`; one that differs by more than [`TOLERANCE`] fails: a
-//! path became dearer, or so much cheaper that the gain is to be kept.
+//! expected counts are in `instructions.txt`; a difference of more than [`TOLERANCE`] fails: the
+//! path became more expensive, or so much cheaper that the gain should be recorded.
 
 use std::{collections::BTreeMap, env, fmt::Write, fs, hint::black_box, thread};
 
@@ -23,26 +23,26 @@ use crate::{
     recorded::{Recorded, answers},
 };
 
-/// The counts that are part of the repository.
+/// The expected counts.
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.txt");
 
-/// What libvirtd said to `virsh domstats` once.
+/// A recorded reply of libvirtd to `virsh domstats`.
 const FROM_LIBVIRTD: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../crates/domstats-rpc/tests/captures/virsh-domstats-all/s2c.bin"
 );
 
-/// By how much a count may differ: a new compiler changes a few per cent.
+/// How much a count may differ: a new compiler changes a few per cent.
 const TOLERANCE: f64 = 0.1;
 
-/// Domains of a report, and monitors of a pass: many, since a pass looks at every process of the
-/// host, of which there are more or fewer.
+/// The number of a report's domains, and of a pass's monitors: many, since a pass also examines all
+/// other processes of the host, whose number varies.
 const DOMAINS: usize = 200;
 
-/// What is counted, when all is prepared.
+/// The counted work, once everything is prepared.
 type Work = Box<dyn FnMut()>;
 
-/// A path: its name, and what prepares it, given the URI of recorded monitors.
+/// A path: its name, and a function that prepares it, given the URI of recorded monitors.
 type Path = (&'static str, fn(&str) -> Work);
 
 const PATHS: [Path; 10] = [
@@ -58,7 +58,7 @@ const PATHS: [Path; 10] = [
     ("read JSON", |_| read(StatsReport::to_json, StatsReport::from_json)),
 ];
 
-/// Counts, and compares with the repository or, with `--bless`, writes there.
+/// Counts, and compares with the expected counts or, with `--bless`, writes them.
 pub(crate) fn instructions() {
     let monitors = Recorded::start(DOMAINS);
     let uri = monitors.uri("&monitor_policy=hold");
@@ -113,12 +113,12 @@ fn count(path: &str, uri: &str) -> u64 {
     count.trim().parse().unwrap()
 }
 
-/// The life of the process in which a path is counted.
+/// The main function of the process in which a path is counted.
 pub(crate) fn counted() {
     let [path, uri] = [2, 3].map(|number| env::args().nth(number).unwrap());
     let (_, prepare) = PATHS.iter().find(|(name, _)| *name == path).unwrap();
     let mut work = prepare(&uri);
-    // What is done once in a process is not counted.
+    // What happens once per process is not counted.
     work();
     counted_work(&mut work);
 }
@@ -144,7 +144,7 @@ fn cut() -> Work {
 fn pass(uri: &str) -> Work {
     let connect = Connect::open(uri).unwrap();
     Box::new(move || {
-        // Under valgrind some of what is kept would have aged that much, and some would not.
+        // Under valgrind some cached replies would have aged that much, and some would not.
         thread::sleep(LATER);
         assert!(complete(&ask(&connect)) >= DOMAINS);
     })

@@ -1,4 +1,4 @@
-"""Measures libvirt's calls: reads names of calls, one a line, and answers with nanoseconds."""
+"""Measures libvirt's calls: reads names of calls, one per line, and prints nanoseconds."""
 
 import sys
 import time
@@ -16,14 +16,14 @@ def targets(domain, devices):
     return [target.get("dev") for target in tree.findall(f"devices/{devices}/target")]
 
 
-# Known beforehand to a program that makes the split calls: after the first one, which is not
+# A program that makes split calls knows these beforehand: read in the first call, which is not
 # counted.
 devices = []
 
 
 def bulk():
     records = connect.getAllDomainStats(groups, 0)
-    # What could not be had is left out without a word: look for the last group.
+    # libvirt silently leaves out what it could not get: checks for the last group.
     assert all("dirtyrate.calc_status" in stats for _, stats in records)
     return len(records)
 

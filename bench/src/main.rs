@@ -1,4 +1,4 @@
-//! Benchmarks, by their names.
+//! Benchmarks, by name.
 //!
 //! ```text
 //! cargo run --release -p domstats-bench -- [NAME ...] [--OPTION VALUE ...]
@@ -9,16 +9,16 @@
 //! | `calls` | the bulk call against libvirt's, on real guests | `--guests 100 --rounds 15` |
 //! | `formats` | reports written in every format | `--rounds 15` |
 //! | `cost` | the CPU time of a pass, without QEMU's | `--guests 100 --rounds 15` |
-//! | `questions` | what each question costs a QEMU | |
-//! | `scale` | how the call grows with the number of guests | `--real 10,100,300 --recorded 100,1000,5000 --rounds 7 --plot FILE.svg` |
-//! | `daemon` | clients of `domstatsd` beside the same of libvirtd, and Debian's exporter | `--guests 100 --rounds 9 --policy shared` |
-//! | `instructions` | what the hot paths take, whatever the machine does besides | `--bless` |
+//! | `queries` | what each query costs a QEMU | |
+//! | `scale` | how the cost of a call grows with the number of guests | `--real 10,100,300 --recorded 100,1000,5000 --rounds 7 --plot FILE.svg` |
+//! | `daemon` | clients of `domstatsd` compared with those of libvirtd, and Debian's exporter | `--guests 100 --rounds 9 --policy shared` |
+//! | `instructions` | instructions of the hot paths, independent of the machine's load | `--bless` |
 //! | `soak` | guests that come and go, and the truth of every report | `--minutes 30 --seed 1` |
-//! | `record` | writes down what a real guest's monitor answers, for `scale` and `instructions` | |
+//! | `record` | records what a real guest's monitor replies, for `scale` and `instructions` | |
 //!
 //! Without a name it runs the short ones. Progress goes to standard error, results to standard
 //! output.
-#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has nothing to say")]
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot continue has no result")]
 
 mod arguments;
 mod calls;
@@ -30,7 +30,7 @@ mod instructions;
 mod limits;
 mod measured;
 mod plot;
-mod questions;
+mod queries;
 mod recorded;
 mod scale;
 mod soak;
@@ -52,7 +52,7 @@ const BENCHES: &[Bench] = &[
     Bench { name: "calls", short: true, run: calls::calls },
     Bench { name: "formats", short: true, run: formats::formats },
     Bench { name: "cost", short: true, run: cost::cost },
-    Bench { name: "questions", short: true, run: questions::questions },
+    Bench { name: "queries", short: true, run: queries::queries },
     Bench { name: "scale", short: false, run: scale::scale },
     Bench { name: "daemon", short: false, run: daemon::daemon },
     Bench { name: "instructions", short: false, run: instructions::instructions },
@@ -61,14 +61,14 @@ const BENCHES: &[Bench] = &[
 ];
 
 fn main() {
-    // Processes that benchmarks start.
+    // Child processes of benchmarks.
     match env::args().nth(1).as_deref() {
         Some("serve") => return recorded::serve(),
         Some("counted") => return instructions::counted(),
         Some("measured") => return measured::measured(),
         _ => {}
     }
-    // Guests and daemons of others would be measured too.
+    // Guests and daemons of other programs would be measured too.
     if let Some(code) = alone::program_ran_elsewhere() {
         process::exit(code);
     }

@@ -1,5 +1,5 @@
-//! A process of our own that makes calls and measures itself: what is measured is the calls and
-//! nothing else of this program.
+//! A process of our own that makes calls and measures itself, so that nothing else of this program
+//! is measured.
 
 use std::{
     env, fs,
@@ -19,10 +19,10 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::limits::raise_descriptors;
 
-/// The pause after which nothing is kept that could have changed without a sign.
+/// The pause after which no cached reply is left that can change without a sign.
 pub(crate) const LATER: Duration = Duration::from_millis(1100);
 
-/// What one call cost the process that made it.
+/// The cost of one call for the process that made it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
     pub(crate) wall: Duration,
@@ -47,8 +47,8 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// Starts a process that asks by a URI (`call`; `later`, after a pause), or all monitors of a
-    /// pattern all questions (`floor`) or those of a steady call (`steady floor`).
+    /// Starts a process that calls through a URI (`call`; `later`, after a pause), or that sends to
+    /// all monitors of a pattern all queries (`floor`) or those of a steady call (`steady floor`).
     pub(crate) fn start(what: &str, of: &str) -> Self {
         let mut process = lab()
             .command_at(&env::current_exe().unwrap())
@@ -93,8 +93,8 @@ fn sample(from: &mut impl BufRead) -> Sample {
     }
 }
 
-/// The life of the process: for each line a call that is not counted and one that is, over new
-/// connections, and a line of numbers.
+/// The main function of the process: for each input line makes a call that is not counted and one
+/// that is, over new connections, and prints a line of numbers.
 pub(crate) fn measured() {
     raise_descriptors();
     let [what, of] = [2, 3].map(|number| env::args().nth(number).unwrap());
@@ -102,9 +102,9 @@ pub(crate) fn measured() {
     for _ in io::stdin().lines() {
         match what.as_str() {
             "floor" | "steady floor" => {
-                let questions = if what == "floor" { FIRST } else { STEADY };
+                let queries = if what == "floor" { FIRST } else { STEADY };
                 let mut floor = Floor::connect(sockets(&of)).unwrap();
-                measure(Duration::ZERO, || floor.pass(questions).unwrap());
+                measure(Duration::ZERO, || floor.pass(queries).unwrap());
             }
             _ => {
                 let pause = if what == "later" { LATER } else { Duration::ZERO };
@@ -130,7 +130,7 @@ pub(crate) fn ask(connect: &Connect) -> StatsReport {
     connect.all_domain_stats(&request).unwrap()
 }
 
-/// Returns the number of records; each must have all that it can have.
+/// Returns the number of records; each must be complete.
 pub(crate) fn complete(report: &StatsReport) -> usize {
     assert!(report.missing.is_empty(), "{:?}", report.missing);
     for record in &report.domains {
@@ -140,7 +140,7 @@ pub(crate) fn complete(report: &StatsReport) -> usize {
     report.domains.len()
 }
 
-/// Returns the monitors of a folder, by a pattern such as `FOLDER/*.qmp`.
+/// Returns the monitors in a folder, from a pattern such as `FOLDER/*.qmp`.
 fn sockets(pattern: &str) -> Vec<PathBuf> {
     let (folder, _) = pattern.rsplit_once('/').unwrap();
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -151,12 +151,12 @@ fn report(wall: Duration, cpu: Duration, guests: usize) {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let rss = rss.split_whitespace().next().unwrap();
-    // The folder's own descriptor among them.
+    // The listed folder's own descriptor is among them.
     let descriptors = fs::read_dir("/proc/self/fd").unwrap().count() - 1;
     println!("{} {} {rss} {descriptors} {guests}", wall.as_nanos(), cpu.as_nanos());
 }
 
-/// Returns the CPU time of this process so far, of threads that ended too.
+/// Returns the CPU time of this process so far, including threads that have ended.
 pub(crate) fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())

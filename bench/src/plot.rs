@@ -1,15 +1,15 @@
-//! Lines on logarithmic axes, as an SVG that can be read on light and dark pages.
+//! Plots lines on logarithmic axes, as an SVG that is legible on light and dark pages.
 
 use std::fmt::Write;
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 520.0;
-/// What is left beside the axes: left, right (for the labels), top, bottom.
+/// The margins: left, right (for the labels), top, bottom.
 const MARGIN: [f64; 4] = [72.0, 262.0, 56.0, 56.0];
-/// How close labels may be.
+/// The least distance between labels.
 const SPACING: f64 = 18.0;
 
-/// Colours that people with any colour vision tell apart, on light and on dark ground.
+/// Colours that people with any colour vision can distinguish, on light and dark backgrounds.
 const COLOURS: [[&str; 2]; 6] = [
     ["#b3440a", "#ff9e64"],
     ["#0b62a8", "#6cb6ff"],
@@ -38,10 +38,10 @@ const DARK: &str = "
 /// A line with its name at its end.
 pub(crate) struct Line {
     pub(crate) label: String,
-    /// A number below 6; lines of one colour belong together.
+    /// A number below 6; related lines share a colour.
     pub(crate) colour: usize,
     pub(crate) dashed: bool,
-    /// By rising x; all above 0.
+    /// With increasing x; all above 0.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Plot {
     pub(crate) lines: Vec<Line>,
 }
 
-/// An axis: whole decades, and where they begin and end in the picture.
+/// An axis: whole decades, and where they start and end in the picture.
 struct Axis {
     decades: [i32; 2],
     pixels: [f64; 2],
@@ -156,7 +156,7 @@ impl Plot {
         svg
     }
 
-    /// Writes each line's name at its end, moved down where two would meet.
+    /// Writes each line's name at its end, moved down where two would overlap.
     fn labels(&self, svg: &mut String, x: &Axis, y: &Axis) {
         let ends = self.lines.iter().filter_map(|line| {
             let end = line.points.last()?;

@@ -1,8 +1,8 @@
-//! How the calls grow with the number of guests: real ones against libvirt, and thousands of
-//! recorded monitors.
+//! How the cost of a call grows with the number of guests: real ones compared with libvirt, and
+//! thousands of recorded monitors.
 //!
-//! The growth is checked: from each size to the next the time, the memory and the descriptors of a
-//! guest may not grow, by a generous factor, and more calls may not take more memory.
+//! Checks the growth: from each size to the next, the time, memory and descriptors per guest may
+//! not grow beyond a generous factor, and more calls may not take more memory.
 
 use std::{fs, time::Duration};
 
@@ -24,21 +24,21 @@ const SHARED: &str = "domstats, shared";
 const HELD: &str = "domstats, held";
 const HELD_LATER: &str = "domstats, held, a second later";
 const FLOOR: &str = "floor";
-const STEADY_FLOOR: &str = "floor of one question";
+const STEADY_FLOOR: &str = "floor of one query";
 const BULK: &str = "libvirt, bulk call";
 const VIRSH: &str = "libvirt, `virsh domstats`";
 
-/// By how much the cost of a guest may grow from one size to the next; the sizes grow by more.
+/// How much the cost per guest may grow from one size to the next; the sizes grow by more.
 const GROWTH: f64 = 2.0;
 
 /// The same for time, which a busy machine stretches.
 const GROWTH_OF_TIME: f64 = 5.0;
 
-/// What a process may take beside its guests.
+/// What a process may take besides its guests.
 const MEMORY_KIB: f64 = 8192.0;
 
-/// A cost that must not grow faster than the number of guests: its unit, its value, by how much a
-/// guest's may grow, and what may be added whatever the number.
+/// A cost that must not grow faster than the number of guests: its unit, its value, the factor by
+/// which the cost per guest may grow, and a constant that may be added.
 type Linear = (&'static str, fn(&Cost) -> Option<f64>, f64, f64);
 
 const LINEAR: [Linear; 4] = [
@@ -48,12 +48,12 @@ const LINEAR: [Linear; 4] = [
     ("descriptors", Cost::descriptors, GROWTH, 64.0),
 ];
 
-/// The costs of one way to ask so many guests.
+/// The costs of one way to query a number of guests.
 struct Cost {
     what: &'static str,
     guests: usize,
     samples: Vec<Sample>,
-    /// Of a process of ours before its first call.
+    /// For a process of ours: the sample before its first call.
     start: Option<Sample>,
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn scale() {
     check(&real);
     check(&recorded);
     println!(
-        "No cost of ours grew faster than the number of guests, and no memory with the calls."
+        "None of our costs grew faster than the number of guests, and memory did not grow with the calls."
     );
 }
 
@@ -121,7 +121,7 @@ fn rounds() -> usize {
     number("--rounds", 7)
 }
 
-/// Our own ways to ask, each in a process of its own.
+/// Our own ways to query, each in a process of its own.
 struct Ours([(&'static str, Measured, Vec<Sample>); 5]);
 
 impl Ours {
@@ -157,14 +157,14 @@ impl Cost {
         Self { what, guests, samples: Vec::new(), start }
     }
 
-    /// Adds the time of a call of which nothing else is known.
+    /// Adds a call of which only the time is known.
     fn add(&mut self, wall: Duration) {
         let guests = self.guests;
         self.samples.push(Sample { wall, cpu: Duration::ZERO, rss_kib: 0, descriptors: 0, guests });
     }
 
-    /// Returns the floor of what is asked: a call at once after another one asks held monitors
-    /// only what can have changed.
+    /// Returns the matching floor: right after another call, a held session only queries what can
+    /// have changed.
     fn floor(&self) -> &'static str {
         if [HELD, STEADY_FLOOR].contains(&self.what) { STEADY_FLOOR } else { FLOOR }
     }
@@ -180,17 +180,18 @@ impl Cost {
         self.median(|sample| sample.wall.as_secs_f64() * 1e3)
     }
 
-    /// Milliseconds, when nothing else disturbs.
+    /// Milliseconds, in the least disturbed call.
     fn fastest(&self) -> f64 {
         self.samples.iter().map(|sample| sample.wall.as_secs_f64() * 1e3).fold(f64::MAX, f64::min)
     }
 
-    /// Milliseconds; of a process of ours.
+    /// Milliseconds; only for a process of ours.
     fn cpu(&self) -> Option<f64> {
         self.start.map(|_| self.median(|sample| sample.cpu.as_secs_f64() * 1e3))
     }
 
-    /// KiB that the last call left, beyond those before the first; of a process of ours.
+    /// KiB that remain after the last call, beyond those before the first; only for a process of
+    /// ours.
     fn memory(&self) -> Option<f64> {
         let (start, last) = (self.start?, self.samples.last()?);
         Some(last.rss_kib as f64 - start.rss_kib as f64)
@@ -204,7 +205,7 @@ impl Cost {
 
 fn print(head: &str, costs: &[Cost]) {
     println!(
-        "| {head} | ms | µs a guest | CPU µs a guest | KiB a guest | descriptors a guest | to libvirt's bulk call | to the floor |"
+        "| {head} | ms | µs per guest | CPU µs per guest | KiB per guest | descriptors per guest | to libvirt's bulk call | to the floor |"
     );
     println!("|---|---:|---:|---:|---:|---:|---:|---:|");
     for cost in costs {
@@ -232,8 +233,8 @@ fn print(head: &str, costs: &[Cost]) {
     println!();
 }
 
-/// Checks that no cost of ours grows faster than the number of guests, and no memory with the
-/// number of calls.
+/// Checks that none of our costs grows faster than the number of guests, and that memory does not
+/// grow with the number of calls.
 fn check(costs: &[Cost]) {
     for cost in costs.iter().filter(|cost| [SHARED, HELD, HELD_LATER].contains(&cost.what)) {
         let about = format!("{} guests, {}", cost.guests, cost.what);
@@ -273,7 +274,7 @@ fn plot(real: &[Cost], recorded: &[Cost]) -> Plot {
             line(real, HELD, "domstats, held", 2, false),
             line(real, HELD_LATER, "domstats, held, a second later", 4, false),
             line(real, FLOOR, "floor", 3, false),
-            line(real, STEADY_FLOOR, "floor of one question", 5, false),
+            line(real, STEADY_FLOOR, "floor of one query", 5, false),
             line(recorded, SHARED, "domstats, shared, recorded", 1, true),
             line(recorded, HELD, "domstats, held, recorded", 2, true),
             line(recorded, FLOOR, "floor, recorded", 3, true),

@@ -1,4 +1,4 @@
-//! The long form of the soak, with each policy for half of the time.
+//! The long form of the soak test, half of the time with each policy.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What was measured, and how it is printed.
+//! Measurements, and how they are printed.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl Row {
         times
     }
 
-    /// Returns the shortest time: what the work costs when nothing else disturbs.
+    /// Returns the shortest time: what the work costs when nothing disturbs it.
     pub(crate) fn min(&self) -> f64 {
         self.sorted()[0]
     }
@@ -38,14 +38,14 @@ impl Row {
     }
 }
 
-/// A unit, and how many of it are a second.
+/// A unit, and how many of it make a second.
 pub(crate) type Unit = (&'static str, f64);
 
 pub(crate) const MILLISECONDS: Unit = ("ms", 1e3);
 pub(crate) const MICROSECONDS: Unit = ("µs", 1e6);
 
-/// Prints rows as a table in Markdown. A reference is a row by whose times the others are divided,
-/// with the head of that column: medians, for they were taken in turns.
+/// Prints rows as a Markdown table. A reference is a row by whose median the others are divided,
+/// since calls were made in turn; its text is the head of that column.
 pub(crate) fn print(head: &str, (unit, second): Unit, rows: &[&Row], references: &[(&str, &Row)]) {
     print!("| {head} | min {unit} | median {unit} |");
     references.iter().for_each(|(head, _)| print!(" {head} |"));

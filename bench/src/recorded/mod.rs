@@ -1,7 +1,7 @@
-//! Monitors that answer as a real guest did, thousands of them in one process.
+//! Monitors that replay a real guest's replies, thousands of them in one process.
 //!
-//! The process looks to `/proc` like a guest: its command line and the names of its threads say
-//! what a QEMU's would, so that its monitors are asked what a real one is.
+//! In `/proc` the process looks like a guest: its command line and the names of its threads are
+//! those of a QEMU, so that its monitors get the same queries as a real one.
 
 mod recording;
 mod serve;
@@ -20,11 +20,11 @@ use crate::measured::Measured;
 pub(crate) use recording::answers;
 pub(crate) use serve::serve;
 
-/// What the recorded guest's command line says, as far as a client needs it.
+/// The relevant options of the recorded guest's command line.
 const LOOKS: [&str; 6] =
     ["-m", "16", "-smp", "2,maxcpus=4", "-device", "virtio-balloon-pci,id=balloon0"];
 
-/// Running monitors. Gone when dropped.
+/// Running monitors; ended on drop.
 #[derive(Debug)]
 pub(crate) struct Recorded {
     dir: PathBuf,
@@ -32,7 +32,7 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// Starts so many monitors, and returns when all listen.
+    /// Starts monitors, and returns when all of them listen.
     pub(crate) fn start(count: usize) -> Self {
         Self::start_with(count, &[])
     }
@@ -56,12 +56,12 @@ impl Recorded {
         Self { dir, process }
     }
 
-    /// Returns the pattern that all monitors match.
+    /// Returns a pattern that matches all monitors.
     pub(crate) fn pattern(&self) -> String {
         self.dir.join("*.qmp").display().to_string()
     }
 
-    /// Returns the URI by which they are asked.
+    /// Returns the URI to query them with.
     pub(crate) fn uri(&self, parameters: &str) -> String {
         format!("qemu+qmp:///system?monitor={}{parameters}", self.pattern())
     }
@@ -69,19 +69,19 @@ impl Recorded {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
-        // It ends with its standard input.
+        // The process ends with its standard input.
         drop(self.process.stdin.take());
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
-/// Returns what the guest of all benchmarks is like.
+/// Returns the shape of guest that all benchmarks use.
 pub(crate) fn guest(label: &str) -> Spec {
     Spec::new(label).vcpus(2, 4).raw_disks(1).overlay_disks(1).taps(1).iothreads(1).balloon()
 }
 
-/// Asks a real guest everything that a call may ask, and keeps its answers in the repository.
+/// Sends a real guest every query that a call may need, and writes its replies to the repository.
 pub(crate) fn record() {
     let guest = guest("recorded").boot();
     let source = ["--source".to_owned(), guest.side_address().unwrap().to_string()];

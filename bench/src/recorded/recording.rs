@@ -1,4 +1,4 @@
-//! What a real guest's monitor said: every question with its answer.
+//! What a real guest's monitor said: every query with its reply.
 
 use std::{
     fs, io,
@@ -7,10 +7,10 @@ use std::{
 
 use serde_json::Value;
 
-/// The recording that is part of the repository: of a guest like those of the libvirtd.
+/// The recording in the repository: from a guest like those of the private libvirtd.
 pub(crate) const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest.qmp");
 
-/// Questions and answers, each a line, in turns.
+/// Queries and replies, one per line, alternating.
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
     answers: Vec<(String, String)>,
@@ -33,14 +33,14 @@ impl Recording {
         self.answers.push((question.to_owned(), answer));
     }
 
-    /// Returns the answer to the question with which the bytes begin, and how long the question is.
+    /// Returns the reply to the query that the bytes start with, and the query's length.
     pub(crate) fn answer(&self, bytes: &[u8]) -> Option<(usize, &str)> {
         let found =
             self.answers.iter().find(|(question, _)| bytes.starts_with(question.as_bytes()));
         found.map(|(question, answer)| (question.len(), answer.as_str()))
     }
 
-    /// Makes the threads of the recorded process those of another one, so that they are found.
+    /// Replaces the recorded process's threads with those of another one, so that they are found.
     pub(crate) fn move_threads(&mut self, thread: u32) {
         for (_, answer) in &mut self.answers {
             let mut value: Value = serde_json::from_str(answer).unwrap();
@@ -58,12 +58,12 @@ impl Recording {
     }
 }
 
-/// Returns the path of a file that holds a recording: that of the command line, or the usual one.
+/// Returns the path of a recording: from the command line, or the default.
 pub(crate) fn path() -> PathBuf {
     crate::arguments::word("--recording").unwrap_or_else(|| FILE.to_owned()).into()
 }
 
-/// Returns all answers that are in the repository, as a monitor sends them.
+/// Returns all recorded replies, as a monitor sends them.
 pub(crate) fn answers() -> String {
     let recording = Recording::read(Path::new(FILE)).unwrap();
     recording.answers.iter().map(|(_, answer)| format!("{answer}\r\n")).collect()

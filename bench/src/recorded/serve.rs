@@ -1,4 +1,4 @@
-//! The life of the process that has the monitors.
+//! The main function of the process that serves the monitors.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -27,13 +27,14 @@ use crate::{
 
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": "recorded"}, "capabilities": ["oob"]}}"#;
 
-/// The event of the process's standard input; the monitors have their numbers, their clients those
-/// behind [`CLIENTS`].
+/// The token for the process's standard input; monitors have their indices, and their clients those
+/// above [`CLIENTS`].
 const INPUT: u64 = u64::MAX;
 const CLIENTS: u64 = 1 << 32;
 
-/// Listens on `--count` monitors in `--dir` and answers from the recording; with `--source` asks
-/// that monitor first what it does not know, and keeps it. Ends with its standard input.
+/// Listens on `--count` monitors in `--dir` and replies from the recording; with `--source`,
+/// forwards unknown queries to that monitor first, and records its replies. Ends with its standard
+/// input.
 pub(crate) fn serve() {
     raise_descriptors();
     let [thread, _] = ["CPU 0/TCG", "CPU 1/TCG"].map(sleeper);
@@ -53,7 +54,7 @@ pub(crate) fn serve() {
     }
 }
 
-/// Starts a thread that sleeps for ever, as those of a paused guest do, and returns its number.
+/// Starts a thread that sleeps forever, as those of a paused guest do, and returns its number.
 fn sleeper(name: &str) -> u32 {
     let (sender, receiver) = mpsc::channel();
     let sleep = move || {
@@ -66,7 +67,7 @@ fn sleeper(name: &str) -> u32 {
     receiver.recv().unwrap()
 }
 
-/// The monitor that is recorded, to the letter.
+/// The monitor to record, verbatim.
 struct Source(BufReader<TcpStream>);
 
 impl Source {
@@ -147,7 +148,7 @@ impl Server {
 
     fn accept(&mut self, monitor: usize) -> io::Result<()> {
         let (mut stream, _) = self.listeners[monitor].accept()?;
-        // The client may leave at any moment; that is its right.
+        // The client may close at any moment.
         let _ = write!(stream, "{GREETING}\r\n");
         let place = self.free.pop().unwrap_or(self.clients.len());
         self.watch(&stream, CLIENTS + place as u64)?;
@@ -167,7 +168,7 @@ impl Server {
         }
     }
 
-    /// Answers what a client asked; `None` if it has gone.
+    /// Replies to what a client sent; `None` if it has closed.
     fn serve(&mut self, client: &mut Client) -> Option<()> {
         let mut bytes = [0; 4096];
         let length = client.stream.read(&mut bytes).ok().filter(|length| *length > 0)?;
@@ -181,7 +182,7 @@ impl Server {
         client.stream.write_all(answers.as_bytes()).ok()
     }
 
-    /// Answers the first question, and returns its length; `None` if it has not arrived in full.
+    /// Replies to the first query, and returns its length; `None` if it has not arrived completely.
     fn next(&mut self, monitor: usize, bytes: &[u8], answers: &mut String) -> Option<usize> {
         if let Some((length, answer)) = self.recording.answer(bytes) {
             answers.extend([answer, "\r\n"]);
@@ -192,7 +193,7 @@ impl Server {
         let length = questions.byte_offset();
         let answer = match (question["execute"].as_str()?, &mut self.source) {
             ("qmp_capabilities", _) => json!({ "return": {}, "id": question["id"] }),
-            // Those that no two guests share.
+            // Replies that no two guests share.
             ("query-name", _) => json!({ "return": { "name": format!("vm{monitor:05}") } }),
             ("query-uuid", _) => {
                 json!({ "return": { "UUID": format!("00000000-0000-4000-8000-{monitor:012}") } })

@@ -1,9 +1,9 @@
-//! What each question costs a QEMU, and what the questions of a call cost together.
+//! What each query costs a QEMU, and what the queries of a call cost together.
 //!
 //! Guests with two disks (one above a backing image), two iothreads and a balloon, paused and
-//! running, are asked all at once over kept connections. Every figure is the CPU time of one
-//! QEMU's threads that are no vCPUs, the least of many rounds: that of a running one has the work
-//! of its devices in it.
+//! running, are queried all at once over open connections. Every figure is the CPU time of one
+//! QEMU's threads without its vCPUs, the least of many rounds; for a running guest it includes the
+//! work of its devices.
 
 use std::{fs, time::Duration};
 
@@ -16,7 +16,7 @@ use domstats_live::{
 const GUESTS: u32 = 10;
 const ROUNDS: usize = 20;
 
-/// The calls to held monitors, and words of the questions that they ask.
+/// Calls over held sessions, and words that occur in the queries they send.
 const CALLS: [(&str, &[&str]); 6] = [
     ("first call", &["query", "qom-get"]),
     ("next call, paused", &["blockstats"]),
@@ -26,19 +26,19 @@ const CALLS: [(&str, &[&str]); 6] = [
     ("a second later, running", &["blockstats", "qom-get", "nodes", "dirty"]),
 ];
 
-pub(crate) fn questions() {
+pub(crate) fn queries() {
     let paused = boot_all((0..GUESTS).map(|_| Spec::full("paused")));
     let running = boot_all((0..GUESTS).map(|_| Spec::full("running").running()));
     let each = FIRST.replace("}{", "}\n{");
-    let names = each.lines().map(|question| {
-        let name = question.split('"').nth(3).unwrap();
-        (format!("`{name}`"), question.to_owned())
+    let names = each.lines().map(|query| {
+        let name = query.split('"').nth(3).unwrap();
+        (format!("`{name}`"), query.to_owned())
     });
     let calls = CALLS.iter().map(|(name, words)| {
-        let is_asked = |question: &&str| words.iter().any(|word| question.contains(word));
-        ((*name).to_owned(), each.lines().filter(is_asked).collect::<String>())
+        let is_sent = |query: &&str| words.iter().any(|word| query.contains(word));
+        ((*name).to_owned(), each.lines().filter(is_sent).collect::<String>())
     });
-    println!("| question | bytes | paused, us | running, us |");
+    println!("| query | bytes | paused, us | running, us |");
     println!("|---|---:|---:|---:|");
     for (name, text) in names.chain(calls) {
         let [paused, running] = [&paused, &running].map(|guests| cost(guests, &text).as_micros());
@@ -46,7 +46,7 @@ pub(crate) fn questions() {
     }
 }
 
-/// Returns the CPU time that questions take one guest's QEMU.
+/// Returns the CPU time that queries take one guest's QEMU.
 fn cost(guests: &[Guest], text: &str) -> Duration {
     let mut floor = Floor::connect(guests.iter().map(|guest| guest.monitor.clone())).unwrap();
     let rounds = (0..ROUNDS).map(|_| {
