@@ -185,12 +185,12 @@
 #define VIR_ERR_ERROR 2
 
 /**
- * The domain's state, and why it is in it.
+ * State, and why it is in it.
  */
 #define VIR_DOMAIN_STATS_STATE 1
 
 /**
- * CPU time of the whole domain.
+ * CPU time of the whole domain, and what its CPU monitors say.
  */
 #define VIR_DOMAIN_STATS_CPU_TOTAL 2
 
@@ -240,7 +240,7 @@
 #define VIR_DOMAIN_STATS_VM 1024
 
 /**
- * Each crypto device, which libvirt lacks; not among the groups that 0 stands for.
+ * Each crypto device, only if asked for. libvirt lacks it: 0 does not include it.
  */
 #define DOMSTATS_CRYPTODEV 33554432
 

@@ -16,33 +16,6 @@ use crate::{
     memory,
 };
 
-/// The domain's state, and why it is in it.
-pub const VIR_DOMAIN_STATS_STATE: c_uint = 1;
-/// CPU time of the whole domain.
-pub const VIR_DOMAIN_STATS_CPU_TOTAL: c_uint = 2;
-/// Memory: balloon, what the guest says of it, resident set.
-pub const VIR_DOMAIN_STATS_BALLOON: c_uint = 4;
-/// Each vCPU.
-pub const VIR_DOMAIN_STATS_VCPU: c_uint = 8;
-/// Each network interface, seen from the guest.
-pub const VIR_DOMAIN_STATS_INTERFACE: c_uint = 16;
-/// Each disk.
-pub const VIR_DOMAIN_STATS_BLOCK: c_uint = 32;
-/// Performance counters of the host.
-pub const VIR_DOMAIN_STATS_PERF: c_uint = 64;
-/// Each iothread.
-pub const VIR_DOMAIN_STATS_IOTHREAD: c_uint = 128;
-/// Memory bandwidth monitors.
-pub const VIR_DOMAIN_STATS_MEMORY: c_uint = 256;
-/// The last measurement of the dirty rate.
-pub const VIR_DOMAIN_STATS_DIRTYRATE: c_uint = 512;
-/// What the hypervisor counts of the domain.
-pub const VIR_DOMAIN_STATS_VM: c_uint = 1024;
-/// Each crypto device, which libvirt lacks; not among the groups that 0 stands for.
-pub const DOMSTATS_CRYPTODEV: c_uint = 33554432;
-/// The RFC's group for CPUs: VIR_DOMAIN_STATS_CPU_TOTAL and VIR_DOMAIN_STATS_VCPU.
-pub const VIR_DOMAIN_STATS_CPU: c_uint = 10;
-
 /// Domains that have a process.
 pub const VIR_CONNECT_LIST_DOMAINS_ACTIVE: c_uint = 1;
 /// Domains that are defined but have no process.
@@ -202,29 +175,12 @@ fn of_domains(
 
 #[cfg(test)]
 mod tests {
-    use domstats::{DomainFilter, StatsGroups, StatsOptions};
+    use domstats::{DomainFilter, StatsOptions};
 
     use super::*;
 
     #[test]
     fn the_bits_are_those_of_the_library() {
-        for (bits, groups) in [
-            (VIR_DOMAIN_STATS_STATE, StatsGroups::STATE),
-            (VIR_DOMAIN_STATS_CPU_TOTAL, StatsGroups::CPU_TOTAL),
-            (VIR_DOMAIN_STATS_BALLOON, StatsGroups::BALLOON),
-            (VIR_DOMAIN_STATS_VCPU, StatsGroups::VCPU),
-            (VIR_DOMAIN_STATS_INTERFACE, StatsGroups::INTERFACE),
-            (VIR_DOMAIN_STATS_BLOCK, StatsGroups::BLOCK),
-            (VIR_DOMAIN_STATS_PERF, StatsGroups::PERF),
-            (VIR_DOMAIN_STATS_IOTHREAD, StatsGroups::IOTHREAD),
-            (VIR_DOMAIN_STATS_MEMORY, StatsGroups::MEMORY),
-            (VIR_DOMAIN_STATS_DIRTYRATE, StatsGroups::DIRTYRATE),
-            (VIR_DOMAIN_STATS_VM, StatsGroups::VM),
-            (VIR_DOMAIN_STATS_CPU, StatsGroups::CPU),
-            (DOMSTATS_CRYPTODEV, StatsGroups::CRYPTODEV),
-        ] {
-            assert_eq!(bits, groups.bits());
-        }
         for (bits, filter) in [
             (VIR_CONNECT_LIST_DOMAINS_ACTIVE, DomainFilter::ACTIVE),
             (VIR_CONNECT_LIST_DOMAINS_INACTIVE, DomainFilter::INACTIVE),

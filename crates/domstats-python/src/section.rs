@@ -1,8 +1,8 @@
 //! A record as Python's objects: one walk over the catalogue, whatever the group.
 
 use domstats::{
-    Conflict, DomainInfo, DomainStats, Missing, MissingDomain, Value,
-    stats::{Cell, GROUPS, Key, Row, Section},
+    DomainInfo, DomainStats, Missing, MissingDomain, MissingGroup, Value,
+    stats::{Attribute, AttributeType, AttributeValue, Cell, GROUPS, Key, Row, Section},
 };
 use pyo3::{
     IntoPyObjectExt,
@@ -35,9 +35,37 @@ fn typed<'py>(py: Python<'py>, value: &Value<'_>) -> PyResult<Bound<'py, PyAny>>
     }
 }
 
-/// Returns the words for what is in conflict.
-fn words(py: Python<'_>, conflict: Conflict) -> PyResult<Bound<'_, PyTuple>> {
-    PyTuple::new(py, conflict.words().collect::<Vec<_>>())
+/// The attributes of a domain's identity that a record always has, so that libvirt's are in each.
+const ALWAYS: [&str; 4] = ["name", "uuid", "id", "persistent"];
+
+/// Returns the value of an attribute.
+fn attribute<'py>(py: Python<'py>, value: &AttributeValue<'_>) -> PyResult<Bound<'py, PyAny>> {
+    match value {
+        AttributeValue::Text(text) => text.into_bound_py_any(py),
+        AttributeValue::Uuid(uuid) => uuid.into_bound_py_any(py),
+        AttributeValue::Number(number) => number.into_bound_py_any(py),
+        AttributeValue::Flag(flag) => flag.into_bound_py_any(py),
+        AttributeValue::Words(words) => {
+            Ok(PyTuple::new(py, words.split_whitespace().collect::<Vec<_>>())?.into_any())
+        }
+        AttributeValue::Time(time) => time.into_bound_py_any(py),
+        AttributeValue::Duration(duration) => duration.as_secs_f64().into_bound_py_any(py),
+        other => Err(PyTypeError::new_err(format!("no type for the attribute {other:?}"))),
+    }
+}
+
+/// Sets attributes under their names. Absent ones are left to the class, except those of [`ALWAYS`].
+fn set_attributes<T>(values: &Bound<'_, PyDict>, rows: &[Attribute<T>], of: &T) -> PyResult<()> {
+    let py = values.py();
+    for row in rows {
+        match row.get(of) {
+            Some(value) => values.set_item(row.name, attribute(py, &value)?)?,
+            None if !ALWAYS.contains(&row.name) => {}
+            None if row.value_type == AttributeType::Flag => values.set_item(row.name, false)?,
+            None => values.set_item(row.name, py.None())?,
+        }
+    }
+    Ok(())
 }
 
 /// The classes of the package, those of sections each with the name of its struct.
@@ -52,23 +80,8 @@ impl<'py> Classes<'py> {
     pub(crate) fn record(&self, stats: &DomainStats) -> PyResult<Bound<'py, PyAny>> {
         let py = self.0.py();
         let values = PyDict::new(py);
-        let domain = &stats.domain;
-        values.set_item("name", domain.name.as_str())?;
-        values.set_item("uuid", domain.uuid)?;
-        values.set_item("id", domain.id)?;
-        values.set_item("persistent", domain.persistent)?;
-        if let Some(uid) = domain.uid {
-            values.set_item("uid", uid)?;
-        }
-        if domain.untrusted {
-            values.set_item("untrusted", true)?;
-        }
-        if !domain.conflict.is_empty() {
-            values.set_item("conflict", words(py, domain.conflict)?)?;
-        }
-        if let Some(taken_at) = stats.taken_at {
-            values.set_item("time", taken_at)?;
-        }
+        set_attributes(&values, DomainInfo::ATTRIBUTES, &stats.domain)?;
+        set_attributes(&values, DomainStats::ATTRIBUTES, stats)?;
         for group in GROUPS {
             if let Some(section) = group.of(stats) {
                 values.set_item(group.field, self.section(section, None)?)?;
@@ -76,7 +89,7 @@ impl<'py> Classes<'py> {
         }
         if !stats.missing.is_empty() {
             let missing = stats.missing.iter();
-            let missing = missing.map(|group| self.missing_group(&group.group, &group.missing));
+            let missing = missing.map(|group| self.missing_group(group));
             values
                 .set_item("missing", PyTuple::new(py, missing.collect::<PyResult<Vec<_>>>()?)?)?;
         }
@@ -84,18 +97,27 @@ impl<'py> Classes<'py> {
     }
 
     pub(crate) fn missing_domain(&self, domain: &MissingDomain) -> PyResult<Bound<'py, PyAny>> {
-        let (info, missing) = (&domain.domain, &domain.missing);
-        let class = self.0.getattr("MissingDomain")?;
-        let reason = missing.reason.word();
-        let conflict = words(self.0.py(), info.conflict)?;
-        let DomainInfo { name, uuid, id, persistent, uid, untrusted, .. } = info;
-        let (name, text) = (name.as_str(), &missing.text);
-        class.call1((name, uuid, id, persistent, reason, text, uid, untrusted, conflict))
+        let values = PyDict::new(self.0.py());
+        set_attributes(&values, DomainInfo::ATTRIBUTES, &domain.domain)?;
+        self.missing("MissingDomain", &values, &domain.missing)
     }
 
-    fn missing_group(&self, group: &str, missing: &Missing) -> PyResult<Bound<'py, PyAny>> {
-        let class = self.0.getattr("MissingGroup")?;
-        class.call1((group, missing.reason.word(), &missing.text))
+    fn missing_group(&self, group: &MissingGroup) -> PyResult<Bound<'py, PyAny>> {
+        let values = PyDict::new(self.0.py());
+        values.set_item("group", group.group.as_str())?;
+        self.missing("MissingGroup", &values, &group.missing)
+    }
+
+    fn missing(
+        &self,
+        class: &str,
+        values: &Bound<'py, PyDict>,
+        missing: &Missing,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        // A tuple takes all its members.
+        values.set_item("text", "")?;
+        set_attributes(values, Missing::ATTRIBUTES, missing)?;
+        self.0.getattr(class)?.call((), Some(values))
     }
 
     fn section(&self, section: &dyn Section, key: Option<Key<'_>>) -> PyResult<Bound<'py, PyAny>> {

@@ -4,7 +4,10 @@
 
 use std::{env, fmt::Write, fs};
 
-use domstats::stats::{Field, GROUPS, KeyKind, Kind, Row, Schema, Unit, ValueType};
+use domstats::{
+    DomainInfo, DomainStats, Missing,
+    stats::{Attribute, AttributeType, Field, GROUPS, KeyKind, Kind, Row, Schema, Unit, ValueType},
+};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/domstats/_catalogue.py");
 
@@ -20,59 +23,115 @@ fn the_classes_are_fresh() {
     );
 }
 
-const INTRODUCTION: &str = r#""""The statistics, a class for every part of a record.
+const INTRODUCTION: &str = r#""""The statistics: a class for every part of a record, and the bits of the groups.
 
-Generated from the catalogue in `crates/domstats/src/model/stats/`;
+Generated from the catalogue in `crates/domstats/src/model/`;
 `DOMSTATS_BLESS=1 cargo test -p domstats-python` writes it anew.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
-from ._section import MissingGroup, Section
+from ._section import Section
 "#;
 
-const RECORD: &str = r#"
-
-class DomainStats(Section):
-    """The statistics of one domain. A group that was not asked for, or not read, is `None`."""
-
-    name: str
-    """Its name."""
-    uuid: UUID | None
-    """Its UUID, where it has one: a QEMU started by hand may have none."""
-    id: int | None
-    """Its number while it is active: libvirt's id, or the process id of a QEMU without libvirt."""
-    persistent: bool
-    """Whether it stays defined when it stops."""
-    uid: int | None = None
-    """The user that its QEMU belongs to, from the kernel; `None` where nobody says, as with libvirt."""
-    untrusted: bool = False
-    """Whether that user is not trusted: its name and UUID may be those of another domain."""
-    conflict: tuple[str, ...] = ()
-    """What of "name" and "uuid" another domain has too."""
-    time: datetime | None = None
-    """When the oldest of its values was asked for, in UTC; `None` if that was when the call began."""
-    missing: tuple[MissingGroup, ...] = ()
-    """The groups that were asked for and are missing in whole or in part."""
-"#;
+/// The attributes of a domain's identity that a record always has: as `None` or `False` if absent.
+const ALWAYS: [&str; 4] = ["name", "uuid", "id", "persistent"];
 
 fn catalogue() -> String {
     let mut classes: Vec<(&'static str, String)> = Vec::new();
-    let mut record = RECORD.to_owned();
+    let mut record = record();
     for group in GROUPS {
         let help = format!("{}.", group.help);
         attribute(&mut record, group.field, group.schema.name, " | None = None", &help);
         class(group.schema, None, group.help, &mut classes);
     }
+    classes.push(("MissingGroup", missing_group()));
+    classes.push(("MissingDomain", missing_domain()));
     classes.push(("DomainStats", record));
-    let names = classes.iter().map(|(name, _)| format!("    \"{name}\",\n"));
-    let names = names.collect::<String>();
-    let classes = classes.iter().map(|(_, text)| text.as_str());
-    format!("{INTRODUCTION}\n__all__ = [\n{names}]\n{}", classes.collect::<String>())
+    let constants = GROUPS.iter().map(|group| group.constant).chain(["VIR_DOMAIN_STATS_CPU"]);
+    let names = constants.chain(classes.iter().map(|(name, _)| *name));
+    let names = names.map(|name| format!("    \"{name}\",\n")).collect::<String>();
+    let classes = classes.iter().map(|(_, text)| text.as_str()).collect::<String>();
+    format!("{INTRODUCTION}\n__all__ = [\n{names}]\n\n{}{classes}", constants_text())
+}
+
+/// Returns the bits of the groups by the names that C has for them.
+fn constants_text() -> String {
+    let mut text =
+        "# Which groups to read: virDomainStatsTypes, and those that libvirt lacks.\n".to_owned();
+    for group in GROUPS {
+        let _ = writeln!(text, "{} = {}", group.constant, group.bit.bits());
+    }
+    text + "# The RFC's group of both kinds of CPU times.\n\
+            VIR_DOMAIN_STATS_CPU = VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_VCPU\n"
+}
+
+fn record() -> String {
+    let mut text = "\n\nclass DomainStats(Section):\n    \
+        \"\"\"The statistics of one domain. A group that was not asked for, or not read, is `None`.\"\"\"\n\n"
+        .to_owned();
+    for row in DomainInfo::ATTRIBUTES {
+        record_attribute(&mut text, row);
+    }
+    for row in DomainStats::ATTRIBUTES {
+        record_attribute(&mut text, row);
+    }
+    let help = "The groups that were asked for and are missing in whole or in part.";
+    attribute(&mut text, "missing", "tuple[MissingGroup, ...]", " = ()", help);
+    text
+}
+
+fn missing_group() -> String {
+    let mut text = "\n\nclass MissingGroup(NamedTuple):\n    \
+        \"\"\"A group of a domain that is missing in whole or in part, and why.\"\"\"\n\n"
+        .to_owned();
+    attribute(&mut text, "group", "str", "", "The name of the group, such as `cpu-total`.");
+    for row in Missing::ATTRIBUTES {
+        record_attribute(&mut text, row);
+    }
+    text
+}
+
+fn missing_domain() -> String {
+    let mut text = "\n\nclass MissingDomain(NamedTuple):\n    \
+        \"\"\"A domain that belongs to the answer and has no record, and why.\"\"\"\n\n"
+        .to_owned();
+    let is_first = |row: &&Attribute<DomainInfo>| ALWAYS.contains(&row.name);
+    // A tuple keeps its order: what came later stands at the end.
+    for row in DomainInfo::ATTRIBUTES.iter().filter(is_first) {
+        record_attribute(&mut text, row);
+    }
+    for row in Missing::ATTRIBUTES {
+        record_attribute(&mut text, row);
+    }
+    for row in DomainInfo::ATTRIBUTES.iter().filter(|row| !is_first(row)) {
+        record_attribute(&mut text, row);
+    }
+    text
+}
+
+/// Adds an attribute of a record, of its domain, or of what is missing.
+fn record_attribute<T>(text: &mut String, row: &Attribute<T>) {
+    let (kind, default) = match row.value_type {
+        AttributeType::Text => ("str", ""),
+        AttributeType::Uuid => ("UUID | None", " = None"),
+        AttributeType::Number => ("int | None", " = None"),
+        AttributeType::Flag => ("bool", " = False"),
+        AttributeType::Words => ("tuple[str, ...]", " = ()"),
+        AttributeType::Time => ("datetime | None", " = None"),
+        AttributeType::Duration => ("float | None", " = None"),
+        _ => unreachable!("an attribute of another type"),
+    };
+    let default = if ALWAYS.contains(&row.name) { "" } else { default };
+    let mut help = row.help().to_owned();
+    if !row.words.is_empty() {
+        help = format!("{help} Words: {}.", row.words.join(", "));
+    }
+    attribute(text, row.name, kind, default, &help);
 }
 
 /// Adds the class of a struct, and those of the structs in it. The items of a list have a `key`.

@@ -5,6 +5,7 @@
 
 use std::{env, fmt::Write, fs, path::Path};
 
+use domstats::{StatsGroups, stats::GROUPS};
 use domstats_live::{c_library, lab::lab};
 
 /// Another version may write another header; `scripts/test` installs this one.
@@ -12,24 +13,58 @@ const CBINDGEN: &str = "cbindgen 0.29.4";
 
 const HEADER: &str = "include/domstats.h";
 
+/// The bits of the groups, which `cbindgen` reads with the other sources.
+const GROUP_BITS: &str = "src/groups.rs";
+
 fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-#[test]
-fn the_header_is_made_of_the_sources() {
-    let version = lab().run(lab().command("cbindgen").arg("--version"));
-    assert_eq!(version.trim(), CBINDGEN);
-    let fresh = lab().run(lab().command("cbindgen").arg("--quiet").arg(package()));
-    let path = package().join(HEADER);
+/// Returns the constants for the groups of the catalogue, in Rust.
+fn group_bits() -> String {
+    let mut text = "\
+//! The bits of the groups. Generated from the catalogue of domstats:
+//! `DOMSTATS_BLESS=1 cargo test -p domstats-capi header` writes it anew.
+
+use std::ffi::c_uint;
+
+"
+    .to_owned();
+    for group in GROUPS {
+        let lacking = match StatsGroups::of_libvirt().contains(group.bit) {
+            true => "",
+            false => " libvirt lacks it: 0 does not include it.",
+        };
+        let (help, name, bits) = (group.help, group.constant, group.bit.bits());
+        let _ = writeln!(text, "/// {help}.{lacking}\npub const {name}: c_uint = {bits};");
+    }
+    let _ = writeln!(
+        text,
+        "/// The RFC's group for CPUs: VIR_DOMAIN_STATS_CPU_TOTAL and VIR_DOMAIN_STATS_VCPU.\n\
+         pub const VIR_DOMAIN_STATS_CPU: c_uint = {};",
+        StatsGroups::CPU.bits()
+    );
+    text
+}
+
+/// Compares a generated file of this crate with what it should be, or writes it.
+fn assert_generated(file: &str, fresh: &str) {
+    let path = package().join(file);
     if env::var_os("DOMSTATS_BLESS").is_some() {
         fs::write(&path, fresh).unwrap();
-    } else {
-        assert!(
-            fs::read_to_string(&path).unwrap() == fresh,
-            "{HEADER} is not of today: DOMSTATS_BLESS=1 cargo test -p domstats-capi header"
-        );
     }
+    assert!(
+        fs::read_to_string(&path).unwrap_or_default() == fresh,
+        "{file} is not of today: DOMSTATS_BLESS=1 cargo test -p domstats-capi header"
+    );
+}
+
+#[test]
+fn the_header_is_made_of_the_sources() {
+    assert_generated(GROUP_BITS, &group_bits());
+    let version = lab().run(lab().command("cbindgen").arg("--version"));
+    assert_eq!(version.trim(), CBINDGEN);
+    assert_generated(HEADER, &lab().run(lab().command("cbindgen").arg("--quiet").arg(package())));
 }
 
 /// Compiles a source that has these lines, and returns what the compiler says.

@@ -31,6 +31,4 @@ from ._domstats import virConnect as virConnect
 from ._domstats import virDomain as virDomain
 from ._error import libvirtError as libvirtError
 from ._error import registerErrorHandler as registerErrorHandler
-from ._section import MissingDomain as MissingDomain
-from ._section import MissingGroup as MissingGroup
 from ._section import Section as Section

@@ -1,18 +1,31 @@
-"""The statistics, a class for every part of a record.
+"""The statistics: a class for every part of a record, and the bits of the groups.
 
-Generated from the catalogue in `crates/domstats/src/model/stats/`;
+Generated from the catalogue in `crates/domstats/src/model/`;
 `DOMSTATS_BLESS=1 cargo test -p domstats-python` writes it anew.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
-from ._section import MissingGroup, Section
+from ._section import Section
 
 __all__ = [
+    "VIR_DOMAIN_STATS_STATE",
+    "VIR_DOMAIN_STATS_CPU_TOTAL",
+    "VIR_DOMAIN_STATS_BALLOON",
+    "VIR_DOMAIN_STATS_VCPU",
+    "VIR_DOMAIN_STATS_INTERFACE",
+    "VIR_DOMAIN_STATS_BLOCK",
+    "VIR_DOMAIN_STATS_PERF",
+    "VIR_DOMAIN_STATS_IOTHREAD",
+    "VIR_DOMAIN_STATS_MEMORY",
+    "VIR_DOMAIN_STATS_DIRTYRATE",
+    "VIR_DOMAIN_STATS_VM",
+    "DOMSTATS_CRYPTODEV",
+    "VIR_DOMAIN_STATS_CPU",
     "State",
     "Cpu",
     "CacheMonitor",
@@ -44,8 +57,26 @@ __all__ = [
     "Vm",
     "Cryptodevs",
     "Cryptodev",
+    "MissingGroup",
+    "MissingDomain",
     "DomainStats",
 ]
+
+# Which groups to read: virDomainStatsTypes, and those that libvirt lacks.
+VIR_DOMAIN_STATS_STATE = 1
+VIR_DOMAIN_STATS_CPU_TOTAL = 2
+VIR_DOMAIN_STATS_BALLOON = 4
+VIR_DOMAIN_STATS_VCPU = 8
+VIR_DOMAIN_STATS_INTERFACE = 16
+VIR_DOMAIN_STATS_BLOCK = 32
+VIR_DOMAIN_STATS_PERF = 64
+VIR_DOMAIN_STATS_IOTHREAD = 128
+VIR_DOMAIN_STATS_MEMORY = 256
+VIR_DOMAIN_STATS_DIRTYRATE = 512
+VIR_DOMAIN_STATS_VM = 1024
+DOMSTATS_CRYPTODEV = 33554432
+# The RFC's group of both kinds of CPU times.
+VIR_DOMAIN_STATS_CPU = VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_VCPU
 
 
 class State(Section):
@@ -1637,25 +1668,59 @@ class Cryptodev(Section):
     """
 
 
+class MissingGroup(NamedTuple):
+    """A group of a domain that is missing in whole or in part, and why."""
+
+    group: str
+    """The name of the group, such as `cpu-total`."""
+    reason: str
+    """Why it is missing. Words: unsupported, timeout, busy, denied, gone, inactive, failed, ambiguous."""
+    text: str
+    """The explanation for people."""
+
+
+class MissingDomain(NamedTuple):
+    """A domain that belongs to the answer and has no record, and why."""
+
+    name: str
+    """Its name."""
+    uuid: UUID | None
+    """Its UUID, if it has one: a QEMU started by hand may have none."""
+    id: int | None
+    """Its number while it is active: libvirt's id, or the process id of a QEMU without libvirt."""
+    persistent: bool
+    """Whether it stays defined when it stops."""
+    reason: str
+    """Why it is missing. Words: unsupported, timeout, busy, denied, gone, inactive, failed, ambiguous."""
+    text: str
+    """The explanation for people."""
+    uid: int | None = None
+    """The user that its QEMU runs as, from the kernel; absent if unknown, as with libvirt."""
+    untrusted: bool = False
+    """Whether that user is not trusted: its name and UUID may be those of another domain."""
+    conflict: tuple[str, ...] = ()
+    """What of its name and UUID another domain has too. Words: name, uuid."""
+
+
 class DomainStats(Section):
     """The statistics of one domain. A group that was not asked for, or not read, is `None`."""
 
     name: str
     """Its name."""
     uuid: UUID | None
-    """Its UUID, where it has one: a QEMU started by hand may have none."""
+    """Its UUID, if it has one: a QEMU started by hand may have none."""
     id: int | None
     """Its number while it is active: libvirt's id, or the process id of a QEMU without libvirt."""
     persistent: bool
     """Whether it stays defined when it stops."""
     uid: int | None = None
-    """The user that its QEMU belongs to, from the kernel; `None` where nobody says, as with libvirt."""
+    """The user that its QEMU runs as, from the kernel; absent if unknown, as with libvirt."""
     untrusted: bool = False
     """Whether that user is not trusted: its name and UUID may be those of another domain."""
     conflict: tuple[str, ...] = ()
-    """What of "name" and "uuid" another domain has too."""
+    """What of its name and UUID another domain has too. Words: name, uuid."""
     time: datetime | None = None
-    """When the oldest of its values was asked for, in UTC; `None` if that was when the call began."""
+    """When its oldest value was requested, if later than the call began."""
     missing: tuple[MissingGroup, ...] = ()
     """The groups that were asked for and are missing in whole or in part."""
     state: State | None = None

@@ -1,21 +1,5 @@
 """libvirt's numbers, by libvirt's names."""
 
-# Which groups to read: virDomainStatsTypes, and the RFC's group of both kinds of CPU times.
-VIR_DOMAIN_STATS_STATE = 1
-VIR_DOMAIN_STATS_CPU_TOTAL = 2
-VIR_DOMAIN_STATS_BALLOON = 4
-VIR_DOMAIN_STATS_VCPU = 8
-VIR_DOMAIN_STATS_INTERFACE = 16
-VIR_DOMAIN_STATS_BLOCK = 32
-VIR_DOMAIN_STATS_PERF = 64
-VIR_DOMAIN_STATS_IOTHREAD = 128
-VIR_DOMAIN_STATS_MEMORY = 256
-VIR_DOMAIN_STATS_DIRTYRATE = 512
-VIR_DOMAIN_STATS_VM = 1024
-# Each crypto device, which libvirt lacks: read only if it is asked for.
-DOMSTATS_CRYPTODEV = 1 << 25
-VIR_DOMAIN_STATS_CPU = VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_VCPU
-
 # Which domains, and how to ask: virConnectGetAllDomainStatsFlags.
 VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE = 1
 VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE = 2

@@ -2,8 +2,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Iterable, final
 
-from ._catalogue import DomainStats
-from ._section import MissingDomain
+from ._catalogue import DomainStats, MissingDomain
 
 __all__ = ["StatsReport", "open", "openReadOnly", "virConnect", "virDomain"]
 

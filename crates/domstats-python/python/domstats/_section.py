@@ -1,9 +1,8 @@
-"""What the classes of the catalogue have in common, and what stands in for what was not read."""
+"""The base class of the catalogue's classes."""
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping, NamedTuple
-from uuid import UUID
+from typing import Any, Iterator, Mapping
 
 
 class Section(Mapping[str, Any]):
@@ -31,39 +30,3 @@ class Section(Mapping[str, Any]):
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value!r}" for name, value in self.items())
         return f"{type(self).__name__}({values})"
-
-
-class MissingGroup(NamedTuple):
-    """A group of a domain that is missing in whole or in part, and why."""
-
-    group: str
-    """The group's name, such as "cpu-total"."""
-    reason: str
-    """A word: "unsupported", "timeout", "busy", "denied", "gone", "inactive", "failed" or
-    "ambiguous"."""
-    text: str
-    """The sentence for people; may be empty."""
-
-
-class MissingDomain(NamedTuple):
-    """A domain that belongs to the answer and has no record, and why."""
-
-    name: str
-    """Its name."""
-    uuid: UUID | None
-    """Its UUID, where it has one."""
-    id: int | None
-    """Its number while it is active."""
-    persistent: bool
-    """Whether it stays defined when it stops."""
-    reason: str
-    """A word: "unsupported", "timeout", "busy", "denied", "gone", "inactive", "failed" or
-    "ambiguous"."""
-    text: str
-    """The sentence for people; may be empty."""
-    uid: int | None = None
-    """The user that its QEMU belongs to, from the kernel; `None` where nobody says, as with libvirt."""
-    untrusted: bool = False
-    """Whether that user is not trusted: its name and UUID may be those of another domain."""
-    conflict: tuple[str, ...] = ()
-    """What of "name" and "uuid" another domain has too."""
