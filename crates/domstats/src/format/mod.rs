@@ -19,7 +19,6 @@ mod xml;
 
 use std::{fmt, io, str::FromStr};
 
-use openmetrics::Dialect;
 pub use openmetrics::{
     FamilyId, LabelPairs, LabelSet, Labelled, MetricFamily, MetricSample, Metrics, Number, labelled,
 };
@@ -29,7 +28,7 @@ use crate::model::{
     report::StatsReport,
 };
 
-/// Hands on the text that a format has so far. Whoever takes it away clears the buffer.
+/// Takes the text that a format has so far: it may clear the buffer.
 type Flush<'a> = &'a mut dyn FnMut(&mut String) -> io::Result<()>;
 
 /// The forms in which a report can be written.
@@ -42,7 +41,7 @@ pub enum Format {
     Json,
     /// What `virsh domstats` prints.
     Text,
-    /// One line a domain, for eyes.
+    /// One line per domain, to be read by people.
     Table,
     /// OpenMetrics 1.0, with the metric names that existing dashboards use.
     OpenMetrics,
@@ -50,23 +49,53 @@ pub enum Format {
     Prometheus,
 }
 
+/// The name of a format, and its writer.
+struct FormatRow {
+    format: Format,
+    name: &'static str,
+    write: fn(&StatsReport, &mut String, Flush<'_>) -> io::Result<()>,
+}
+
+/// Every format, in the order of [`Format`].
+const FORMATS: [FormatRow; 6] = [
+    FormatRow { format: Format::Xml, name: "xml", write: xml::write },
+    FormatRow { format: Format::Json, name: "json", write: json::write },
+    FormatRow { format: Format::Text, name: "text", write: text::write },
+    FormatRow { format: Format::Table, name: "table", write: table::write },
+    FormatRow {
+        format: Format::OpenMetrics,
+        name: "openmetrics",
+        write: openmetrics::write_openmetrics,
+    },
+    FormatRow {
+        format: Format::Prometheus,
+        name: "prometheus",
+        write: openmetrics::write_prometheus,
+    },
+];
+
 impl Format {
     /// Every format, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Xml, Self::Json, Self::Text, Self::Table, Self::OpenMetrics, Self::Prometheus];
+    pub const ALL: [Self; FORMATS.len()] = {
+        let mut all = [Self::Xml; FORMATS.len()];
+        let mut place = 0;
+        while place < all.len() {
+            all[place] = FORMATS[place].format;
+            assert!(all[place] as usize == place, "the rows are in the order of the variants");
+            place += 1;
+        }
+        all
+    };
+
+    fn row(self) -> &'static FormatRow {
+        &FORMATS[self as usize]
+    }
 
     /// Returns the name that people type: `xml`, `json`, `text`, `table`, `openmetrics`,
     /// `prometheus`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Xml => "xml",
-            Self::Json => "json",
-            Self::Text => "text",
-            Self::Table => "table",
-            Self::OpenMetrics => "openmetrics",
-            Self::Prometheus => "prometheus",
-        }
+        self.row().name
     }
 
     /// Writes a report, a domain at a time where the format allows it.
@@ -75,7 +104,7 @@ impl Format {
     ///
     /// Those of the writer.
     pub fn write(self, report: &StatsReport, out: &mut dyn io::Write) -> io::Result<()> {
-        self.write_in_pieces(report, &mut String::new(), &mut |buffer| {
+        (self.row().write)(report, &mut String::new(), &mut |buffer| {
             out.write_all(buffer.as_bytes())?;
             buffer.clear();
             Ok(())
@@ -84,25 +113,9 @@ impl Format {
 
     fn write_to_string(self, report: &StatsReport) -> String {
         let mut text = String::new();
-        // Nothing takes the pieces away, so nothing can fail.
-        let _ = self.write_in_pieces(report, &mut text, &mut |_| Ok(()));
+        // The pieces stay in the buffer, so nothing can fail.
+        let _ = (self.row().write)(report, &mut text, &mut |_| Ok(()));
         text
-    }
-
-    fn write_in_pieces(
-        self,
-        report: &StatsReport,
-        buffer: &mut String,
-        flush: Flush<'_>,
-    ) -> io::Result<()> {
-        match self {
-            Self::Xml => xml::write(report, buffer, flush),
-            Self::Json => json::write(report, buffer, flush),
-            Self::Text => text::write(report, buffer, flush),
-            Self::Table => table::write(report, buffer, flush),
-            Self::OpenMetrics => openmetrics::write(report, Dialect::OpenMetrics, buffer, flush),
-            Self::Prometheus => openmetrics::write(report, Dialect::Prometheus, buffer, flush),
-        }
     }
 }
 
@@ -125,7 +138,7 @@ impl StatsReport {
         Format::Text.write_to_string(self)
     }
 
-    /// Returns one line a domain, for eyes.
+    /// Returns one line per domain, to be read by people.
     #[must_use]
     pub fn to_table(&self) -> String {
         Format::Table.write_to_string(self)
@@ -177,13 +190,9 @@ impl FromStr for Format {
 
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| {
-            Error::new(
-                ErrorKind::InvalidArgument,
-                ErrorOrigin::Library,
-                format!(
-                    "no format '{name}': use xml, json, text, table, openmetrics or prometheus"
-                ),
-            )
+            let names = Self::ALL.map(Self::name).join(", ");
+            let sentence = format!("no format '{name}': use one of {names}");
+            Error::new(ErrorKind::InvalidArgument, ErrorOrigin::Library, sentence)
         })
     }
 }

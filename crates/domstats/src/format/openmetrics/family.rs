@@ -22,7 +22,7 @@ const PIECE: usize = 512;
 
 /// The two forms of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::format) enum Dialect {
+pub(super) enum Dialect {
     OpenMetrics,
     /// The text form that is older than OpenMetrics.
     Prometheus,

@@ -25,8 +25,7 @@ use std::{
     io,
 };
 
-pub(super) use family::Dialect;
-use family::{push_label, push_label_of, sample_name};
+use family::{Dialect, push_label, push_label_of, sample_name};
 pub use metrics::{FamilyId, LabelSet, Metrics};
 use names::Names;
 pub use names::{Labelled, labelled};
@@ -40,7 +39,23 @@ use crate::model::{
     },
 };
 
-pub(super) fn write(
+pub(super) fn write_openmetrics(
+    report: &StatsReport,
+    buffer: &mut String,
+    flush: Flush<'_>,
+) -> io::Result<()> {
+    write(report, Dialect::OpenMetrics, buffer, flush)
+}
+
+pub(super) fn write_prometheus(
+    report: &StatsReport,
+    buffer: &mut String,
+    flush: Flush<'_>,
+) -> io::Result<()> {
+    write(report, Dialect::Prometheus, buffer, flush)
+}
+
+fn write(
     report: &StatsReport,
     dialect: Dialect,
     buffer: &mut String,

@@ -23,15 +23,20 @@ fn every_format_writes_what_it_wrote() {
 #[test]
 fn writing_in_pieces_gives_the_same_text() {
     let report = sample::canonical();
+    for format in Format::ALL {
+        assert_eq!(snapshot(format), format.write_to_string(&report), "{format}");
+    }
     let whole = [
-        report.to_xml(),
-        report.to_json(),
-        report.to_text(),
-        report.to_table(),
-        report.to_openmetrics(),
-        report.to_prometheus(),
+        (Format::Xml, report.to_xml()),
+        (Format::Json, report.to_json()),
+        (Format::Text, report.to_text()),
+        (Format::Table, report.to_table()),
+        (Format::OpenMetrics, report.to_openmetrics()),
+        (Format::Prometheus, report.to_prometheus()),
     ];
-    assert_eq!(Format::ALL.map(snapshot), whole);
+    for (format, text) in whole {
+        assert_eq!(snapshot(format), text, "{format}");
+    }
 }
 
 /// Calls a test with every row that holds a value.
