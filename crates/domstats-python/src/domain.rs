@@ -5,9 +5,6 @@ use pyo3::{CastIntoError, prelude::*, types::PyBytes};
 
 use crate::{connect::Connect, error::Failure, request::bits};
 
-/// `VIR_ERR_OPERATION_INVALID`.
-const OPERATION_INVALID: ErrorKind = ErrorKind::Other(55);
-
 /// A domain of a connection: who it was when it was looked up. `state`, `isActive` and
 /// `isPersistent` ask anew.
 #[pyclass(frozen, name = "virDomain", module = "domstats")]
@@ -35,7 +32,8 @@ impl Domain {
     fn known_uuid(&self) -> Result<domstats::Uuid, Failure> {
         self.domain.uuid().ok_or_else(|| {
             let why = "has no UUID: its QEMU was started without one";
-            self.fail(OPERATION_INVALID, ErrorOrigin::Domain, why)
+            // Its number is `VIR_ERR_OPERATION_INVALID`, which is meant here.
+            self.fail(ErrorKind::Ambiguous, ErrorOrigin::Domain, why)
         })
     }
 

@@ -12,158 +12,127 @@ use std::{error, fmt, sync::Arc};
 /// The result of every fallible call of this library.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong, in the terms a program decides on.
-///
-/// Every kind has the number that libvirt gives the same situation, so that programs which know
-/// `VIR_ERR_*` need to learn nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// Something that should not happen did. `VIR_ERR_INTERNAL_ERROR`, 1.
-    Internal,
-    /// The driver has no such function. `VIR_ERR_NO_SUPPORT`, 3.
-    NoSupport,
-    /// No hypervisor answers at the URI. `VIR_ERR_NO_CONNECT`, 5; if a daemon cannot be reached,
-    /// libvirt has `VIR_ERR_SYSTEM_ERROR`, 38.
-    NoConnect,
-    /// The connection was closed. `VIR_ERR_INVALID_CONN`, 6.
-    InvalidConnection,
-    /// The domain handle belongs to a closed connection. `VIR_ERR_INVALID_DOMAIN`, 7.
-    InvalidDomain,
-    /// An argument makes no sense: an empty list, an unknown flag, a malformed URI.
-    /// `VIR_ERR_INVALID_ARG`, 8.
-    InvalidArgument,
-    /// A document or reply could not be understood. `VIR_ERR_XML_ERROR`, 27.
-    Malformed,
-    /// The operating system refused. `VIR_ERR_SYSTEM_ERROR`, 38.
-    System,
-    /// What a daemon said is not its protocol. `VIR_ERR_RPC`, 39.
-    Rpc,
-    /// TLS fails, most often because either side does not trust the other. `VIR_ERR_GNUTLS_ERROR`,
-    /// 40.
-    Tls,
-    /// The daemon does not believe who the caller is. `VIR_ERR_AUTH_FAILED`, 45.
-    AuthFailed,
-    /// No domain has that name, UUID or id. `VIR_ERR_NO_DOMAIN`, 42.
-    NoDomain,
-    /// Several domains have that name or UUID. `VIR_ERR_OPERATION_INVALID`, 55, which a libvirt daemon gives
-    /// for much else.
-    Ambiguous,
-    /// The time was up. `VIR_ERR_OPERATION_TIMEOUT`, 68.
-    Timeout,
-    /// A requested group is not supported and `ENFORCE_STATS` was given.
-    /// `VIR_ERR_ARGUMENT_UNSUPPORTED`, 74.
-    ArgumentUnsupported,
-    /// The caller lacks the right. `VIR_ERR_ACCESS_DENIED`, 88.
-    AccessDenied,
-    /// A libvirt daemon gives this number, which has no name here.
-    Other(i32),
+/// Defines an enumeration with libvirt's numbers, and `Other` for those that have no name here.
+macro_rules! numbers {
+    (
+        $(#[$about:meta])*
+        pub enum $name:ident {
+            $($(#[doc = $doc:literal])* $variant:ident = $number:literal,)*
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[doc = $doc])* $variant,)*
+            /// A number of a libvirt daemon that has no name here.
+            Other(i32),
+        }
+
+        impl $name {
+            /// Returns libvirt's number.
+            #[must_use]
+            pub const fn code(self) -> i32 {
+                match self {
+                    $(Self::$variant => $number,)*
+                    Self::Other(number) => number,
+                }
+            }
+
+            fn of_number(number: i32) -> Self {
+                match number {
+                    $($number => Self::$variant,)*
+                    number => Self::Other(number),
+                }
+            }
+        }
+    };
 }
+
+numbers!(
+    /// What went wrong, in the terms a program decides on.
+    ///
+    /// Every kind has the number that libvirt gives the same situation (`virErrorNumber`), so that
+    /// programs which know `VIR_ERR_*` need to learn nothing.
+    pub enum ErrorKind {
+        /// Something that should not happen did. `VIR_ERR_INTERNAL_ERROR`.
+        Internal = 1,
+        /// The driver has no such function. `VIR_ERR_NO_SUPPORT`.
+        NoSupport = 3,
+        /// No hypervisor answers at the URI. `VIR_ERR_NO_CONNECT`; if a daemon cannot be reached,
+        /// libvirt has `VIR_ERR_SYSTEM_ERROR`, 38.
+        NoConnect = 5,
+        /// The connection was closed. `VIR_ERR_INVALID_CONN`.
+        InvalidConnection = 6,
+        /// The domain handle belongs to a closed connection. `VIR_ERR_INVALID_DOMAIN`.
+        InvalidDomain = 7,
+        /// An argument makes no sense: an empty list, an unknown flag, a malformed URI.
+        /// `VIR_ERR_INVALID_ARG`.
+        InvalidArgument = 8,
+        /// A document or reply could not be parsed. `VIR_ERR_XML_ERROR`.
+        Malformed = 27,
+        /// The operating system refused. `VIR_ERR_SYSTEM_ERROR`.
+        System = 38,
+        /// A daemon violated its protocol. `VIR_ERR_RPC`.
+        Rpc = 39,
+        /// TLS failed, most often because one side does not trust the other. `VIR_ERR_GNUTLS_ERROR`.
+        Tls = 40,
+        /// No domain has that name, UUID or id. `VIR_ERR_NO_DOMAIN`.
+        NoDomain = 42,
+        /// The daemon did not accept the credentials. `VIR_ERR_AUTH_FAILED`.
+        AuthFailed = 45,
+        /// Several domains have that name or UUID. `VIR_ERR_OPERATION_INVALID`, which a libvirt daemon
+        /// gives for much else.
+        Ambiguous = 55,
+        /// The deadline passed. `VIR_ERR_OPERATION_TIMEOUT`.
+        Timeout = 68,
+        /// A requested group is not supported and `ENFORCE_STATS` was given.
+        /// `VIR_ERR_ARGUMENT_UNSUPPORTED`.
+        ArgumentUnsupported = 74,
+        /// The caller lacks the permission. `VIR_ERR_ACCESS_DENIED`.
+        AccessDenied = 88,
+    }
+);
 
 impl ErrorKind {
-    /// Returns libvirt's number for this kind (`virErrorNumber`).
-    #[must_use]
-    pub fn code(self) -> i32 {
-        match self {
-            Self::Internal => 1,
-            Self::NoSupport => 3,
-            Self::NoConnect => 5,
-            Self::InvalidConnection => 6,
-            Self::InvalidDomain => 7,
-            Self::InvalidArgument => 8,
-            Self::Malformed => 27,
-            Self::System => 38,
-            Self::Rpc => 39,
-            Self::Tls => 40,
-            Self::NoDomain => 42,
-            Self::AuthFailed => 45,
-            Self::Ambiguous => 55,
-            Self::Timeout => 68,
-            Self::ArgumentUnsupported => 74,
-            Self::AccessDenied => 88,
-            Self::Other(code) => code,
+    /// Returns the kind of an error of a libvirt daemon.
+    pub(crate) fn from_code(code: i32) -> Self {
+        match Self::of_number(code) {
+            // To a daemon it is any operation that is invalid now.
+            Self::Ambiguous => Self::Other(code),
+            kind => kind,
         }
     }
+}
 
-    /// Returns the kind of libvirt's number.
-    pub(crate) fn from_code(code: i32) -> Self {
-        let named = [
-            Self::Internal,
-            Self::NoSupport,
-            Self::NoConnect,
-            Self::InvalidConnection,
-            Self::InvalidDomain,
-            Self::InvalidArgument,
-            Self::Malformed,
-            Self::System,
-            Self::Rpc,
-            Self::Tls,
-            Self::NoDomain,
-            Self::AuthFailed,
-            Self::Timeout,
-            Self::ArgumentUnsupported,
-            Self::AccessDenied,
-        ];
-        named.into_iter().find(|kind| kind.code() == code).unwrap_or(Self::Other(code))
+numbers!(
+    /// The part that reports an error: libvirt's "error domain" (`virErrorDomain`).
+    ///
+    /// The word `domain` means a virtual machine everywhere else in this library, hence the name.
+    pub enum ErrorOrigin {
+        /// The library itself, before a driver was involved. `VIR_FROM_NONE`.
+        Library = 0,
+        /// The connection to a libvirt daemon. `VIR_FROM_RPC`.
+        Rpc = 7,
+        /// The QEMU driver. `VIR_FROM_QEMU`.
+        Qemu = 10,
+        /// The test driver. `VIR_FROM_TEST`.
+        Test = 12,
+        /// The libvirt driver. `VIR_FROM_REMOTE`.
+        Remote = 13,
+        /// The checks of domain handles and lists. `VIR_FROM_DOMAIN`.
+        Domain = 20,
+        /// Authentication. `VIR_FROM_AUTH`.
+        Auth = 46,
+        /// polkit. `VIR_FROM_POLKIT`.
+        Polkit = 60,
     }
-}
-
-/// The part that reports an error: libvirt's "error domain" (`virErrorDomain`).
-///
-/// The word `domain` means a virtual machine everywhere else in this library, hence the name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorOrigin {
-    /// The library itself, before a driver was asked. `VIR_FROM_NONE`, 0.
-    Library,
-    /// The conversation with a libvirt daemon. `VIR_FROM_RPC`, 7.
-    Rpc,
-    /// The QEMU driver. `VIR_FROM_QEMU`, 10.
-    Qemu,
-    /// The test driver. `VIR_FROM_TEST`, 12.
-    Test,
-    /// The libvirt driver. `VIR_FROM_REMOTE`, 13.
-    Remote,
-    /// The checks on domain handles and lists. `VIR_FROM_DOMAIN`, 20.
-    Domain,
-    /// The proof of who the caller is. `VIR_FROM_AUTH`, 46.
-    Auth,
-    /// polkit. `VIR_FROM_POLKIT`, 60.
-    Polkit,
-    /// A part of libvirt with this number, which has no name here.
-    Other(i32),
-}
+);
 
 impl ErrorOrigin {
-    /// Returns libvirt's number for this origin (`virErrorDomain`).
-    #[must_use]
-    pub fn code(self) -> i32 {
-        match self {
-            Self::Library => 0,
-            Self::Rpc => 7,
-            Self::Qemu => 10,
-            Self::Test => 12,
-            Self::Remote => 13,
-            Self::Domain => 20,
-            Self::Auth => 46,
-            Self::Polkit => 60,
-            Self::Other(code) => code,
-        }
-    }
-
-    /// Returns the origin of libvirt's number.
+    /// Returns the origin of an error of a libvirt daemon.
     pub(crate) fn from_code(code: i32) -> Self {
-        let named = [
-            Self::Library,
-            Self::Qemu,
-            Self::Test,
-            Self::Domain,
-            Self::Rpc,
-            Self::Remote,
-            Self::Auth,
-            Self::Polkit,
-        ];
-        named.into_iter().find(|origin| origin.code() == code).unwrap_or(Self::Other(code))
+        Self::of_number(code)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use domstats::{Missing, MissingReason, error_chain};
+use domstats::{ErrorKind, ErrorOrigin, Missing, MissingReason, error_chain};
 use domstats_rpc::{
     Program, Status,
     message::{RemoteError, code},
@@ -13,24 +13,24 @@ use crate::host::Failure;
 /// An error as it is sent.
 pub(super) type Refusal = Box<RemoteError<'static>>;
 
-/// libvirt's numbers of errors (`virErrorNumber`).
-const INTERNAL: i32 = 1;
-const NO_SUPPORT: i32 = 3;
-const NO_CONNECT: i32 = 5;
-const INVALID_ARGUMENT: i32 = 8;
+/// libvirt's numbers of errors (`virErrorNumber`): those of the library's errors, and two more.
+const INTERNAL: i32 = ErrorKind::Internal.code();
+const NO_SUPPORT: i32 = ErrorKind::NoSupport.code();
+const NO_CONNECT: i32 = ErrorKind::NoConnect.code();
+const INVALID_ARGUMENT: i32 = ErrorKind::InvalidArgument.code();
 const DENIED: i32 = 29;
-const NO_DOMAIN: i32 = 42;
-const INVALID: i32 = 55;
-const TIMEOUT: i32 = 68;
-const UNSUPPORTED_ARGUMENT: i32 = 74;
+const NO_DOMAIN: i32 = ErrorKind::NoDomain.code();
+const INVALID: i32 = ErrorKind::Ambiguous.code();
+const TIMEOUT: i32 = ErrorKind::Timeout.code();
+const UNSUPPORTED_ARGUMENT: i32 = ErrorKind::ArgumentUnsupported.code();
 const UNSUPPORTED: i32 = 84;
-const ACCESS_DENIED: i32 = 88;
+const ACCESS_DENIED: i32 = ErrorKind::AccessDenied.code();
 
 /// libvirt's numbers of its parts (`virErrorDomain`).
-pub(super) const NONE: i32 = 0;
-const RPC: i32 = 7;
-const QEMU: i32 = 10;
-pub(super) const DOMAIN: i32 = 20;
+pub(super) const NONE: i32 = ErrorOrigin::Library.code();
+const RPC: i32 = ErrorOrigin::Rpc.code();
+const QEMU: i32 = ErrorOrigin::Qemu.code();
+pub(super) const DOMAIN: i32 = ErrorOrigin::Domain.code();
 
 const NOT_VALID: &str = "Requested operation is not valid: %s";
 
