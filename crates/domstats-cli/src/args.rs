@@ -13,27 +13,27 @@ use domstats::{
     ConnectOptions, DomainFilter, Format, StatsGroups, StatsOptions, StatsRequest, stats::GROUPS,
 };
 
-/// Statistics of all virtual machines, or of the ones that are named, in one call
+/// Print the statistics of all or some virtual machines in one call
 ///
-/// Prints the statistics of every virtual machine of this host, or of the domains that are named,
-/// in one call that never hangs: each domain has its own deadline, and what could not be read is
-/// named on standard error with the reason.
+/// Prints the statistics of every virtual machine of this host, or of the given domains, in one
+/// call that never hangs: each domain has its own deadline. Whatever could not be read is reported
+/// on standard error, with the reason.
 #[derive(Debug, Parser)]
 #[command(
     name = "domstats",
     version,
     disable_help_subcommand = true,
     args_override_self = true,
-    after_help = "More, with examples: domstats --help",
+    after_help = "See 'domstats --help' for details and examples.",
     after_long_help = crate::commands::man::after_help()
 )]
 pub(crate) struct Cli {
-    /// Hypervisor to ask, such as qemu:///system, qemu+qmp:///system or test:///default
+    /// Hypervisor to connect to, such as qemu:///system, qemu+qmp:///system or test:///default
     ///
-    /// Without it: $DOMSTATS_DEFAULT_URI, then $LIBVIRT_DEFAULT_URI, then uri_default of
-    /// libvirt.conf, then the libvirt daemon of this host, qemu:///system or the user's own
-    /// qemu:///session, if it answers, then qemu+qmp:///system, which reads every QEMU process of
-    /// this host. Names of uri_aliases in libvirt.conf are taken too.
+    /// Default: $DOMSTATS_DEFAULT_URI, then $LIBVIRT_DEFAULT_URI, then uri_default in libvirt.conf,
+    /// then the libvirt daemon of this host, qemu:///system or the user's own qemu:///session, if
+    /// it answers, then qemu+qmp:///system, which reads every QEMU process of this host. The names
+    /// in uri_aliases of libvirt.conf are accepted too.
     #[arg(short, long, value_name = "URI", global = true)]
     pub(crate) connect: Option<String>,
     #[command(flatten)]
@@ -45,40 +45,40 @@ pub(crate) struct Cli {
 /// `domstats` itself.
 #[derive(Debug, Args)]
 pub(crate) struct StatsArgs {
-    /// Domains to ask: id, UUID or name; all of them if none is named
+    /// Domains by id, UUID or name; all if none is given
     ///
-    /// A domain that is called like a command comes after `--`, as in `domstats -- list`.
+    /// A domain with the name of a command comes after `--`, as in `domstats -- list`.
     #[arg(value_name = "DOMAIN")]
     domains: Vec<String>,
-    /// Domain to ask, as an option; can be repeated
+    /// Domain by id, UUID or name, as an option; can be repeated
     #[arg(long = "domain", value_name = "DOMAIN")]
     more_domains: Vec<String>,
-    /// Form of the output; a terminal gets the table, a pipe gets text
+    /// Output format; by default the table on a terminal, else text
     ///
     /// `xml` and `json` are the whole document, `text` is what virsh domstats prints, `table` is
-    /// one line a domain, `openmetrics` and `prometheus` are metrics.
+    /// one line per domain, `openmetrics` and `prometheus` are metrics.
     #[arg(short, long, value_parser = format_parser())]
     pub(crate) format: Option<Format>,
     #[command(flatten)]
     timeout: TimeoutArgs,
-    /// Ask again every so many seconds, until interrupted
+    /// Repeat every SECONDS until interrupted
     ///
-    /// A terminal is painted again each time; a pipe gets one report after the other.
+    /// A terminal is repainted each time; a pipe gets one report after the other.
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) watch: Option<Duration>,
-    /// Fail with exit code 3 if anything that was asked for could not be read
+    /// Exit with code 3 if anything requested could not be read
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Fail if a group that is asked for is not supported
+    /// Fail if a requested group is not supported
     #[arg(long)]
     enforce: bool,
-    /// Show every image of a disk's backing chain
+    /// List every image of a disk's backing chain
     #[arg(long)]
     backing: bool,
-    /// Ask no monitor that is not free at once
+    /// Skip busy monitors
     #[arg(long)]
     nowait: bool,
-    /// Taken for the sake of scripts; changes nothing, as in virsh
+    /// Accepted for virsh compatibility; ignored
     #[arg(long)]
     raw: bool,
     #[command(flatten)]
@@ -88,7 +88,7 @@ pub(crate) struct StatsArgs {
 }
 
 impl StatsArgs {
-    /// Returns the words that name domains; none means all.
+    /// Returns the domains given on the command line; none means all.
     pub(crate) fn words(&self) -> Vec<&str> {
         let words = self.domains.iter().chain(&self.more_domains);
         words.map(String::as_str).collect()
@@ -109,7 +109,7 @@ impl StatsArgs {
             .options(options.map(|(_, option)| option).collect())
     }
 
-    /// Returns how to open the connection.
+    /// Returns the options for opening the connection.
     pub(crate) fn connect_options(&self) -> ConnectOptions {
         self.timeout.connect_options()
     }
@@ -117,13 +117,13 @@ impl StatsArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the domains: id, name and state; takes the filters too
+    /// List domains with id, name and state; accepts the filters
     List(ListArgs),
-    /// Explain the statistics: key, type, unit and meaning of each
+    /// Describe the statistics: key, type, unit and meaning of each
     Fields(FieldsArgs),
-    /// Say what is found on this host, what each domain gives, and why not more
+    /// Diagnose this host: what each domain provides, what is missing, and why
     Doctor(DoctorArgs),
-    /// Print the completion script of a shell
+    /// Print the completion script for a shell
     Completions(CompletionsArgs),
     /// Print the manual page
     Man,
@@ -131,10 +131,10 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Print only the names, one a line
+    /// Print only the names, one per line
     #[arg(long)]
     pub(crate) name: bool,
-    /// Print only the UUIDs, one a line; with --name, before the name
+    /// Print only the UUIDs, one per line; with --name, before the name
     #[arg(long)]
     pub(crate) uuid: bool,
     #[command(flatten)]
@@ -144,12 +144,12 @@ pub(crate) struct ListArgs {
 }
 
 impl ListArgs {
-    /// Returns the request for the states of the domains to list.
+    /// Returns a request for the states of the domains to list.
     pub(crate) fn request(&self) -> StatsRequest {
         self.timeout.request().groups(StatsGroups::STATE).filter(self.filter.0)
     }
 
-    /// Returns how to open the connection.
+    /// Returns the options for opening the connection.
     pub(crate) fn connect_options(&self) -> ConnectOptions {
         self.timeout.connect_options()
     }
@@ -157,14 +157,14 @@ impl ListArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct FieldsArgs {
-    /// Groups, such as block, or parts of a key, such as rd.bytes; everything if none is given
+    /// Groups such as block, or parts of a key such as rd.bytes; everything if none is given
     #[arg(value_name = "WORD")]
     pub(crate) words: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Also say how long a call takes, what it spends the time on, and what it costs this host
+    /// Also print how long a call takes, phase by phase, and how much CPU time it costs
     #[arg(long)]
     pub(crate) timings: bool,
     #[command(flatten)]
@@ -172,12 +172,12 @@ pub(crate) struct DoctorArgs {
 }
 
 impl DoctorArgs {
-    /// Returns the request for everything that libvirt has too.
+    /// Returns a request for all of libvirt's groups.
     pub(crate) fn request(&self) -> StatsRequest {
         self.timeout.request().groups(StatsGroups::of_libvirt())
     }
 
-    /// Returns how to open the connection.
+    /// Returns the options for opening the connection.
     pub(crate) fn connect_options(&self) -> ConnectOptions {
         self.timeout.connect_options()
     }
@@ -192,9 +192,10 @@ pub(crate) struct CompletionsArgs {
 /// `--timeout`.
 #[derive(Debug, Args)]
 struct TimeoutArgs {
-    /// Time after which the call returns with what it has, such as 500ms or 2s; 1s by default
+    /// Deadline of a call, such as 500ms or 2s; 1s by default
     ///
-    /// Opening the connection may take as long again, and 5s by default.
+    /// The call returns by then with everything it has. Opening the connection has a deadline of
+    /// its own: the same, or 5s by default.
     #[arg(short, long, value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
 }
@@ -239,14 +240,14 @@ impl FromArgMatches for Groups {
     }
 }
 
-/// `--list-active` and so on: which domains "all" means.
+/// `--list-active` and so on.
 #[derive(Debug)]
 struct Filter(DomainFilter);
 
 impl Filter {
     const FLAGS: [(&str, DomainFilter, &str); 8] = [
         ("list-active", DomainFilter::ACTIVE, "Domains that have a process"),
-        ("list-inactive", DomainFilter::INACTIVE, "Domains that are only defined"),
+        ("list-inactive", DomainFilter::INACTIVE, "Domains without a process"),
         ("list-persistent", DomainFilter::PERSISTENT, "Domains that stay defined when they stop"),
         ("list-transient", DomainFilter::TRANSIENT, "Domains that vanish when they stop"),
         ("list-running", DomainFilter::RUNNING, "Domains that are running"),
@@ -261,7 +262,7 @@ impl Args for Filter {
         command.args(
             Self::FLAGS
                 .iter()
-                .map(|(name, _, help)| flag(name, help, "Filters (every domain if none is given)")),
+                .map(|(name, _, help)| flag(name, help, "Filters (all domains if none is given)")),
         )
     }
 
@@ -296,7 +297,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .filter(|period| !period.is_zero())
-        .ok_or_else(|| "give a number of seconds above 0, such as 2 or 0.5".to_owned())
+        .ok_or_else(|| "expected a number of seconds above 0, such as 2 or 0.5".to_owned())
 }
 
 impl Cli {
@@ -304,17 +305,17 @@ impl Cli {
     ///
     /// # Errors
     ///
-    /// What is to be printed instead of running: help, the version, or a mistake.
+    /// What to print instead of running: help, the version, or a usage error.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let matches = Self::command().try_get_matches()?;
-        refuse_lost_arguments(&matches)?;
+        reject_lost_arguments(&matches)?;
         Self::from_arg_matches(&matches)
     }
 }
 
-/// Refuses what stands before a command and would have no effect: `domstats --block list` may
+/// Rejects arguments before a command, which would have no effect: `domstats --block list` may
 /// mean a domain of that name.
-fn refuse_lost_arguments(matches: &ArgMatches) -> Result<(), clap::Error> {
+fn reject_lost_arguments(matches: &ArgMatches) -> Result<(), clap::Error> {
     let Some(name) = matches.subcommand_name() else {
         return Ok(());
     };
@@ -333,8 +334,8 @@ fn refuse_lost_arguments(matches: &ArgMatches) -> Result<(), clap::Error> {
         Some(lost) => Err(command.error(
             ErrorKind::ArgumentConflict,
             format!(
-                "'{lost}' does not belong before the command '{name}': write it behind, or \
-                 '-- {name}' for a domain of that name"
+                "'{lost}' has no effect before the command '{name}': put it after the command, or \
+                 write '-- {name}' for a domain of that name"
             ),
         )),
     }
@@ -368,7 +369,7 @@ mod tests {
     #[test]
     fn options_before_a_command_are_not_lost() {
         let check = |line: &[&str]| {
-            refuse_lost_arguments(&Cli::command().try_get_matches_from(line).unwrap())
+            reject_lost_arguments(&Cli::command().try_get_matches_from(line).unwrap())
         };
         assert!(check(&["domstats", "-c", "test:///default", "list"]).is_ok());
         for lost in [["--block"], ["--timeout=5s"], ["--list-active"]] {

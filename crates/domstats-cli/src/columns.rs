@@ -1,11 +1,11 @@
-//! Text for people: aligned columns, which `awk` can take apart, and nothing that moves a cursor.
+//! Aligned columns for people and `awk`, without terminal control sequences.
 
 use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-/// Returns rows with two spaces between the columns. The last column is not padded, so its cells
-/// may hold anything.
+/// Returns the rows with two spaces between columns. The last column is not padded and may hold
+/// any text.
 pub(crate) fn align<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].width()).max();
     let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));

@@ -1,4 +1,4 @@
-//! How the command ends: exit codes, and how an error is said.
+//! Exit codes and error messages.
 
 use std::{
     error::Error,
@@ -10,26 +10,26 @@ use std::{
 use clap::builder::styling::{AnsiColor, Style};
 use domstats::{error_chain, printable};
 
-/// How a command ended that did not fail. Usage errors end with 2, in the parser.
+/// The outcome of a command that did not fail. The parser exits with 2 on usage errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// 0.
     Ok,
-    /// 1: the command said on its own what is wrong.
+    /// 1: the command has reported the failure itself.
     Failed,
-    /// 3: something that was asked for is missing, and `--strict` was given.
+    /// 3: something requested is missing, and `--strict` was given.
     Partial,
 }
 
 /// The result of every command.
 pub(crate) type Result<T = Exit> = std::result::Result<T, Box<dyn Error>>;
 
-/// A sentence of the command's own.
+/// An error of the command itself.
 #[derive(Debug)]
 pub(crate) struct Failure(String);
 
 impl Failure {
-    /// Returns an error that says this sentence.
+    /// Returns an error with this message.
     pub(crate) fn new(sentence: impl Into<String>) -> Box<Self> {
         Box::new(Self(sentence.into()))
     }
@@ -43,13 +43,13 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
-/// Says the error, if there is one, and returns the exit code.
+/// Reports the error, if there is one, and returns the exit code.
 pub(crate) fn code(result: Result) -> ExitCode {
     match result {
         Ok(Exit::Ok) => ExitCode::SUCCESS,
         Ok(Exit::Failed) => ExitCode::FAILURE,
         Ok(Exit::Partial) => ExitCode::from(3),
-        // The reader has seen enough: `domstats | head -1`.
+        // The reader closed the pipe: `domstats | head -1`.
         Err(error) if is_closed_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             say(AnsiColor::Red, &error_chain(error.as_ref()));
@@ -58,7 +58,7 @@ pub(crate) fn code(result: Result) -> ExitCode {
     }
 }
 
-/// Prints help, the version or a mistake of the command line, and returns the exit code.
+/// Prints help, the version or a usage error, and returns the exit code.
 pub(crate) fn print(instead: &clap::Error) -> ExitCode {
     let printed = instead.print().and_then(|()| io::stdout().flush());
     match printed {
@@ -67,14 +67,14 @@ pub(crate) fn print(instead: &clap::Error) -> ExitCode {
     }
 }
 
-/// Prints one line about what could not be read.
+/// Prints one line about something that could not be read.
 pub(crate) fn warn(line: &str) {
     say(AnsiColor::Yellow, line);
 }
 
 fn say(color: AnsiColor, line: &str) {
     let style = Style::new().fg_color(Some(color.into()));
-    // There is no one left to tell when standard error is closed.
+    // Nothing can be reported when standard error is closed.
     let _ = writeln!(anstream::stderr(), "{style}domstats:{style:#} {}", printable(line));
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! args ─→ uri ─→ commands/* ─→ exit
-//!          │        └ missing: what could not be read, on standard error
+//!          │        └ missing: reports what could not be read, on standard error
 //! ```
 
 mod args;
@@ -29,9 +29,9 @@ fn main() -> ExitCode {
     exit::code(run(&cli))
 }
 
-/// Allows this process as many descriptors as it may allow itself. The soft limit, 1024 on most
-/// hosts, protects programs that use select(2); this one does not, and needs a dozen for each of
-/// a host's QEMU processes to read them cheaply. Without, it does with fewer.
+/// Raises the soft limit of descriptors to the hard one. The soft limit, 1024 on most hosts,
+/// protects programs that use select(2); this one does not, and keeps a dozen descriptors for each
+/// QEMU process to read it cheaply. With fewer it still works, more slowly.
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });

@@ -1,14 +1,14 @@
-//! What could not be read: one line a domain on standard error, never in the data.
+//! What could not be read: one line per domain on standard error, never in the data.
 
 use domstats::{DomainStats, Missing, StatsGroups, StatsReport, stats::Group};
 
 use crate::exit;
 
-/// Says what is missing from a report.
+/// Reports what is missing.
 ///
-/// That a group is unsupported, or the domain not active, is worth a line only where the group
-/// was `asked` for by name.
-pub(crate) fn warn(report: &StatsReport, asked: StatsGroups) {
+/// An unsupported group or an inactive domain is worth a line only if the group was `requested` by
+/// name.
+pub(crate) fn warn(report: &StatsReport, requested: StatsGroups) {
     for domain in &report.missing {
         exit::warn(&format!("{}: {}", domain.domain.name, domain.missing));
     }
@@ -18,7 +18,7 @@ pub(crate) fn warn(report: &StatsReport, asked: StatsGroups) {
             .filter_map(|(why, mut groups)| {
                 groups.retain(|group| {
                     !why.reason.is_expected()
-                        || Group::by_name(group).is_some_and(|g| asked.contains(g.bit))
+                        || Group::by_name(group).is_some_and(|g| requested.contains(g.bit))
                 });
                 (!groups.is_empty()).then(|| sentence(why, &groups))
             })
@@ -29,7 +29,7 @@ pub(crate) fn warn(report: &StatsReport, asked: StatsGroups) {
     }
 }
 
-/// Returns the groups that are missing in whole or in part, those of one reason together.
+/// Returns the groups that are missing in whole or in part, grouped by reason.
 pub(crate) fn by_reason(stats: &DomainStats) -> Vec<(&Missing, Vec<&str>)> {
     let mut reasons: Vec<(&Missing, Vec<&str>)> = Vec::new();
     for missing in &stats.missing {

@@ -1,4 +1,4 @@
-//! Which hypervisor to ask, and the domains that it has.
+//! Selects the hypervisor, and the domains in it.
 
 use std::error::Error;
 
@@ -11,8 +11,8 @@ use domstats::{
 
 use crate::exit::{self, Failure, Result};
 
-/// Returns all that can be asked on this host, for `domstats doctor`: what is named, or everything
-/// that was named anywhere and that is usual.
+/// Returns the URIs that `domstats doctor` examines: the given one, or all that are configured or
+/// usual.
 pub(crate) fn all(option: Option<&str>) -> Result<Vec<String>> {
     if option.is_some() {
         return Ok(NamedUri::find(option)?.iter().map(|named| named.uri().to_owned()).collect());
@@ -29,16 +29,16 @@ pub(crate) fn all(option: Option<&str>) -> Result<Vec<String>> {
     Ok(uris)
 }
 
-/// The hypervisor that is asked.
+/// A connection, and how it was found.
 pub(crate) struct Hypervisor {
     connect: Connect,
-    /// What was tried in vain, if nobody named a hypervisor and none but processes was found.
+    /// The daemons that did not answer, if no URI was configured and only processes were found.
     tried: Option<Vec<String>>,
 }
 
 impl Hypervisor {
-    /// Opens what somebody named, else the first libvirt daemon of this host that answers, else
-    /// its QEMU processes. Never the test driver unless it is named.
+    /// Opens the configured URI, else the first libvirt daemon of this host that answers, else its
+    /// QEMU processes. Never the test driver unless it is configured.
     pub(crate) fn open(option: Option<&str>, options: &ConnectOptions) -> Result<Self> {
         if let Some(named) = NamedUri::find(option)? {
             return Ok(Self { connect: named.open(options)?, tried: None });
@@ -50,7 +50,7 @@ impl Hypervisor {
                 Err(error) => {
                     let why = error_chain(&error);
                     if error.kind() == ErrorKind::Timeout {
-                        // There is a daemon, and what comes next knows less of its domains.
+                        // There is a daemon, and the processes tell less about its domains.
                         exit::warn(&format!("{uri} does not answer: {why}"));
                     }
                     tried.push(format!("{uri} ({why})"));
@@ -63,12 +63,12 @@ impl Hypervisor {
         }
     }
 
-    /// Returns the statistics of all domains. No domain at all is an answer from a hypervisor, and
-    /// an error where nobody named one and there are not even processes.
+    /// Returns the statistics of all domains. An empty report is valid from a configured hypervisor,
+    /// and an error if none was configured and there are not even processes.
     pub(crate) fn all_domain_stats(&self, request: &StatsRequest) -> Result<StatsReport> {
         let report = self.connect.all_domain_stats(request)?;
         if report.domains.is_empty() && report.missing.is_empty() {
-            // Perhaps the filter of the request left nothing.
+            // Perhaps nothing matched the filter.
             self.domains()?;
         }
         Ok(report)
@@ -84,8 +84,8 @@ impl Hypervisor {
         }
     }
 
-    /// Returns the domains that the words name, by id, UUID or name in this order, as virsh does; those of
-    /// users who are not trusted by id. A word that names nothing any more stands for the domain in its
+    /// Returns the domains for the given words, by id, UUID or name in this order, as virsh does; those of
+    /// untrusted users by id only. A word that matches nothing any more stands for the domain in its
     /// place in `known`.
     pub(crate) fn find(&self, words: &[&str], known: &[Domain]) -> Result<Vec<Domain>> {
         let all = self.domains()?;
@@ -97,21 +97,20 @@ impl Hypervisor {
                 }
                 (Err(error), _) => error,
             };
-            let shows =
-                format!("`domstats list -c '{}'` shows those that exist", self.connect.uri());
+            let shows = format!("`domstats list -c '{}'` lists the domains", self.connect.uri());
             Err(Failure::new(format!("{error}: {shows}")).into())
         };
         words.iter().enumerate().map(find).collect()
     }
 }
 
-/// `tried` are the daemons; `why` says what is wrong with the processes.
+/// `tried` are the daemons that failed; `why` is what is wrong with the processes.
 fn none_found(tried: &[String], why: &str) -> Box<dyn Error> {
     let mut tried = tried.to_vec();
     tried.push(format!("{PROCESSES} ({why})"));
     Failure::new(format!(
-        "no hypervisor found: tried {}; `domstats -c test:///default` shows made-up domains, \
-         `domstats doctor` looks further",
+        "no hypervisor found: tried {}; `domstats -c test:///default` shows simulated domains, \
+         `domstats doctor` examines this host",
         tried.join(", ")
     ))
 }

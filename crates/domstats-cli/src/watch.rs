@@ -1,4 +1,4 @@
-//! `--watch`: the same again, every so often.
+//! `--watch`: repeats a command.
 
 use std::{
     thread,

@@ -108,5 +108,5 @@ fn a_daemon_that_answers() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     assert!(text.contains("1 domain on ") && text.contains("driver QEMU"), "{text}");
-    assert!(text.contains(&guest.name) && text.contains("gives state, cpu-total"), "{text}");
+    assert!(text.contains(&guest.name) && text.contains("provides state, cpu-total"), "{text}");
 }

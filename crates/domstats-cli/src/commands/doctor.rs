@@ -1,4 +1,4 @@
-//! `domstats doctor`: what there is on this host, what each domain gives, and why not more.
+//! `domstats doctor`: what each domain of this host provides, what is missing, and why.
 
 use std::io::{self, Write};
 
@@ -14,7 +14,7 @@ use crate::{
     missing, uri,
 };
 
-/// Asks the named hypervisor, or everything that can be asked here. Fails if no domain is found.
+/// Examines one hypervisor, or all of this host. Fails if no domain is found.
 pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
     let options = args.connect_options();
     let mut out = io::stdout().lock();
@@ -45,11 +45,11 @@ pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
         }
     }
     hints.extend(reasons.iter().filter_map(hint));
-    // Each namespace of processes has a first one, whose name everybody may read.
+    // Every PID namespace has a process 1, whose name everybody may read.
     if std::fs::File::open("/proc/1/comm").is_err() {
         hints.push(
-            "/proc hides the processes of other users (hidepid), QEMUs among them: run as root, or as a \
-             member of the group that its mount option gid= names",
+            "/proc hides the processes of other users (hidepid), including QEMU: run as root, or as a \
+             member of the group in its mount option gid=",
         );
     }
     if has_untrusted {
@@ -59,7 +59,7 @@ pub(crate) fn run(connect: Option<&str>, args: &DoctorArgs) -> Result {
         );
     }
     if !found {
-        hints.push("no domain found; `domstats -c test:///default` shows made-up ones");
+        hints.push("no domain found; `domstats -c test:///default` shows simulated ones");
     }
     hints.dedup();
     hints.into_iter().try_for_each(|hint| say(format!("hint: {hint}")))?;
@@ -77,11 +77,11 @@ fn examine(uri: &str, connect: &Connect, report: &StatsReport) -> Vec<String> {
     let mut lines = vec![format!("{uri}: {count} on {host}, driver {driver}")];
     for domain in &report.missing {
         lines.push(format!("  {}", domain.domain.name));
-        lines.push(format!("    lacks everything: {}", domain.missing));
+        lines.push(format!("    missing entirely: {}", domain.missing));
     }
     lines.extend(report.domains.iter().filter_map(|stats| trust(&stats.domain)));
     lines.extend(report.missing.iter().filter_map(|missing| trust(&missing.domain)));
-    // A host has many domains that are alike: those that give the same are named together.
+    // Domains with the same findings are listed together.
     let mut alike: Vec<(Vec<&DomainInfo>, Vec<String>)> = Vec::new();
     for stats in &report.domains {
         let (domain, findings) = (&stats.domain, examine_domain(stats));
@@ -99,7 +99,7 @@ fn examine(uri: &str, connect: &Connect, report: &StatsReport) -> Vec<String> {
     lines
 }
 
-/// Returns the line about a domain that is perhaps not the one that it says it is.
+/// Returns the line about a domain whose identity is in doubt.
 fn trust(domain: &DomainInfo) -> Option<String> {
     let who = domain.described();
     let conflict = domain.conflict;
@@ -113,9 +113,9 @@ fn trust(domain: &DomainInfo) -> Option<String> {
     }
 }
 
-/// Returns a line for each monitor of a QEMU: which one was asked, and why not the others.
+/// Returns a line for each monitor of a QEMU: which one was used, and why not the others.
 fn monitors(connect: &Connect, domain: &DomainInfo) -> Vec<String> {
-    // A libvirt daemon has its own.
+    // Those of a libvirt daemon are its own.
     let monitors = connect.domain(domain.clone()).monitors().unwrap_or_default();
     let name = &domain.name;
     let line = |monitor: Monitor| {
@@ -129,9 +129,9 @@ fn monitors(connect: &Connect, domain: &DomainInfo) -> Vec<String> {
     monitors.into_iter().map(line).collect()
 }
 
-/// Returns the lines about what one domain gives.
+/// Returns the lines about what one domain provides.
 fn examine_domain(stats: &DomainStats) -> Vec<String> {
-    let gives: Vec<_> = GROUPS
+    let provided: Vec<_> = GROUPS
         .iter()
         .filter(|group| group.of(stats).is_some())
         .map(|group| match stats.why_missing(group.bit) {
@@ -140,11 +140,11 @@ fn examine_domain(stats: &DomainStats) -> Vec<String> {
         })
         .collect();
     let mut lines = Vec::new();
-    if !gives.is_empty() {
-        lines.push(format!("    gives {}", gives.join(", ")));
+    if !provided.is_empty() {
+        lines.push(format!("    provides {}", provided.join(", ")));
     }
     for (why, groups) in missing::by_reason(stats) {
-        lines.push(format!("    lacks {}: {why}", groups.join(", ")));
+        lines.push(format!("    missing {}: {why}", groups.join(", ")));
     }
     lines
 }
@@ -160,7 +160,7 @@ fn collect_reasons(report: &StatsReport, reasons: &mut Vec<MissingReason>) {
     }
 }
 
-/// Returns what to do about a hypervisor that cannot be asked, where something can be done.
+/// Returns advice on a failed connection, if there is any.
 fn hint_of_connection(error: &Error) -> Option<&'static str> {
     match (error.kind(), error.origin()) {
         (_, ErrorOrigin::Polkit) => Some(
@@ -190,7 +190,7 @@ fn hint_of_connection(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// Returns what to do about a reason, where something can be done.
+/// Returns advice on a reason, if there is any.
 fn hint(reason: &MissingReason) -> Option<&'static str> {
     match reason {
         MissingReason::Denied => {

@@ -10,7 +10,7 @@ use crate::{
     exit::{Exit, Failure, Result},
 };
 
-/// Prints the key, type, unit, group and meaning of every statistic that a word selects.
+/// Prints the key, type, unit, group and meaning of every statistic that matches a word.
 pub(crate) fn run(args: &FieldsArgs) -> Result {
     let mut rows = vec![["KEY", "TYPE", "UNIT", "GROUP", "MEANING"].map(str::to_owned)];
     for group in GROUPS {
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &FieldsArgs) -> Result {
     if rows.len() == 1 {
         let words = args.words.join("' or '");
         return Err(Failure::new(format!(
-            "no group is called '{words}', and no key contains it: `domstats fields` shows all"
+            "no group or key matches '{words}': `domstats fields` lists all"
         ))
         .into());
     }
@@ -61,7 +61,7 @@ fn join(prefix: &str, path: &str) -> String {
 fn is_selected(words: &[String], group: &Group, key: &str) -> bool {
     let selects = |word: &String| match Group::by_name(word) {
         Some(named) => named.bit == group.bit,
-        // From the start of a word: `rd.bytes` is not in `discard.bytes`.
+        // Matches at the start of a word: `rd.bytes` does not match `discard.bytes`.
         None => key
             .match_indices(word.as_str())
             .any(|(at, _)| !key[..at].ends_with(char::is_alphanumeric)),

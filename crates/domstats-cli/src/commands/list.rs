@@ -13,7 +13,7 @@ use crate::{
     uri::Hypervisor,
 };
 
-/// Prints id, name and state of each domain, or only what scripts ask for.
+/// Prints id, name and state of each domain, or only names or UUIDs.
 pub(crate) fn run(connect: Option<&str>, args: &ListArgs) -> Result {
     let hypervisor = Hypervisor::open(connect, &args.connect_options())?;
     let report = hypervisor.all_domain_stats(&args.request())?;
@@ -27,7 +27,7 @@ pub(crate) fn run(connect: Option<&str>, args: &ListArgs) -> Result {
             let mut rows = vec![["ID", "NAME", "STATE"].map(str::to_owned)];
             rows.extend(domains.iter().map(|(info, state)| row(info, *state)));
             let notes: Vec<String> = domains.iter().map(|(info, _)| note(info)).collect();
-            // Nearly always there is nothing to note.
+            // Notes are rare.
             match notes.iter().all(String::is_empty) {
                 true => columns::align(&rows),
                 false => {
@@ -44,7 +44,7 @@ pub(crate) fn run(connect: Option<&str>, args: &ListArgs) -> Result {
             domains.iter().map(|(info, _)| format!("{} {}\n", uuid(info), info.name)).collect()
         }
     };
-    // Takes the colours out where they cannot be seen.
+    // Strips the colours where they cannot be shown.
     let mut out = anstream::stdout().lock();
     out.write_all(page.as_bytes())?;
     out.flush()?;
@@ -65,7 +65,7 @@ fn row(info: &DomainInfo, state: Option<&State>) -> [String; 3] {
     [or_dash(info.id), info.name.to_string(), format!("{style}{state}{style:#}")]
 }
 
-/// Returns whether a domain is perhaps not the one that it says it is.
+/// Returns what puts the identity of a domain in doubt.
 fn note(info: &DomainInfo) -> String {
     let whose = info.uid.map_or_else(|| "its user".to_owned(), |uid| format!("user {uid}"));
     let untrusted = info.untrusted.then(|| format!("{whose} is not trusted"));
@@ -74,7 +74,7 @@ fn note(info: &DomainInfo) -> String {
     conflict.into_iter().chain(untrusted).collect::<Vec<_>>().join("; ")
 }
 
-/// Returns the word for a state, or the number of one that only a newer peer knows.
+/// Returns the word for a state, or the number of one that is unknown here.
 fn word(state: DomainState) -> String {
     state.word().map_or_else(|| state.code().to_string(), str::to_owned)
 }

@@ -17,35 +17,35 @@ use crate::{
 };
 
 const EXAMPLES: &[(&str, &str)] = &[
-    ("domstats", "every domain of this host, as a table"),
-    ("domstats -c test:///default", "the same of made-up domains, to look around"),
+    ("domstats", "all domains of this host, as a table"),
+    ("domstats -c test:///default", "the same for simulated domains, to try it out"),
     ("domstats --state --block vm1 vm2", "two groups of two domains"),
-    ("domstats --list-running --format json", "the running domains, for programs"),
-    ("domstats --watch 2 --timeout 500ms", "again every 2 seconds, half a second for each call"),
+    ("domstats --list-running --format json", "the running domains, as JSON"),
+    ("domstats --watch 2 --timeout 500ms", "every 2 seconds, with half a second for each call"),
     ("domstats doctor", "what is missing, and what to do about it"),
 ];
 
 const ENVIRONMENT: &[(&str, &str)] = &[
-    ("DOMSTATS_DEFAULT_URI", "the hypervisor to ask if --connect does not say"),
-    ("LIBVIRT_DEFAULT_URI", "the same, if DOMSTATS_DEFAULT_URI is not set"),
+    ("DOMSTATS_DEFAULT_URI", "default of --connect"),
+    ("LIBVIRT_DEFAULT_URI", "default of --connect if DOMSTATS_DEFAULT_URI is not set"),
     ("LIBVIRT_AUTH_FILE", "credentials for libvirt daemons"),
-    ("XDG_RUNTIME_DIR", "where the user's own libvirt daemon has its socket, in libvirt"),
-    ("NO_COLOR", "if set and not empty, no colours"),
+    ("XDG_RUNTIME_DIR", "directory of the user's own libvirt daemon: its socket is in libvirt/"),
+    ("NO_COLOR", "disables colours if set and not empty"),
 ];
 
 const FILES: &[(&str, &str)] = &[
     ("/etc/libvirt/libvirt.conf", "uri_default and uri_aliases, for root"),
     (
         "~/.config/libvirt/libvirt.conf",
-        "the same for others, below $XDG_CONFIG_HOME if that is set",
+        "the same for other users, in $XDG_CONFIG_HOME if that is set",
     ),
 ];
 
 const EXIT_STATUS: &[(&str, &str)] = &[
-    ("0", "everything went well"),
-    ("1", "failure: the reason is on standard error"),
-    ("2", "the command line is wrong"),
-    ("3", "with --strict: something that was asked for could not be read"),
+    ("0", "success"),
+    ("1", "failure; the reason is on standard error"),
+    ("2", "invalid command line"),
+    ("3", "with --strict: something requested could not be read"),
 ];
 
 const SECTIONS: &[(&str, &[(&str, &str)])] = &[
@@ -109,7 +109,7 @@ fn render(out: &mut Vec<u8>) -> io::Result<()> {
     roff.to_writer(out)
 }
 
-/// A command in the page of `domstats`: it is too small for a page of its own.
+/// Adds a command: it is too small for a page of its own.
 fn describe(roff: &mut Roff, command: &Command) {
     let mut head = vec![bold(format!("domstats {}", command.get_name()))];
     let positionals = command.get_positionals();

@@ -15,7 +15,7 @@ use crate::{
 /// Moves the cursor home and clears the screen.
 const REPAINT: &[u8] = b"\x1b[H\x1b[2J";
 
-/// Prints the statistics of all domains or of those that were named, once or with `--watch`.
+/// Prints the statistics of all or of the given domains, once or with `--watch`.
 pub(crate) fn run(connect: Option<&str>, args: &StatsArgs) -> Result {
     let terminal = io::stdout().is_terminal();
     let format = args.format.unwrap_or(match terminal {
@@ -25,8 +25,8 @@ pub(crate) fn run(connect: Option<&str>, args: &StatsArgs) -> Result {
     let hypervisor = Hypervisor::open(connect, &args.connect_options())?;
     let mut known = Vec::new();
     watch::repeat(args.watch, || {
-        let report = ask(&hypervisor, args, &mut known)?;
-        // One write: a reader of a pipe sees whole reports, a terminal does not flicker.
+        let report = read(&hypervisor, args, &mut known)?;
+        // In one write: a pipe's reader sees whole reports, a terminal does not flicker.
         let mut page = Vec::new();
         if args.watch.is_some() && terminal {
             page.extend_from_slice(REPAINT);
@@ -43,9 +43,9 @@ pub(crate) fn run(connect: Option<&str>, args: &StatsArgs) -> Result {
     })
 }
 
-/// Asks once. Named domains are looked up each time, since one that restarted is another process;
+/// Makes one call. Given domains are looked up each time, since a restarted one is another process;
 /// `known` remembers them, so that one that is gone is reported as such.
-fn ask(hypervisor: &Hypervisor, args: &StatsArgs, known: &mut Vec<Domain>) -> Result<StatsReport> {
+fn read(hypervisor: &Hypervisor, args: &StatsArgs, known: &mut Vec<Domain>) -> Result<StatsReport> {
     let words = args.words();
     if words.is_empty() {
         return hypervisor.all_domain_stats(&args.request());

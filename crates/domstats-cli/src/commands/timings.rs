@@ -1,15 +1,15 @@
-//! `domstats doctor --timings`: what a call costs.
+//! `domstats doctor --timings`: the cost of a call.
 
 use std::{fmt, time::Duration};
 
 use domstats::{Connect, Phase, Result, StatsReport, StatsRequest};
 use rustix::time::{ClockId, clock_gettime};
 
-/// What a call took.
+/// The cost of a call.
 pub(crate) struct Timings {
     elapsed: Duration,
     phases: Vec<Phase>,
-    /// User and system time of this process, all its threads.
+    /// User and system time of all threads of this process.
     cpu: Duration,
     domains: usize,
 }

@@ -95,7 +95,7 @@ fn a_closed_pipe_is_not_an_error() {
 fn doctor_says_what_each_domain_gives_and_why_not_more() {
     let run = run("doctor -c test:///default?hang=vm1 --timeout 100ms");
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert!(run.out.contains("\n  vm1\n    gives "), "{run:?}");
+    assert!(run.out.contains("\n  vm1\n    provides "), "{run:?}");
     assert!(run.out.contains(": timeout"), "{run:?}");
     assert!(run.out.contains("\nhint: timeout: "), "{run:?}");
 }
