@@ -1,9 +1,9 @@
-//! Namespaces of its own for each live test: it sees its own processes, network devices, sockets and
-//! ports, and nothing of the host, of a second run or of a stranger.
+//! Namespaces for each live test: it sees its own processes, network devices, sockets and ports,
+//! and nothing of the host, of another run or of other programs.
 //!
-//! A test that begins with [`alone!`](crate::alone!) starts its program again, for this test only,
-//! in new pid, mount, network and IPC namespaces, and passes if that passes. When the test ends,
-//! however it ends, the kernel kills all that it started and removes its devices.
+//! A test that starts with [`alone!`](crate::alone!) starts its program again, for this test only,
+//! in new pid, mount, network and IPC namespaces, and passes if that run passes. When the test
+//! ends, however it ends, the kernel kills everything it started and removes its devices.
 
 use std::{
     env,
@@ -18,10 +18,10 @@ use crate::{lab::lab, roots::RELEASE, tools::tool};
 /// Tells the inner program where its part of the lab is.
 pub const PLACE: &str = "DOMSTATS_ALONE";
 
-/// Tells a test program that everything is built and installed that tests use, by `scripts/test`.
+/// Tells a test program that `scripts/test` has built and installed everything that tests use.
 const PREPARED: &str = "DOMSTATS_PREPARED";
 
-/// Tells where the files of failed tests are to stay, for one of two runs at the same time.
+/// Tells where to keep the files of failed tests, for one of two concurrent runs.
 const KEPT: &str = "DOMSTATS_KEPT";
 
 /// Returns whether programs and the Python module were built before the tests.
@@ -36,13 +36,13 @@ pub fn is_inside() -> bool {
     env::var_os(PLACE).is_some()
 }
 
-/// A test that takes longer than this hangs, in seconds. Nextest would wait a minute longer.
+/// The time in seconds after which a test counts as hanging. Nextest would wait a minute longer.
 const LIMIT: u32 = 840;
 
 /// Runs the rest of the test in namespaces of its own. With `kvm` the test sees `/dev/kvm`; with
 /// `in "sid"` it runs in the [root](crate::roots) of that release.
 ///
-/// What needs the network of the host, or is built for many tests, comes before this line.
+/// What needs the host's network, or is built for many tests, must come before this line.
 #[macro_export]
 macro_rules! alone {
     () => {
@@ -66,7 +66,7 @@ macro_rules! alone {
     };
 }
 
-/// Prepares the namespaces, then runs the test below a first process that buries orphans.
+/// Prepares the namespaces, then runs the test below an init process that reaps orphans.
 ///
 /// `$1` is the test's place, `$2` says whether it sees KVM, the rest is the command.
 const PRELUDE: &str = r#"
@@ -104,8 +104,8 @@ pub fn test_around<F>(_here: &F) -> &'static str {
     path.split_once("::").unwrap().1
 }
 
-/// Runs a test of this program in namespaces, unless it runs there already. Returns whether it did,
-/// and fails if the test failed.
+/// Runs a test of this program in namespaces, unless it runs there already. Returns whether it did
+/// so; fails if the test failed.
 #[must_use]
 pub fn ran_elsewhere(test: &str, kvm: bool) -> bool {
     if is_inside() {
@@ -116,8 +116,8 @@ pub fn ran_elsewhere(test: &str, kvm: bool) -> bool {
     true
 }
 
-/// Runs a live test of this program in namespaces and in the root of a release, which the words that
-/// `enter` returns lead into; fails if the test failed.
+/// Runs a live test of this program in namespaces and in a release's root, which the words returned
+/// by `enter` lead into; fails if the test failed.
 pub(crate) fn run_in_place(test: &str, release: &str, enter: impl Fn(&Path) -> Vec<OsString>) {
     let place = Place::make();
     let mut command = place.command(false, LIMIT, &enter(&place.0));
@@ -125,7 +125,8 @@ pub(crate) fn run_in_place(test: &str, release: &str, enter: impl Fn(&Path) -> V
     run(&place, command, test, &format!("{release}.{test}"));
 }
 
-/// Runs a test by a command of its place; keeps its files under this name if it fails, and fails too.
+/// Runs a test with a command of its place. If it fails, keeps its files under this name, and fails
+/// too.
 fn run(place: &Place, mut command: Command, test: &str, name: &str) {
     let output = command.args([test, "--exact", "--include-ignored", "--nocapture"]).output();
     let output = output.unwrap();
@@ -143,18 +144,18 @@ fn run(place: &Place, mut command: Command, test: &str, name: &str) {
     );
 }
 
-/// Says how a program ended that `timeout` and a shell started.
+/// Describes how a program ended that `timeout` and a shell started.
 fn how_it_ended(status: ExitStatus) -> String {
     match status.code() {
-        // `timeout` kills itself by the signal that it sends.
+        // `timeout` kills itself with the signal that it sends.
         None => format!("killed after {LIMIT} s"),
         Some(code @ 129..) => format!("killed by signal {}", code - 128),
         Some(code) => format!("exit code {code}"),
     }
 }
 
-/// Runs this program, a benchmark, in namespaces, unless it runs there already. Returns its exit code
-/// if it did.
+/// Runs this program, a benchmark, in namespaces, unless it runs there already. Returns its exit
+/// code if it did so.
 #[must_use]
 pub fn program_ran_elsewhere() -> Option<i32> {
     if is_inside() {
@@ -176,11 +177,11 @@ impl Place {
         Self(place)
     }
 
-    /// Returns a command that runs this program in new namespaces, below the command of these words, no
-    /// longer than `limit` seconds; 0 is without an end.
+    /// Returns a command that runs this program in new namespaces, below the command `below`, for
+    /// no longer than `limit` seconds; 0 means no limit.
     fn command(&self, kvm: bool, limit: u32, below: &[OsString]) -> Command {
         let mut command = lab().command("timeout");
-        // In the foreground it stays in the group of processes that the janitor kills.
+        // In the foreground it stays in the process group that the janitor kills.
         command.args(["--foreground", "--signal=KILL", &limit.to_string()]);
         command.arg(tool("unshare")).args(["--mount", "--net", "--ipc", "--pid"]);
         command.args(["--fork", "--kill-child", "--mount-proc"]);
@@ -190,7 +191,7 @@ impl Place {
         command
     }
 
-    /// Moves the files of a failed test to where they stay until it fails again.
+    /// Moves a failed test's files to where they stay until it fails again.
     fn keep(&self, test: &str) -> PathBuf {
         let folder = env::var_os(KEPT)
             .map_or_else(|| env::temp_dir().join("domstats-failed"), PathBuf::from);
@@ -208,7 +209,7 @@ impl Drop for Place {
     }
 }
 
-/// Says how busy the machine is: a test that fails on a busy one may be right about the product.
+/// Describes how busy the machine is: on a busy one, a failure may be the machine's fault.
 fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let load = read("/proc/loadavg");
@@ -220,11 +221,11 @@ fn machine() -> String {
     let is_qemu = |process: &PathBuf| {
         fs::read(process.join("comm")).is_ok_and(|name| name.starts_with(b"qemu-system"))
     };
-    // Those of live tests are in namespaces of their own.
+    // QEMUs of live tests are in namespaces of their own.
     let (foreign, tests): (Vec<_>, Vec<_>) =
         processes.filter(is_qemu).partition(|process| namespace(process) == ours);
     format!(
-        "load {}, {} available, {} foreign QEMUs and {} of tests",
+        "load {}, {} available, {} other QEMUs and {} of tests",
         load.split(' ').take(3).collect::<Vec<_>>().join(" "),
         free.split_whitespace().skip(1).collect::<Vec<_>>().join(" "),
         foreign.len(),

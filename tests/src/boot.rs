@@ -1,4 +1,4 @@
-//! A guest in 43 bytes: it reads a sector of its first disk, writes another, sleeps, and again.
+//! A guest in 43 bytes: it reads a sector of its first disk, writes another, sleeps, and repeats.
 
 /// Assembled by hand: 16-bit code that the BIOS loads to 0x7c00 and jumps to.
 #[rustfmt::skip]

@@ -1,4 +1,4 @@
-//! `libdomstats`, built from this tree, where C and C++ programs find it.
+//! `libdomstats`, built from this tree and installed for C and C++ programs.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{command::build, lab::lab, page};
 
-/// What `pkg-config` says of it.
+/// The library's `pkg-config` file.
 const PKG_CONFIG: &str = "\
 Name: domstats
 Description: as the tests build it
@@ -19,15 +19,16 @@ Cflags: -I${pcfiledir}/../include
 Libs: -L${pcfiledir} -ldomstats
 ";
 
-/// The exit code of a program under valgrind that used what is not its own, or lost memory.
+/// The exit code of a program under valgrind that accessed invalid memory, or leaked memory.
 pub const FOUND: i32 = 99;
 
-/// Memory that is "possibly lost" is not: Rust's tables and shared pointers point into the middle of
-/// what they hold, and some live to the end: the main thread's handle, a thread that still reads.
+/// "Possibly lost" memory is not lost: Rust's tables and shared pointers point into the middle of
+/// their allocations, and some live to the end: the main thread's handle, a thread that still
+/// reads.
 const VALGRIND: &[&str] =
     &["--quiet", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"];
 
-/// Returns the directory below which the header and the library are.
+/// Returns the prefix below which the header and the library are installed.
 fn prefix() -> &'static Path {
     static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
         let prefix = lab().path("libdomstats");
@@ -52,7 +53,8 @@ pub fn library() -> PathBuf {
     build("domstats-capi").join("libdomstats_c.so")
 }
 
-/// Returns a command that finds the library: a compiler by `pkg-config`, a program as it is.
+/// Returns a command that finds the library: a compiler through `pkg-config`, a program at run
+/// time.
 #[must_use]
 pub fn with_library(program: &Path) -> Command {
     let lib = prefix().join("lib");
@@ -85,7 +87,7 @@ pub fn compile(compiler: &str, source: &Path, arguments: &[&str]) -> PathBuf {
 /// The page that describes the library.
 pub const PAGE: &str = "docs/c.md";
 
-/// Returns the programs of the page, each with a compiler of its language: one of the two families.
+/// Returns the page's programs, compiled by one of the two compiler families.
 #[must_use]
 pub fn programs(clang: bool) -> Vec<(String, PathBuf)> {
     let directory = lab().path(lab().name("page"));

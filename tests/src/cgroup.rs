@@ -1,4 +1,4 @@
-//! Cgroups for guests, as managers of VMs make them.
+//! Cgroups for guests, as VM managers create them.
 
 use std::{
     fs,
@@ -12,22 +12,22 @@ use rustix::io::Errno;
 
 use crate::{lab::lab, procfs::TICK};
 
-/// The version of a mount of cgroups.
+/// The cgroup version of a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// The one that counts CPU time is mounted alone.
+    /// The controller that counts CPU time, mounted alone.
     V1,
-    /// All in one.
+    /// All controllers.
     V2,
 }
 
-/// Returns where cgroups with CPU times are mounted.
+/// Returns the mounts of cgroups with CPU times.
 #[must_use]
 pub fn mounts() -> Vec<(Version, PathBuf)> {
     mounts_of("cpuacct")
 }
 
-/// Returns where cgroups of version 2 are mounted, and of version 1 with this controller.
+/// Returns the mounts of cgroup version 2, and of version 1 with this controller.
 #[must_use]
 pub fn mounts_of(controller: &str) -> Vec<(Version, PathBuf)> {
     let text = fs::read_to_string("/proc/mounts").unwrap();
@@ -43,7 +43,7 @@ pub fn mounts_of(controller: &str) -> Vec<(Version, PathBuf)> {
     mounts.collect()
 }
 
-/// A group. Removed when dropped, by when its guest must be gone.
+/// A cgroup. Removed on drop; its guest must have ended by then.
 #[derive(Debug)]
 pub struct Group {
     version: Version,
@@ -51,7 +51,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Makes a group; the janitor removes it if the test program is killed.
+    /// Creates a group; the janitor removes it if the test program is killed.
     #[must_use]
     pub fn make(version: Version, path: PathBuf) -> Self {
         let mut list = fs::File::options().create(true).append(true).open(lab().cgroups()).unwrap();
@@ -62,7 +62,7 @@ impl Group {
         Self { version, path }
     }
 
-    /// Makes a group below, for threads.
+    /// Creates a group below, for threads.
     #[must_use]
     pub fn for_threads(&self, name: &str) -> Self {
         let below = Self::make(self.version, self.path.join(name));
@@ -77,7 +77,7 @@ impl Group {
         fs::write(self.path.join("cgroup.procs"), pid.to_string()).unwrap();
     }
 
-    /// Moves a thread of a process of the group above here, unless it ended.
+    /// Moves a thread here, from a process of the group above, unless it has ended.
     pub fn take_thread(&self, tid: u32) {
         let list = if self.version == Version::V2 { "cgroup.threads" } else { "tasks" };
         let moved = fs::write(self.path.join(list), tid.to_string());
@@ -85,7 +85,7 @@ impl Group {
         assert!(matches!(error, None | Some(Errno::SRCH)), "{error:?}");
     }
 
-    /// Returns the CPU time, all and in user mode and in the kernel, in nanoseconds.
+    /// Returns the CPU time: total, in user mode and in the kernel, in nanoseconds.
     #[must_use]
     pub fn cpu_times(&self) -> [u64; 3] {
         let read = |name| fs::read_to_string(self.path.join(name)).unwrap();
@@ -107,7 +107,7 @@ impl Group {
         }
     }
 
-    /// Returns where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -116,7 +116,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Its guest lives still: the janitor will remove it.
+        // Its guest still lives: the janitor will remove the group.
         if thread::panicking() {
             return;
         }

@@ -5,11 +5,11 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// Names the only check that is to run.
+/// Names the only check to run.
 const ONLY: &str = "DOMSTATS_CHECK";
 
-/// Calls functions, one after another, with what they share. All are called even if some fail; then the
-/// test fails with their names.
+/// Calls functions, one after another, with what they share. All are called even if some fail; then
+/// the test fails with their names.
 #[macro_export]
 macro_rules! checks {
     ($shared:expr => $($check:ident),+ $(,)?) => {
@@ -17,7 +17,7 @@ macro_rules! checks {
     };
 }
 
-/// Runs checks with their names, or the one that the environment names.
+/// Runs named checks, or only the one that the environment names.
 #[track_caller]
 pub fn run(checks: &[(&str, &dyn Fn())]) {
     let only = env::var(ONLY).ok();
@@ -47,12 +47,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_that_fails_hides_no_other() {
+    fn a_failing_check_hides_no_other() {
         let called = RefCell::new(Vec::new());
         let call = |name| called.borrow_mut().push(name);
         let failing = || {
             call("first");
-            panic!("as it shall");
+            panic!("intended");
         };
         let all: [(&str, &dyn Fn()); 2] = [("first", &failing), ("second", &|| call("second"))];
         let error = catch_unwind(AssertUnwindSafe(|| run(&all))).unwrap_err();

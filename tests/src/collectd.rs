@@ -1,10 +1,10 @@
-//! Debian's collectd with its plugin for libvirt, and what it counts.
+//! Debian's collectd with its libvirt plugin, and what it counts.
 
 use std::{fs, path::Path, path::PathBuf, process::Child};
 
 use crate::lab::lab;
 
-/// A collectd that asks a hypervisor each second. Killed when dropped.
+/// A collectd that reads a hypervisor each second. Killed on drop.
 #[derive(Debug)]
 pub struct Collectd {
     process: Child,
@@ -12,7 +12,7 @@ pub struct Collectd {
 }
 
 impl Collectd {
-    /// Starts it, for the hypervisor of a URI of libvirt.
+    /// Starts it for the hypervisor at a libvirt URI.
     #[must_use]
     pub fn start(uri: &str) -> Self {
         let dir = lab().path(lab().name("collectd"));
@@ -39,14 +39,14 @@ impl Collectd {
         counted.into_iter().flatten().flatten().any(|file| is_of(&file.path(), what))
     }
 
-    /// Returns what it said.
+    /// Returns its output.
     #[must_use]
     pub fn said(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap()
     }
 }
 
-/// The names of files end with a date: `if_octets-vnet0-2026-01-31`.
+/// File names end with a date: `if_octets-vnet0-2026-01-31`.
 fn is_of(file: &Path, what: &str) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let date = name.strip_prefix(what).and_then(|rest| rest.strip_prefix('-'));

@@ -1,5 +1,5 @@
-//! A collector of OpenTelemetry: takes what is pushed to it, and reads it with the definitions that
-//! the OpenTelemetry project publishes for Python.
+//! An OpenTelemetry collector: receives what is pushed to it, and parses it with the definitions
+//! that the OpenTelemetry project publishes for Python.
 
 use std::{
     io::{BufRead, BufReader},
@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use crate::{alone::is_inside, command::built, lab::lab, patience::PATIENCE};
 
-/// Answers each request with the next of its answers, and every other with success: a status,
-/// perhaps with `:` and what `Retry-After` says; `partial:N` for success without N points; `hang` for
-/// none. Prints each request as a line of JSON.
+/// Answers each request with the next of the given answers, and all later ones with success. An
+/// answer is a status, optionally with `:` and the value of `Retry-After`; `partial:N` for success
+/// without N points; or `hang` for none. Prints each request as a line of JSON.
 const SCRIPT: &str = r#"
 import gzip, http.server, json, ssl, sys, time
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as service
@@ -85,7 +85,7 @@ if party:
 server.serve_forever()
 "#;
 
-/// A running collector. Killed when dropped.
+/// A running collector. Killed on drop.
 #[derive(Debug)]
 pub struct Collector {
     process: Child,
@@ -94,7 +94,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Starts one that answers so.
+    /// Starts one with these answers.
     #[must_use]
     pub fn start(answers: &[&str]) -> Self {
         Self::start_with(answers, Path::new(""))
@@ -127,14 +127,13 @@ impl Collector {
         self.address.port()
     }
 
-    /// Returns the requests so far: `at` in seconds, `path`, `headers`, and the `points` as they were
-    /// read.
+    /// Returns the requests so far: `at` in seconds, `path`, `headers`, and the parsed `points`.
     #[must_use]
     pub fn requests(&self) -> Vec<Value> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// Waits for so many requests, and returns them.
+    /// Waits for this many requests, and returns them.
     ///
     /// # Panics
     ///
@@ -157,8 +156,8 @@ impl Drop for Collector {
     }
 }
 
-/// Returns a Python that has OpenTelemetry's definitions. It lives beside what cargo built, and is made
-/// once: before [`alone!`](crate::alone!), for that takes the network.
+/// Returns a Python that has OpenTelemetry's definitions. It is installed once, next to cargo's
+/// build output: before [`alone!`](crate::alone!), since that removes the network.
 #[must_use]
 pub fn python() -> &'static Path {
     static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| {

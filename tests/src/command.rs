@@ -1,4 +1,4 @@
-//! The command `domstats`, built from this tree, where every user may run it.
+//! The command `domstats`, built from this tree, in a place where every user may run it.
 
 use std::{
     env, fs,
@@ -20,8 +20,8 @@ pub fn domstats() -> &'static Path {
     &PROGRAM
 }
 
-/// Builds a package of this tree as the running program was built, for a benchmark optimized, and
-/// returns the directory with what was built.
+/// Builds a package of this tree in the profile of the running program (release for a benchmark),
+/// and returns the build directory.
 pub(crate) fn build(package: &str) -> PathBuf {
     let built = built();
     if is_prepared() {
@@ -32,8 +32,8 @@ pub(crate) fn build(package: &str) -> PathBuf {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.args(["build", "--quiet", "--profile", profile]);
     if profile == "dev" {
-        // With a test program, so that dependencies have the features that tests have: with those of one
-        // package, cargo compiles all of them again.
+        // Includes a test program, so that dependencies have the features that tests use: with
+        // those of a single package, cargo would compile all of them again.
         cargo.args(["--workspace", "--lib", "--bins", "--test", "corpus"]);
     } else {
         cargo.args(["--package", package]);
@@ -51,8 +51,8 @@ pub(crate) fn built() -> PathBuf {
     folders.find(|folder| !folder.ends_with("deps")).unwrap().to_owned()
 }
 
-/// Keeps from a command what cargo tells a test of its package: it makes build scripts run again,
-/// and everything above them compile again.
+/// Removes from a command's environment what cargo tells a test about its package: it would make
+/// build scripts run again, and everything above them compile again.
 pub(crate) fn forget_package(command: &mut Command) {
     for (name, _) in env::vars_os() {
         if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.to_string_lossy().starts_with(of))

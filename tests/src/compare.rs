@@ -1,11 +1,11 @@
-//! A report against the oracle.
+//! Compares a report with the oracle.
 
 use domstats::{DomainStats, MissingReason, StatsGroups, Value as Ours, stats::Interface};
 use serde_json::Value;
 
 use crate::{oracle::Params, procfs::TICK};
 
-/// Returns the statistics of a record by their flat keys, as the oracle has them.
+/// Returns a record's statistics by flat key, like the oracle's.
 #[must_use]
 pub fn params(record: &DomainStats) -> Params {
     let json = |value: &Ours<'_>| match value {
@@ -23,9 +23,9 @@ pub fn params(record: &DomainStats) -> Params {
     params.iter().map(|(key, value)| (key.clone(), json(value))).collect()
 }
 
-/// Returns a line for every group that a record of all groups lacks under TCG and should not: it
-/// has no `vm`, which is of KVM alone, no `perf`, which nobody asked for, and no `memory`, which
-/// needs resctrl, and must say so.
+/// Returns a line for every group that a record of all groups lacks under TCG although it should
+/// not: it has no `vm`, which only KVM has, no `perf`, which was not requested, and no `memory`,
+/// which needs resctrl, and it must say so.
 #[must_use]
 pub fn lacks(record: &DomainStats) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -39,7 +39,7 @@ pub fn lacks(record: &DomainStats) -> Vec<String> {
             lines.push(format!("{group:?}: is there"));
         }
     }
-    // A NIC without a device of the host has no counters, and must say so.
+    // A NIC without a host device has no counters, and the group must say so.
     let is_bare = |interface: &Interface| interface.name.is_none();
     let has_bare = record.interface.as_ref().is_some_and(|it| it.interfaces.iter().any(is_bare));
     match record.why_missing(StatsGroups::INTERFACE) {
@@ -53,8 +53,8 @@ pub fn lacks(record: &DomainStats) -> Vec<String> {
     lines
 }
 
-/// Returns a line for every key that `ours` lacks, has in excess, or whose value was not one that
-/// the guest had between the two readings of the oracle.
+/// Returns a line for every key that `ours` lacks, has in excess, or whose value the guest did not
+/// have between the oracle's two readings.
 #[must_use]
 pub fn differences(before: &Params, ours: &Params, after: &Params) -> Vec<String> {
     let mut lines = wrong_values(before, ours, after);
@@ -65,7 +65,7 @@ pub fn differences(before: &Params, ours: &Params, after: &Params) -> Vec<String
     lines
 }
 
-/// Like [`differences`], where `ours` may have more keys.
+/// Like [`differences`], but `ours` may have more keys.
 #[must_use]
 pub fn wrong_values(before: &Params, ours: &Params, after: &Params) -> Vec<String> {
     let mut lines = Vec::new();
@@ -93,19 +93,19 @@ fn between(key: &str, low: &Value, value: &Value, high: &Value) -> bool {
     (low.min(high) - slack..=low.max(high) + slack).contains(&value)
 }
 
-/// How far the memory of a process that two readings enclose can lie outside of them, in KiB. The kernel keeps
-/// a part of it per CPU, not summed up, and QEMU takes and gives back buffers while its guest works: on a busy
-/// machine it was seen at 58 MiB between readings of 49 and 46.
+/// How far the memory of a process may lie outside of the two readings around it, in KiB. The
+/// kernel keeps a part of it per CPU, not summed up, and QEMU takes and returns buffers while its
+/// guest works: on a busy machine it was seen at 58 MiB between readings of 49 and 46.
 pub const RSS_SLACK: i64 = 16 << 10;
 
-/// How far two right readings of a value at the same moment can lie apart.
+/// How far two correct readings of a value at the same moment can differ.
 fn slack(key: &str) -> i64 {
     let tick = i64::try_from(TICK.as_nanos()).unwrap();
     match key {
-        // Counted in ticks by one reader; total, user and system are each rounded.
+        // One reader counts in ticks; total, user and system are each rounded.
         "cpu.time" | "cpu.user" | "cpu.system" => 2 * tick,
         "balloon.rss" => RSS_SLACK,
-        // Starts again with every access to the disk: it need not lie between two readings.
+        // Restarts with every access to the disk: it need not lie between two readings.
         key if key.ends_with("idle_time") => 1_000_000_000,
         _ => 0,
     }

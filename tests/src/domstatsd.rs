@@ -18,10 +18,10 @@ use crate::{
     process,
 };
 
-/// A running daemon. Killed when dropped.
+/// A running daemon. Killed on drop.
 #[derive(Debug)]
 pub struct Domstatsd {
-    /// The socket where it serves libvirt's protocol.
+    /// The socket on which it serves libvirt's protocol.
     pub socket: PathBuf,
     /// Its configuration.
     pub conf: PathBuf,
@@ -42,13 +42,13 @@ pub fn program() -> &'static Path {
 }
 
 impl Domstatsd {
-    /// Starts it with these options, and returns when HTTP is served, at a port of its own.
+    /// Starts it with these options, and returns when it serves HTTP, on a port of its own.
     #[must_use]
     pub fn start(options: &[&str]) -> Self {
         Self::start_with(options, "")
     }
 
-    /// Starts it with these options and these lines of its configuration: the first ones are of the
+    /// Starts it with these options and configuration lines, the first of which belong to the
     /// section `[http]`.
     #[must_use]
     pub fn start_with(options: &[&str], lines: &str) -> Self {
@@ -79,20 +79,20 @@ impl Domstatsd {
         self.log.lock().unwrap().clone()
     }
 
-    /// Returns the URI by which libvirt's programs reach it.
+    /// Returns the URI for libvirt's programs.
     #[must_use]
     pub fn uri(&self) -> String {
         format!("qemu+unix:///system?socket={}", self.socket.display())
     }
 
-    /// Returns a client of its HTTP.
+    /// Returns an HTTP client for it.
     #[must_use]
     pub fn http(&self) -> Http {
         Http::new(self.http)
     }
 
-    /// Returns its metrics of so many domains of `test:///default`. On a busy machine the first scrape comes before it
-    /// has a connection.
+    /// Returns its metrics with this many domains of `test:///default`. On a busy machine the first
+    /// scrape comes before it has a connection.
     #[must_use]
     pub fn metrics_of(&self, domains: u32) -> Answer {
         let last = format!("\"vm{domains}\"");
@@ -103,19 +103,19 @@ impl Domstatsd {
         answer.unwrap()
     }
 
-    /// Returns where it serves HTTP.
+    /// Returns the address on which it serves HTTP.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.http
     }
 
-    /// Returns its process.
+    /// Returns its pid.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Tells it to end, and returns whether it ended well.
+    /// Asks it to end, and returns whether it ended successfully.
     #[must_use]
     pub fn stop(mut self) -> bool {
         process::terminate(self.pid());

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{http::Http, lab::lab, patience::PATIENCE};
 
-/// An exporter that asks a hypervisor at each scrape. Killed when dropped.
+/// An exporter that reads a hypervisor at each scrape. Killed on drop.
 #[derive(Debug)]
 pub struct Exporter {
     process: Child,
@@ -18,7 +18,7 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Starts it, for the hypervisor of a URI of libvirt, and returns when it listens.
+    /// Starts it for the hypervisor at a libvirt URI, and returns when it listens.
     #[must_use]
     pub fn start(uri: &str) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, lab().port()));
@@ -34,13 +34,13 @@ impl Exporter {
         Self { process, http: Http::new(address) }
     }
 
-    /// Returns a client of it.
+    /// Returns a client for it.
     #[must_use]
     pub fn http(&self) -> Http {
         self.http
     }
 
-    /// Returns its process.
+    /// Returns its pid.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.id()

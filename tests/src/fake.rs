@@ -1,6 +1,6 @@
-//! A QEMU whose monitor misbehaves, in ways that a real one cannot be made to show.
+//! A QEMU whose monitor misbehaves, in ways that a real one cannot be made to.
 //!
-//! It is a process of its own, named and called like a QEMU, so that it is found like one:
+//! It is a process of its own, with the name and arguments of a QEMU, so that it is found like one:
 //! `fake-qemu` of this package, started under the name `qemu-system-x86_64`.
 
 use std::{
@@ -25,7 +25,7 @@ use crate::{
     recording::Recording,
 };
 
-/// The environment variable by which the process learns its fault.
+/// The environment variable that tells the process its fault.
 const FAULT: &str = "FAKE_QEMU_FAULT";
 
 /// How a fake monitor behaves.
@@ -33,39 +33,39 @@ const FAULT: &str = "FAKE_QEMU_FAULT";
 pub enum Fault {
     /// Like QEMU.
     None,
-    /// Accepts a client and says nothing.
+    /// Accepts a client and sends nothing.
     Mute,
-    /// Greets like another protocol.
+    /// Sends the greeting of another protocol.
     WrongGreeting,
     /// Sends half of its greeting.
     HalfGreeting,
-    /// Sends half of an answer, then nothing.
+    /// Sends half of a reply, then nothing.
     HalfAnswer,
-    /// Sends half of an answer, then closes.
+    /// Sends half of a reply, then closes.
     HalfAnswerAndClose,
-    /// Answers with bytes that are not JSON.
+    /// Replies with bytes that are not JSON.
     Garbage,
-    /// Answers with brackets in brackets in brackets.
+    /// Replies with deeply nested brackets.
     Nested,
-    /// Answers with a line of 100 MB.
+    /// Replies with a line of 100 MB.
     LongLine,
-    /// Sends events without an end, and no answer.
+    /// Sends endless events, and no reply.
     EventStorm,
-    /// Answers well, with an event before each answer.
+    /// Replies correctly, with an event before each reply.
     Events,
-    /// Answers well, after an answer for the client before.
+    /// Replies correctly, after a reply for the previous client.
     Leftover,
-    /// Answers every question with a number.
+    /// Replies to every query with a number.
     WrongType,
-    /// Answers, but every answer takes so many milliseconds.
+    /// Replies correctly, but each reply takes this many milliseconds.
     Slow(u64),
     /// Like an older QEMU that lacks a command.
     Lacks(String),
-    /// Answers what a QEMU answered that was recorded in this directory.
+    /// Replays the replies of a QEMU that were recorded in this directory.
     Recorded(PathBuf),
-    /// Answers well, and has so many descriptors, and some that come and go.
+    /// Replies correctly, and has this many descriptors, some of which come and go.
     Crowded(u64),
-    /// Answers a command with a list of so many equal elements.
+    /// Replies to a command with a list of this many equal elements.
     Many {
         /// The command.
         command: String,
@@ -74,9 +74,9 @@ pub enum Fault {
         /// The element, in JSON.
         element: String,
     },
-    /// Begins an answer of so many MiB, and does not end it.
+    /// Starts a reply of this many MiB, and does not end it.
     HalfLine(usize),
-    /// Has no monitor, whatever its command line says.
+    /// Has no monitor, despite its command line.
     Idle,
 }
 
@@ -117,12 +117,12 @@ impl FromStr for Fault {
     }
 }
 
-/// A running fake. Killed when dropped.
+/// A running fake. Killed on drop.
 #[derive(Debug)]
 pub struct Fake {
     /// Its domain's name.
     pub name: String,
-    /// Its process.
+    /// Its pid.
     pub pid: u32,
     /// The socket of its monitor.
     pub monitor: PathBuf,
@@ -137,7 +137,7 @@ impl Fake {
     #[must_use]
     pub fn start(program: &str, fault: &str) -> Self {
         let recorded = matches!(fault.parse().unwrap(), Fault::Recorded(_));
-        // Its place is not known: one that was recorded is looked for.
+        // The balloon's path is unknown: it is searched for, as it was in the recording.
         let balloon = ["-device", "virtio-balloon-pci"];
         let options: &[&str] = if recorded { &balloon } else { &[] };
         let name = lab().name("fake");
@@ -153,7 +153,8 @@ impl Fake {
         Self::as_nobody(program, fault, &[]).listening()
     }
 
-    /// Starts a process of the user `nobody` that looks like a QEMU with these options, and does nothing.
+    /// Starts a process of the user `nobody` that looks like a QEMU with these options, and does
+    /// nothing.
     #[must_use]
     pub fn idle(program: &str, options: &[&str]) -> Self {
         let fake = Self::as_nobody(program, "idle", options);
@@ -194,12 +195,12 @@ impl Fake {
     }
 
     fn listening(self) -> Self {
-        // A moment before it listens, its socket is there already.
+        // Its socket exists a moment before it listens.
         wait_until(PATIENCE, "the fake listens", || process::listens(&self.monitor));
         self
     }
 
-    /// Returns the commands that it was asked, in their order, those of negotiation left out.
+    /// Returns the commands that it got, in order, without those of the negotiation.
     #[must_use]
     pub fn commands(&self) -> Vec<String> {
         let text = fs::read_to_string(commands_beside(&self.monitor)).unwrap_or_default();
@@ -207,7 +208,7 @@ impl Fake {
     }
 }
 
-/// Returns the file in which a fake writes down what it is asked.
+/// Returns the file in which a fake logs the commands it gets.
 fn commands_beside(monitor: &Path) -> PathBuf {
     monitor.with_extension("commands")
 }
@@ -219,7 +220,7 @@ impl Drop for Fake {
     }
 }
 
-/// The life of the process: listens where `-qmp` says and serves one client after another.
+/// The main function of the process: listens where `-qmp` says and serves one client after another.
 ///
 /// # Errors
 ///
@@ -246,17 +247,17 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let listener = UnixListener::bind(monitor)?;
     for stream in listener.incoming() {
-        // The client may leave at any moment; that is its right.
+        // The client may close at any moment.
         let _ = serve(&stream?, &fault, recording.as_ref(), &mut commands);
     }
     Ok(())
 }
 
-/// Opens descriptors, beside some that come and go from then on.
+/// Opens descriptors, and others that come and go from then on.
 fn crowd(number: u64) -> io::Result<Vec<fs::File>> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-    // So that their number differs at each look.
+    // So that their number differs each time it is read.
     thread::spawn(|| {
         loop {
             let mut some = Vec::new();
@@ -303,7 +304,7 @@ fn serve(
             }
             write!(out, "{}\r\n", json!({ "return": {}, "id": command["id"] }))?;
         } else {
-            // Before the answer: who has that can count on this.
+            // Before the reply, so that a client which has the reply can rely on it.
             writeln!(commands, "{word}")?;
             let answer = match recording {
                 Some(recording) => recording.answer(&command),
@@ -360,14 +361,14 @@ fn misbehave(stream: &UnixStream, fault: &Fault, answer: &str) -> io::Result<()>
     }
 }
 
-/// Reads, and says nothing, until the client leaves.
+/// Reads, and sends nothing, until the client closes.
 fn wait_for_end(mut stream: &UnixStream) -> io::Result<()> {
     let mut rest = [0; 4096];
     while stream.read(&mut rest)? > 0 {}
     Ok(())
 }
 
-/// Returns what a paused QEMU without devices answers.
+/// Returns the replies of a paused QEMU without devices.
 fn answer(command: &str, fault: &Fault) -> String {
     if let Fault::Many { command: its, count, element } = fault
         && its == command

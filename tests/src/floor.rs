@@ -1,8 +1,8 @@
-//! The floor: the least work with which every monitor can be asked the library's questions.
+//! The floor: the least work for sending the library's queries to every monitor.
 //!
-//! Connections are kept, out-of-band is negotiated (it saves QEMU a wake-up for every command),
-//! the questions are one write of minimal JSON, one poll loop waits for all guests, and of the
-//! answers nothing is read but their number.
+//! Connections stay open, out-of-band execution is negotiated (it saves QEMU a wake-up for every
+//! command), the queries are one write of minimal JSON, one poll loop waits for all guests, and
+//! only the number of replies is read.
 
 use std::{
     io::{self, Read, Write},
@@ -12,8 +12,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// The questions of a first call: all groups of a paused guest whose threads bear their vCPU's
-/// name.
+/// The queries of a first call: all groups of a paused guest whose threads have their vCPU's name.
 pub const FIRST: &str = concat!(
     r#"{"execute":"query-status"}"#,
     r#"{"execute":"query-balloon"}"#,
@@ -24,11 +23,11 @@ pub const FIRST: &str = concat!(
     r#"{"execute":"query-dirty-rate"}"#,
 );
 
-/// The questions of a later call that asks for the same, if its monitor was held and nothing has
-/// changed: within a second.
+/// The queries of a later call for the same groups, within a second, if the session was held and
+/// nothing has changed.
 pub const STEADY: &str = r#"{"execute":"query-blockstats"}"#;
 
-/// Monitors, connected.
+/// Connected monitors.
 #[derive(Debug)]
 pub struct Floor {
     streams: Vec<UnixStream>,
@@ -46,19 +45,19 @@ impl Floor {
             streams: monitors.into_iter().map(UnixStream::connect).collect::<io::Result<_>>()?,
             buffer: vec![0; 1 << 16],
         };
-        // The greeting, and the answer.
+        // The greeting, and the reply.
         let enable = r#"{"execute":"qmp_capabilities","arguments":{"enable":["oob"]}}"#;
         floor.ask(enable, 2)?;
         Ok(floor)
     }
 
-    /// Asks every monitor these questions, and returns the number of monitors.
+    /// Sends these queries to every monitor, and returns the number of monitors.
     ///
     /// # Errors
     ///
     /// If a connection fails.
-    pub fn pass(&mut self, questions: &str) -> io::Result<usize> {
-        self.ask(questions, questions.matches("execute").count())?;
+    pub fn pass(&mut self, queries: &str) -> io::Result<usize> {
+        self.ask(queries, queries.matches("execute").count())?;
         Ok(self.streams.len())
     }
 

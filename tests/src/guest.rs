@@ -23,7 +23,7 @@ use crate::{
     tools::tool,
 };
 
-/// What a guest shall be. The default is paused, with one vCPU, 16 MiB, and a monitor.
+/// The specification of a guest. The default is paused, with one vCPU, 16 MiB, and a monitor.
 ///
 /// ```text
 /// -qmp unix:NAME.qmp     the monitor that the library finds on the command line
@@ -55,7 +55,7 @@ pub struct Spec {
 const QEMU: &str = "qemu-system-x86_64";
 
 impl Spec {
-    /// Returns a guest whose name begins with the label and is unique on this host.
+    /// Returns a guest whose name starts with the label and is unique on this host.
     #[must_use]
     pub fn new(label: &str) -> Self {
         Self {
@@ -87,14 +87,14 @@ impl Spec {
         &self.name
     }
 
-    /// Runs the boot sector, which works the first disk.
+    /// Runs the boot sector, which reads and writes the first disk.
     #[must_use]
     pub fn running(mut self) -> Self {
         self.running = true;
         self
     }
 
-    /// Runs under KVM in place of TCG.
+    /// Runs under KVM instead of TCG.
     #[must_use]
     pub fn kvm(mut self) -> Self {
         self.accelerator = "kvm";
@@ -108,21 +108,21 @@ impl Spec {
         self
     }
 
-    /// Plugs devices of virtio into another bus than PCI: `ccw`, or `device` where each is memory.
+    /// Plugs virtio devices into another bus than PCI: `ccw`, or `device` for memory-mapped ones.
     #[must_use]
     pub fn bus(mut self, bus: &'static str) -> Self {
         self.bus = bus;
         self
     }
 
-    /// Has so many MiB in place of 16.
+    /// Uses this many MiB instead of 16.
     #[must_use]
     pub fn memory(mut self, mib: u32) -> Self {
         self.memory = mib;
         self
     }
 
-    /// Plugs in so many vCPUs, of so many that can be; with none it is left to the machine.
+    /// Sets the number of vCPUs and its maximum; without it, the machine's defaults apply.
     #[must_use]
     pub fn vcpus(mut self, current: u32, maximum: u32) -> Self {
         self.vcpus = [current, maximum];
@@ -150,7 +150,7 @@ impl Spec {
         self
     }
 
-    /// Adds NICs without a network device on the host.
+    /// Adds NICs without a host device.
     #[must_use]
     pub fn user_nics(mut self, count: u32) -> Self {
         self.user_nics = count;
@@ -171,14 +171,14 @@ impl Spec {
         self
     }
 
-    /// Declares the monitor by `-chardev` and `-mon` in place of `-qmp`.
+    /// Declares the monitor with `-chardev` and `-mon` instead of `-qmp`.
     #[must_use]
     pub fn monitor_by_chardev(mut self) -> Self {
         self.chardev = true;
         self
     }
 
-    /// Has no monitor that can be found.
+    /// Has no monitor that the library can find.
     #[must_use]
     pub fn without_monitor(mut self) -> Self {
         self.monitor = false;
@@ -199,7 +199,7 @@ impl Spec {
         self
     }
 
-    /// Runs another QEMU than the machine's own.
+    /// Runs another QEMU than the installed one.
     #[must_use]
     pub fn program(mut self, program: &Path) -> Self {
         self.program = program.to_owned();
@@ -213,7 +213,7 @@ impl Spec {
         self
     }
 
-    /// Everything that a guest can have.
+    /// Returns a guest with everything that a guest can have.
     #[must_use]
     pub fn full(label: &str) -> Self {
         Self::new(label)
@@ -226,7 +226,7 @@ impl Spec {
             .balloon()
     }
 
-    /// Boots the guest, and returns when its monitor answers.
+    /// Boots the guest, and returns when its monitor replies.
     #[must_use]
     pub fn boot(self) -> Guest {
         let mut guests = boot_all([self]);
@@ -342,7 +342,7 @@ impl Spec {
         all
     }
 
-    /// Makes the image of a disk; the raw ones come first.
+    /// Creates a disk's image; the raw ones come first.
     fn image(&self, dir: &Path, number: u32) -> (PathBuf, &'static str) {
         if number < self.raw_disks {
             return (image::raw(dir, &format!("disk{number}")), "raw");
@@ -353,10 +353,10 @@ impl Spec {
     }
 }
 
-/// The address of loopback where the tests' own monitors are, and nothing else.
+/// The loopback address on which only the tests' own monitors listen.
 const SIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// Boots guests, all at once, and returns when every monitor answers.
+/// Boots guests, all at once, and returns when every monitor replies.
 #[must_use]
 pub fn boot_all(specs: impl IntoIterator<Item = Spec>) -> Vec<Guest> {
     let guests: Vec<_> = specs.into_iter().map(Spec::start).collect();
@@ -369,18 +369,18 @@ pub fn boot_all(specs: impl IntoIterator<Item = Spec>) -> Vec<Guest> {
 /// `O_NONBLOCK`: opening a pipe does not wait for its other end.
 const NONBLOCK: i32 = 0o4000;
 
-/// A QEMU process. Killed when dropped.
+/// A QEMU process. Killed on drop.
 #[derive(Debug)]
 pub struct Guest {
-    /// Its process.
+    /// Its pid.
     pub pid: u32,
     /// Its UUID, unless it has none.
     pub uuid: String,
-    /// The host's network devices of its NICs.
+    /// The host devices of its NICs.
     pub taps: Vec<String>,
     /// The socket of the monitor that the library uses.
     pub monitor: PathBuf,
-    /// Where its images and sockets are.
+    /// The directory of its images and sockets.
     pub dir: PathBuf,
     spec: Spec,
     process: Mutex<Child>,
@@ -411,25 +411,25 @@ impl Guest {
         Qmp::connect_to(self.side_address().unwrap()).unwrap()
     }
 
-    /// Returns where the test's own monitor is: the kernel chose its port.
+    /// Returns the address of the test's own monitor: the kernel chose its port.
     #[must_use]
     pub fn side_address(&self) -> Option<SocketAddr> {
         let port = process::listening_port(self.pid, SIDE)?;
         Some(SocketAddr::from((SIDE, port)))
     }
 
-    /// Stops the process: nothing in it runs any more, monitors included.
+    /// Stops the process, monitors included.
     pub fn freeze(&self) {
         process::freeze(self.pid);
     }
 
-    /// Lets the process go on.
+    /// Continues the process.
     pub fn thaw(&self) {
         process::thaw(self.pid);
     }
 
-    /// Makes the process wait in its main loop, monitors included, as it does for storage that
-    /// does not answer: it opens a pipe that nobody reads. The kernel sees nothing unusual.
+    /// Makes the process wait in its main loop, monitors included, as it does for storage that does
+    /// not answer: it opens a pipe without a reader. To the kernel it looks like a running process.
     #[must_use]
     pub fn wedge(&self) -> Wedge {
         let pipe = self.dir.join(format!("pipe-{}", lab().number()));
@@ -441,12 +441,12 @@ impl Guest {
         });
         write!(side, "{{\"execute\":\"qmp_capabilities\"}}{command}").unwrap();
         side.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        // Greeting and capabilities are answered, then nothing more.
+        // It replies to the greeting and the negotiation, then to nothing more.
         while side.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {}
         Wedge { pipe, _side: side }
     }
 
-    /// Kills the process, and returns when it is gone.
+    /// Kills the process, and returns when it has ended.
     pub fn kill(&self) {
         let mut process = self.process.lock().unwrap();
         let _ = process.kill();
@@ -466,17 +466,17 @@ impl Guest {
     }
 }
 
-/// What a wedged guest waits for; it goes on when this is dropped.
+/// What a wedged guest waits for; the guest continues when this is dropped.
 #[derive(Debug)]
 pub struct Wedge {
     pipe: PathBuf,
-    /// The connection stays open: QEMU writes its answer there.
+    /// The connection stays open: QEMU writes its reply to it.
     _side: TcpStream,
 }
 
 impl Drop for Wedge {
     fn drop(&mut self) {
-        // Opens at once: the writer is waiting. Unless the guest was killed meanwhile.
+        // Opens at once, since the writer is waiting; unless the guest was killed meanwhile.
         let options = OpenOptions::new().read(true).custom_flags(NONBLOCK).clone();
         if let Ok(mut reader) = options.open(&self.pipe) {
             thread::sleep(Duration::from_millis(20));

@@ -1,4 +1,4 @@
-//! A plain client of HTTP/1.1: a connection for each question.
+//! A simple HTTP/1.1 client: one connection per request.
 
 use std::{
     io::{Read, Write},
@@ -7,29 +7,29 @@ use std::{
 
 use crate::patience::PATIENCE;
 
-/// Where to ask.
+/// The server's address.
 #[derive(Debug, Clone, Copy)]
 pub struct Http(SocketAddr);
 
-/// What came back.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The number of the status.
+    /// The status code.
     pub status: u16,
-    /// The headers as they came.
+    /// The headers as received.
     pub head: String,
-    /// The body, whatever it is.
+    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Http {
-    /// Returns a client of the server at an address.
+    /// Returns a client for the server at an address.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         Self(address)
     }
 
-    /// Returns where it asks.
+    /// Returns the server's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.0
@@ -43,19 +43,19 @@ impl Http {
         stream
     }
 
-    /// Asks for a path.
+    /// Gets a path.
     #[must_use]
     pub fn get(&self, path: &str) -> Answer {
         self.get_with(path, &[])
     }
 
-    /// Asks for a path with these headers.
+    /// Gets a path with these headers.
     #[must_use]
     pub fn get_with(&self, path: &str, headers: &[&str]) -> Answer {
         self.ask("GET", path, headers)
     }
 
-    /// Asks by any method.
+    /// Sends a request with any method.
     #[must_use]
     pub fn ask(&self, method: &str, path: &str, headers: &[&str]) -> Answer {
         let mut stream = self.connect();
@@ -97,7 +97,7 @@ impl Answer {
         lines.into_iter().find(|(its, _)| its.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Returns the sentence of an error.
+    /// Returns the text of an error.
     #[must_use]
     pub fn error(&self) -> String {
         let json: serde_json::Value = serde_json::from_slice(&self.body).unwrap();

@@ -11,7 +11,7 @@ use crate::{boot, lab::lab};
 /// Size of every image, as the guest sees it.
 pub const CAPACITY: u64 = 4 << 20;
 
-/// Makes a raw image: a boot sector, and a hole for the rest.
+/// Creates a raw image: a boot sector, and a hole for the rest.
 #[must_use]
 pub fn raw(dir: &Path, name: &str) -> PathBuf {
     let path = dir.join(format!("{name}.img"));
@@ -21,7 +21,7 @@ pub fn raw(dir: &Path, name: &str) -> PathBuf {
     path
 }
 
-/// Makes a qcow2 image, empty, above another one.
+/// Creates an empty qcow2 image above another one.
 #[must_use]
 pub fn qcow2_above(backing: &Path, format: &str, dir: &Path, name: &str) -> PathBuf {
     let path = dir.join(format!("{name}.qcow2"));

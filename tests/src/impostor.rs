@@ -9,12 +9,13 @@ use std::{
 
 use crate::lab::lab;
 
-/// A process that looks like a QEMU, and is none. Killed when dropped.
+/// A process that looks like a QEMU, and is none. Killed on drop.
 #[derive(Debug)]
 pub struct Impostor(Child);
 
 impl Impostor {
-    /// Starts one with these arguments of a QEMU. It acts as root, by the set-user-ID bit of its program.
+    /// Starts one with these arguments of a QEMU. It runs as root, through the set-user-ID bit of
+    /// its program.
     #[must_use]
     pub fn start(arguments: &[&str]) -> Self {
         const SCRIPT: &str = "
@@ -37,7 +38,7 @@ time.sleep(1000)
         Self(process)
     }
 
-    /// Returns its process.
+    /// Returns its pid.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.0.id()

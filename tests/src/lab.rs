@@ -1,8 +1,8 @@
-//! The place where a test program's guests live: gone when the program is gone.
+//! The place where a test program's guests live; it vanishes with the program.
 //!
 //! Every process that the kit starts joins the process group of a janitor, a shell that waits for
-//! the end of its standard input. The pipe closes when the test program ends, by a panic or a
-//! `SIGKILL` as well as by returning; then the janitor kills the group and removes the directory.
+//! the end of its standard input. The pipe closes when the test program ends, by returning, a panic
+//! or `SIGKILL`; then the janitor kills the group and removes the directory.
 
 use std::{
     env, fs, iter,
@@ -24,11 +24,11 @@ use crate::{
     tools::tool,
 };
 
-/// A user without rights, and its group.
+/// A user without privileges, and its group.
 pub const NOBODY: u32 = 65534;
 
-/// Waits, then cleans up from a session of its own, for it kills its first one. What leaves the group,
-/// as guests of libvirt do, dies with the namespaces of its test.
+/// Waits, then cleans up from a session of its own, since it kills its first one. Processes that
+/// leave the group, as libvirt's guests do, die with the namespaces of their test.
 const JANITOR: &str = r#"
 cat >/dev/null
 exec setsid sh -c '
@@ -43,8 +43,8 @@ exec setsid sh -c '
 ' cleanup $$ "$1" 2>/dev/null
 "#;
 
-/// Opens taps as a guest's QEMU does (`TUNSETIFF`, `IFF_TAP | IFF_NO_PI`), writes three frames and reads
-/// one that the host sent.
+/// Opens taps as a guest's QEMU does (`TUNSETIFF`, `IFF_TAP | IFF_NO_PI`), writes three frames and
+/// reads one that the host sent.
 const SEND_FRAMES: &str = r#"
 import fcntl, os, socket, struct, sys, time
 for name in sys.argv[1:]:
@@ -84,8 +84,8 @@ pub fn benchmark() -> fs::File {
     file
 }
 
-/// Returns what names of a lab have in common: `1234x5` in `/tmp/domstats-1234/5`, `1234` outside of
-/// namespaces, in many of which processes have the same numbers.
+/// Returns the common part of a lab's names: `1234x5` in `/tmp/domstats-1234/5`, `1234` outside of
+/// namespaces, since processes in different namespaces may have the same numbers.
 fn token(dir: &Path) -> String {
     let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
     let own = |name: String| name.strip_prefix("domstats-").map(str::to_owned);
@@ -99,19 +99,19 @@ fn token(dir: &Path) -> String {
 #[derive(Debug)]
 pub struct Lab {
     dir: PathBuf,
-    /// Part of names that no other test of this host uses.
+    /// A part of names that no other test on this host uses.
     token: String,
-    /// Held for its standard input: the janitor starts when that closes.
+    /// Held for its standard input: the janitor starts its work when that closes.
     janitor: Child,
     counter: AtomicU32,
 }
 
 impl Lab {
     fn open() -> Self {
-        // A test in namespaces has a part of the lab outside, which is its own.
+        // A test in namespaces has a part of the outer lab, which is its own.
         let dir = env::var_os(PLACE).map_or_else(
             || {
-                // A process of this number may have one that died long ago, or is in another namespace.
+                // A dead process may have had this number, and so may one in another namespace.
                 let first = env::temp_dir().join(format!("domstats-{}", process::id()));
                 let others = (2..).map(|number| format!("{}n{number}", first.display()).into());
                 let mut dirs = iter::once(first.clone()).chain(others);
@@ -134,8 +134,8 @@ impl Lab {
         Self { dir, token, janitor, counter: AtomicU32::new(0) }
     }
 
-    /// Returns the list of the cgroups to be removed. They belong to no namespace, so that of a test in
-    /// namespaces is in the lab outside, whose janitor outlives it.
+    /// Returns the list of cgroups to remove. These belong to no namespace, so a test in namespaces
+    /// uses the list of the outer lab, whose janitor outlives it.
     pub(crate) fn cgroups(&self) -> PathBuf {
         let outer = self.dir.parent().filter(|_| is_inside());
         outer.unwrap_or(&self.dir).join("cgroups")
@@ -147,7 +147,7 @@ impl Lab {
         self.dir.join(name)
     }
 
-    /// Makes a directory in the lab that the user `nobody` owns.
+    /// Creates a directory in the lab that the user `nobody` owns.
     #[must_use]
     pub fn directory_of_nobody(&self, name: &str) -> PathBuf {
         let dir = self.path(name);
@@ -156,32 +156,32 @@ impl Lab {
         dir
     }
 
-    /// Returns a number that this test program uses once.
+    /// Returns a number that this test program uses only once.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Returns a domain's name that nothing else in this lab has. All names of a label sort together.
+    /// Returns a domain name that is unique in this lab. All names with one label sort together.
     #[must_use]
     pub fn name(&self, label: &str) -> String {
         format!("{label}-{:03}", self.number())
     }
 
-    /// Returns a name that nothing else on this host has, for what belongs to no namespace.
+    /// Returns a name that is unique on this host, for what belongs to no namespace.
     #[must_use]
     pub fn name_on_host(&self, label: &str) -> String {
         self.name(&format!("{label}-{}", self.token))
     }
 
-    /// Returns the name of a network device that no other test uses.
+    /// Returns a network device name that no other test uses.
     #[must_use]
     pub fn tap_name(&self) -> String {
         format!("d{:x}t{}", process::id(), self.number())
     }
 
-    /// Makes taps that the user `nobody` may open, and sends frames from both sides: what
-    /// was sent and what was received are different numbers.
+    /// Creates taps that the user `nobody` may open, and sends frames from both sides: the numbers
+    /// sent and received differ.
     #[must_use]
     pub fn taps_of_nobody(&self, count: usize) -> Vec<String> {
         let names: Vec<_> = (0..count).map(|_| self.tap_name()).collect();

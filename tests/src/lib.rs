@@ -1,45 +1,45 @@
 //! The test kit: real virtual machines in a second, and plain readers to compare with.
 //!
-//! | module | what it gives |
+//! | module | what it provides |
 //! |---|---|
 //! | [`alone`](mod@alone) | namespaces of its own for each live test |
 //! | [`roots`] | roots of other Debian releases, where a live test runs with their QEMU and libvirt |
 //! | [`checks`](mod@checks) | several checks in one test, which share what takes long to start |
 //! | [`lab`] | a directory and a process group that vanish with the test program, however it ends |
-//! | [`guest`] | QEMU guests: paused ones, and ones that run a boot sector which works its disk |
+//! | [`guest`] | QEMU guests: paused ones, and ones that run a boot sector which uses its disk |
 //! | [`cgroup`] | cgroups for guests, of both versions |
-//! | [`qmp`] | a plain monitor client: one command, one answer |
-//! | [`oracle`] | what a guest's statistics are, read slowly and simply |
-//! | [`compare`] | a report against the oracle, before and after |
+//! | [`qmp`] | a simple monitor client: one command, one reply |
+//! | [`oracle`] | a guest's statistics, read slowly and simply |
+//! | [`compare`] | compares a report with the oracle, before and after |
 //! | [`fake`] | a QEMU whose monitor misbehaves, for faults that a real one cannot be made to show |
 //! | [`impostor`] | processes of an ordinary user that only look like a VM |
-//! | [`recording`] | what QEMUs of other versions answered, for the fake to answer again |
-//! | [`libvirt`] | a private libvirtd, by TCP, TLS and with passwords, and guests that may have a second monitor |
+//! | [`recording`] | replies of other QEMU versions, for the fake to replay |
+//! | [`libvirt`] | a private libvirtd, over TCP, TLS and with passwords, and guests that may have a second monitor |
 //! | [`fake_daemon`] | a libvirt daemon that misbehaves, or has thousands of domains |
-//! | [`wire`] | libvirt's wire format, written and read plainly |
-//! | [`rpc_client`] | a client of libvirt's protocol that says anything, by Unix socket or TLS |
-//! | [`sshd`] | a private sshd, by which such a daemon is reached |
-//! | [`pki`] | certificates for TLS: some that are to be accepted, and some that are not |
+//! | [`wire`] | libvirt's wire format, written and parsed simply |
+//! | [`rpc_client`] | a client of libvirt's protocol that can send anything, over a Unix socket or TLS |
+//! | [`sshd`] | a private sshd, to reach such a daemon through |
+//! | [`pki`] | certificates for TLS: some to be accepted, and some to be rejected |
 //! | [`relay`] | a relay from a TCP port to a Unix socket |
 //! | [`command`] | the command `domstats`, for any user |
-//! | [`domstatsd`] | the daemon, for clients of HTTP and of libvirt |
-//! | [`systemd`] | a private systemd, that runs it as its unit files say |
-//! | [`http`] | a plain client of HTTP |
-//! | [`exporter`] | Debian's exporter of libvirt, to compare with |
+//! | [`domstatsd`] | the daemon, for HTTP clients and libvirt clients |
+//! | [`systemd`] | a private systemd, which runs the daemon with its unit files |
+//! | [`http`] | a simple HTTP client |
+//! | [`exporter`] | Debian's libvirt exporter, to compare with |
 //! | [`collectd`] | Debian's collectd, and what it counts of libvirt's domains |
-//! | [`prometheus`] | a Prometheus that scrapes, and what it knows |
-//! | [`collector`] | a collector of OpenTelemetry, and what was pushed to it |
+//! | [`prometheus`] | a Prometheus that scrapes, and its data |
+//! | [`collector`] | an OpenTelemetry collector, and what was pushed to it |
 //! | [`python`] | a Python that has the module `domstats`, and libvirt-python |
-//! | [`c_library`] | `libdomstats`, as C and C++ programs find it |
-//! | [`page`] | pages of the documentation, whose examples are run |
-//! | [`patience`] | waiting for what is to come |
-//! | [`floor`] | the least work with which all monitors can be asked, for the benchmark |
+//! | [`c_library`] | `libdomstats`, installed for C and C++ programs |
+//! | [`page`] | documentation pages whose examples are run |
+//! | [`patience`] | waiting and measuring time on busy machines |
+//! | [`floor`] | the least work for querying all monitors, for the benchmark |
 //! | [`soak`] | guests that come and go at random under several callers, and the truth about them |
-//! | [`random`] | numbers that look random and are the same for the same seed |
+//! | [`random`] | pseudorandom numbers from a seed |
 //!
-//! Nothing here shares code with the library: a mistake made twice would not be seen. What cannot
-//! be set up fails the test with a sentence; no test is skipped.
-#![allow(clippy::unwrap_used, reason = "what fails in the kit is to fail the test")]
+//! The kit shares no code with the library: a mistake made in both would go unnoticed. Whatever
+//! cannot be set up fails the test with a message; no test is skipped.
+#![allow(clippy::unwrap_used, reason = "a failure in the kit must fail the test")]
 
 pub use domstats_patience as patience;
 

@@ -1,14 +1,15 @@
-//! A virtual machine that boots Debian 13 with cgroups of version 2 alone, which this host may not have:
+//! A virtual machine that boots Debian 13 with only cgroup version 2, which this host may not have:
 //! live tests run there again.
 //!
-//! `scripts/roots` makes its root and its kernel, once. All is in its memory but for `/tmp`, which is on
+//! `scripts/roots` creates its root and its kernel, once. Everything is in its memory except
+//! `/tmp`, which is on a disk, so that I/O is counted.
 //! a disk, so that I/O is counted.
 
 use std::{env, fs};
 
 use crate::{command::domstats, lab::lab, roots, tools::tool};
 
-/// Makes what a machine is made of, if it is not there yet: that needs the network, so call it before
+/// Creates the machine's files, if they do not exist: that needs the network, so call it before
 /// [`alone!`](crate::alone!).
 pub fn prepare() {
     for part in PARTS {
@@ -18,7 +19,8 @@ pub fn prepare() {
 
 const PARTS: [&str; 2] = ["trixie", "kernel"];
 
-/// Runs tests of this program whose names contain one of these in a machine, and fails if one failed.
+/// Runs the tests of this program whose names contain one of these in a machine, and fails if one
+/// fails.
 pub fn run(names: &[&str]) {
     let place = lab().path(lab().name("machine"));
     fs::create_dir(&place).unwrap();
@@ -31,8 +33,8 @@ pub fn run(names: &[&str]) {
     assert!(said.contains("machine: all passed"), "tests in a machine failed");
 }
 
-/// `$1` is the machine's place, `$2` its root, `$3` its kernel, `$4` the test program, `$5` the command
-/// `domstats`, `$6` the emulator.
+/// `$1` is the machine's directory, `$2` its root, `$3` its kernel, `$4` the test program, `$5` the
+/// command `domstats`, `$6` the emulator.
 const BOOT: &str = r#"
 place=$1
 mkdir "$place/root" "$place/written"

@@ -1,4 +1,4 @@
-//! What a guest's statistics are: read slowly, simply, and under libvirt's flat keys.
+//! A guest's statistics, read slowly, simply, and under libvirt's flat keys.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::{guest::Guest, procfs, qmp::Qmp};
 /// Statistics by their flat keys.
 pub type Params = BTreeMap<String, Value>;
 
-/// Reads everything that a guest has; with its backing chains, if asked for.
+/// Reads everything that a guest has; optionally with its backing chains.
 #[must_use]
 pub fn read(guest: &Guest, backing: bool) -> Params {
     let mut qmp = guest.side();
@@ -31,7 +31,7 @@ fn put(params: &mut Params, key: impl Into<String>, value: impl Into<Value>) {
 
 fn state(params: &mut Params, qmp: &mut Qmp) {
     let status = qmp.ask("query-status");
-    // libvirt's numbers. Paused by a user; why it runs, QEMU does not say.
+    // libvirt's numbers. The guest was paused by a user; QEMU does not report why it runs.
     match status["status"].as_str().unwrap() {
         "running" => put(params, "state.state", 1),
         "paused" | "prelaunch" => {
@@ -70,7 +70,7 @@ fn balloon(params: &mut Params, qmp: &mut Qmp, guest: &Guest) {
     let arguments = json!({ "path": path, "property": "guest-stats" });
     let stats = qmp.ask_with("qom-get", arguments);
     put(params, "balloon.last-update", stats["last-update"].clone());
-    // No guest of these tests has a driver for its balloon.
+    // No guest of these tests has a balloon driver.
     let reported = stats["stats"].as_object().unwrap().values();
     assert_eq!(reported.filter(|value| value.as_u64() != Some(u64::MAX)).count(), 0);
 }
@@ -151,7 +151,7 @@ const BLOCK_LIMITS: &[(&str, &str)] = &[
     ("memory_alignment_optimal", "opt-mem-alignment"),
 ];
 
-/// Puts in what a newer QEMU tells and an older one does not.
+/// Adds a value that only newer QEMUs report.
 fn put_if_told(params: &mut Params, key: String, value: &Value) {
     if !value.is_null() {
         put(params, key, value.clone());
@@ -164,7 +164,7 @@ fn block(params: &mut Params, qmp: &mut Qmp, backing: bool) {
     let mut count = 0;
     for disk in stats.as_array().unwrap() {
         let qdev = disk["qdev"].as_str().unwrap();
-        // The id itself, where the device is on no other device; firmware flash is no disk.
+        // The id itself, if the device is a child of no other device; firmware flash is not a disk.
         let name = qdev.trim_start_matches("/machine/peripheral/");
         if name.starts_with("/machine/") {
             continue;
@@ -216,7 +216,7 @@ fn block_counters(params: &mut Params, prefix: &str, stats: &Value) {
     for (key, counter) in BLOCK_COUNTERS {
         put_if_told(params, format!("{prefix}.{key}"), &stats[counter]);
     }
-    // Only once the disk was used.
+    // Only present once the disk was used.
     if let Some(idle) = stats.get("idle_time_ns") {
         put(params, format!("{prefix}.idle_time"), idle.clone());
     }

@@ -1,18 +1,18 @@
-//! Pages of the documentation whose examples are run as they stand.
+//! Documentation pages whose examples are run as written.
 //!
-//! A line that starts with `$ ` in a `console` block is a command for the shell; the lines after
-//! it are what it prints, on standard output and standard error together. `export` holds for all
-//! later commands. A line of three dots stands for any lines. `DOMSTATS_BLESS=1` writes the
-//! output of the examples that differ anew. A block whose first line names a file after the
-//! language, such as `c all.c`, is that file.
+//! A line that starts with `$ ` in a `console` block is a shell command; the lines after it are its
+//! output, standard output and standard error together. `export` applies to all later commands. A
+//! line of three dots stands for any lines. `DOMSTATS_BLESS=1` updates the output of examples that
+//! differ. A block whose first line names a file after the language, such as `c all.c`, is that
+//! file.
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
 };
 
-/// Runs the examples of a page of this repository, each by `print`, which returns what the script
-/// prints. Fails the test if they print something else, or fewer than `at_least` were found.
+/// Runs the examples of a page of this repository, each with `print`, which returns a script's
+/// output. Fails the test if the output differs, or if fewer than `at_least` examples were found.
 #[track_caller]
 pub fn check(page: &str, at_least: usize, print: impl FnMut(&str) -> String) {
     let path = path(page);
@@ -23,13 +23,13 @@ pub fn check(page: &str, at_least: usize, print: impl FnMut(&str) -> String) {
     } else {
         assert!(
             differences.is_empty(),
-            "{page}: {}\nDOMSTATS_BLESS=1 with this test writes the page anew",
+            "{page}: {}\nrun this test with DOMSTATS_BLESS=1 to update the page",
             differences.join("\n")
         );
     }
 }
 
-/// Writes the files that a page has to a directory, and returns their names.
+/// Writes the files of a page to a directory, and returns their names.
 pub fn write_files(page: &str, directory: &Path) -> Vec<String> {
     let text = fs::read_to_string(path(page)).unwrap();
     let mut names = Vec::new();
@@ -48,7 +48,7 @@ fn path(page: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page)
 }
 
-/// Returns the page with the output of today, and every difference.
+/// Returns the page with the current output, and every difference.
 fn replay(
     page: &str,
     at_least: usize,
@@ -90,7 +90,7 @@ fn replay(
     (fresh, differences)
 }
 
-/// Whether `printed` is what was `expected`; `...` alone on a line stands for any lines.
+/// Returns whether `printed` is what was `expected`; `...` alone on a line stands for any lines.
 fn matches(expected: &[&str], printed: &[&str]) -> bool {
     match expected {
         [] => printed.is_empty(),

@@ -1,4 +1,4 @@
-//! Certificates for TLS: some that are to be accepted, and some that are not.
+//! Certificates for TLS: some to be accepted, and some to be rejected.
 
 use std::{
     fs,
@@ -8,26 +8,26 @@ use std::{
 
 use crate::lab::lab;
 
-/// Where a server and its clients have their certificates. Each is a directory with the names that
-/// libvirt knows: `cacert.pem`, and `servercert.pem` with its key, or `clientcert.pem` with its.
+/// The certificates of a server and its clients. Each field is a directory with the file names that
+/// libvirt knows: `cacert.pem`, and `servercert.pem` or `clientcert.pem` with its key.
 #[derive(Debug)]
 pub struct Pki {
     /// A server at `localhost` and 127.0.0.1.
     pub server: PathBuf,
     /// A server of the same authority at another host.
     pub server_elsewhere: PathBuf,
-    /// A server whose certificate was valid for a day of the year 2020.
+    /// A server whose certificate was valid for one day in 2020.
     pub server_expired: PathBuf,
-    /// A server named only where old certificates have the name of a host.
+    /// A server named only by a common name, as in old certificates.
     pub server_by_common_name: PathBuf,
     /// A client that the servers let in.
     pub client: PathBuf,
     /// A client that the servers let in, and that knows that the certificate of `server_elsewhere`
     /// was revoked.
     pub wary: PathBuf,
-    /// A client whose certificate is of an authority that the servers do not know.
+    /// A client with a certificate from an authority that the servers do not know.
     pub stranger: PathBuf,
-    /// A client whose certificate was valid for a day of the year 2020.
+    /// A client whose certificate was valid for one day in 2020.
     pub expired: PathBuf,
     /// A client without a certificate.
     pub nameless: PathBuf,
@@ -45,7 +45,7 @@ const EXPIRED: &str = "activation_date = \"2020-01-01 00:00:00\"
 expiration_date = \"2020-01-02 00:00:00\"\n";
 
 impl Pki {
-    /// Makes them all.
+    /// Creates all of them.
     #[must_use]
     pub fn new() -> Self {
         let dir = lab().path(lab().name("pki"));
@@ -79,7 +79,7 @@ impl Pki {
         }
     }
 
-    /// Tells the server that the certificate of a client was revoked.
+    /// Tells the server that a client's certificate was revoked.
     pub fn revoke(&self, client: &Path) {
         self.authority.revoke(&client.join("clientcert.pem"), &self.server);
     }
@@ -91,7 +91,7 @@ impl Default for Pki {
     }
 }
 
-/// Who signs certificates.
+/// An authority that signs certificates.
 #[derive(Debug)]
 struct Authority {
     dir: PathBuf,
@@ -112,15 +112,15 @@ impl Authority {
         Self { dir: dir.to_owned() }
     }
 
-    /// Makes the directory of a party that trusts it.
+    /// Creates the directory of a party that trusts it.
     fn known_to(&self, dir: &Path) -> PathBuf {
         fs::create_dir_all(dir).unwrap();
         fs::copy(self.dir.join("cacert.pem"), dir.join("cacert.pem")).unwrap();
         dir.to_owned()
     }
 
-    /// Makes a party's key, of the kind that libvirt's documentation makes, and its certificate. Of 2048
-    /// bits, for longer ones take longer to find than most tests take.
+    /// Creates a party's key, of the kind in libvirt's documentation, and its certificate. It has
+    /// 2048 bits, since generating longer ones takes longer than most tests.
     fn sign(&self, party: &Path, role: &str, text: &str) {
         let (key, template) = (party.join(format!("{role}key.pem")), party.join("template"));
         generate_key(&key, "rsa", "medium");
@@ -134,7 +134,7 @@ impl Authority {
         lab().run(&mut command);
     }
 
-    /// Tells a party that a certificate is revoked.
+    /// Tells a party that a certificate was revoked.
     fn revoke(&self, certificate: &Path, party: &Path) {
         let template = party.join("revocations");
         fs::write(&template, "crl_next_update = 2\ncrl_number = 1\n").unwrap();
@@ -151,6 +151,6 @@ fn generate_key(path: &Path, kind: &str, strength: &str) {
     let mut command = lab().command("certtool");
     command.args(["--generate-privkey", "--key-type", kind, "--sec-param", strength]);
     lab().run(command.arg("--outfile").arg(path));
-    // For the user `nobody`, as whom the daemons run.
+    // Readable for the user `nobody`, which runs the daemons.
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
 }

@@ -1,30 +1,30 @@
-//! Processes that the kit started: signals to them, and what they hold.
+//! Processes that the kit started: signals to them, and their resources.
 
 use std::{fs, net::Ipv4Addr, path::Path, thread, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Stops a process: nothing in it runs any more.
+/// Stops a process.
 pub fn freeze(pid: u32) {
     signal(pid, Signal::STOP).unwrap();
-    // The signal is delivered when every thread has stopped.
+    // The signal has taken effect when every thread is stopped.
     let status = format!("/proc/{pid}/stat");
     while !fs::read_to_string(&status).unwrap().contains(") T ") {
         thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Lets a process go on.
+/// Continues a process.
 pub fn thaw(pid: u32) {
     signal(pid, Signal::CONT).unwrap();
 }
 
-/// Tells a process that it is to end.
+/// Asks a process to end.
 pub fn terminate(pid: u32) {
     signal(pid, Signal::TERM).unwrap();
 }
 
-/// Kills a process that may be gone already, and is not a child of ours.
+/// Kills a process that may have ended already, and is not our child.
 pub fn kill(pid: u32) {
     let _ = signal(pid, Signal::KILL);
 }
@@ -34,8 +34,8 @@ pub fn hang_up(pid: u32) {
     signal(pid, Signal::HUP).unwrap();
 }
 
-/// Returns the memory that a process holds, in KiB. Pages of files are not counted: the kernel takes
-/// them away and brings them back as it likes.
+/// Returns the memory of a process, in KiB, without pages of files: the kernel drops and reloads
+/// these at will.
 #[must_use]
 pub fn memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -46,13 +46,13 @@ pub fn memory(pid: u32) -> u64 {
     of("RssAnon:") + of("VmSwap:")
 }
 
-/// Returns the memory that a process holds, in KiB, and how many files it has open.
+/// Returns the memory of a process, in KiB, and the number of its open files.
 #[must_use]
 pub fn held(pid: u32) -> (u64, usize) {
     (memory(pid), fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count())
 }
 
-/// Returns whether somebody listens on a Unix socket.
+/// Returns whether a process listens on a Unix socket.
 #[must_use]
 pub fn listens(path: &Path) -> bool {
     let table = fs::read_to_string("/proc/self/net/unix").unwrap();
@@ -60,13 +60,13 @@ pub fn listens(path: &Path) -> bool {
     table.lines().any(|line| line.ends_with(&path) && line.contains(" 00010000 "))
 }
 
-/// Returns the TCP port of an address at which a process listens.
+/// Returns the TCP port on which a process listens at an address.
 #[must_use]
 pub fn listening_port(pid: u32, address: Ipv4Addr) -> Option<u16> {
     let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).ok()?;
     let links = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
     let held: Vec<_> = links.filter_map(|link| fs::read_link(link.path()).ok()).collect();
-    // The kernel writes the address as the number that it is in memory.
+    // The kernel prints the address as a number in memory order.
     let address = format!("{:08X}:", u32::from_ne_bytes(address.octets()));
     table.lines().find_map(|line| {
         let fields: Vec<_> = line.split_ascii_whitespace().collect();

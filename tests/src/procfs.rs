@@ -1,4 +1,4 @@
-//! What the host's kernel says of a process, read plainly.
+//! The host kernel's data about a process, read simply.
 
 use std::{fs, time::Duration};
 
@@ -11,7 +11,7 @@ pub struct CpuTimes {
     pub system: Duration,
 }
 
-/// Length of the kernel's clock tick in `/proc/PID/stat`.
+/// The length of a clock tick in `/proc/PID/stat`.
 pub const TICK: Duration = Duration::from_millis(10);
 
 /// Reads `/proc/PID/stat`: CPU times.
@@ -21,7 +21,8 @@ pub fn cpu_times(pid: u32) -> CpuTimes {
     CpuTimes { user: ticks(14), system: ticks(15) }
 }
 
-/// Reads `/proc/self/stat`: CPU time of the children of this process that ended and were waited for.
+/// Reads `/proc/self/stat`: CPU time of this process's children that have ended and were waited
+/// for.
 #[must_use]
 pub fn children() -> Duration {
     let ticks = stat(std::process::id(), 16) + stat(std::process::id(), 17);
@@ -37,7 +38,7 @@ pub fn rss_kib(pid: u32) -> u64 {
 /// Returns a field of `/proc/PID/stat` by its number in proc(5).
 fn stat(pid: u32, number: usize) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The command's name, field 2, may have spaces.
+    // The command's name, field 2, may contain spaces.
     let (_, rest) = text.rsplit_once(')').unwrap();
     let field = rest.split_whitespace().nth(number - 3).unwrap();
     field.parse().unwrap()
@@ -69,7 +70,7 @@ pub fn net_dev(name: &str) -> [[u64; 4]; 2] {
     [four(0), four(8)]
 }
 
-/// Returns the most memory that this process ever held, in KiB.
+/// Returns the peak memory of this process, in KiB.
 #[must_use]
 pub fn own_peak_kib() -> u64 {
     let text = fs::read_to_string("/proc/self/status").unwrap();

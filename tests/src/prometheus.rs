@@ -1,4 +1,4 @@
-//! A real Prometheus that scrapes once a second, and what it knows.
+//! A real Prometheus that scrapes once a second, and its data.
 
 use std::{
     fmt::Write as _,
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{http::Http, lab::lab, patience::PATIENCE};
 
-/// A Prometheus with an empty memory. Killed when dropped.
+/// A Prometheus with an empty database. Killed on drop.
 #[derive(Debug)]
 pub struct Prometheus {
     process: Child,
@@ -21,7 +21,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it with a job for each of these: a name, and the lines that say what it scrapes.
+    /// Starts it with a job for each of these: a name, and the lines that define what it scrapes.
     #[must_use]
     pub fn start(jobs: &[(&str, String)]) -> Self {
         let dir = lab().path(lab().name("prometheus"));
@@ -49,17 +49,17 @@ impl Prometheus {
         Self { process, http }
     }
 
-    /// Returns where it serves.
+    /// Returns the address on which it serves.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.http.address()
     }
 
-    /// Asks a question until its answer is what is wanted, and returns that.
+    /// Repeats a query until the result is as wanted, and returns that.
     ///
     /// # Panics
     ///
-    /// If it does not become so.
+    /// If that does not happen in time.
     pub fn wait_for(&self, query: &str, is_wanted: impl Fn(&[Sample]) -> bool) -> Vec<Sample> {
         let deadline = Instant::now() + PATIENCE;
         let mut last = Vec::new();
@@ -75,7 +75,7 @@ impl Prometheus {
         panic!("{query} is still {last:?}; targets: {}", self.http.get("/api/v1/targets").text());
     }
 
-    /// Returns what a query gives; `None` while Prometheus starts.
+    /// Returns the result of a query; `None` while Prometheus starts.
     #[must_use]
     pub fn query(&self, query: &str) -> Option<Vec<Sample>> {
         std::net::TcpStream::connect(self.http.address()).ok()?;
@@ -107,8 +107,8 @@ impl Drop for Prometheus {
 /// A value and its labels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// An object of texts.
+    /// A JSON object of strings.
     pub labels: Value,
-    /// The number.
+    /// The value.
     pub value: f64,
 }

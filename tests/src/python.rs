@@ -1,4 +1,4 @@
-//! A Python that has the module `domstats`, installed the way its users install it.
+//! A Python that has the module `domstats`, installed as users install it.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,15 +13,15 @@ use crate::{
     tools::python_with_libvirt,
 };
 
-/// Returns the interpreter, which sees libvirt-python too. It lives beside what cargo built, and is
-/// made once: before [`alone!`](crate::alone!), for that takes the network.
+/// Returns the interpreter, which also has libvirt-python. It is installed once, next to cargo's
+/// build output: before [`alone!`](crate::alone!), since that removes the network.
 #[must_use]
 pub fn python() -> &'static Path {
     static PYTHON: LazyLock<PathBuf> = LazyLock::new(install);
     &PYTHON
 }
 
-/// Returns a command for a script: a file that has this text.
+/// Returns a command for a script with this text.
 #[must_use]
 pub fn script(text: &str) -> Command {
     let path = lab().path(lab().name("script"));
@@ -49,8 +49,8 @@ fn install() -> PathBuf {
         pip
     };
     lab().run(pip().args(["pytest", "mypy"]));
-    // Beside what cargo built: what builds the module tells the build scripts of other Pythons, and all that
-    // depends on them would be compiled again by each.
+    // Next to cargo's build output: the build of the module tells build scripts of other Pythons,
+    // and everything that depends on them would be compiled again by each.
     let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/domstats-python");
     let mut install = pip();
     install

@@ -1,4 +1,4 @@
-//! A plain monitor client: one command, one answer.
+//! A simple monitor client: one command, one reply.
 
 use std::{
     fs::File,
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 
 use crate::patience::PATIENCE;
 
-/// A connection to a monitor, ready for commands. The monitor serves nobody else meanwhile.
+/// A connection to a monitor, ready for commands. The monitor serves no other client meanwhile.
 #[derive(Debug)]
 pub struct Qmp {
-    /// What the monitor said first: its version.
+    /// The monitor's greeting, with its version.
     pub greeting: Value,
     /// A socket of either kind.
     stream: BufReader<File>,
-    /// Events that came before an answer.
+    /// Events that came before a reply.
     events: Vec<Value>,
 }
 
@@ -28,18 +28,18 @@ impl Qmp {
     ///
     /// # Errors
     ///
-    /// If nobody listens, or nobody answers for half a minute.
+    /// If no process listens, or no reply comes for half a minute.
     pub fn connect(path: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         Self::greet(stream.into())
     }
 
-    /// Connects by TCP, and negotiates.
+    /// Connects over TCP, and negotiates.
     ///
     /// # Errors
     ///
-    /// If nobody listens, or nobody answers for half a minute.
+    /// If no process listens, or no reply comes for half a minute.
     pub fn connect_to(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -54,19 +54,19 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Asks, and fails the test if the answer is an error.
+    /// Sends a command; fails the test if the reply is an error.
     pub fn ask(&mut self, command: &str) -> Value {
         self.ask_with(command, json!({}))
     }
 
-    /// Asks with arguments, and fails the test if the answer is an error.
+    /// Sends a command with arguments; fails the test if the reply is an error.
     pub fn ask_with(&mut self, command: &str, arguments: Value) -> Value {
         self.try_ask(command, arguments)
             .unwrap()
             .unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
-    /// Asks, and returns the monitor's answer or the monitor's error.
+    /// Sends a command, and returns the monitor's reply or the monitor's error.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Qmp {
         }
     }
 
-    /// Waits for an event of this name, unless it has come already.
+    /// Waits for an event with this name, unless it has come already.
     pub fn wait_for(&mut self, event: &str) {
         while !self.events.iter().any(|seen| seen["event"] == event) {
             let line = self.line().unwrap();

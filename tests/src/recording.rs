@@ -1,8 +1,8 @@
-//! What a QEMU answered to every question that the library asks, in files.
+//! A QEMU's replies to every query that the library sends, in files.
 //!
 //! ```text
-//! recorded/qemu-7.2.22/conversation.jsonl   the greeting, then a line for each question
-//!                      domain.xml           what the library makes of it
+//! recorded/qemu-7.2.22/conversation.jsonl   the greeting, then one line per query
+//!                      domain.xml           the library's record
 //! ```
 
 use std::{
@@ -31,17 +31,17 @@ pub fn directory() -> PathBuf {
 /// The directory of the images in a recording.
 const IMAGES: &str = "/var/lib/images";
 
-/// What a QEMU answered.
+/// The replies of a QEMU.
 #[derive(Debug)]
 pub struct Recording {
-    /// What it said first.
+    /// Its greeting.
     pub greeting: Value,
-    /// Each question, with what it is answered: `execute`, `arguments`, and `return` or `error`.
-    questions: Vec<Value>,
+    /// Each query with its reply: `execute`, `arguments`, and `return` or `error`.
+    queries: Vec<Value>,
 }
 
-/// The questions, with their arguments.
-fn questions() -> Vec<Value> {
+/// The queries, with their arguments.
+fn queries() -> Vec<Value> {
     let halt_polls = json!(["halt_poll_success_ns", "halt_poll_fail_ns"]);
     let of_halt_polls =
         json!({ "target": "vcpu", "providers": [{ "provider": "kvm", "names": halt_polls }] });
@@ -72,25 +72,25 @@ fn questions() -> Vec<Value> {
 }
 
 impl Recording {
-    /// Boots a guest that has one of everything, with this QEMU, and asks it.
+    /// Boots a guest that has one of everything, with this QEMU, and queries it.
     #[must_use]
     pub fn of(qemu: &Path) -> Self {
         let guest = boot(qemu);
         let mut side = guest.side();
         let greeting = side.greeting.clone();
-        let questions = questions().into_iter().map(|mut question| {
-            let command = question["execute"].as_str().unwrap().to_owned();
-            let answer = side.try_ask(&command, question["arguments"].clone()).unwrap();
+        let queries = queries().into_iter().map(|mut query| {
+            let command = query["execute"].as_str().unwrap().to_owned();
+            let answer = side.try_ask(&command, query["arguments"].clone()).unwrap();
             let (word, answer) = match answer {
                 Ok(answer) => ("return", answer),
                 Err(error) => ("error", error),
             };
-            question[word] = answer;
+            query[word] = answer;
             let dir = guest.dir.display().to_string();
-            let text = question.to_string().replace(&dir, IMAGES).replace(guest.name(), "recorded");
+            let text = query.to_string().replace(&dir, IMAGES).replace(guest.name(), "recorded");
             serde_json::from_str(&text).unwrap()
         });
-        Self { greeting, questions: questions.collect() }
+        Self { greeting, queries: queries.collect() }
     }
 
     /// Reads a recording.
@@ -98,36 +98,37 @@ impl Recording {
     pub fn read(dir: &Path) -> Self {
         let text = fs::read_to_string(dir.join("conversation.jsonl")).unwrap();
         let mut lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        Self { greeting: lines.next().unwrap(), questions: lines.collect() }
+        Self { greeting: lines.next().unwrap(), queries: lines.collect() }
     }
 
-    /// Writes the recording where recordings are, and returns its directory.
+    /// Writes the recording to its place, and returns its directory.
     #[must_use]
     pub fn write(&self) -> PathBuf {
         let version = &self.greeting["QMP"]["version"]["qemu"];
         let [major, minor, micro] = ["major", "minor", "micro"].map(|part| &version[part]);
         let dir = directory().join(format!("qemu-{major}.{minor}.{micro}"));
         fs::create_dir_all(&dir).unwrap();
-        let lines = std::iter::once(&self.greeting).chain(&self.questions);
+        let lines = std::iter::once(&self.greeting).chain(&self.queries);
         let text: String = lines.map(|line| format!("{line}\n")).collect();
         fs::write(dir.join("conversation.jsonl"), text).unwrap();
         dir
     }
 
-    /// Returns the answer to a command; an error of a class of its own to one that was not recorded.
+    /// Returns the reply to a command; for one that was not recorded, an error with a class of its
+    /// own.
     #[must_use]
     pub fn answer(&self, command: &Value) -> String {
         let arguments = command.get("arguments").cloned().unwrap_or_else(|| json!({}));
-        let is_it = |question: &&Value| {
-            question["execute"] == command["execute"] && question["arguments"] == arguments
+        let is_it = |query: &&Value| {
+            query["execute"] == command["execute"] && query["arguments"] == arguments
         };
-        let Some(question) = self.questions.iter().find(is_it) else {
+        let Some(query) = self.queries.iter().find(is_it) else {
             let text = format!("{command} was not recorded");
             return json!({ "error": { "class": "NotRecorded", "desc": text } }).to_string();
         };
-        match question.get("return") {
+        match query.get("return") {
             Some(answer) => json!({ "return": answer }).to_string(),
-            None => json!({ "error": question["error"] }).to_string(),
+            None => json!({ "error": query["error"] }).to_string(),
         }
     }
 }
@@ -169,7 +170,7 @@ fn boot(qemu: &Path) -> Guest {
     guest
 }
 
-/// Waits until the boot sector works its disk.
+/// Waits until the boot sector uses its disk.
 fn wait_until_busy(side: &mut Qmp) {
     let deadline = Instant::now() + PATIENCE;
     let mut written = || {

@@ -1,4 +1,4 @@
-//! A relay from a TCP port to a Unix socket: a daemon that listens there by either.
+//! A relay from a TCP port to a Unix socket, which makes a daemon reachable through both.
 
 use std::{
     io::{self, Read, Write},
@@ -9,7 +9,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// A running relay. Its connections are cut when it is dropped.
+/// A running relay. Its connections are closed on drop.
 #[derive(Debug)]
 pub struct Relay {
     /// Its port on 127.0.0.1.
@@ -19,7 +19,7 @@ pub struct Relay {
     thread: Option<JoinHandle<()>>,
 }
 
-/// All clients that came; none when it is over.
+/// All accepted clients; `None` when the relay has ended.
 type Clients = Arc<Mutex<Option<Vec<TcpStream>>>>;
 
 /// The procedures that clients of libvirt's protocol called.
@@ -39,7 +39,7 @@ impl Relay {
         Self { port, clients, calls, thread: Some(thread) }
     }
 
-    /// Returns the numbers of the procedures that clients called since this was asked last.
+    /// Returns the numbers of the procedures that clients have called since the last call of this.
     #[must_use]
     pub fn take_calls(&self) -> Vec<i32> {
         std::mem::take(&mut self.calls.lock().unwrap())
@@ -54,7 +54,7 @@ fn serve(listener: &TcpListener, socket: &Path, clients: &Clients, calls: &Calls
                 Some(clients) => clients.push(client.try_clone().unwrap()),
                 None => break,
             }
-            // A daemon that is gone: the client is let go as well.
+            // If the daemon is gone, closes the client's connection as well.
             let Ok(server) = UnixStream::connect(socket).map(Arc::new) else {
                 let _ = client.shutdown(Shutdown::Both);
                 continue;
@@ -72,7 +72,7 @@ fn serve(listener: &TcpListener, socket: &Path, clients: &Clients, calls: &Calls
     });
 }
 
-/// Passes packets on: a length that counts itself, the program and its version, the procedure.
+/// Forwards packets: a length that includes itself, the program and its version, the procedure.
 fn pass_calls(mut client: &TcpStream, mut server: &UnixStream, calls: &Calls) -> io::Result<()> {
     let mut head = [0; 16];
     loop {
@@ -92,7 +92,7 @@ impl Drop for Relay {
         for client in clients.into_iter().flatten() {
             let _ = client.shutdown(Shutdown::Both);
         }
-        // Wakes the thread, which finds that it is over.
+        // Wakes the thread, which then notices that it is over.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

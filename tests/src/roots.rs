@@ -1,7 +1,7 @@
-//! Roots of other Debian releases: a live test runs there with that release's QEMU, libvirtd and virsh,
-//! and with the programs of this tree.
+//! Roots of other Debian releases: a live test runs in them with that release's QEMU, libvirtd and
+//! virsh, and with the programs of this tree.
 //!
-//! `scripts/roots` makes them, once; `scripts/test` has it do so while everything is built.
+//! `scripts/roots` creates them, once; `scripts/test` starts it while everything is built.
 
 use std::{
     env,
@@ -15,17 +15,17 @@ use crate::{alone::run_in_place, command::built, tools::tool};
 /// Tells the inner program in which release it runs.
 pub const RELEASE: &str = "DOMSTATS_RELEASE";
 
-/// Returns the release in whose root this program runs, if it does.
+/// Returns the release in whose root this program runs, if any.
 #[must_use]
 pub fn release() -> Option<String> {
     env::var(RELEASE).ok()
 }
 
-/// Returns the path of a release's root, and makes it if there is none.
+/// Returns the path of a release's root, and creates it if it does not exist.
 ///
 /// # Panics
 ///
-/// With what `scripts/roots` said, if that failed.
+/// With the output of `scripts/roots`, if that failed.
 #[must_use]
 pub fn root(release: &str) -> PathBuf {
     let script = tree().join("scripts/roots");
@@ -37,14 +37,14 @@ pub fn root(release: &str) -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
-/// Runs a live test of this program, `module::name`, in a release's root, and fails if it failed. The
-/// programs that it uses are built before: there is no cargo in there.
+/// Runs a live test of this program, `module::name`, in a release's root, and fails if it fails.
+/// The programs that it uses must be built before: there is no cargo in the root.
 pub fn run(release: &str, test: &str) {
     let root = root(release);
     run_in_place(test, release, |place| enter(place, &root));
 }
 
-/// Returns the words of a command that enters a root, and then runs the program that follows.
+/// Returns a command that enters a root, and then runs the program that follows.
 fn enter(place: &Path, root: &Path) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec![tool("sh").into()];
     words.extend(["-euc", ENTER, "enter"].map(OsString::from));
@@ -54,8 +54,7 @@ fn enter(place: &Path, root: &Path) -> Vec<OsString> {
     words
 }
 
-/// Makes a test of each of these live tests of the program for each newer release: it runs there
-/// again.
+/// Makes a test for each newer release from each of these live tests: it runs there again.
 #[macro_export]
 macro_rules! again_in_newer_releases {
     ($($module:ident::$test:ident,)*) => {
@@ -74,7 +73,7 @@ macro_rules! again_in_newer_releases {
     };
 }
 
-/// The same for Debian 11, by `scripts/test --all`.
+/// The same for Debian 11, with `scripts/test --all`.
 #[macro_export]
 macro_rules! again_in_an_older_release {
     ($($module:ident::$test:ident,)*) => {
@@ -88,8 +87,8 @@ fn tree() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// `$1` is the test's place, `$2` the root; the next three are directories that are seen in there too.
-/// What is written in there stays in memory: the root belongs to all tests.
+/// `$1` is the test's directory, `$2` the root; the next three are directories that are also
+/// visible inside. Writes stay in memory: the root is shared by all tests.
 const ENTER: &str = r#"
 place=$1 root=$2 here=$PWD
 mkdir "$place/root"

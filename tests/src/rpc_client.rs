@@ -1,4 +1,4 @@
-//! A client of libvirt's protocol that says what it is told to say, right or wrong.
+//! A client of libvirt's protocol that sends what it is told to send, right or wrong.
 
 use std::{
     fmt,
@@ -24,16 +24,16 @@ use crate::{
 /// A connection to a daemon.
 pub struct RpcClient {
     stream: Box<dyn Stream>,
-    /// What came and is no whole packet yet.
+    /// What was received of an incomplete packet.
     received: Vec<u8>,
 }
 
-/// What was heard of a daemon within a time.
+/// What was received from a daemon within a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     /// A packet.
     Packet(Packet),
-    /// Nothing, or no whole packet.
+    /// Nothing, or an incomplete packet.
     Nothing,
     /// The end of the connection.
     End,
@@ -68,19 +68,19 @@ impl RpcClient {
         Self::of(UnixStream::connect(socket).unwrap())
     }
 
-    /// Speaks over a connection to a Unix socket.
+    /// Uses an open connection to a Unix socket.
     #[must_use]
     pub fn of(stream: UnixStream) -> Self {
-        // A daemon that does not read holds up no test.
+        // A daemon that does not read must not block a test.
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream: Box::new(stream), received: Vec::new() }
     }
 
-    /// Connects to a port by TLS, with the certificate in this directory, and is let in.
+    /// Connects to a port over TLS, with the certificate in this directory, and is let in.
     ///
     /// # Errors
     ///
-    /// The daemon ends the connection before.
+    /// The daemon closes the connection before that.
     pub fn connect_tls(port: u16, client: &Path) -> io::Result<Self> {
         let certificates = |name| {
             let read = CertificateDer::pem_file_iter(client.join(name)).unwrap();
@@ -108,7 +108,7 @@ impl RpcClient {
         Ok(Self { stream: Box::new(stream), received: Vec::new() })
     }
 
-    /// Asks how to say who one is, and opens the hypervisor for reading.
+    /// Asks how to authenticate, and opens the hypervisor for reading.
     #[must_use]
     pub fn opened(mut self) -> Self {
         self.authenticate();
@@ -117,7 +117,7 @@ impl RpcClient {
         self
     }
 
-    /// Asks how to say who one is: some daemons answer nothing before.
+    /// Asks how to authenticate: some daemons answer nothing before that.
     pub fn authenticate(&mut self) {
         let ways = self.call(procedure::AUTH_LIST, Bytes::default());
         assert_eq!(ways.payload, [0, 0, 0, 1, 0, 0, 0, 0], "one way, without a password");
@@ -127,13 +127,13 @@ impl RpcClient {
     ///
     /// # Errors
     ///
-    /// The daemon has ended the connection, or reads nothing.
+    /// The daemon has closed the connection, or reads nothing.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()
     }
 
-    /// Calls a procedure, and returns the answer.
+    /// Calls a procedure, and returns the reply.
     pub fn call(&mut self, procedure: u32, arguments: Bytes) -> Packet {
         let call = call(procedure, 4711, arguments);
         self.send(&call.encode()).unwrap();
@@ -147,7 +147,7 @@ impl RpcClient {
         }
     }
 
-    /// Returns the next packet, if one comes within this time, or the end.
+    /// Returns the next packet, if one arrives within this time, or the end.
     pub fn hear(&mut self, patience: Duration) -> Heard {
         let deadline = Instant::now() + patience;
         loop {
@@ -185,7 +185,7 @@ pub fn call(procedure: u32, serial: u32, arguments: Bytes) -> Packet {
     Packet { program, version, procedure, kind: kind::CALL, serial, status, payload }
 }
 
-/// Returns a ping, or the answer to one.
+/// Returns a ping, or the reply to one.
 #[must_use]
 pub fn keepalive(procedure: u32) -> Packet {
     Packet { program: KEEPALIVE, kind: kind::MESSAGE, ..call(procedure, 0, Bytes::default()) }

@@ -1,9 +1,9 @@
-//! Guests that come and go at random, while several callers ask for all of them at once.
+//! Guests that come and go at random, while several callers read all of them at once.
 //!
-//! The world knows at each moment which guests exist and how they are, so every report is checked
+//! The world knows at each moment which guests exist and in which state, so every report is checked
 //! against the truth: a guest that was well for the whole call has a complete record, one that was
-//! disturbed has one that says so or none, and one that was gone before has none. Between two calm
-//! moments, in which all guests are well and nobody asks, nothing may have been leaked.
+//! disturbed has a record that says so or none, and one that had ended before has none. Between two
+//! calm moments, in which all guests are well and no call runs, nothing may have leaked.
 
 use std::{
     fmt, fs,
@@ -27,27 +27,28 @@ use crate::{
     random::Random,
 };
 
-/// Guests at a calm moment.
+/// The number of guests at a calm moment.
 const GUESTS: usize = 6;
 
-/// What the callers ask at once.
+/// The number of concurrent callers.
 const CALLERS: usize = 4;
 
-/// The timeout of a call whose record of a guest that is well must be complete, however busy the
-/// machine is; and the one that is short.
+/// The timeout of a call that must have a complete record of each well guest, however busy the
+/// machine is; and the short one.
 const PATIENT: Duration = Duration::from_secs(10);
 const HASTY: Duration = Duration::from_millis(200);
 
-/// What a call may take beyond its timeout.
+/// How much longer than its timeout a call may take.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// How long a guest that goes on after a stop may take to count as well: calls have to find out.
+/// How long after a stop a continued guest is not yet expected to be complete: calls have to
+/// notice.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What a process may have more of at the end, in KiB: the allocator gives back little.
+/// How much more memory a process may have at the end, in KiB: the allocator returns little.
 const MEMORY: u64 = 4 << 10;
 
-/// What happened to one guest.
+/// The history of one guest.
 #[derive(Debug)]
 struct Life {
     name: String,
@@ -64,24 +65,24 @@ struct Life {
     gone: Option<Instant>,
 }
 
-/// What a process holds.
+/// The resources of a process.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     memory_kib: u64,
-    /// Without those below.
+    /// Except those below.
     descriptors: usize,
-    /// Files in the folders of processes that live: there are more or fewer of them, in all the
-    /// host, and so are their threads.
+    /// Files in the folders of living processes: their number varies on the whole host, and so does
+    /// that of their threads.
     of_living: usize,
     threads: usize,
 }
 
-/// What came of a soak.
+/// The result of a soak.
 #[derive(Debug)]
 pub struct Soaked {
-    /// Calls that were made and checked.
+    /// The number of calls made and checked.
     pub calls: u64,
-    /// Things that were done to guests.
+    /// The number of things done to guests.
     pub acts: u64,
     warm: Held,
     end: Held,
@@ -100,8 +101,8 @@ struct World {
 /// Soaks a connection. Progress goes to standard error.
 ///
 /// # Panics
-///
-/// At the first report that is not true, the first call that is late, and at the end if something
+/// At the first report that is not true, at the first call that is late, and at the end if
+/// something leaked.
 /// was leaked.
 #[must_use]
 pub fn soak(uri: &str, time: Duration, seed: u64) -> Soaked {
@@ -120,7 +121,7 @@ pub fn soak(uri: &str, time: Duration, seed: u64) -> Soaked {
         for caller in 0..CALLERS {
             let world = &world;
             scope.spawn(move || {
-                // Whoever fails ends it for all.
+                // A thread that fails ends it for all.
                 let _over = SetOnDrop(&world.over);
                 let mut random = Random::new(seed ^ (caller as u64 + 1));
                 while !world.over.load(Ordering::Relaxed) {
@@ -144,7 +145,7 @@ impl Drop for SetOnDrop<'_> {
 }
 
 impl World {
-    /// Does something to a guest again and again.
+    /// Does something to a guest, repeatedly.
     fn live(&self, guests: &mut Guests, time: Duration, random: &mut Random) -> Soaked {
         self.fill(guests);
         let start = Instant::now();
@@ -209,7 +210,8 @@ impl World {
         }
     }
 
-    /// Makes all guests well and lets no call be under way, and returns what the process holds.
+    /// Makes all guests well, waits until no call is in flight, and returns the resources of the
+    /// process.
     fn calm(&self, guests: &mut Guests) -> Held {
         while let Some(guest) = guests.frozen.pop() {
             self.thaw(&guest);
@@ -220,7 +222,7 @@ impl World {
         }
         self.fill(guests);
         thread::sleep(GRACE);
-        // What was leaked stays. A process that has just ended is found out by the next call.
+        // Leaks persist. The next call notices a process that has just ended.
         let held = (0..3).map(|_| {
             self.call(PATIENT);
             let _calm = self.calm.write().unwrap_or_else(PoisonError::into_inner);
@@ -268,7 +270,7 @@ impl World {
         lives.retain(|life| life.gone.is_none_or(|gone| gone + 4 * PATIENT > now));
     }
 
-    /// Notes that a guest is about to be stopped.
+    /// Records that a guest is about to be stopped.
     fn disturb(&self, guest: &Guest) {
         self.note(guest, |life| life.disturbed = Instant::now());
     }
@@ -331,7 +333,7 @@ impl Life {
     }
 }
 
-/// Returns the groups that a record lacks without a word.
+/// Returns the groups that a record lacks without a reason.
 fn unmarked(record: &DomainStats) -> Vec<&'static str> {
     let has = [
         (StatsGroups::STATE, record.state.is_some()),
@@ -375,7 +377,7 @@ impl Held {
     }
 }
 
-/// Returns whether a file is in the folder of a process that lives.
+/// Returns whether a file is in the folder of a living process.
 fn is_of_living(path: &Path) -> bool {
     let mut parts = path.components().skip(1).map(|part| part.as_os_str());
     let is_proc = parts.next().is_some_and(|name| name == "proc");

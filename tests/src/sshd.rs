@@ -1,4 +1,4 @@
-//! A private sshd, and what a client needs to come in: nothing of anybody's home is touched.
+//! A private sshd, and what a client needs to log in; no user's home is touched.
 
 use std::{
     fs,
@@ -17,31 +17,31 @@ use crate::{
     tools::tool,
 };
 
-/// A running sshd. Killed when dropped.
+/// A running sshd. Killed on drop.
 #[derive(Debug)]
 pub struct Sshd {
     /// Its port on 127.0.0.1.
     pub port: u16,
-    /// A program like `ssh` that knows the server, and no file of its user.
+    /// A program like `ssh` that knows the server, and uses none of its user's files.
     pub ssh: PathBuf,
     /// A program like `ssh` that knows another server by this name.
     pub doubting_ssh: PathBuf,
-    /// The private key that it lets in.
+    /// The private key that it accepts.
     pub key: PathBuf,
     /// A private key that it does not know.
     pub strange_key: PathBuf,
     process: Child,
 }
 
-/// What a session finds at the far side: all that libvirt's client may look for.
+/// The programs that a session finds on the server: all that libvirt's client may look for.
 pub const PROGRAMS: &[&str] = &["sh", "which", "grep", "nc", "virt-ssh-helper"];
 
 impl Sshd {
-    /// Starts a sshd whose sessions are those of the daemon's user, with these programs, and
-    /// returns when it listens.
+    /// Starts an sshd whose sessions run as the daemon's user, with these programs, and returns
+    /// when it listens.
     #[must_use]
     pub fn start(libvirt: &Libvirt, programs: &[&str]) -> Self {
-        // Where an sshd of root locks up the part of it that talks to strangers.
+        // Where root's sshd confines the part of it that talks to unauthenticated clients.
         fs::create_dir_all("/run/sshd").expect("these tests must run as root");
         let dir = lab().path(lab().name("sshd"));
         fs::create_dir_all(dir.join("bin")).unwrap();
@@ -90,13 +90,13 @@ impl Sshd {
         sshd
     }
 
-    /// Returns the URI of the daemon by this way.
+    /// Returns the URI of the daemon through ssh.
     #[must_use]
     pub fn uri(&self) -> String {
         self.uri_with(&self.ssh, &self.key)
     }
 
-    /// Returns the URI of the daemon by this way, for this program and this private key.
+    /// Returns the URI of the daemon through ssh, with this program and this private key.
     #[must_use]
     pub fn uri_with(&self, ssh: &Path, key: &Path) -> String {
         let (port, ssh, key) = (self.port, ssh.display(), key.display());
@@ -125,7 +125,7 @@ impl Drop for Sshd {
 
 fn server_config(dir: &Path, port: u16, session: &Path) -> String {
     let (dir, session) = (dir.display(), session.display());
-    // The folder for temporary files is everybody's: no path below it is strict enough.
+    // Everyone may write to the folder for temporary files, so no path below it is strict enough.
     format!(
         "ListenAddress 127.0.0.1:{port}
 HostKey {dir}/host
@@ -154,7 +154,7 @@ IdentityAgent none
     )
 }
 
-/// Runs a session's command as the daemon's user, which finds the daemon where its own would be.
+/// Runs a session's command as the daemon's user, so that it finds the daemon at the default path.
 fn session(dir: &Path, libvirt: &Libvirt) -> String {
     let (setpriv, dir, home) = (tool("setpriv"), dir.display(), libvirt.dir.display());
     format!(

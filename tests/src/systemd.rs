@@ -1,8 +1,8 @@
-//! A private systemd, for services of the kit and none of the host's.
+//! A private systemd, for the kit's services and none of the host's.
 //!
-//! It is the first process of namespaces of its own. The host's units are out of its sight, the one
-//! that empties `/tmp` among them, and what it and its services write to files stays with them, but
-//! for those in the lab.
+//! It is the init process of namespaces of its own. It does not see the host's units, such as the
+//! one that empties `/tmp`, and what it and its services write to files stays in the namespaces,
+//! except for those in the lab.
 
 use std::{
     fs,
@@ -18,18 +18,18 @@ use crate::{
     patience::PATIENCE,
 };
 
-/// A running systemd. Killed when dropped, with all that it started.
+/// A running systemd. Killed on drop, with everything it started.
 #[derive(Debug)]
 pub struct Systemd {
-    /// Where its files are.
+    /// Its directory.
     pub dir: PathBuf,
     process: Child,
-    /// Its first process, as the host sees it.
+    /// The pid of its init process on the host.
     init: u32,
     group: Group,
 }
 
-/// `$1` is the cgroup that becomes the root of all, `$2` the directory, `$3` the lab.
+/// `$1` is the cgroup that becomes its root, `$2` the directory, `$3` the lab.
 const START: &str = r#"
 # What it says goes to the log of the kernel, or of what looks like it.
 mkfifo "$2/kmsg"
@@ -64,8 +64,7 @@ exec unshare -m -p -f -C -u -i --kill-child --propagation private sh -euc '
 const TARGETS: [&str; 5] = ["sysinit", "basic", "sockets", "multi-user", "shutdown"];
 
 impl Systemd {
-    /// Starts it, with a directory that has these files of units in `units`, and returns when it
-    /// answers.
+    /// Starts it with a directory of unit files, which `units` fills, and returns when it answers.
     #[must_use]
     pub fn start(units: impl FnOnce(&Path)) -> Self {
         let name = lab().name("systemd");
@@ -99,14 +98,14 @@ impl Systemd {
         command
     }
 
-    /// Returns the value of a property of a unit.
+    /// Returns a property of a unit.
     #[must_use]
     pub fn property(&self, unit: &str, property: &str) -> String {
         let show = ["show", "--value", "--property", property, unit];
         lab().run(&mut self.ctl(&show)).trim().to_owned()
     }
 
-    /// Returns where the host sees a file that its services see at this path.
+    /// Returns the host's path of a file that its services see at this path.
     #[must_use]
     pub fn sees(&self, path: &str) -> PathBuf {
         format!("/proc/{}/root{path}", self.init).into()
@@ -132,7 +131,7 @@ impl Systemd {
         }
     }
 
-    /// Returns what it said.
+    /// Returns its output.
     #[must_use]
     pub fn log(&self) -> String {
         let texts = ["errors", "log"].map(|name| fs::read_to_string(self.dir.join(name)));

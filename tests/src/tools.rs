@@ -1,11 +1,11 @@
-//! The programs that the tests start, and where to get them.
+//! The programs that the tests start, and the packages they come from.
 
 use std::{
     env,
     path::{Path, PathBuf},
 };
 
-/// Each program with the Debian package that has it.
+/// Each program with its Debian package.
 const PACKAGES: &[(&str, &str)] = &[
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("qemu-img", "qemu-utils"),
@@ -54,7 +54,7 @@ const PACKAGES: &[(&str, &str)] = &[
 pub fn tool(program: &str) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path)
-        // A user's PATH often lacks these, and libvirtd lives there.
+        // A user's PATH often lacks these directories, where libvirtd is.
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
         .map(|folder| folder.join(program))
         .find(|candidate| candidate.is_file());
@@ -65,8 +65,8 @@ pub fn tool(program: &str) -> PathBuf {
     })
 }
 
-/// Returns the system's own Python, which sees the modules of the system's packages. Fails the
-/// test if it has no module `libvirt`.
+/// Returns the system's own Python, which has the modules of the system's packages. Fails the test
+/// if it lacks the module `libvirt`.
 #[must_use]
 pub fn python_with_libvirt() -> &'static Path {
     let python = Path::new("/usr/bin/python3");

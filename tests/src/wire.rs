@@ -1,8 +1,8 @@
-//! libvirt's wire format, written and read plainly.
+//! libvirt's wire format, written and parsed simply.
 
 /// Program number of libvirt's calls.
 pub const REMOTE: u32 = 0x2000_8086;
-/// Program number of its pings, and the procedures of a ping and its answer.
+/// Program number of its pings, and the procedures of a ping and its reply.
 pub const KEEPALIVE: u32 = 0x6b65_6570;
 #[expect(missing_docs, reason = "see above")]
 pub const PING: u32 = 1;
@@ -21,10 +21,10 @@ pub mod kind {
 /// Length word and header.
 pub const HEADER: usize = 28;
 
-/// Bytes to be sent.
+/// Bytes to send.
 #[derive(Debug, Clone, Default)]
 pub struct Bytes(
-    /// What they are so far.
+    /// The bytes so far.
     pub Vec<u8>,
 );
 
@@ -42,39 +42,39 @@ pub enum Value<'a> {
 }
 
 impl Bytes {
-    /// These, as they are.
+    /// Appends these bytes as they are.
     #[must_use]
     pub fn raw(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self
     }
 
-    /// A number of four bytes.
+    /// Appends a number of four bytes.
     #[must_use]
     pub fn u32(self, number: u32) -> Self {
         self.raw(&number.to_be_bytes())
     }
 
-    /// A number of eight bytes.
+    /// Appends a number of eight bytes.
     #[must_use]
     pub fn u64(self, number: u64) -> Self {
         self.raw(&number.to_be_bytes())
     }
 
-    /// A text.
+    /// Appends a string.
     #[must_use]
     pub fn string(self, text: &str) -> Self {
         let padding = text.len().next_multiple_of(4) - text.len();
         self.u32(length(text.len())).raw(text.as_bytes()).raw(&[0; 3][..padding])
     }
 
-    /// A string that may be absent, and is not.
+    /// Appends an optional string that is present.
     #[must_use]
     pub fn some_string(self, text: &str) -> Self {
         self.u32(1).string(text)
     }
 
-    /// A typed parameter.
+    /// Appends a typed parameter.
     #[must_use]
     pub fn param(self, field: &str, value: Value<'_>) -> Self {
         let field = self.string(field);
@@ -94,12 +94,12 @@ impl Bytes {
     pub fn error(self, code: u32, domain: u32, text: &str) -> Self {
         const LEVEL: u32 = 2;
         let start = self.u32(code).u32(domain).some_string(text).u32(LEVEL);
-        // No domain; the format, the text again, nothing; two numbers that are not used; no network.
+        // No domain; the format, the text again, nothing; two unused numbers; no network.
         start.u32(0).some_string("%s").some_string(text).u32(0).u32(!0).u32(!0).u32(0)
     }
 }
 
-/// Returns a length as the wire has it.
+/// Returns a length as on the wire.
 #[must_use]
 pub fn length(length: usize) -> u32 {
     u32::try_from(length).unwrap()
@@ -134,7 +134,7 @@ impl Packet {
             .0
     }
 
-    /// Reads what follows the length word.
+    /// Parses what follows the length word.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
@@ -145,15 +145,15 @@ impl Packet {
     }
 }
 
-/// Bytes that came.
+/// Received bytes.
 #[derive(Debug)]
 pub struct Reader<'a>(
-    /// Those that were not read yet.
+    /// The bytes that were not parsed yet.
     pub &'a [u8],
 );
 
 impl<'a> Reader<'a> {
-    /// Takes so many.
+    /// Takes this many bytes.
     pub fn raw(&mut self, length: usize) -> Option<&'a [u8]> {
         let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
         Some(u32::from_be_bytes(self.raw(4)?.try_into().ok()?))
     }
 
-    /// Takes a text.
+    /// Takes a string.
     pub fn string(&mut self) -> Option<&'a str> {
         let length = self.u32()? as usize;
         let text = self.raw(length.next_multiple_of(4))?.get(..length)?;

@@ -12,11 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a test waits for something that comes at once on a quiet machine. It costs time only
-/// where the test fails.
+/// How long a test waits for something that happens at once on a quiet machine. It costs time only
+/// if the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until something is so, and fails if it takes longer than this.
+/// Waits until a condition holds, and fails if that takes longer than `time`.
 #[track_caller]
 pub fn wait_until(time: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + time;
@@ -26,8 +26,8 @@ pub fn wait_until(time: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Measures how long something takes beside a yardstick: a thread that sleeps for a step again and
-/// again. On a machine that is busy its steps come late too.
+/// Measures how long something takes, and how far a yardstick gets meanwhile: a thread that
+/// repeatedly sleeps for a step. On a busy machine its steps are late too.
 #[derive(Debug)]
 pub struct Stopwatch {
     start: Instant,
@@ -45,7 +45,7 @@ impl Stopwatch {
         let steps = Arc::new(AtomicU32::new(0));
         let yardstick = Arc::clone(&steps);
         thread::spawn(move || {
-            // It ends when nobody looks at it any more.
+            // Ends when the stopwatch is dropped.
             while Arc::strong_count(&yardstick) > 1 {
                 thread::sleep(STEP);
                 yardstick.fetch_add(1, Ordering::Relaxed);
@@ -54,7 +54,7 @@ impl Stopwatch {
         Self { start, steps }
     }
 
-    /// Returns what has passed.
+    /// Returns the time that has passed.
     #[must_use]
     pub fn time(&self) -> Time {
         let passed = self.start.elapsed();
@@ -68,12 +68,12 @@ impl Stopwatch {
     }
 }
 
-/// What has passed, and how far the yardstick came in it.
+/// The time that has passed, and how far the yardstick got meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub struct Time {
     /// By the clock.
     pub passed: Duration,
-    /// By the yardstick: what would have passed on a quiet machine.
+    /// By the yardstick: the time that would have passed on a quiet machine.
     pub steps: Duration,
 }
 
@@ -86,13 +86,13 @@ impl Sub for Time {
 }
 
 impl Time {
-    /// Fails unless the yardstick came less far than the limit.
+    /// Fails unless the yardstick got less far than the limit.
     #[track_caller]
     pub fn assert_within(self, limit: Duration) {
         let Self { passed, steps } = self;
         assert!(
             steps < limit,
-            "took {passed:?}, {steps:?} without what the machine was late; less than {limit:?} expected"
+            "took {passed:?}, {steps:?} corrected for the machine's delays; less than {limit:?} expected"
         );
     }
 }
@@ -113,7 +113,7 @@ mod tests {
         let ((), time) = time(|| thread::sleep(Duration::from_secs(1)));
         assert!(time.passed >= Duration::from_secs(1) && time.steps <= time.passed);
         time.assert_within(Duration::from_millis(1_500));
-        // However busy the machine is, the yardstick goes on.
+        // However busy the machine is, the yardstick advances.
         let late = std::panic::catch_unwind(|| time.assert_within(Duration::from_millis(20)));
         assert!(late.is_err());
     }

@@ -1,4 +1,4 @@
-//! Records what a QEMU answers; see [`domstats_live::recording`].
+//! Records a QEMU's replies; see [`domstats_live::recording`].
 
 use std::path::Path;
 

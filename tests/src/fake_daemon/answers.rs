@@ -1,9 +1,9 @@
-//! What a daemon with some running domains answers.
+//! The replies of a daemon with some running domains.
 
 use super::procedure;
 use crate::wire::{Bytes, Packet, REMOTE, Reader, Value, length};
 
-/// A domain of the fake's.
+/// A domain of the fake daemon.
 #[derive(Debug)]
 struct Domain {
     name: String,
@@ -17,7 +17,7 @@ impl Domain {
     }
 }
 
-/// An error reply: code, libvirt's number for where it arose, text.
+/// An error reply: code, libvirt's number for its origin, text.
 pub(super) type Refusal = (u32, u32, String);
 
 /// libvirt's numbers for its remote protocol and its QEMU driver.
@@ -50,13 +50,13 @@ impl Host {
         Self((1..=count).map(domain).collect())
     }
 
-    /// Answers a call that is none for statistics.
+    /// Answers a call other than that for statistics.
     pub(super) fn answer(&self, number: u32, payload: &[u8]) -> Result<Bytes, Refusal> {
         let undecodable = || (39, RPC, "Unable to decode message payload".to_owned());
         let mut arguments = Reader(payload);
         let bytes = Bytes::default();
         Ok(match number {
-            // One way to authenticate: none.
+            // A single way to authenticate: none.
             procedure::AUTH_LIST => bytes.u32(1).u32(0),
             procedure::OPEN | procedure::CLOSE => bytes,
             procedure::SUPPORTS_FEATURE => bytes.u32(0),
@@ -68,7 +68,7 @@ impl Host {
             procedure::LIST => {
                 arguments.u32().ok_or_else(undecodable)?;
                 let flags = arguments.u32().ok_or_else(undecodable)?;
-                // They all run.
+                // All of them run.
                 let listed = if flags & (ACTIVE | INACTIVE) == INACTIVE { &[] } else { &*self.0 };
                 let count = length(listed.len());
                 let bytes = bytes.u32(count);
@@ -108,7 +108,7 @@ impl Host {
         Packet { program, version, procedure, kind: MESSAGE, serial: 1, status: 0, payload }
     }
 
-    /// Reads the arguments of the stats call: domains, and groups.
+    /// Parses the arguments of the stats call: domains, and groups.
     fn asked(&self, payload: &[u8]) -> Option<(Vec<&Domain>, u32)> {
         let mut arguments = Reader(payload);
         let mut domains = Vec::new();
@@ -116,7 +116,7 @@ impl Host {
             arguments.string()?;
             let uuid = arguments.raw(16)?;
             arguments.u32()?;
-            // One that does not exist is left out.
+            // A domain that does not exist is left out.
             let id = u32::from_be_bytes(uuid[12..].try_into().ok()?) as usize;
             let known = id.checked_sub(1).and_then(|index| self.0.get(index));
             domains.extend(known.filter(|domain| domain.uuid == uuid));
@@ -158,7 +158,7 @@ pub(super) struct Answer {
     pub(super) bytes: Bytes,
 }
 
-/// What is the same for all domains.
+/// The parameters that are the same for all domains.
 const PARAMS: &[(u32, &str, Value<'_>)] = &[
     (STATE, "state.state", Value::Int(1)),
     (STATE, "state.reason", Value::Int(1)),
@@ -180,7 +180,7 @@ const PARAMS: &[(u32, &str, Value<'_>)] = &[
     (BLOCK, "block.0.allocation", Value::ULLong(4096)),
 ];
 
-/// What a newer libvirt may say: fields in known groups, and a group that is new, in every type.
+/// What a newer libvirt may send: new fields in known groups, and a new group, with every type.
 pub(super) fn newer() -> (u32, Bytes) {
     let params = [
         ("state.mood", Value::Int(-3)),

@@ -1,5 +1,5 @@
-//! A libvirt daemon that misbehaves, in ways that a real one cannot be made to show, or has
-//! thousands of domains.
+//! A libvirt daemon that misbehaves, in ways that a real one cannot be made to, or has thousands of
+//! domains.
 
 mod answers;
 mod serve;
@@ -18,7 +18,7 @@ use std::{
 use crate::lab::lab;
 use serve::Shared;
 
-/// Numbers of libvirt's calls, for [`FakeSpec::fault`].
+/// The numbers of libvirt's calls, for [`FakeSpec::fault`].
 #[expect(missing_docs, reason = "their names are libvirt's")]
 pub mod procedure {
     pub const OPEN: u32 = 1;
@@ -38,47 +38,47 @@ pub mod procedure {
     pub const STATS: u32 = 344;
 }
 
-/// What happens in place of a right answer.
+/// What happens instead of a correct reply.
 #[derive(Debug, Clone)]
 pub enum Fault {
     /// Nothing. Other calls are answered.
     Silence,
     /// Bytes of another protocol.
     Garbage,
-    /// A length word of this number, before the right packet.
+    /// A length word of this value, before the correct packet.
     Length(u32),
-    /// Half a packet, then nothing more of it.
+    /// Half a packet, then nothing.
     Half,
     /// Half a packet, then the end of the connection.
     HalfAndClose,
-    /// A serial number that nobody used.
+    /// A serial number that no call has.
     WrongSerial,
-    /// The right answer, a byte every ten milliseconds.
+    /// The correct reply, one byte every ten milliseconds.
     Trickle,
-    /// The right answer, twice.
+    /// The correct reply, twice.
     Twice,
-    /// An event, then the right answer.
+    /// An event, then the correct reply.
     Event,
-    /// Events without an end, and no answer.
+    /// Endless events, and no reply.
     EventStorm,
-    /// The right answer, so much later. Other calls are answered meanwhile.
+    /// The correct reply, after a delay. Other calls are answered meanwhile.
     Late(Duration),
     /// An error of libvirt's: its code and text.
     Error(u32, &'static str),
-    /// libvirt's error for a reply that is too large, if it has more records than this. Only of the
-    /// stats call, like all that follow.
+    /// libvirt's error for a reply that is too large, if it has more records than this. Applies to
+    /// the stats call only, like all that follow.
     TooLarge(u32),
-    /// In every record a parameter of a type that there is not.
+    /// A parameter of an unknown type in every record.
     UnknownType,
-    /// In every record so many parameters more than follow.
+    /// In every record, a count that exceeds the number of parameters by this many.
     ParamCount(u32),
-    /// In every record a string that claims this length, and of which nothing follows.
+    /// In every record, a string that claims this length, and of which nothing follows.
     StringLength(u32),
     /// Fields, groups and types of a newer libvirt.
     Newer,
 }
 
-/// A fake daemon to be. Without faults it answers as it should, at once.
+/// The specification of a fake daemon. Without faults it answers correctly, at once.
 #[derive(Debug)]
 pub struct FakeSpec {
     domains: u32,
@@ -87,21 +87,21 @@ pub struct FakeSpec {
 }
 
 impl FakeSpec {
-    /// Returns a daemon with so many running domains, called `fake-00001` and so on. Each has its
+    /// Returns a daemon with this many running domains, named `fake-00001` and so on. Each has its
     /// number as `cpu.time` in seconds.
     #[must_use]
     pub fn new(domains: u32) -> Self {
         Self { domains, latency: Duration::ZERO, faults: HashMap::new() }
     }
 
-    /// Answers every call so much later.
+    /// Delays the answer to every call.
     #[must_use]
     pub fn latency(mut self, latency: Duration) -> Self {
         self.latency = latency;
         self
     }
 
-    /// Answers the calls with this number in this way.
+    /// Answers the calls with this number with a fault.
     #[must_use]
     pub fn fault(mut self, procedure: u32, fault: Fault) -> Self {
         self.faults.insert(procedure, fault);
@@ -124,7 +124,7 @@ impl FakeSpec {
     }
 }
 
-/// A running fake daemon. Its connections are cut when it is dropped.
+/// A running fake daemon. Its connections are closed on drop.
 #[derive(Debug)]
 pub struct FakeDaemon {
     /// Its Unix socket.
@@ -133,32 +133,32 @@ pub struct FakeDaemon {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A call that a fake daemon got.
+/// A call that a fake daemon received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
-    /// Which of its connections it came by: 0 is the first one.
+    /// The index of its connection: 0 is the first one.
     pub connection: usize,
-    /// Its number.
+    /// The procedure number.
     pub procedure: u32,
-    /// How many calls of its connection had no answer when it came, itself among them.
+    /// How many calls of its connection were unanswered when it came, including itself.
     pub waiting: usize,
-    /// Whether it was answered, rightly or not.
+    /// Whether it was answered, correctly or not.
     pub answered: bool,
 }
 
 impl FakeDaemon {
-    /// Returns the URI by which programs of libvirt reach it.
+    /// Returns the URI for libvirt's programs.
     #[must_use]
     pub fn uri(&self) -> String {
         format!("qemu:///system?socket={}", self.socket.display())
     }
 
-    /// Answers rightly from now on.
+    /// Answers correctly from now on.
     pub fn mend(&self) {
         self.shared.lock().faults.clear();
     }
 
-    /// Returns the calls that it got, in their order.
+    /// Returns the calls that it received, in order.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.shared.lock().calls.clone()
@@ -174,7 +174,7 @@ impl Drop for FakeDaemon {
         }
         drop(state);
         self.shared.changed.notify_all();
-        // Wakes the thread, which finds that it is over.
+        // Wakes the thread, which then notices that it is over.
         let _ = UnixStream::connect(&self.socket);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

@@ -1,5 +1,5 @@
 //! A fake daemon's threads: one accepts, one reads each client's calls, and one waits for each
-//! answer that is to be late.
+//! delayed reply.
 
 use std::{
     collections::HashMap,
@@ -23,7 +23,7 @@ pub(super) struct Shared {
     host: Host,
     latency: Duration,
     state: Mutex<State>,
-    /// Told when it is over.
+    /// Notified when the daemon ends.
     pub(super) changed: Condvar,
 }
 
@@ -35,16 +35,16 @@ pub(super) struct State {
     pub(super) over: bool,
 }
 
-/// A client of the fake's.
+/// A client of the fake daemon.
 #[derive(Debug)]
 struct Connection {
     number: usize,
     stream: UnixStream,
-    /// Held while a packet is written: answers may become due at the same moment.
+    /// Locked while a packet is written: replies may become due at the same moment.
     writing: Mutex<()>,
 }
 
-/// Type word of an answer.
+/// The type word of a reply.
 const REPLY: u32 = 1;
 
 impl Shared {
@@ -59,7 +59,7 @@ impl Shared {
         self.state.lock().unwrap()
     }
 
-    /// Accepts clients until it is over.
+    /// Accepts clients until the daemon ends.
     pub(super) fn listen(&self, listener: &UnixListener) {
         thread::scope(|scope| {
             for (number, stream) in listener.incoming().enumerate() {
@@ -73,7 +73,7 @@ impl Shared {
                 let connection = Connection { number, stream, writing: Mutex::new(()) };
                 scope.spawn(move || {
                     let connection = Arc::new(connection);
-                    // The client may leave at any moment; that is its right.
+                    // The client may close at any moment.
                     let _ = self.serve(scope, &connection);
                     let _ = connection.stream.shutdown(Shutdown::Both);
                 });
@@ -81,7 +81,7 @@ impl Shared {
         });
     }
 
-    /// Reads a client's calls until it leaves.
+    /// Reads a client's calls until it closes.
     fn serve<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
@@ -90,7 +90,7 @@ impl Shared {
         loop {
             let call = read(&connection.stream)?;
             if call.program == KEEPALIVE {
-                // The answer to a ping.
+                // The reply to a ping.
                 connection.write(&Packet { procedure: 2, ..call }.encode())?;
                 continue;
             }
@@ -113,7 +113,7 @@ impl Shared {
         }
     }
 
-    /// Notes a call, and returns its number among all.
+    /// Records a call, and returns its number among all.
     fn note(&self, connection: usize, procedure: u32) -> usize {
         let calls = &mut self.lock().calls;
         let waits = |call: &&Call| call.connection == connection && !call.answered;
@@ -158,7 +158,7 @@ impl Shared {
             },
             _ => {}
         }
-        // Before it is sent: who has an answer shall find the call answered.
+        // Set before sending, so that a client which has the reply finds the call answered.
         self.lock().calls[number].answered = true;
         connection.write(&bytes)?;
         if ends {
@@ -223,5 +223,5 @@ fn read(mut stream: &UnixStream) -> io::Result<Packet> {
     Packet::decode(&rest).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// The largest packet that libvirt takes.
+/// The largest packet that libvirt accepts.
 const LARGEST: usize = (32 << 20) + 4;

@@ -15,12 +15,12 @@ use crate::{
     qmp::Qmp,
 };
 
-/// A guest of a [`Libvirt`]. Killed when dropped.
+/// A guest of a [`Libvirt`]. Killed on drop.
 #[derive(Debug)]
 pub struct LibvirtGuest {
     /// Its name.
     pub name: String,
-    /// Its process.
+    /// Its pid.
     pub pid: u32,
     /// The socket of its second monitor, if it has one.
     pub monitor: PathBuf,
@@ -33,12 +33,12 @@ impl LibvirtGuest {
         Qmp::connect(&self.monitor).unwrap()
     }
 
-    /// Stops the process: nothing in it runs any more, monitors included.
+    /// Stops the process, monitors included.
     pub fn freeze(&self) {
         process::freeze(self.pid);
     }
 
-    /// Lets the process go on.
+    /// Continues the process.
     pub fn thaw(&self) {
         process::thaw(self.pid);
     }
@@ -46,18 +46,18 @@ impl LibvirtGuest {
 
 impl Drop for LibvirtGuest {
     fn drop(&mut self) {
-        // Not its parent: libvirtd reaps it, or init does.
+        // This program is not its parent: libvirtd reaps it, or init does.
         process::kill(self.pid);
     }
 }
 
-/// How many clients start guests at once. A start costs QEMU 0.2 s of CPU time: libvirt asks its
+/// How many clients start guests at once. A start costs QEMU 0.2 s of CPU time: libvirt queries its
 /// monitor for each of 400 CPU features.
 const STARTERS: usize = 4;
 
 impl Libvirt {
     /// Starts a paused guest: two disks, one of them above a backing image, a tap, an iothread, a
-    /// balloon. With a second monitor, if asked for. It is gone from libvirt when it ends.
+    /// balloon; optionally with a second monitor. libvirt forgets it when it ends.
     #[must_use]
     pub fn create(&self, label: &str, second_monitor: bool) -> LibvirtGuest {
         self.create_many(label, 1, second_monitor).remove(0)
@@ -85,8 +85,8 @@ impl Libvirt {
         names.into_iter().map(|name| self.guest(name)).collect()
     }
 
-    /// Starts a guest like [`Self::create`]'s, with a second monitor and more devices, in libvirt's
-    /// words.
+    /// Starts a guest like [`Self::create`]'s, with a second monitor and more devices, as libvirt
+    /// XML.
     #[must_use]
     pub fn create_with(&self, label: &str, devices: &str) -> LibvirtGuest {
         let name = lab().name(label);
@@ -95,8 +95,7 @@ impl Libvirt {
         self.guest(name)
     }
 
-    /// Makes a domain like [`Self::create`]'s known to libvirt, does not start it, and returns its
-    /// name.
+    /// Defines a domain like [`Self::create`]'s, without starting it, and returns its name.
     #[must_use]
     pub fn define(&self, label: &str) -> String {
         let name = lab().name(label);
@@ -112,7 +111,7 @@ impl Libvirt {
         self.guest(name.to_owned())
     }
 
-    /// Takes a domain's definition away: if it runs, it is gone when it ends.
+    /// Removes a domain's definition: if it runs, it vanishes when it ends.
     pub fn undefine(&self, name: &str) {
         lab().run(&mut self.virsh(&["undefine", name]));
     }
@@ -127,7 +126,7 @@ impl Libvirt {
         self.dir.join(format!("{name}.qmp"))
     }
 
-    /// Makes images and taps of domains, writes the descriptions, and returns their files.
+    /// Creates images and taps for domains, writes the descriptions, and returns their paths.
     fn write(&self, names: &[String], second_monitor: bool, devices: &str) -> Vec<String> {
         let taps = lab().taps_of_nobody(names.len());
         let domains = names.iter().zip(taps);

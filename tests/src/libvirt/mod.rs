@@ -1,8 +1,8 @@
-//! A private libvirtd, and guests of it that may have a second monitor.
+//! A private libvirtd, with guests that may have a second monitor.
 //!
-//! It runs as the user `nobody` with every directory in the lab. That touches no libvirt of the
-//! host, and keeps `/dev/kvm` out of sight: where that device exists and cannot be used, libvirtd
-//! probes QEMU again, for 40 seconds, before every start of a guest.
+//! It runs as the user `nobody` with every directory in the lab. So it touches no libvirt of the
+//! host, and does not see `/dev/kvm`: if that device exists and is unusable, libvirtd probes QEMU
+//! again, for 40 seconds, before every start of a guest.
 
 mod guest;
 mod spec;
@@ -20,33 +20,33 @@ use crate::{lab::lab, oracle::Params, patience::PATIENCE, process, tools::tool};
 pub use guest::LibvirtGuest;
 pub use spec::{LibvirtSpec, PASSWORD, USER};
 
-/// The URI of all QEMUs of this host, those of the private libvirtd among them, whose user is trusted.
+/// The URI of all QEMUs on this host, with the user of the private libvirtd's QEMUs trusted.
 pub const DIRECTLY: &str = "qemu+qmp:///system?trusted=nobody";
 
-/// A running libvirtd. Killed when dropped.
+/// A running libvirtd. Killed on drop.
 #[derive(Debug)]
 pub struct Libvirt {
-    /// Where everything of it is.
+    /// The directory of all its files.
     pub dir: PathBuf,
     spec: LibvirtSpec,
     daemon: Child,
 }
 
-/// The threads of a daemon that serve its clients' calls.
+/// The threads with which a daemon serves its clients' calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Workers {
-    /// As many as it may have.
+    /// The maximum number.
     pub maximum: u32,
-    /// As many as it has now.
+    /// The current number.
     pub current: u32,
-    /// Those of them that have nothing to do.
+    /// The number of idle threads.
     pub free: u32,
-    /// Calls that wait for one.
+    /// The number of calls that wait for a thread.
     pub queued: u32,
 }
 
 impl Libvirt {
-    /// Starts a libvirtd that has nothing special, and returns when it answers.
+    /// Starts a default libvirtd, and returns when it answers.
     #[must_use]
     pub fn start() -> Self {
         LibvirtSpec::default().start()
@@ -58,20 +58,20 @@ impl Libvirt {
         self.dir.join("run/libvirt/libvirt-sock")
     }
 
-    /// Returns the URI by which programs of libvirt reach it; with credentials, if it wants some.
+    /// Returns the URI for libvirt's programs, with credentials if it needs some.
     #[must_use]
     pub fn uri(&self) -> String {
         self.with_credentials("qemu:///session", &[("socket", &self.socket())])
     }
 
-    /// Returns its URI by TCP.
+    /// Returns its TCP URI.
     #[must_use]
     pub fn tcp_uri(&self) -> String {
         let port = self.spec.tcp_port();
         self.with_credentials(&format!("qemu+tcp://localhost:{port}/session"), &[])
     }
 
-    /// Returns its URI by TLS, for a client that has its certificates in this directory.
+    /// Returns its TLS URI, for a client with its certificates in this directory.
     #[must_use]
     pub fn tls_uri(&self, client: &Path) -> String {
         let port = self.spec.tls_port();
@@ -89,8 +89,8 @@ impl Libvirt {
         format!("{uri}{mark}{}", words.join("&"))
     }
 
-    /// Makes a file from which a client of libvirt takes [`USER`]'s password, this one, for every
-    /// server of these tests, and returns its path.
+    /// Writes a file with [`USER`]'s password, for libvirt's clients and every server of these
+    /// tests, and returns its path.
     #[must_use]
     pub fn credentials(&self, password: &str) -> PathBuf {
         let path = self.dir.join(lab().name("auth"));
@@ -98,8 +98,8 @@ impl Libvirt {
         path
     }
 
-    /// Asks for all that its guests have. The first time this takes it seconds: it looks at every
-    /// emulator that is installed.
+    /// Reads everything that its guests have. The first time this takes seconds: it examines every
+    /// installed emulator.
     pub fn warm_up(&self) {
         lab().run(&mut self.virsh(&["domstats"]));
     }
@@ -110,7 +110,7 @@ impl Libvirt {
         virsh(&self.uri(), arguments)
     }
 
-    /// Returns what `virsh domstats` says of a guest, by flat keys.
+    /// Returns what `virsh domstats` prints about a guest, by flat key.
     #[must_use]
     pub fn domstats(&self, guest: &LibvirtGuest, options: &[&str]) -> Params {
         let mut arguments = vec!["domstats", &guest.name];
@@ -126,7 +126,7 @@ impl Libvirt {
             .collect()
     }
 
-    /// Asks its administration socket how busy it is.
+    /// Reads from its administration socket how busy it is.
     #[must_use]
     pub fn workers(&self) -> Workers {
         let text = self.admin(&["srv-threadpool-info", "libvirtd"]);
@@ -144,7 +144,7 @@ impl Libvirt {
         }
     }
 
-    /// Returns how many calls of its protocol it gets meanwhile, by its own log.
+    /// Returns how many calls of its protocol it gets meanwhile, according to its own log.
     pub fn count_calls(&self, meanwhile: impl FnOnce()) -> usize {
         let log = self.dir.join(lab().name("calls"));
         self.admin(&["daemon-log-filters", "2:rpc.netserverclient"]);
@@ -153,7 +153,7 @@ impl Libvirt {
         self.admin(&["daemon-log-outputs", "3:stderr"]);
         self.admin(&["daemon-log-filters", ""]);
         let text = fs::read_to_string(log).unwrap();
-        // The calls of clients to the program REMOTE, not those of `virt-admin`.
+        // Calls of clients to the program REMOTE, without those of `virt-admin`.
         let is_call = |line: &&str| {
             ["RPC_SERVER_CLIENT_MSG_RX", "prog=536903814", "type=0 "]
                 .iter()
@@ -162,7 +162,7 @@ impl Libvirt {
         text.lines().filter(is_call).count()
     }
 
-    /// Asks its administration socket.
+    /// Queries its administration socket.
     fn admin(&self, arguments: &[&str]) -> String {
         let socket = self.dir.join("run/libvirt/libvirt-admin-sock");
         let uri = format!("libvirtd:///session?socket={}", socket.display());
@@ -175,21 +175,21 @@ impl Libvirt {
     /// Returns the process id of the daemon.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        // `setpriv` became libvirtd.
+        // `setpriv` has become libvirtd.
         self.daemon.id()
     }
 
-    /// Stops the daemon: it answers nobody. Its sockets still take connections.
+    /// Stops the daemon: it answers no calls. Its sockets still accept connections.
     pub fn freeze(&self) {
         process::freeze(self.pid());
     }
 
-    /// Lets the daemon go on.
+    /// Continues the daemon.
     pub fn thaw(&self) {
         process::thaw(self.pid());
     }
 
-    /// Kills the daemon, and returns when it is gone. Its guests live on.
+    /// Kills the daemon, and returns when it has ended. Its guests live on.
     pub fn kill(&mut self) {
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
@@ -235,7 +235,7 @@ pub fn version() -> [u32; 2] {
 #[must_use]
 pub fn virsh(uri: &str, arguments: &[&str]) -> Command {
     let mut virsh = lab().command("virsh");
-    // Words are translated otherwise, `yes` among them.
+    // Some words are translated otherwise, such as `yes`.
     virsh.env("LC_ALL", "C").args(["-c", uri]).args(arguments);
     virsh
 }

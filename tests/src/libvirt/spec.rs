@@ -1,4 +1,4 @@
-//! What a private libvirtd shall be: who may come in, and by which way.
+//! The specification of a private libvirtd: who may connect, and how.
 
 use std::{
     collections::BTreeMap,
@@ -27,10 +27,10 @@ pub const PASSWORD: &str = "correct horse, staple";
 /// The client's file with the right password.
 pub(super) const CREDENTIALS: &str = "auth.conf";
 
-/// A libvirtd to be. The default listens on its Unix socket, and lets everybody in.
+/// The specification of a libvirtd. The default listens on its Unix socket, and lets everyone in.
 #[derive(Debug, Clone)]
 pub struct LibvirtSpec {
-    /// Of `libvirtd.conf`.
+    /// Settings in `libvirtd.conf`.
     settings: BTreeMap<&'static str, Value>,
     /// The mechanisms of SASL; none without SASL.
     mechanisms: &'static str,
@@ -55,7 +55,7 @@ impl LibvirtSpec {
         self.setting("listen_tcp", 1).setting("tcp_port", lab().port().to_string())
     }
 
-    /// Listens on a TCP port for TLS, as the server whose certificates are in this directory.
+    /// Listens on a TCP port for TLS, with the server certificates in this directory.
     #[must_use]
     pub fn tls(self, server: &Path) -> Self {
         let file = |name| server.join(name).display().to_string();
@@ -66,8 +66,8 @@ impl LibvirtSpec {
             .setting("key_file", file("serverkey.pem"))
     }
 
-    /// Asks for a user's password on every way in, by one of these mechanisms. Their names stand
-    /// between spaces; `scram-sha-256` is what libvirt's own documentation proposes.
+    /// Asks for a user's password on every socket, with one of these mechanisms, separated by
+    /// spaces; `scram-sha-256` is what libvirt's own documentation suggests.
     #[must_use]
     pub fn sasl(mut self, mechanisms: &'static str) -> Self {
         self.mechanisms = mechanisms;
@@ -90,9 +90,9 @@ impl LibvirtSpec {
             let _ = lab().directory_of_nobody(&format!("{name}/{part}"));
         }
         let config = dir.join("config/libvirt");
-        // Without this it would start another daemon for the guests' logs.
+        // Otherwise it would start another daemon for the guests' logs.
         fs::write(config.join("qemu.conf"), "stdio_handler = \"file\"\n").unwrap();
-        // Numbers and strings are written there as in JSON.
+        // Numbers and strings have the same form there as in JSON.
         let settings = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n"));
         fs::write(config.join("libvirtd.conf"), settings.collect::<String>()).unwrap();
         if self.wants_credentials() {
@@ -138,8 +138,8 @@ pub(super) fn credentials(password: &str) -> String {
     format!("[credentials-tests]\nauthname={USER}\npassword={password}\n{servers}")
 }
 
-/// Returns where daemons keep what QEMU can do: finding out takes seconds, so all tests share it. What
-/// they find there they check against the QEMU that is installed.
+/// Returns where daemons cache what QEMU can do: finding that out takes seconds, so all tests share
+/// it. They check it against the installed QEMU.
 fn cache() -> PathBuf {
     let release = release().map_or_else(String::new, |release| format!("-{release}"));
     let dir = env::temp_dir().join(format!("domstats-libvirt-cache{release}"));
@@ -150,7 +150,7 @@ fn cache() -> PathBuf {
     dir
 }
 
-/// Starts the daemon of a directory.
+/// Starts the daemon in a directory.
 pub(super) fn spawn(dir: &Path, spec: &LibvirtSpec) -> Child {
     let listens = ["listen_tcp", "listen_tls"].iter().any(|key| spec.settings[key] == 1);
     lab()

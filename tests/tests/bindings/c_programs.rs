@@ -19,8 +19,8 @@ fn program(name: &str) -> &'static Path {
     &PROGRAMS.iter().find(|(file, _)| file == name).unwrap().1
 }
 
-/// Runs each of the programs once under valgrind, where the machine may always be too busy to answer in
-/// the second that a call has: it has to do nothing wrong.
+/// Runs each of the programs once under valgrind, where the machine may always be too slow to
+/// answer within a call's second: the programs must still do nothing wrong.
 fn check(uri: &str, guest: &str) {
     let lines: [&[&str]; 5] = [
         &["all.c", uri],
@@ -37,8 +37,8 @@ fn check(uri: &str, guest: &str) {
     }
 }
 
-/// Runs a program of the page until it prints what is `expected`, for the machine may be too busy to
-/// answer in the second that a call has.
+/// Runs a program of the page until it prints what is `expected`, since the machine may be too busy
+/// to answer within a call's second.
 fn run(name: &str, arguments: &[&str], expected: impl Fn(&str) -> bool) {
     let program = program(name);
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -52,7 +52,7 @@ fn run(name: &str, arguments: &[&str], expected: impl Fn(&str) -> bool) {
     }
 }
 
-/// Reads a guest by each of the programs.
+/// Reads a guest with each of the programs.
 fn read(uri: &str, guest: &str, state: DomainState) {
     let right = |report: domstats::Result<StatsReport>| {
         report.unwrap().domain(guest).is_some_and(|stats| {
@@ -80,7 +80,7 @@ fn read(uri: &str, guest: &str, state: DomainState) {
 }
 
 #[test]
-fn they_read_qemu() {
+fn they_read_qemu_guests() {
     alone!();
     let uri = "qemu+qmp:///system";
     let running = Spec::full("c-running").without_uuid().running().boot();
@@ -93,7 +93,7 @@ fn they_read_qemu() {
 }
 
 #[test]
-fn they_read_a_libvirtd() {
+fn they_read_libvirt_guests() {
     alone!();
     let libvirt = Libvirt::start();
     let guest = libvirt.create("c", false);

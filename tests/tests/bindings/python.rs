@@ -1,5 +1,5 @@
-//! The Python module, as its users install it: its own tests, a script of libvirt-python with
-//! another import, the pages.
+//! The Python module as its users install it: its own tests, a libvirt-python script with another
+//! import, the documentation pages.
 
 use std::{
     collections::BTreeMap,
@@ -44,7 +44,7 @@ fn the_stubs_are_those_of_the_module() {
         let output = mypy.arg("-m").args(check).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
-    // The scripts of the page, and this one that uses more of it.
+    // The scripts of the page, and this one that uses more of the module.
     for text in scripts("docs/python.md").into_iter().chain([TYPED.to_owned()]) {
         let mut mypy = lab().command_at(python());
         let mypy = mypy.args(["-m", "mypy", "--strict", "--allow-untyped-defs"]);
@@ -53,7 +53,7 @@ fn the_stubs_are_those_of_the_module() {
     }
 }
 
-/// What a typed program writes down of the types: a wrong one is an error of mypy.
+/// A typed program that states the expected types: a wrong one is a mypy error.
 const TYPED: &str = r#"
 from typing import Any, Optional
 import domstats
@@ -93,7 +93,7 @@ fn domstats_says(uri: &str) -> Value {
 }
 
 #[test]
-fn a_script_of_libvirt_says_the_same_with_another_import() {
+fn a_libvirt_script_gives_the_same_with_another_import() {
     let _ = python();
     alone!();
     let libvirt = Libvirt::start();
@@ -103,7 +103,7 @@ fn a_script_of_libvirt_says_the_same_with_another_import() {
     let _persistent = libvirt.boot(&libvirt.define("persistent"));
     let _off = libvirt.define("off");
 
-    // A machine that is busy with other tests can make us miss the default timeout.
+    // On a busy machine we can miss the default timeout.
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let before = libvirt_says(&libvirt.uri());
@@ -122,7 +122,8 @@ fn a_script_of_libvirt_says_the_same_with_another_import() {
     }
 }
 
-/// Every number of ours that libvirt has too is the same, and we lack none of its kinds.
+/// Checks that our constants have the same values as libvirt's, and that none of its kinds is
+/// missing.
 fn assert_constants(ours: &Value, libvirt: &Value) {
     let [ours, libvirt] = [ours, libvirt].map(|constants| constants.as_object().unwrap());
     for (name, number) in ours {
@@ -179,7 +180,7 @@ fn compare(before: &Value, ours: &Value, after: &Value) -> Vec<String> {
     lines
 }
 
-/// The CPU times of a domain that is off are the daemon's own: not to be repeated.
+/// libvirt reports the daemon's own CPU times for an inactive domain: these must not be repeated.
 fn without_inventions(mut record: Value) -> Value {
     if record["who"][3] == -1 {
         record["keys"]
@@ -220,7 +221,7 @@ fn the_scripts_of_the_page_read_guests() {
     }
 }
 
-/// Counts what another thread does while a call waits for a stuck guest.
+/// Counts the progress of another thread while a call waits for a stuck guest.
 const TICKS: &str = r#"
 import sys, threading, time
 import domstats
@@ -243,7 +244,7 @@ assert [missing.reason for missing in stuck.missing] == ["timeout"], stuck
 "#;
 
 #[test]
-fn other_threads_go_on_while_a_guest_is_stuck() {
+fn other_threads_run_while_a_guest_is_stuck() {
     let _ = python();
     alone!();
     let guest = Spec::full("stuck").boot();

@@ -1,5 +1,5 @@
-//! Disks of a real libvirtd's guest, with chains, filters and running jobs: the same as in
-//! `virsh domstats --block`, and its images as in `--backing`.
+//! The disks of a real libvirtd's guest, with chains, filters and running jobs: the same as in
+//! `virsh domstats --block`, and their images as in `--backing`.
 
 use std::{
     os::unix::fs::{FileExt, chown},
@@ -20,13 +20,13 @@ use serde_json::Value;
 
 use crate::guests::is_invented;
 
-/// Makes an image of the user `nobody`: the guests' one.
+/// Gives an image to the user `nobody`, who runs the guests.
 fn owned(path: PathBuf) -> PathBuf {
     chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
     path
 }
 
-/// A chain of three images, each with data that the one above it has not.
+/// Creates a chain of three images, each with data that the one above it lacks.
 fn chain(dir: &Path) -> PathBuf {
     let base = owned(image::raw(dir, "chain-base"));
     let middle = owned(image::qcow2_above(&base, "raw", dir, "chain-middle"));
@@ -38,7 +38,7 @@ fn chain(dir: &Path) -> PathBuf {
     top
 }
 
-/// A disk that is a part of a file.
+/// A disk that is a slice of a file.
 fn part(target: &str, format: &str, path: &Path) -> String {
     format!(
         "<disk type='file' device='disk'>
@@ -52,7 +52,7 @@ fn part(target: &str, format: &str, path: &Path) -> String {
     )
 }
 
-/// Puts an image of qcow2 into a file at one MiB.
+/// Puts a qcow2 image into a file at an offset of one MiB.
 fn within(dir: &Path) -> PathBuf {
     let base = owned(image::raw(dir, "within-base"));
     let image = std::fs::read(image::qcow2_above(&base, "raw", dir, "within")).unwrap();
@@ -63,8 +63,8 @@ fn within(dir: &Path) -> PathBuf {
     owned(path)
 }
 
-/// A guest with a disk on every bus that libvirt takes without USB, and two that are parts of files;
-/// `vdc` has the chain.
+/// A guest with a disk on every bus that libvirt supports without USB, and two that are slices of
+/// files; `vdc` has the chain.
 fn guest(libvirt: &Libvirt) -> LibvirtGuest {
     let disk = |device: &str, bus: &str, target: &str, format: &str, path: &Path, more: &str| {
         format!(
@@ -102,7 +102,7 @@ fn guest(libvirt: &Libvirt) -> LibvirtGuest {
     libvirt.create_with("disks", &devices.concat())
 }
 
-/// The entries of the block group, each by its fields.
+/// Returns the entries of the block group, each with its fields.
 fn entries(params: &Params) -> Vec<Params> {
     let count = params["block.count"].as_u64().unwrap();
     let entry = |number| {
@@ -115,8 +115,8 @@ fn entries(params: &Params) -> Vec<Params> {
     (0..count).map(entry).collect()
 }
 
-/// Checks that every field of libvirt's entries is also ours, and that the entries are the same ones
-/// in the same order. `moving` are fields that a job changes. Returns how many there are.
+/// Checks that we have every field of libvirt's entries, and that the entries are the same ones in
+/// the same order. `moving` are fields that a job changes. Returns the number of entries.
 fn compare(libvirt: &Libvirt, guest: &LibvirtGuest, backing: bool, moving: &[&str]) -> usize {
     let options: &[&str] = if backing { &["--block", "--backing"] } else { &["--block"] };
     let theirs = entries(&libvirt.domstats(guest, options));
@@ -128,7 +128,8 @@ fn compare(libvirt: &Libvirt, guest: &LibvirtGuest, backing: bool, moving: &[&st
     let ours = entries(&params(record));
     let places = |entries: &[Params]| {
         let place = |entry: &Params| {
-            // libvirt 12 gives a drive without a medium a number that it tells nobody, QEMU neither.
+            // libvirt 12 gives a drive without a medium a number that it does not report, and
+            // neither does QEMU.
             let index = entry.get("path").and(entry.get("backingIndex"));
             [entry.get("name"), entry.get("path"), index].map(Option::<&Value>::cloned)
         };

@@ -1,4 +1,4 @@
-//! `domstats doctor` explains why a libvirt daemon cannot be asked.
+//! `domstats doctor` explains why a libvirt daemon cannot be reached.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ fn doctor(uri: &str) -> Command {
     command
 }
 
-/// Asserts that a visit fails, says this of the URI, and gives this hint.
+/// Asserts that a visit fails, reports this finding about the URI, and gives this hint.
 #[track_caller]
 fn assert_explains(command: &mut Command, finding: &str, hint: &str) {
     let stopwatch = Stopwatch::start();
@@ -61,7 +61,8 @@ fn a_socket_of_others() {
 #[test]
 fn polkit_that_does_not_let_in() {
     alone!();
-    // Root is let in unasked; nobody has no right to libvirt, and no agent to ask for one.
+    // Root is let in without a check; `nobody` has no right to libvirt, and no agent to ask for
+    // one.
     let libvirt = LibvirtSpec::default().setting("auth_unix_rw", "polkit").start();
     let mut command = lab().command_as_nobody(domstats());
     command.args(["doctor", "-c", &libvirt.uri()]);

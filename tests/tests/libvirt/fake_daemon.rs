@@ -1,5 +1,5 @@
-//! The fake daemon, seen by libvirt's own client: it speaks its language, and has the faults that
-//! it is to have.
+//! The fake daemon as libvirt's own client sees it: it speaks libvirt's protocol, and has the
+//! requested faults.
 
 use std::{
     io::{Read, Write},
@@ -21,7 +21,8 @@ fn run(daemon: &FakeDaemon, arguments: &[&str]) -> String {
     lab().run(&mut virsh(&daemon.uri(), arguments))
 }
 
-/// Runs `virsh domstats` against a daemon with three domains and a fault; none if it waits for so long.
+/// Runs `virsh domstats` against a daemon with three domains and a fault; `None` if it waits for
+/// longer than `patience`.
 fn domstats(procedure: u32, fault: Fault, patience: Duration) -> Option<Output> {
     let daemon = FakeSpec::new(3).fault(procedure, fault).start();
     let mut command = virsh(&daemon.uri(), &["domstats"]);
@@ -39,7 +40,7 @@ fn domstats(procedure: u32, fault: Fault, patience: Duration) -> Option<Output> 
     Some(child.wait_with_output().unwrap())
 }
 
-/// A client that sends calls without arguments, and reads the serials of what comes.
+/// A client that sends calls without arguments, and reads the serials of what arrives.
 struct Raw(UnixStream);
 
 impl Raw {

@@ -1,4 +1,4 @@
-//! The libvirt driver when guests or the daemon are stuck, killed, or back again.
+//! The libvirt driver with guests or a daemon that are stuck, killed, or back again.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +20,7 @@ use domstats_live::{
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a call may take beyond its timeout on a busy machine.
+/// How much longer than its timeout a call may take on a busy machine.
 const SLACK: Duration = Duration::from_millis(500);
 
 fn ask(connect: &Connect) -> StatsReport {
@@ -47,14 +47,14 @@ fn is_whole(record: &DomainStats) -> bool {
         && record.block.as_ref().is_some_and(|block| block.blocks[0].rd_reqs.is_some())
 }
 
-/// Returns the names of the domains that lack something, and asserts that they are `of` in all.
+/// Returns the names of incomplete domains, and asserts that there are `of` domains in total.
 fn partial(report: &StatsReport, of: usize) -> BTreeSet<&str> {
     assert_eq!((report.domains.len(), report.missing.len()), (of, 0), "{:?}", report.missing);
     let partial = report.domains.iter().filter(|record| !is_whole(record));
     partial.map(|record| record.domain.name.as_str()).collect()
 }
 
-/// Asserts that a record says of a stuck guest what is known without it, and why not more.
+/// Asserts that a stuck guest's record has what is known without it, and why there is no more.
 fn assert_marked(record: &DomainStats, reason: &MissingReason) {
     assert!(record.state.is_some() && record.interface.is_some());
     for group in [StatsGroups::BLOCK, StatsGroups::IOTHREAD, StatsGroups::DIRTYRATE] {
@@ -70,7 +70,7 @@ fn assert_virsh_lists_at_once(libvirt: &Libvirt, count: usize) {
     stopwatch.assert_within(Duration::from_secs(1));
 }
 
-/// Starts a libvirtd with guests that has served before.
+/// Starts a libvirtd with guests that has answered calls before.
 fn host(label: &str, count: usize) -> (Libvirt, Vec<LibvirtGuest>) {
     let libvirt = Libvirt::start();
     let guests = libvirt.create_many(label, count, false);
@@ -83,10 +83,10 @@ fn names<'a>(guests: impl IntoIterator<Item = &'a LibvirtGuest>) -> BTreeSet<&'a
 }
 
 #[test]
-fn three_stuck_guests_of_a_hundred_cost_nobody_else_anything() {
+fn three_stuck_guests_of_a_hundred_cost_the_others_nothing() {
     alone!();
     let (libvirt, guests) = host("many", 100);
-    // On a busy machine a hundred need their time.
+    // On a busy machine a hundred guests take some time.
     let patient = StatsRequest::new().timeout(PATIENCE);
     let other = Connect::open(&libvirt.uri()).unwrap();
     let (report, took) = patience::time(|| other.all_domain_stats(&patient).unwrap());
@@ -104,12 +104,12 @@ fn three_stuck_guests_of_a_hundred_cost_nobody_else_anything() {
         assert_marked(report.domain(&guest.name).unwrap(), &MissingReason::Timeout);
     }
     for _ in 0..10 {
-        // What the others take now, when the machine may be busier than it was.
+        // The time that the others take now, since the machine may be busier than before.
         let ((), took) = patience::time(|| drop(Domain::list_stats(&sound, &patient).unwrap()));
         let timeout = TIMEOUT.max(took.passed * 4);
         let (report, took) = patience::time(|| ask_within(&connect, timeout));
         assert_eq!(partial(&report, 100), names(stuck));
-        // Nobody waits for them.
+        // The call does not wait for them.
         took.assert_within(timeout * 3 / 4);
         // What the daemon knows without the monitor is there all the same.
         let record = report.domain(&stuck[0].name).unwrap();
@@ -136,8 +136,8 @@ fn three_stuck_guests_of_a_hundred_cost_nobody_else_anything() {
     });
 }
 
-/// In the queue of a daemon that is jammed a call stays, and all calls after it; on a busy host one is
-/// there while the thread for it starts.
+/// In the queue of a blocked daemon a call stays, and all calls after it; on a busy host one is
+/// there while its thread starts.
 fn assert_none_stays_queued(libvirt: &Libvirt) {
     wait_until(PATIENCE, "calls stay queued", || libvirt.workers().queued == 0);
 }
@@ -154,13 +154,13 @@ fn more_stuck_guests_than_the_share_leave_the_daemon_its_workers() {
         assert_eq!(report.domains.len(), 24);
         let blind = report.domains.iter().find(|record| record.interface.is_none());
         assert_eq!(blind, None);
-        // Those that could answer are not asked: each may be stuck too.
+        // Guests that could answer are not queried: each may be stuck too.
         for guest in sound {
             let missing = report.domain(&guest.name).unwrap().why_missing(StatsGroups::BLOCK);
             assert!(missing.is_none_or(|missing| missing.text.starts_with("not asked")));
         }
         let workers = libvirt.workers();
-        // 8 is the share of one connection of ours.
+        // The share of one connection of ours is 8.
         assert!(workers.maximum - workers.current + workers.free >= 12, "{workers:?}");
         assert_none_stays_queued(&libvirt);
         let stopwatch = Stopwatch::start();
@@ -173,7 +173,7 @@ fn more_stuck_guests_than_the_share_leave_the_daemon_its_workers() {
 }
 
 #[test]
-fn a_guest_that_somebody_else_asks_is_asked_again() {
+fn a_guest_that_another_client_queries_is_queried_again() {
     alone!();
     let (libvirt, guests) = host("asked", 1);
     let guest = &guests[0];
@@ -214,7 +214,7 @@ fn calls_of_many_threads_do_not_wait_for_each_others_stuck_guests() {
 }
 
 #[test]
-fn nowait_waits_for_no_monitor_that_somebody_else_has() {
+fn nowait_skips_monitors_of_other_clients() {
     alone!();
     let (libvirt, guests) = host("nowait", 1);
     let guest = &guests[0];
@@ -254,7 +254,7 @@ fn a_stopped_daemon_is_an_error_within_the_timeout() {
 }
 
 #[test]
-fn a_daemon_that_is_killed_and_started_during_calls_loses_and_doubles_nothing() {
+fn a_daemon_restarted_during_calls_loses_and_duplicates_nothing() {
     alone!();
     let (mut libvirt, guests) = host("restart", 12);
     let connect = Connect::open(&libvirt.uri()).unwrap();
@@ -286,11 +286,11 @@ fn a_daemon_that_is_killed_and_started_during_calls_loses_and_doubles_nothing() 
         let reports = poller.join().unwrap();
         let mut whole = 0;
         for report in &reports {
-            // Between two daemons there may be none to connect to.
+            // While the daemon restarts there may be none to connect to.
             let Ok(report) = report else { continue };
             let names: BTreeSet<_> =
                 report.domains.iter().map(|record| record.domain.name.as_str()).collect();
-            assert_eq!(names.len(), report.domains.len(), "a record is doubled");
+            assert_eq!(names.len(), report.domains.len(), "a record is duplicated");
             whole += usize::from(names.len() == 12 && report.missing.is_empty());
         }
         let failed = reports.iter().filter(|report| report.is_err()).count();
@@ -301,7 +301,7 @@ fn a_daemon_that_is_killed_and_started_during_calls_loses_and_doubles_nothing() 
 }
 
 #[test]
-fn a_daemon_that_is_gone_is_an_error_and_its_return_is_noticed() {
+fn a_missing_daemon_is_an_error_and_its_return_is_noticed() {
     alone!();
     let mut libvirt = LibvirtSpec::default().start();
     let connect = Connect::open(&libvirt.uri()).unwrap();
@@ -318,11 +318,11 @@ fn a_daemon_that_is_gone_is_an_error_and_its_return_is_noticed() {
 }
 
 #[test]
-fn a_daemon_that_was_just_started_gives_at_once_what_needs_no_monitor() {
+fn a_daemon_just_started_gives_at_once_what_needs_no_monitor() {
     alone!();
     let libvirt = Libvirt::start();
     let guests = libvirt.create_many("fresh", 3, false);
-    // Much less than what it needs for its first question for CPU times, and enough on a busy machine.
+    // Much less than it needs for its first query of CPU times, and enough on a busy machine.
     let (_, took) = patience::time(|| lab().run(&mut libvirt.virsh(&["list"])));
     let timeout = Duration::from_millis(600).max(took.passed * 5);
     let short = StatsRequest::new().timeout(timeout);

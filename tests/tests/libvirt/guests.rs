@@ -1,4 +1,5 @@
-//! Guests of a real libvirtd: the same statistics as `virsh domstats`, and never its monitor.
+//! Guests of a real libvirtd: the same statistics as `virsh domstats`, without ever using its
+//! monitor.
 
 use std::{
     collections::HashSet,
@@ -21,7 +22,7 @@ use domstats_live::{
 };
 use serde_json::Value;
 
-/// A libvirtd with one guest that has a second monitor, and one that has not.
+/// A libvirtd with one guest that has a second monitor, and one that does not.
 struct Host {
     with_second: LibvirtGuest,
     without: LibvirtGuest,
@@ -45,7 +46,8 @@ fn record<'a>(report: &'a StatsReport, guest: &LibvirtGuest) -> &'a DomainStats 
     record.unwrap_or_else(|| panic!("{} has no record: {:?}", guest.name, report.missing))
 }
 
-/// What libvirt says of a guest. An old one swaps what a tap of type `ethernet` received and sent.
+/// libvirt's statistics of a guest. Old versions swap what a tap of type `ethernet` received and
+/// sent.
 fn virsh(libvirt: &Libvirt, guest: &LibvirtGuest, options: &[&str]) -> Params {
     let params = libvirt.domstats(guest, options);
     if version() >= [9, 0] {
@@ -59,17 +61,17 @@ fn virsh(libvirt: &Libvirt, guest: &LibvirtGuest, options: &[&str]) -> Params {
     params.into_iter().map(|(key, value)| (swapped(key), value)).collect()
 }
 
-/// Where libvirt's value is not to be repeated, and why.
+/// Returns whether libvirt's value must not be repeated, and why.
 pub(crate) fn is_invented(key: &str, value: &Value) -> bool {
     let is_zero = value.as_i64() == Some(0);
     match key {
-        // Of KVM alone: there is no such time under TCG, and no zero either.
+        // Only KVM has it: under TCG there is no such time, and no zero either.
         "cpu.haltpoll.success.time" | "cpu.haltpoll.fail.time" => is_zero,
-        // Of resctrl monitors in libvirt's XML, which the process does not know.
+        // Needs resctrl monitors in libvirt's XML, which the process does not know.
         "cpu.cache.monitor.count" => is_zero,
-        // Of raw images libvirt looks at the wrong node.
+        // For raw images libvirt examines the wrong node.
         key if key.ends_with("allocation") => is_zero && version() >= [11, 3],
-        // A kernel without schedstats does not measure it; libvirt says 0.
+        // A kernel without schedstats does not measure it; libvirt reports 0.
         key if key.starts_with("vcpu.") && key.ends_with(".wait") => {
             is_zero && !fs::exists("/proc/sys/kernel/sched_schedstats").unwrap()
         }
@@ -77,7 +79,7 @@ pub(crate) fn is_invented(key: &str, value: &Value) -> bool {
     }
 }
 
-/// Our keys that libvirt 9.0 lacks, by their ends.
+/// The suffixes of our keys that libvirt 9.0 lacks.
 const MORE_THAN_LIBVIRT: &[&str] = &[
     ".failed",
     ".invalid",
@@ -100,7 +102,7 @@ const MORE_THAN_LIBVIRT: &[&str] = &[
     ".full.time",
 ];
 
-/// Whether libvirt 9.0 has a key that an older one lacks.
+/// Returns whether libvirt 9.0 has a key that an older one lacks.
 fn is_of_libvirt_9(key: &str) -> bool {
     key.starts_with("cpu.") || key.starts_with("dirtyrate.") || key.ends_with(".delay")
 }
@@ -110,7 +112,7 @@ fn parity(backing: bool) {
     let guest = &host.with_second;
     let options: &[&str] = if backing { &["--backing"] } else { &[] };
     let connect = Connect::open("qemu+qmp:///system").unwrap();
-    // Not only zeros: the boot sector moves the counters, during the readings too.
+    // More than zeros: the boot sector changes the counters, also during the readings.
     guest.qmp().ask("cont");
     wait_until(PATIENCE, "the boot sector does not work", || {
         let stats = virsh(&host.libvirt, guest, options);
@@ -131,8 +133,7 @@ fn parity(backing: bool) {
     before.retain(|key, value| !is_invented(key, value));
     after.retain(|key, value| !is_invented(key, value));
     in_ticks(&mut ours, &mut before, &mut after);
-    // libvirt remembers that it was the one to start the guest; the monitor only knows that it
-    // runs.
+    // libvirt remembers that it started the guest; the monitor only reports that it runs.
     for reading in [&mut before, &mut after, &mut ours] {
         reading.remove("state.reason");
     }
@@ -147,8 +148,8 @@ fn parity(backing: bool) {
     assert_eq!(more, [""; 0], "keys that are not libvirt's and not meant to be");
 }
 
-/// libvirt adds up user and system time of a vCPU, each cut to ticks of 10 ms; we read nanoseconds:
-/// makes a window of its readings.
+/// libvirt adds up user and system time of a vCPU, each rounded down to ticks of 10 ms; we read
+/// nanoseconds: makes a window of its readings.
 fn in_ticks(ours: &mut Params, before: &mut Params, after: &mut Params) {
     const TICK: i64 = 10_000_000;
     let is_time = |key: &str| key.starts_with("vcpu.") && key.ends_with(".time");
@@ -221,12 +222,13 @@ fn a_guest_with_only_libvirts_monitor_yields_what_the_host_knows() {
     assert!(record.balloon.as_ref().unwrap().rss.is_some());
 }
 
-/// Returns the number of sockets of a guest's monitor of libvirt: the listening one, and one for
+/// Returns the number of sockets of libvirt's monitor of a guest: the listening one, and one for
 /// each client, in the queue or served.
 fn sockets_of_libvirts_monitor(guest: &LibvirtGuest) -> usize {
     let end = format!("-{}/monitor.sock", guest.name);
     let sockets = fs::read_to_string("/proc/net/unix").unwrap();
-    // The kernel may show a socket twice, or not, while others come and go: by their addresses.
+    // The kernel may list a socket twice, or not at all, while others come and go: counts their
+    // addresses.
     let of_monitor = sockets.lines().filter(|line| line.ends_with(&end));
     let addresses: HashSet<_> = of_monitor.map(|line| line.split(':').next()).collect();
     addresses.len()
@@ -241,10 +243,10 @@ fn libvirts_monitor_is_never_connected_to() {
     let host = host();
     let guests = [&host.with_second, &host.without];
     let count = || guests.map(sockets_of_libvirts_monitor);
-    // One reading may miss a socket.
+    // A single reading may miss a socket.
     assert!((0..10).any(|_| count() == [LIBVIRTD_ALONE; 2]));
 
-    // The path can be named, by mistake, and is refused all the same.
+    // The path can be named by mistake, and is refused all the same.
     let pattern = host.libvirt.dir.join("config/libvirt/qemu/lib/*/monitor.sock");
     assert!(glob_matches(&pattern.display().to_string()) >= 2);
     let uri = format!("qemu+qmp:///system?monitor={}", pattern.display());
@@ -281,7 +283,8 @@ fn glob_matches(pattern: &str) -> usize {
         .count()
 }
 
-/// A queue on libvirt's monitor would be served, in libvirtd's place, when libvirtd restarts.
+/// A connection in the queue of libvirt's monitor would be served instead of libvirtd when libvirtd
+/// restarts.
 #[test]
 fn a_stopped_libvirtd_changes_nothing() {
     alone!();

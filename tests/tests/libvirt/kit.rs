@@ -1,4 +1,4 @@
-//! The kit's daemons, seen by libvirt's own clients: what the tests of the driver take for granted.
+//! The kit's daemons as libvirt's own clients see them: what the driver's tests rely on.
 
 use std::{
     collections::BTreeSet, io::Read, os::unix::net::UnixStream, process::Stdio, thread,
@@ -15,7 +15,7 @@ use domstats_live::{
     sshd::{PROGRAMS, Sshd},
 };
 
-/// Runs `virsh hostname`, and returns what it says of a failure.
+/// Runs `virsh hostname`, and returns its message if it fails.
 fn hostname(uri: &str) -> Result<(), String> {
     let output = virsh(uri, &["hostname"]).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
@@ -39,13 +39,13 @@ fn names(guests: &[LibvirtGuest]) -> BTreeSet<String> {
 }
 
 #[test]
-fn tls_lets_in_who_has_a_certificate() {
+fn tls_lets_in_clients_with_a_certificate() {
     alone!();
     let pki = Pki::new();
     let libvirt = LibvirtSpec::default().tls(&pki.server).start();
     hostname(&libvirt.tls_uri(&pki.client)).unwrap();
     for refused in [&pki.stranger, &pki.expired, &pki.nameless] {
-        // Else `virsh` looks at its own certificate first, and refuses it.
+        // Otherwise `virsh` examines its own certificate first, and refuses it.
         let uri = format!("{}&no_sanity=1", libvirt.tls_uri(refused));
         assert_refused(&uri, "Unable to read TLS confirmation");
     }
@@ -53,7 +53,7 @@ fn tls_lets_in_who_has_a_certificate() {
 }
 
 #[test]
-fn tls_knows_a_server_at_another_host() {
+fn tls_rejects_a_certificate_for_another_host() {
     alone!();
     let pki = Pki::new();
     let libvirt = LibvirtSpec::default().tls(&pki.server_elsewhere).start();
@@ -63,7 +63,7 @@ fn tls_knows_a_server_at_another_host() {
 }
 
 #[test]
-fn tcp_lets_in_everybody() {
+fn tcp_lets_everyone_in() {
     alone!();
     hostname(&LibvirtSpec::default().tcp().start().tcp_uri()).unwrap();
 }
@@ -75,7 +75,7 @@ fn scram_is_for_the_socket_and_for_tls() {
     let libvirt = LibvirtSpec::default().sasl("scram-sha-256").tcp().tls(&pki.server).start();
     hostname(&libvirt.uri()).unwrap();
     hostname(&libvirt.tls_uri(&pki.client)).unwrap();
-    // It encrypts nothing: where nothing else does, libvirtd has no mechanism to offer.
+    // SCRAM encrypts nothing: without other encryption, libvirtd has no mechanism to offer.
     assert_refused(&libvirt.tcp_uri(), "authentication failed: authentication failed");
 
     let wrong = libvirt.credentials("wrong horse");
@@ -94,14 +94,14 @@ fn digest_md5_is_for_plain_tcp() {
 }
 
 #[test]
-fn a_relay_makes_a_tcp_daemon_of_a_socket() {
+fn a_relay_makes_a_socket_reachable_over_tcp() {
     alone!();
     let libvirt = Libvirt::start();
     let relay = Relay::start(&libvirt.socket());
     hostname(&format!("qemu+tcp://localhost:{}/session", relay.port)).unwrap();
 }
 
-/// `virsh` does not do that: it wants encryption on any TCP connection.
+/// `virsh` does not do that: it requires encryption on any TCP connection.
 #[test]
 fn a_relay_carries_scram() {
     alone!();
@@ -121,7 +121,7 @@ fn a_relay_carries_scram() {
 }
 
 #[test]
-fn ssh_reaches_the_daemon_by_either_program() {
+fn ssh_reaches_the_daemon_with_either_program() {
     alone!();
     let libvirt = Libvirt::start();
     let sshd = Sshd::start(&libvirt, PROGRAMS);
@@ -136,7 +136,7 @@ fn ssh_reaches_the_daemon_by_either_program() {
 }
 
 #[test]
-fn ssh_refuses_a_strange_key_and_knows_the_server() {
+fn ssh_rejects_unknown_keys_and_servers() {
     alone!();
     let libvirt = Libvirt::start();
     let sshd = Sshd::start(&libvirt, PROGRAMS);
@@ -147,7 +147,7 @@ fn ssh_refuses_a_strange_key_and_knows_the_server() {
 }
 
 #[test]
-fn a_frozen_libvirtd_accepts_and_says_nothing() {
+fn a_frozen_libvirtd_accepts_and_sends_nothing() {
     alone!();
     let libvirt = Libvirt::start();
     libvirt.freeze();
@@ -195,7 +195,7 @@ fn a_domain_is_defined_runs_and_is_forgotten() {
     assert!(list(&libvirt, &["--transient"]).contains(&guest.name));
 }
 
-/// What a test sees that looks whether stuck domains eat the daemon's workers.
+/// What a test observes that checks whether stuck domains use up the daemon's workers.
 #[test]
 fn a_frozen_guest_takes_a_worker_of_the_daemon() {
     alone!();

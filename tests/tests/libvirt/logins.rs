@@ -1,4 +1,4 @@
-//! How the libvirt driver comes in: by SASL and by ssh, and what it says when it is kept out.
+//! How the libvirt driver logs in over SASL and ssh, and its messages when it is rejected.
 
 use std::{error::Error as _, fs, path::Path, time::Duration};
 
@@ -13,7 +13,7 @@ use domstats_live::{
     sshd::{PROGRAMS, Sshd},
 };
 
-/// Opens a connection, and asks for what both ends say alike.
+/// Opens a connection, and queries something that both ends report alike.
 #[track_caller]
 fn assert_lets_in(uri: &str) {
     let connect = Connect::open(uri).unwrap_or_else(|error| panic!("{uri}: {}", story(&error)));
@@ -21,7 +21,7 @@ fn assert_lets_in(uri: &str) {
     assert!(connect.domains(DomainFilter::empty()).unwrap().is_empty());
 }
 
-/// Opens a connection that must fail, and returns the error and all that it says.
+/// Opens a connection that must fail, and returns the error and its whole text.
 #[track_caller]
 fn refused(uri: &str) -> (Error, String) {
     let stopwatch = Stopwatch::start();
@@ -42,7 +42,7 @@ fn assert_keeps_out(uri: &str, says: &[&str]) {
     }
 }
 
-/// Returns an error with what is underneath.
+/// Returns an error with its causes.
 fn story(error: &Error) -> String {
     let mut story = error.to_string();
     let mut source = error.source();
@@ -59,7 +59,7 @@ fn by_socket(libvirt: &Libvirt, auth_file: &Path) -> String {
 }
 
 #[test]
-fn every_scram_of_the_daemon_lets_in_by_the_socket() {
+fn every_scram_of_the_daemon_lets_in_over_the_socket() {
     alone!();
     for mechanisms in ["scram-sha-512 scram-sha-1", "scram-sha-256", "scram-sha-1", "plain"] {
         let libvirt = LibvirtSpec::default().sasl(mechanisms).start();
@@ -84,12 +84,12 @@ fn a_wrong_password_and_a_wrong_user_are_refused() {
     let text = fs::read_to_string(&file).unwrap().replace(USER, "mallory");
     fs::write(&file, text).unwrap();
     assert_keeps_out(&by_socket(&libvirt, &file), &["the user 'mallory'"]);
-    // The connection that was refused leaves nothing behind.
+    // The rejected connection leaves nothing behind.
     assert_lets_in(&libvirt.uri());
 }
 
 #[test]
-fn who_has_no_credentials_is_told_what_to_write() {
+fn without_credentials_the_error_says_what_to_write() {
     alone!();
     let libvirt = LibvirtSpec::default().sasl("scram-sha-256").start();
     let sections = ["[credentials-NAME]", "authname=USER", "[auth-libvirt-localhost]"];
@@ -110,13 +110,13 @@ fn who_has_no_credentials_is_told_what_to_write() {
     fs::write(&file, text.replace("password=", "password ")).unwrap();
     assert_keeps_out(&by_socket(&libvirt, &file), &[&file.display().to_string(), "line 3"]);
 
-    // Found by itself, where libvirt's own programs look.
+    // Found by default, at the path that libvirt's own programs use.
     fs::create_dir_all(empty.join("libvirt")).unwrap();
     fs::write(empty.join("libvirt/auth.conf"), text).unwrap();
     Connect::open_with(&socket, &options).unwrap();
 }
 
-/// What libvirt makes of a file, its program and this library agree on.
+/// libvirt's own program and this library interpret a file in the same way.
 #[test]
 fn a_file_is_read_as_virsh_reads_it() {
     alone!();
@@ -158,7 +158,7 @@ fn scram_lets_in_over_tls() {
     let libvirt = LibvirtSpec::default().sasl("scram-sha-256").tls(&pki.server).start();
     let uri = libvirt.tls_uri(&pki.client);
     assert_lets_in(&uri);
-    // The user is for ssh: with another, virsh logs in too.
+    // The user name is for ssh: with another one, virsh logs in too.
     let with_user = uri.replace("://", "://bob@");
     assert!(virsh(&with_user, &["hostname"]).output().unwrap().status.success());
     assert_lets_in(&with_user);
@@ -185,7 +185,7 @@ fn scram_lets_in_over_tcp_and_plain_does_not() {
 }
 
 #[test]
-fn a_daemon_that_needs_encryption_by_sasl_says_what_it_has() {
+fn the_error_names_the_mechanisms_of_a_daemon_that_needs_encryption() {
     alone!();
     for (mechanisms, offers) in [
         ("digest-md5 scram-sha-256", "offers DIGEST-MD5 for logging in"),
@@ -197,7 +197,7 @@ fn a_daemon_that_needs_encryption_by_sasl_says_what_it_has() {
 }
 
 #[test]
-fn ssh_reaches_the_daemon_by_either_program() {
+fn ssh_reaches_the_daemon_with_either_program() {
     alone!();
     let libvirt = Libvirt::start();
     let sshd = Sshd::start(&libvirt, PROGRAMS);
@@ -221,7 +221,7 @@ fn scram_lets_in_over_ssh() {
 }
 
 #[test]
-fn ssh_says_why_it_does_not_come_in() {
+fn ssh_errors_say_why_the_login_failed() {
     alone!();
     let libvirt = Libvirt::start();
     let sshd = Sshd::start(&libvirt, PROGRAMS);
@@ -241,7 +241,7 @@ fn ssh_ends_with_its_connection() {
     alone!();
     let libvirt = Libvirt::start();
     let sshd = Sshd::start(&libvirt, PROGRAMS);
-    // The key's path is in the command line of ours alone.
+    // The key's path is only in our own command line.
     let key = sshd.key.display().to_string();
     let ours = || {
         let lines = fs::read_dir("/proc")

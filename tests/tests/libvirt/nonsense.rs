@@ -1,5 +1,5 @@
-//! The libvirt driver against a daemon that misbehaves: an error in time, no panic, and no more
-//! memory than was sent.
+//! The libvirt driver with a daemon that misbehaves: an error in time, no panic, and no more memory
+//! than was sent.
 
 use std::{collections::HashMap, fs, time::Duration};
 
@@ -20,12 +20,12 @@ fn connect(daemon: &FakeDaemon) -> Result<Connect> {
     Connect::open_with(&daemon.uri(), &ConnectOptions::new().timeout(TIMEOUT))
 }
 
-/// Opens a connection and asks, in time.
+/// Opens a connection and makes a call, in time.
 fn ask(daemon: &FakeDaemon) -> Result<StatsReport> {
     let stopwatch = Stopwatch::start();
     let result = connect(daemon)
         .and_then(|connect| connect.all_domain_stats(&StatsRequest::new().timeout(TIMEOUT)));
-    // One timeout to open, one to ask.
+    // One timeout for opening, one for the call.
     stopwatch.assert_within(TIMEOUT * 2 + SLACK);
     result
 }
@@ -49,7 +49,7 @@ fn a_daemon_without_faults_is_understood() {
 }
 
 #[test]
-fn nonsense_while_opening_is_an_error() {
+fn invalid_replies_while_opening_are_an_error() {
     alone!();
     for asked in [procedure::AUTH_LIST, procedure::OPEN, procedure::TYPE] {
         for (fault, kind) in [
@@ -72,7 +72,7 @@ fn nonsense_while_opening_is_an_error() {
 }
 
 #[test]
-fn nonsense_in_place_of_the_list_is_an_error() {
+fn an_invalid_list_is_an_error() {
     alone!();
     for (fault, kind) in [
         (Fault::Garbage, ErrorKind::Rpc),
@@ -91,7 +91,7 @@ fn nonsense_in_place_of_the_list_is_an_error() {
 }
 
 #[test]
-fn nonsense_in_place_of_statistics_is_an_error() {
+fn invalid_statistics_are_an_error() {
     alone!();
     for (fault, kind) in [
         (Fault::Garbage, ErrorKind::Rpc),
@@ -107,7 +107,7 @@ fn nonsense_in_place_of_statistics_is_an_error() {
         let error = error(procedure::STATS, fault.clone());
         assert_eq!(error.kind(), kind, "{fault:?}: {error}");
     }
-    // The next answer fills the half: what is in it is of no domain.
+    // The next reply completes the half, whose content belongs to no domain.
     let report = ask(&FakeSpec::new(3).fault(procedure::STATS, Fault::Half).start());
     assert!(report.is_err() || !report.unwrap().is_complete());
 }
@@ -129,7 +129,7 @@ fn a_daemon_without_the_bulk_call_says_so() {
 }
 
 #[test]
-fn records_that_cannot_be_read_fail_alone() {
+fn unreadable_records_fail_alone() {
     alone!();
     for fault in [Fault::UnknownType, Fault::ParamCount(1 << 31), Fault::StringLength(u32::MAX)] {
         let daemon = FakeSpec::new(3).fault(procedure::STATS, fault).start();
@@ -144,7 +144,7 @@ fn records_that_cannot_be_read_fail_alone() {
 }
 
 #[test]
-fn a_reply_that_is_too_large_is_asked_in_parts() {
+fn too_large_a_reply_is_requested_in_parts() {
     alone!();
     for limit in [1, 7, 100] {
         let daemon = FakeSpec::new(600).fault(procedure::STATS, Fault::TooLarge(limit)).start();
@@ -156,7 +156,7 @@ fn a_reply_that_is_too_large_is_asked_in_parts() {
 }
 
 #[test]
-fn what_a_newer_libvirt_says_is_passed_on() {
+fn data_of_a_newer_libvirt_is_passed_on() {
     alone!();
     let daemon = FakeSpec::new(2).fault(procedure::STATS, Fault::Newer).start();
     let report = ask(&daemon).unwrap();
@@ -169,7 +169,7 @@ fn what_a_newer_libvirt_says_is_passed_on() {
     for (key, _) in newer {
         assert!(xml.contains(key.rsplit('.').next().unwrap()), "{key} is not in {xml}");
     }
-    // XML knows no types of what it has no row for.
+    // XML has no types for what has no catalogue row.
     assert_eq!(StatsReport::from_xml(&xml).unwrap().to_xml(), xml);
     assert_eq!(StatsReport::from_json(&report.to_json()).unwrap().domains, report.domains);
 }
@@ -188,7 +188,7 @@ fn events_and_trickles_do_no_harm() {
 }
 
 #[test]
-fn a_second_answer_ends_the_connection_and_the_next_call_has_another() {
+fn a_second_reply_ends_the_connection_and_the_next_call_gets_another() {
     alone!();
     let daemon = FakeSpec::new(2).fault(procedure::STATS, Fault::Twice).start();
     let connect = connect(&daemon).unwrap();
@@ -200,7 +200,7 @@ fn a_second_answer_ends_the_connection_and_the_next_call_has_another() {
 }
 
 #[test]
-fn late_answers_are_thrown_away() {
+fn late_replies_are_discarded() {
     alone!();
     let late = Fault::Late(Duration::from_millis(500));
     let daemon = FakeSpec::new(3).fault(procedure::STATS, late).start();
@@ -210,7 +210,8 @@ fn late_answers_are_thrown_away() {
         assert_eq!(connect.all_domain_stats(&short).unwrap_err().kind(), ErrorKind::Timeout);
     }
     daemon.mend();
-    // Nobody waits for the domains until their late answers are there; these are not the report's.
+    // The call does not wait for the domains until their late replies arrive; those do not belong
+    // to this report.
     let stopwatch = Stopwatch::start();
     let mut whole = 0;
     while whole < 20 {
@@ -229,9 +230,9 @@ fn late_answers_are_thrown_away() {
     }
 }
 
-/// A daemon stops reading a connection that has five calls under way.
+/// A daemon stops reading a connection that has five calls in flight.
 #[test]
-fn no_connection_has_more_than_four_calls_under_way() {
+fn no_connection_has_more_than_four_calls_in_flight() {
     alone!();
     let daemon = FakeSpec::new(300).latency(Duration::from_millis(5)).start();
     let connect = connect(&daemon).unwrap();
@@ -247,7 +248,7 @@ fn no_connection_has_more_than_four_calls_under_way() {
 }
 
 #[test]
-fn a_long_way_gets_larger_questions() {
+fn high_latency_gets_larger_batches() {
     alone!();
     let questions = |latency| {
         let daemon = FakeSpec::new(200).latency(latency).start();
@@ -259,12 +260,12 @@ fn a_long_way_gets_larger_questions() {
         calls.iter().filter(|call| call.procedure == procedure::STATS).count()
     };
     let (short, long) = (questions(Duration::ZERO), questions(Duration::from_millis(100)));
-    // 200 on a quiet machine; on a busy one the way is not so short.
+    // 200 on a quiet machine; on a busy one the latency is higher.
     assert!(long < 30 && short > 3 * long, "{short} and {long}");
 }
 
 #[test]
-fn five_thousand_domains_are_no_trouble() {
+fn five_thousand_domains_are_read() {
     alone!();
     let daemon = FakeSpec::new(5000).start();
     let connect = connect(&daemon).unwrap();

@@ -1,4 +1,4 @@
-//! The libvirt driver says what `virsh domstats` says: the same domains, keys, order and values.
+//! The libvirt driver gives what `virsh domstats` gives: the same domains, keys, order and values.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use domstats_live::{
     patience::{PATIENCE, wait_until},
 };
 
-/// A libvirtd with a guest that works, a paused one, one that stays defined, and one that is off.
+/// A libvirtd with a working guest, a paused one, one that stays defined, and an inactive one.
 struct Host {
     working: LibvirtGuest,
     paused: LibvirtGuest,
@@ -38,7 +38,7 @@ fn request() -> StatsRequest {
     StatsRequest::new().timeout(PATIENCE)
 }
 
-/// The lines of each domain, in their order.
+/// The lines of each domain, in order.
 type Page = BTreeMap<String, Vec<String>>;
 
 fn page(text: &str) -> Page {
@@ -57,7 +57,8 @@ fn virsh(libvirt: &Libvirt, options: &[&str]) -> Page {
     let mut page = page(&lab().run(&mut libvirt.virsh(&[&["domstats"], options].concat())));
     let off = lab().run(&mut libvirt.virsh(&["list", "--name", "--inactive"]));
     for name in off.split_whitespace() {
-        // The CPU times of a domain that is off are the daemon's own: not to be repeated.
+        // libvirt reports the daemon's own CPU times for an inactive domain: these must not be
+        // repeated.
         let lines = page.get_mut(&format!("'{name}'"));
         lines.into_iter().for_each(|lines| lines.retain(|line| !line.starts_with("  cpu.")));
     }
@@ -70,7 +71,7 @@ fn ours(report: &StatsReport) -> Page {
     page(std::str::from_utf8(&text).unwrap())
 }
 
-/// Returns the keys of each domain, in their order.
+/// Returns the keys of each domain, in order.
 fn keys(page: &Page) -> BTreeMap<&str, Vec<&str>> {
     page.iter()
         .map(|(name, lines)| {
@@ -80,7 +81,7 @@ fn keys(page: &Page) -> BTreeMap<&str, Vec<&str>> {
 }
 
 /// Compares three pages, the middle one ours: the same domains, the same keys in the same order,
-/// and byte for byte the lines that did not change between virsh's two.
+/// and byte for byte the lines that are equal in both of virsh's.
 #[track_caller]
 fn assert_agree(what: &str, before: &Page, ours: &Page, after: &Page) {
     assert_eq!(keys(ours), keys(before), "{what}");
@@ -93,7 +94,7 @@ fn assert_agree(what: &str, before: &Page, ours: &Page, after: &Page) {
             }
             let number = |line: &str| line.split('=').nth(1).unwrap().parse::<i64>().unwrap();
             let (low, high) = (number(before), number(after));
-            // The resident size of QEMU goes up and down while it answers.
+            // QEMU's resident size goes up and down while it replies.
             let slack = if ours.contains("balloon.rss") { RSS_SLACK } else { 0 };
             let range = low.min(high) - slack..=low.max(high) + slack;
             assert!(range.contains(&number(ours)), "{what}: {name}: {ours}, {before}, {after}");
@@ -101,7 +102,7 @@ fn assert_agree(what: &str, before: &Page, ours: &Page, after: &Page) {
     }
 }
 
-/// Asks virsh, us, and virsh again.
+/// Runs virsh, our call, and virsh again.
 #[track_caller]
 fn assert_parity(libvirt: &Libvirt, options: &[&str], request: &StatsRequest) {
     let connect = Connect::open(&libvirt.uri()).unwrap();
@@ -129,7 +130,7 @@ fn assert_parity(libvirt: &Libvirt, options: &[&str], request: &StatsRequest) {
 fn everything_agrees() {
     alone!();
     let host = host();
-    // Not only zeros: the boot sector moves the counters, during the readings too.
+    // More than zeros: the boot sector changes the counters, also during the readings.
     wait_until(PATIENCE, "the boot sector does not work", || {
         let stats = host.libvirt.domstats(&host.working, &["--block"]);
         stats["block.0.wr.reqs"].as_i64() > Some(0)
@@ -205,7 +206,7 @@ fn named_domains_agree() {
     let order: Vec<_> = report.domains.iter().map(|record| &record.domain.name).collect();
     assert_eq!(order, names, "the order of the list");
 
-    // libvirt's own rule for lists: a record for each occurrence, in their order.
+    // libvirt's own rule for lists: a record for each occurrence, in order.
     let twice = [&domains[1], &domains[0], &domains[1]].map(Clone::clone);
     let report = Domain::list_stats(&twice, &request()).unwrap();
     let order: Vec<_> = report.domains.iter().map(|record| record.domain.name.as_str()).collect();
@@ -216,7 +217,7 @@ fn named_domains_agree() {
 }
 
 #[test]
-fn domains_are_who_libvirt_says() {
+fn identities_agree() {
     alone!();
     let host = host();
     let connect = Connect::open(&host.libvirt.uri()).unwrap();
@@ -241,7 +242,7 @@ fn domains_are_who_libvirt_says() {
 }
 
 #[test]
-fn what_is_off_is_missing_with_its_reason() {
+fn groups_of_inactive_domains_are_missing_with_a_reason() {
     alone!();
     let host = host();
     let connect = Connect::open(&host.libvirt.uri()).unwrap();
@@ -268,13 +269,13 @@ fn unsupported_groups_are_refused_as_virsh_does() {
     let enforce = request().options(StatsOptions::ENFORCE_STATS);
     let error = connect.all_domain_stats(&enforce.clone().groups(unknown)).unwrap_err();
     assert_eq!((error.code(), error.origin().code()), (74, 10), "{error}");
-    // libvirt's quirk: one domain that is off lacks these, and the whole call fails.
+    // libvirt's quirk: one inactive domain lacks these, and the whole call fails.
     let error = connect.all_domain_stats(&enforce.groups(StatsGroups::all_known())).unwrap_err();
     assert_eq!(error.code(), 74, "{error}");
     let refused = host.libvirt.virsh(&["domstats", "--enforce", "--vm"]).output().unwrap();
     assert!(!refused.status.success());
     let report = connect.all_domain_stats(&request()).unwrap();
-    assert_eq!(report.domains.len(), 4, "the connection is as good as before");
+    assert_eq!(report.domains.len(), 4, "the connection still works");
 }
 
 #[test]
@@ -287,7 +288,7 @@ fn an_empty_host_is_no_error() {
 }
 
 #[test]
-fn a_domain_that_vanishes_is_reported_gone() {
+fn a_vanished_domain_is_reported_gone() {
     alone!();
     let host = host();
     let connect = Connect::open(&host.libvirt.uri()).unwrap();

@@ -1,4 +1,5 @@
-//! The ways to a libvirt daemon: Unix socket, TCP and TLS; who gets in, and what the others read.
+//! The transports to a libvirt daemon: Unix socket, TCP and TLS; which clients get in, and the
+//! errors of the others.
 
 use std::{fs, os::unix::net::UnixListener, path::Path, time::Duration};
 
@@ -13,7 +14,7 @@ use domstats_live::{
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What opening may take beyond its timeout on a busy machine.
+/// How much longer than its timeout opening may take on a busy machine.
 const SLACK: Duration = Duration::from_millis(500);
 
 #[track_caller]
@@ -33,7 +34,7 @@ fn assert_refused(uri: &str, kind: ErrorKind, reason: &str) {
     assert!(error.to_string().contains(reason), "{error}: {error:?}");
 }
 
-/// Returns where a client has its certificates, changed by this.
+/// Returns a URI for a client's certificates, modified by `change`.
 fn changed(client: &Path, change: impl FnOnce(&Path)) -> String {
     let dir = lab().path(lab().name("changed"));
     fs::create_dir_all(&dir).unwrap();
@@ -41,12 +42,12 @@ fn changed(client: &Path, change: impl FnOnce(&Path)) -> String {
         fs::copy(client.join(name), dir.join(name)).unwrap();
     }
     change(&dir);
-    // Nobody listens there: it is not asked.
+    // Nothing listens there: the client must not connect.
     format!("qemu+tls://localhost:1/session?pkipath={}", dir.display())
 }
 
 #[test]
-fn tls_lets_in_who_has_a_certificate() {
+fn tls_lets_in_clients_with_a_certificate() {
     alone!();
     let pki = Pki::new();
     let libvirt = LibvirtSpec::default().tls(&pki.server).start();
@@ -54,7 +55,7 @@ fn tls_lets_in_who_has_a_certificate() {
     assert_let_in(&uri);
     assert_let_in(&uri.replace("localhost", "127.0.0.1"));
     assert_let_in(&libvirt.tls_uri(&pki.wary));
-    // Of several authorities in its file, a client trusts each.
+    // A client trusts each of several authorities in its file.
     let both = changed(&pki.doubter, |dir| {
         let authorities = [&pki.doubter, &pki.client].map(|party| party.join("cacert.pem"));
         let text = authorities.map(|file| fs::read_to_string(file).unwrap()).concat();
@@ -65,7 +66,7 @@ fn tls_lets_in_who_has_a_certificate() {
     });
     let (_, pkipath) = both.split_once("pkipath=").unwrap();
     assert_let_in(&libvirt.tls_uri(Path::new(pkipath)));
-    // What a connection that ends without good-bye leaves there.
+    // What an abruptly closed connection leaves in the log.
     let log = fs::read_to_string(libvirt.dir.join("log")).unwrap();
     assert!(!log.contains("Cannot recv data"), "{log}");
 
@@ -104,7 +105,7 @@ fn tls_carries_a_password() {
 }
 
 #[test]
-fn tls_goes_to_the_host_that_is_meant() {
+fn tls_checks_the_host_name() {
     alone!();
     let pki = Pki::new();
     let libvirt = LibvirtSpec::default().tls(&pki.server_elsewhere).start();
@@ -122,7 +123,7 @@ fn tls_says_what_is_wrong_with_a_servers_certificate() {
     let libvirt = LibvirtSpec::default().tls(&pki.server_by_common_name).start();
     assert_refused(&libvirt.tls_uri(&pki.client), ErrorKind::Tls, "no subjectAltName");
 
-    // Else the daemon looks at its own certificate first, and refuses to start.
+    // Otherwise the daemon examines its own certificate first, and refuses to start.
     let spec = LibvirtSpec::default().setting("tls_no_sanity_certificate", 1);
     let libvirt = spec.tls(&pki.server_expired).start();
     let uri = libvirt.tls_uri(&pki.client);
@@ -172,7 +173,7 @@ fn tls_says_which_file_is_wrong() {
 
 /// More than a daemon encrypts, sends and is read at once.
 #[test]
-fn every_way_brings_the_same() {
+fn every_transport_gives_the_same() {
     alone!();
     let pki = Pki::new();
     let libvirt = LibvirtSpec::default().tls(&pki.server).tcp().start();
@@ -191,7 +192,7 @@ fn every_way_brings_the_same() {
     let with_node =
         |uri: String| uri.replace("qemu", "test").replace("/session", &node.display().to_string());
     let states = |uri: &str| {
-        // Not how long it takes is looked at here.
+        // The duration is not checked here.
         let connect = Connect::open_with(uri, &ConnectOptions::new().timeout(PATIENCE)).unwrap();
         let request = StatsRequest::new().timeout(PATIENCE);
         let report = connect.all_domain_stats(&request).unwrap();
@@ -221,7 +222,7 @@ fn the_wrong_port_is_an_error_in_time() {
 }
 
 #[test]
-fn a_frozen_daemon_is_an_error_in_time_by_every_way() {
+fn a_frozen_daemon_is_an_error_in_time_over_every_transport() {
     alone!();
     let pki = Pki::new();
     let libvirt = LibvirtSpec::default().tls(&pki.server).tcp().start();
@@ -233,7 +234,7 @@ fn a_frozen_daemon_is_an_error_in_time_by_every_way() {
 }
 
 #[test]
-fn a_daemon_that_is_not_there_is_an_error_at_once() {
+fn a_missing_daemon_is_an_error_at_once() {
     alone!();
     let socket = lab().path(lab().name("socket"));
     let uri = format!("qemu:///session?socket={}", socket.display());
@@ -249,7 +250,7 @@ fn a_daemon_that_is_not_there_is_an_error_at_once() {
     refused(&format!("qemu+tcp://localhost:{port}/session"), "nobody listens on port");
 }
 
-/// It notices the end of every connection, has room for others, and has nothing to complain of.
+/// The daemon notices the end of every connection, has room for others, and logs no complaint.
 #[test]
 fn a_daemon_is_left_as_it_was() {
     alone!();
