@@ -1,4 +1,4 @@
-//! Guests of other architectures and machines: every value is that of a PC.
+//! Guests of other architectures and machines: every value is the same as a PC's.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn check(spec: Spec) -> Guest {
     let guest = spec.boot();
     for uri in ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"] {
         let connect = Connect::open(uri).unwrap();
-        // What is held is asked less of in the second call.
+        // The second call over a held session sends fewer queries.
         for call in 0..2 {
             let before = oracle::read(&guest, false);
             let report = connect.all_domain_stats(&StatsRequest::new()).unwrap();
@@ -39,7 +39,7 @@ fn other(architecture: &str, machine: &'static str) -> Spec {
     Spec::full(architecture).program(&program).machine(machine)
 }
 
-/// Options for the firmware and its variables, in flash of so many MiB.
+/// Options for the firmware and its variables, in flash of this many MiB.
 fn flash(mib: u64) -> Vec<String> {
     let drive = |unit| {
         let path = lab().path(lab().name("flash"));
@@ -57,7 +57,7 @@ fn an_arm_with_flash() {
 }
 
 #[test]
-fn an_arm_whose_devices_are_no_pci_devices() {
+fn an_arm_without_pci_devices() {
     alone!(in "sid");
     check(other("aarch64", "virt").bus("device").options(["-cpu", "cortex-a53"]));
 }
@@ -83,7 +83,7 @@ fn a_power() {
 #[test]
 fn a_microvm() {
     alone!();
-    // Of this QEMU its disks can have no iothread.
+    // With this QEMU its disks cannot have an iothread.
     check(Spec::full("microvm").machine("microvm").bus("device").iothreads(0));
 }
 
@@ -93,9 +93,9 @@ fn a_microvm_of_a_newer_qemu() {
     check(Spec::full("microvm").machine("microvm").bus("device"));
 }
 
-/// Without `-smp` nothing on the command line tells of vCPUs.
+/// Without `-smp`, nothing on the command line mentions vCPUs.
 #[test]
-fn the_most_vcpus_of_every_machine_are_known() {
+fn the_maximum_of_vcpus_is_known_on_every_machine() {
     alone!(in "sid");
     for (architecture, machine) in [
         ("aarch64", "virt"),

@@ -1,4 +1,4 @@
-//! NICs of boards, wherever in the machine those have them: as `info network` shows them.
+//! NICs of boards, wherever they are in the machine: as `info network` shows them.
 
 use domstats::{Connect, MissingReason, StatsGroups, StatsRequest};
 use domstats_live::{
@@ -12,7 +12,7 @@ use serde_json::json;
 
 const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
 
-/// A board, its memory in MiB, and how many NICs it has whatever is asked for.
+/// A board, its memory in MiB, and how many NICs it has regardless of the options.
 type Board = (&'static str, &'static str, u32, usize);
 
 const BOARDS: [Board; 11] = [
@@ -33,7 +33,7 @@ const BOARDS: [Board; 11] = [
     ("aarch64", "raspi3b", 1024, 0),
 ];
 
-/// Boots a board without a system.
+/// Boots a board without an operating system.
 fn boot((architecture, machine, memory, _): Board, options: &[String]) -> Guest {
     Spec::new("board")
         .program(&tool(&format!("qemu-system-{architecture}")))
@@ -44,7 +44,7 @@ fn boot((architecture, machine, memory, _): Board, options: &[String]) -> Guest 
         .boot()
 }
 
-/// The tap of each NIC that QEMU shows, in no order.
+/// The tap of each NIC that QEMU lists, in no order.
 fn truth(guest: &Guest) -> Vec<Option<String>> {
     let command = json!({ "command-line": "info network" });
     let text = guest.side().ask_with("human-monitor-command", command);
@@ -61,7 +61,7 @@ fn truth(guest: &Guest) -> Vec<Option<String>> {
     nics
 }
 
-/// Checks the NICs of a board with these options, and returns how many there are.
+/// Checks the NICs of a board with these options, and returns their number.
 fn check(board: Board, options: &[String]) -> usize {
     let guest = boot(board, options);
     let truth = truth(&guest);
@@ -95,13 +95,13 @@ fn nics_of_boards_are_found_wherever_they_are() {
         let taps = [(); 2].map(|()| lab().tap_name());
         let nic =
             |tap: &String| ["-nic".to_owned(), format!("tap,ifname={tap},script=no,downscript=no")];
-        // The board takes as many as it has, in an order of its own.
+        // The board uses as many as it has, in an order of its own.
         assert_eq!(check(board, &taps.each_ref().map(nic).concat()), own, "{board:?}");
     }
 }
 
 #[test]
-fn a_board_that_nobody_can_ask_may_have_nics() {
+fn a_board_without_a_usable_monitor_may_have_nics() {
     alone!(in "sid");
     let program = tool("qemu-system-aarch64");
     for (machine, count) in [("sabrelite", None), ("virt", Some(0))] {

@@ -1,4 +1,4 @@
-//! What a hostile process or dead storage can make long or large: nobody else pays for it.
+//! What a hostile process or dead storage can make long or large costs nothing else.
 
 use std::{
     fs,
@@ -24,17 +24,17 @@ use domstats_live::{
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fake-qemu");
 const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
-/// More than a guest needs, also on a machine that is busy with something else.
+/// More than a guest needs, even on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_millis(250);
 
-/// Starts so many processes of a stranger with one fault.
+/// Starts this many processes of an untrusted user with one fault.
 fn hostile(count: usize, fault: &str) -> Vec<Fake> {
     (0..count).map(|_| Fake::start_as_nobody(PROGRAM, fault)).collect()
 }
 
-/// Asks, and checks that others are complete and the call in time. On a machine that is busy with something else a
-/// guest may be late in truth, but not again and again.
+/// Calls, and checks that the others are complete and the call in time. On a busy machine a guest
+/// may really be late, but not repeatedly.
 fn ask(connect: &Connect, others: &[Guest]) -> (StatsReport, Time) {
     let request = StatsRequest::new().timeout(TIMEOUT);
     let mut tries = 0;
@@ -54,7 +54,7 @@ fn ask(connect: &Connect, others: &[Guest]) -> (StatsReport, Time) {
     }
 }
 
-/// Reads the command lines of all, which on a machine that is busy can take longer than a call.
+/// Reads the command lines of all, which can take longer than a call on a busy machine.
 fn find_all(connect: &Connect) {
     let patient = StatsRequest::new().timeout(PATIENCE);
     assert_eq!(connect.all_domain_stats(&patient).unwrap().missing, []);
@@ -84,7 +84,7 @@ fn very_many_descriptors_cost_others_neither_time_nor_answers() {
     }
 }
 
-/// To read what the host tells takes longer than the call: the answers came meanwhile.
+/// Reading the host's side takes longer than the call: the replies arrived meanwhile.
 #[test]
 fn answers_that_came_in_time_are_not_called_late() {
     alone!();
@@ -93,7 +93,7 @@ fn answers_that_came_in_time_are_not_called_late() {
     let connect = Connect::open(POLICIES[1]).unwrap();
     find_all(&connect);
     let hasty = StatsRequest::new().timeout(Duration::from_millis(60));
-    // On a machine that is busy a guest may be late in truth.
+    // On a busy machine a guest may really be late.
     wait_until(3 * PATIENCE, "the guests are complete", || {
         ask(&connect, &guests);
         let report = connect.all_domain_stats(&hasty).unwrap();
@@ -103,8 +103,8 @@ fn answers_that_came_in_time_are_not_called_late() {
     });
 }
 
-/// Asks as often as this with either policy, and returns by how many MiB this process grew meanwhile at most, and
-/// what is left of it.
+/// Makes this many calls with either policy, and returns by how many MiB this process grew
+/// meanwhile at most, and how much of that remains.
 fn growth(rounds: u32, uri: &str, ask: impl Fn(&Connect) + Sync) -> (u64, u64) {
     let connect = Connect::open(uri).unwrap();
     let own = std::process::id();
@@ -121,7 +121,7 @@ fn growth(rounds: u32, uri: &str, ask: impl Fn(&Connect) + Sync) -> (u64, u64) {
         });
         let rounds = scope.spawn(|| (0..rounds).for_each(|_| ask(&connect)));
         let rounds = rounds.join();
-        // Also if it failed.
+        // Even if it failed.
         is_over.store(true, Ordering::Relaxed);
         rounds.unwrap();
         watch.join().unwrap()
@@ -133,7 +133,7 @@ fn growth(rounds: u32, uri: &str, ask: impl Fn(&Connect) + Sync) -> (u64, u64) {
 }
 
 #[test]
-fn an_answer_of_a_million_disks_takes_little_memory() {
+fn a_reply_with_a_million_disks_takes_little_memory() {
     alone!();
     let guests = boot_all((0..3).map(|_| Spec::full("modest")));
     let fault = r#"many:1200000:query-blockstats:{"stats":{}}"#;
@@ -156,7 +156,7 @@ fn an_answer_of_a_million_disks_takes_little_memory() {
 }
 
 #[test]
-fn halves_of_long_answers_take_little_memory_and_are_not_held() {
+fn halves_of_long_replies_take_little_memory_and_are_not_held() {
     alone!();
     let guests = boot_all((0..3).map(|_| Spec::full("modest")));
     let _hostile = hostile(30, "half-line:15");
@@ -167,7 +167,7 @@ fn halves_of_long_answers_take_little_memory_and_are_not_held() {
 }
 
 #[test]
-fn more_than_a_guest_may_have_is_missing_with_the_number() {
+fn groups_beyond_a_limit_are_missing_with_the_number() {
     alone!();
     for (fault, group, what) in [
         (r#"many:2049:query-blockstats:{"stats":{}}"#, StatsGroups::BLOCK, "2049 disks"),
@@ -203,11 +203,11 @@ fn more_than_a_guest_may_have_is_missing_with_the_number() {
     }
 }
 
-/// A process that serves a file system. When it is dropped, whoever waits for it hears that it is gone.
+/// A process that serves a file system. When it is dropped, waiting processes get an error.
 struct Server(Child);
 
 impl Server {
-    /// Serves an image as a file, as storage of the network might.
+    /// Exports an image as a file, as network storage might.
     fn export(file: &Path, export: &Path) -> Self {
         let mut storage = lab().command("qemu-storage-daemon");
         storage.arg(format!("--blockdev=file,node-name=image,filename={}", file.display()));
@@ -276,7 +276,7 @@ fn monitors_on_dead_storage_cost_others_nothing() {
     for uri in POLICIES {
         let connect = Connect::open(uri).unwrap();
         let before = threads();
-        // On a machine that is busy its command line may come late.
+        // On a busy machine its command line may come late.
         wait_until(PATIENCE, "what is known without the file", || {
             ask(&connect, &guests).0.domain(&config.name).is_some()
         });
@@ -289,7 +289,7 @@ fn monitors_on_dead_storage_cost_others_nothing() {
                 assert!(missing.text.contains("does not answer"), "{missing}");
                 assert!(record.cpu.as_ref().unwrap().time.is_some());
             }
-            // It is waited for once.
+            // A call waits for it only once.
             if round > 1 {
                 took.assert_within(TIMEOUT / 2);
             }
@@ -335,7 +335,7 @@ fn an_image_on_storage_that_dies_costs_others_nothing() {
         let drive = format!("file={},format=raw,if=none,id=remote", export.display());
         let options = ["-drive", &drive, "-device", "virtio-blk-pci,drive=remote,id=remote-disk"];
         let on_storage = Spec::full("on-storage").options(options).boot();
-        // Ends before its guest, which could not end.
+        // Dropped before its guest, which could not end otherwise.
         let storage = storage;
         let connect = Connect::open(uri).unwrap();
         for _ in 0..2 {
@@ -352,7 +352,7 @@ fn an_image_on_storage_that_dies_costs_others_nothing() {
 }
 
 #[test]
-fn a_proc_that_hides_others_is_said() {
+fn a_proc_that_hides_others_is_reported() {
     alone!();
     let other = Spec::new("other").boot();
     lab().run(lab().command("mount").args(["-o", "remount,hidepid=2", "/proc"]));

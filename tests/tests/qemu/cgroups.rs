@@ -19,14 +19,14 @@ use domstats_live::{
 };
 use serde_json::json;
 
-/// Where a guest is; removed in this order.
+/// The groups of a guest; removed in this order.
 struct Place {
     _below: Vec<Group>,
     group: Group,
     _above: Vec<Group>,
 }
 
-/// Moves a guest into a group for its process and groups for its threads, as libvirt does.
+/// Moves a guest into one group for its process and others for its threads, as libvirt does.
 fn as_libvirt(version: Version, mount: &Path, guest: &Guest) -> Place {
     let name = format!("qemu-1-{}.libvirt-qemu", lab().name_on_host("guest"));
     let group = Group::make(version, mount.join(name));
@@ -44,9 +44,9 @@ fn as_libvirt(version: Version, mount: &Path, guest: &Guest) -> Place {
     Place { _below: vec![emulator, vcpu], group, _above: Vec::new() }
 }
 
-/// Moves a guest into a scope below a slice of all guests.
+/// Moves a guest into a scope below a slice of all guests, as Proxmox does.
 fn as_proxmox(version: Version, mount: &Path, guest: &Guest) -> Place {
-    // One that is there already belongs to somebody.
+    // An existing one belongs to another program.
     let above = Group::make(version, mount.join(lab().name_on_host("proxmox")));
     let slice = Group::make(version, above.path().join("qemu.slice"));
     let scope = Group::make(version, slice.path().join("100.scope"));
@@ -80,7 +80,7 @@ fn assert_between(before: [u64; 3], ours: [u64; 3], after: [u64; 3], what: &str)
 }
 
 #[test]
-fn a_group_of_its_own_tells_the_time_of_a_guest() {
+fn a_guests_own_group_gives_its_cpu_time() {
     alone!();
     assert_ne!(mounts(), [], "this host has no cgroups with CPU times");
     let apart = u64::try_from(10 * TICK.as_nanos()).unwrap();
@@ -105,7 +105,7 @@ fn a_group_of_its_own_tells_the_time_of_a_guest() {
                 let after = group.cpu_times();
                 assert_between(before, ours, after, &format!("{:?}", group.path()));
                 assert!(ours[0] > 0, "the guest runs");
-                // What came before is not in the group: it tells the sources apart.
+                // Time before the move is not in the group: that distinguishes the sources.
                 let whole = of_process(&guest)[0];
                 assert!(ours[0] + apart < whole, "{ours:?} of {whole}");
             }
@@ -115,7 +115,7 @@ fn a_group_of_its_own_tells_the_time_of_a_guest() {
 }
 
 #[test]
-fn a_group_that_guests_share_is_nobodys_time() {
+fn a_shared_group_gives_no_guests_time() {
     alone!();
     for (version, mount) in mounts() {
         for name in ["shared.libvirt-qemu", "qemu.slice/100.scope", "session-3.scope"] {
@@ -138,7 +138,7 @@ fn a_group_that_guests_share_is_nobodys_time() {
     }
 }
 
-/// Reads plainly for how long the tasks of a group waited, in nanoseconds: some, and all.
+/// Reads simply how long the tasks of a group waited, in nanoseconds: some, and all.
 fn waits(group: &Group, resource: &str) -> [u64; 2] {
     let text = fs::read_to_string(group.path().join(format!("{resource}.pressure"))).unwrap();
     let totals = text.lines().map(|line| line.split_once("total=").unwrap().1.parse::<u64>());
@@ -147,7 +147,7 @@ fn waits(group: &Group, resource: &str) -> [u64; 2] {
 }
 
 #[test]
-fn a_group_of_its_own_tells_how_long_a_guest_waited() {
+fn a_guests_own_group_gives_its_waits() {
     alone!();
     let guest = Spec::full("waits").running().boot();
     let (version, mount) = mounts_of("").remove(0);
@@ -184,7 +184,7 @@ fn a_group_of_its_own_tells_how_long_a_guest_waited() {
     drop(guest);
 }
 
-/// Returns the number of the disk that a file is on, `8:0`.
+/// Returns the number of the disk that contains a file, `8:0`.
 fn disk_of(file: &Path) -> String {
     let device = fs::metadata(file).unwrap().dev();
     let number = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
@@ -196,7 +196,7 @@ fn disk_of(file: &Path) -> String {
 }
 
 #[test]
-fn a_group_of_its_own_tells_what_a_guest_wrote() {
+fn a_guests_own_group_gives_what_it_wrote() {
     alone!();
     let guest = Spec::new("writes").boot();
     let name = format!("qemu-1-{}.libvirt-qemu", lab().name_on_host("writes"));
@@ -210,7 +210,7 @@ fn a_group_of_its_own_tells_what_a_guest_wrote() {
         }
         let group = Group::make(version, mount.join(&name));
         if version == Version::V1 {
-            // It counts if there is a limit: one far above what a disk can do.
+            // It counts only if there is a limit: one far above what a disk can do.
             let limit = group.path().join("blkio.throttle.write_bps_device");
             fs::write(limit, format!("{number} 100000000000")).unwrap();
         }
@@ -218,7 +218,7 @@ fn a_group_of_its_own_tells_what_a_guest_wrote() {
         group
     };
     let groups: Vec<_> = mounts_of("blkio").into_iter().map(group).collect();
-    // Past the page cache, for its writes come later and from the kernel.
+    // Past the page cache, since its writes come later and from the kernel.
     let mut side = guest.side();
     side.ask_with(
         "blockdev-add",
@@ -230,7 +230,7 @@ fn a_group_of_its_own_tells_what_a_guest_wrote() {
     let mut write = |offset: u64| {
         let line = format!("qemu-io direct \"write {offset} 128k\"");
         let said = side.ask_with("human-monitor-command", json!({ "command-line": line }));
-        assert_eq!(said, "", "it says nothing if all went well");
+        assert_eq!(said, "", "it prints nothing on success");
     };
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     let request = StatsRequest::new().groups(StatsGroups::BLOCK).timeout(PATIENCE);
@@ -246,7 +246,7 @@ fn a_group_of_its_own_tells_what_a_guest_wrote() {
     write(1 << 19);
     let (more_bytes, more_reqs) = written();
     assert!(bytes >= 128 << 10 && reqs > 0, "{bytes} bytes in {reqs} requests");
-    // The file system may write of its own what it has to note.
+    // The file system may also write metadata.
     let grown = more_bytes - bytes;
     assert!((128 << 10..1 << 20).contains(&grown) && more_reqs > reqs, "{grown}, {more_reqs}");
     drop(guest);

@@ -21,7 +21,7 @@ const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_p
 const TIMEOUT: Duration = PATIENCE;
 
 fn ask(connect: &Connect) -> StatsReport {
-    // More than a guest needs, also on a machine that is busy with something else.
+    // More than a guest needs, even on a busy machine.
     let request = StatsRequest::new().timeout(TIMEOUT);
     connect.all_domain_stats(&request).unwrap()
 }
@@ -64,7 +64,7 @@ fn killed_between_calls() {
 }
 
 #[test]
-fn killed_between_the_lookup_and_the_question_is_gone() {
+fn killed_between_lookup_and_call_is_gone() {
     alone!();
     let guests = boot_all((0..4).map(|_| Spec::full("looked-up")));
     let connect = Connect::open("qemu+qmp:///system").unwrap();
@@ -171,7 +171,8 @@ fn plugged_and_unplugged_between_calls() {
         let names: Vec<_> = interfaces.interfaces.iter().map(|one| one.name.clone()).collect();
         assert!(names.contains(&Some(tap.into())), "{names:?}");
 
-        // A guest without a driver answers no request to let go: the device leaves at a reset.
+        // A guest without a driver does not release the device on request: the device leaves at a
+        // reset.
         side.ask_with("device_del", json!({ "id": "plugged" }));
         side.ask("system_reset");
         side.wait_for("DEVICE_DELETED");
@@ -181,7 +182,7 @@ fn plugged_and_unplugged_between_calls() {
 }
 
 #[test]
-fn a_guest_that_was_never_asked_for_its_memory_reports_the_time_zero() {
+fn a_guest_without_memory_reports_has_update_time_zero() {
     alone!();
     let guest = Spec::new("silent").balloon().boot();
     let connect = Connect::open("qemu+qmp:///system").unwrap();
@@ -189,14 +190,14 @@ fn a_guest_that_was_never_asked_for_its_memory_reports_the_time_zero() {
     let balloon = complete(&report, &guest).balloon.clone().unwrap();
     assert_eq!(balloon.last_update, Some(0));
     assert_eq!(balloon.actual, Some(16 << 10));
-    // Nothing was invented, and asking did not make the guest report.
+    // Nothing was invented, and the query did not make the guest report.
     assert_eq!((balloon.unused, balloon.available, balloon.swap_in), (None, None, None));
     let path = json!({ "path": "/machine/peripheral/balloon0", "property": "guest-stats-polling-interval" });
     assert_eq!(guest.side().ask_with("qom-get", path), 0);
 }
 
 #[test]
-fn a_paused_guest_runs_in_the_next_call() {
+fn a_continued_guest_runs_in_the_next_call() {
     alone!();
     let guest = Spec::new("paused").raw_disks(1).boot();
     let connect = Connect::open("qemu+qmp:///system").unwrap();

@@ -1,5 +1,5 @@
-//! Command lines and processes as they really are: what QEMU makes of its options, files with
-//! options, and QEMUs that do not bear their name.
+//! Real command lines and processes: how QEMU merges its options, option files, and QEMUs under
+//! other names.
 
 use std::{
     fs,
@@ -17,10 +17,10 @@ use domstats_live::{alone, lab::lab, patience::wait_until, qmp::Qmp, tools::tool
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const QEMU: &str = "qemu-system-x86_64";
-/// The options of every QEMU here. A test that needs less of them writes its own line.
+/// The options of every QEMU here. A test that needs fewer writes its own line.
 const BASE: &str = "-S -accel tcg -nodefaults -display none";
 
-/// A QEMU, killed at the end.
+/// A QEMU, killed on drop.
 struct Qemu {
     process: Child,
     dir: PathBuf,
@@ -43,7 +43,7 @@ impl Qemu {
         Self { process, dir: dir.to_owned() }
     }
 
-    /// Waits until its monitor answers, and connects.
+    /// Waits until its monitor replies, and connects.
     fn monitor(&mut self, name: &str) -> Qmp {
         let path = self.dir.join(name);
         let mut monitor = None;
@@ -91,7 +91,7 @@ fn assert_served(qemu: &Qemu, what: &str) {
     assert_eq!(record.why_missing(StatsGroups::STATE), None, "{what}");
 }
 
-/// What a record says of a QEMU's options, and what the QEMU itself says.
+/// What a record says about a QEMU's options, and what the QEMU itself reports.
 fn said(record: &DomainStats) -> (String, Option<String>, Option<u64>, Option<u32>) {
     let memory = record.balloon.as_ref().and_then(|balloon| balloon.maximum);
     let vcpus = record.vcpu.as_ref().and_then(|vcpu| vcpu.maximum);
@@ -100,11 +100,11 @@ fn said(record: &DomainStats) -> (String, Option<String>, Option<u64>, Option<u3
 }
 
 #[test]
-fn options_given_twice_are_what_qemu_makes_of_them() {
+fn repeated_options_are_merged_as_by_qemu() {
     alone!();
     let ones = "11111111-1111-1111-1111-111111111111";
     let twos = "22222222-2222-2222-2222-222222222222";
-    // No UUID, in QEMU's words.
+    // QEMU's notation for no UUID.
     let zeros = "00000000-0000-0000-0000-000000000000";
     for options in [
         "-name a -name debug-threads=on -m 32 -m slots=2,maxmem=1G -smp 2 -smp maxcpus=8",
@@ -134,7 +134,7 @@ fn options_given_twice_are_what_qemu_makes_of_them() {
             Some(memory / 1024),
             Some(u32::try_from(cpus.sum::<u64>()).unwrap()),
         );
-        // The monitor stays taken: what the command line says has to do.
+        // The monitor stays in use, so the command line must be enough.
         let held = ask();
         let record = said(qemu.record(&held).unwrap());
         assert_eq!((&record.0, record.1.is_some()), (&told.0, told.1.is_some()), "{options}");
@@ -144,19 +144,19 @@ fn options_given_twice_are_what_qemu_makes_of_them() {
 }
 
 #[test]
-fn an_empty_name_is_none() {
+fn an_empty_name_means_none() {
     alone!();
     for options in ["-name guest=", "-name process=other", ""] {
         let mut qemu = Qemu::start(&format!("{options} -qmp unix:DIR/own.qmp,server=on,wait=off"));
         let name = qemu.monitor("own.qmp").ask("query-name");
         assert!(name["name"].as_str().is_none_or(str::is_empty), "{name}");
-        // The monitor's stands for it.
+        // The name of its monitor is used instead.
         assert_eq!(said(qemu.record(&ask()).unwrap()).0, "own", "{options}");
     }
 }
 
 #[test]
-fn a_monitor_is_found_however_it_is_written() {
+fn a_monitor_is_found_in_every_notation() {
     alone!();
     const SOCKET: &str = "-chardev socket,id=c,path=DIR/q";
     for options in [
@@ -169,7 +169,7 @@ fn a_monitor_is_found_however_it_is_written() {
          -mon c,mode=control"
             .to_owned(),
         "--qmp unix:DIR/q,server=on,wait=off".to_owned(),
-        // One for people comes first, and is left alone.
+        // A monitor for humans comes first, and is not used.
         "-monitor unix:DIR/hmp,server=on,wait=off -qmp unix:DIR/q,server=on,wait=off".to_owned(),
         format!(
             "-chardev socket,id=h,path=DIR/hmp,server=on,wait=off -mon h {SOCKET},server=on,wait=off \
@@ -185,7 +185,7 @@ fn a_monitor_is_found_however_it_is_written() {
     }
 }
 
-/// A file with options as LXD and Incus write it, with a monitor and everything that has values.
+/// An option file as LXD and Incus write it, with a monitor and everything that has values.
 const FILE: &str = r#"# Machine
 [machine]
 graphics = "off"
@@ -246,7 +246,7 @@ fn assert_read_from_file(qemu: &Qemu, what: &str) {
 }
 
 #[test]
-fn a_file_with_options_is_read_as_the_command_line_is() {
+fn an_option_file_is_read_like_the_command_line() {
     alone!();
     for (options, what) in [
         ("-readconfig DIR/qemu.conf", "by its path"),
@@ -255,7 +255,7 @@ fn a_file_with_options_is_read_as_the_command_line_is() {
         ("-readconfig DIR/link", "by a link"),
         ("-m 32 -smp 2 -machine pc -readconfig DIR/qemu.conf", "after other options"),
         ("-readconfig DIR/qemu.conf -smp 2 -name x", "before other options"),
-        // As LXD and Incus do it: the file is root's, and QEMU is not when it is looked at.
+        // As with LXD and Incus: the file is root's, and QEMU no longer is when it is examined.
         ("-readconfig DIR/qemu.conf -runas nobody", "without its rights"),
     ] {
         let dir = folder();
@@ -269,7 +269,7 @@ fn a_file_with_options_is_read_as_the_command_line_is() {
 }
 
 #[test]
-fn a_file_that_only_a_descriptor_leads_to_is_read() {
+fn an_option_file_is_read_through_its_descriptor() {
     alone!();
     let dir = folder();
     let file = write_file(&dir);
@@ -285,7 +285,7 @@ fn a_file_that_only_a_descriptor_leads_to_is_read() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
+fn an_unreadable_option_file_is_named() {
     alone!();
     let missing = |qemu: &Qemu| {
         let report = ask();
@@ -335,7 +335,7 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn a_file_that_was_changed_since_is_not_believed() {
+fn a_changed_option_file_is_not_trusted() {
     alone!();
     let dir = folder();
     let file = write_file(&dir);
@@ -356,9 +356,9 @@ fn a_file_that_was_changed_since_is_not_believed() {
 }
 
 #[test]
-fn options_as_json_are_read() {
+fn json_options_are_read() {
     alone!();
-    // The first NIC has the second one.
+    // The first NIC has the second tap.
     let [first, second] = [lab().tap_name(), lab().tap_name()];
     let mut qemu = Qemu::start(&format!(
         r#"-qmp unix:DIR/q,server=on,wait=off -object {{"qom-type":"iothread","id":"io1"}}
@@ -420,7 +420,7 @@ fn a_qemu_is_known_by_its_program() {
     command.args(["--argv0", "vm"]).arg(tool(QEMU));
     let qemu = spawn(&folder(), &mut command, options);
     assert_served(&qemu, "by the loader");
-    // Whatever else the loader runs, and whatever else belongs to QEMU, is no VM.
+    // Anything else that the loader runs, and QEMU's other programs, are no VMs.
     let dir = folder();
     let others = [
         lab().command_at(loader).args(["/bin/sleep", "1000"]).spawn().unwrap(),
@@ -447,7 +447,7 @@ fn a_qemu_is_known_by_its_program() {
 }
 
 #[test]
-fn a_probe_of_libvirt_is_left_out_and_a_machine_without_hardware_is_shown() {
+fn libvirts_probe_is_left_out_and_a_machine_without_hardware_is_listed() {
     alone!();
     let own = Qemu::start("-name own -machine none -qmp unix:DIR/q,server=on,wait=off").up("q");
     let none = Qemu::start("-M none -name none");

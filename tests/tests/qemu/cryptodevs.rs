@@ -1,4 +1,4 @@
-//! Crypto devices: what QEMU counts of each, as it says itself, however they come and go.
+//! Crypto devices: what QEMU counts of each, as it reports itself, however they come and go.
 
 use std::{collections::BTreeMap, slice};
 
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
 
-/// What each device counts, by their ids.
+/// The counters of each device, by id.
 type Counts = BTreeMap<String, BTreeMap<String, Value>>;
 
 fn truth(side: &mut Qmp) -> Counts {
@@ -36,7 +36,7 @@ fn ask(connect: &Connect, guest: &Guest, groups: StatsGroups) -> DomainStats {
     connect.all_domain_stats(&request).unwrap().domain(guest.name()).unwrap().clone()
 }
 
-/// What a record tells of each device, by its flat keys.
+/// A record's counters of each device, by flat key.
 fn told(record: &DomainStats) -> Counts {
     assert_eq!(record.missing, []);
     let params: BTreeMap<String, _> = record.params().into_iter().collect();
@@ -55,7 +55,7 @@ fn told(record: &DomainStats) -> Counts {
 }
 
 #[test]
-fn what_crypto_devices_did_is_told_if_it_is_asked_for() {
+fn crypto_devices_are_read_on_request() {
     alone!();
     for policy in POLICIES {
         let guest = Spec::new("crypto")
@@ -81,14 +81,14 @@ fn what_crypto_devices_did_is_told_if_it_is_asked_for() {
         let check = |side: &mut Qmp, names: &[&str]| {
             let truth = truth(side);
             assert!(truth.keys().eq(names), "{truth:?}");
-            // With other groups too, and again: the kinds are known then.
+            // With other groups too, and again: the schemas are known then.
             for groups in [StatsGroups::CRYPTODEV, StatsGroups::all_known()] {
                 let record = ask(&connect, &guest, groups & whole());
                 assert_eq!(told(&record), truth, "{policy}, {groups:?}");
             }
         };
         check(&mut side, &["c.0", "unused"]);
-        // Of what a device does not do, nothing is made up.
+        // Counters that a device lacks are not invented.
         assert!(truth(&mut side)["c.0"].contains_key("sym-encrypt-ops"));
         assert!(!truth(&mut side)["c.0"].contains_key("asym-sign-ops"));
         side.ask_with("object-add", json!({ "qom-type": "cryptodev-backend-builtin", "id": "b" }));
@@ -98,7 +98,7 @@ fn what_crypto_devices_did_is_told_if_it_is_asked_for() {
     }
 }
 
-/// The groups that nothing is missing of, for a guest without KVM on any host.
+/// The groups that are complete for a guest without KVM on any host.
 fn whole() -> StatsGroups {
     StatsGroups::CRYPTODEV | StatsGroups::STATE | StatsGroups::VCPU | StatsGroups::BLOCK
 }
@@ -110,7 +110,7 @@ fn the_first_crypto_device_may_come_later() {
     for policy in POLICIES {
         let connect = Connect::open(policy).unwrap();
         let mut side = guest.side();
-        // Asked for without a device: there is none, which is not the same as nothing to tell.
+        // Requested without a device: there is none, which is not the same as unsupported.
         assert_eq!(told(&ask(&connect, &guest, StatsGroups::CRYPTODEV)), Counts::new(), "{policy}");
         side.ask_with("object-add", json!({ "qom-type": "cryptodev-backend-builtin", "id": "c" }));
         let record = ask(&connect, &guest, StatsGroups::CRYPTODEV);
@@ -118,7 +118,7 @@ fn the_first_crypto_device_may_come_later() {
         assert_eq!(told(&record).len(), 1, "{policy}");
         side.ask_with("object-del", json!({ "id": "c" }));
         assert_eq!(told(&ask(&connect, &guest, StatsGroups::CRYPTODEV)), Counts::new(), "{policy}");
-        // The driver gives it, so who insists on it is not refused.
+        // The driver supports the group, so a caller that enforces it is not refused.
         let request = StatsRequest::new()
             .groups(StatsGroups::CRYPTODEV)
             .options(StatsOptions::ENFORCE_STATS)

@@ -1,4 +1,4 @@
-//! What is read through descriptors that stay open is as true as what is read anew.
+//! Reading through descriptors that stay open gives the same as reopening the files.
 
 use std::{fs, net::TcpStream, thread, time::Duration};
 
@@ -17,7 +17,7 @@ use serde_json::json;
 
 const HOLD: &str = "qemu+qmp:///system?monitor_policy=hold";
 
-/// Opens a connection that may keep no descriptor.
+/// Opens a connection that may keep no descriptor open.
 fn open_without_descriptors() -> Connect {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(4), ..limit }).unwrap();
@@ -56,7 +56,7 @@ fn kept(guest: &Guest) -> usize {
 }
 
 #[test]
-fn with_and_without_descriptors_the_same() {
+fn values_are_the_same_with_and_without_open_descriptors() {
     alone!();
     let guests = boot_all([Spec::full("running").running(), Spec::full("paused")]);
     for (connect, keeps) in
@@ -81,7 +81,7 @@ fn with_and_without_descriptors_the_same() {
 }
 
 #[test]
-fn what_belonged_to_a_guest_is_closed_after_it() {
+fn a_guests_descriptors_are_closed_after_it_ends() {
     alone!();
     let connect = Connect::open(HOLD).unwrap();
     let guests = boot_all((0..3).map(|_| Spec::full("short")));
@@ -104,12 +104,12 @@ fn a_tap_that_comes_while_something_else_goes() {
     let first = guest.taps[0].clone();
     let mut side = guest.side();
     assert_eq!(names(&connect, &guest), guest.taps);
-    // Not because the guest is new.
+    // So that the list is not read again merely because the guest is new.
     thread::sleep(Duration::from_secs(6));
     assert_eq!(names(&connect, &guest), guest.taps);
     let count = descriptors(guest.pid);
 
-    // A NIC of USB goes at once, without the guest's help.
+    // A USB NIC leaves at once, without the guest's help.
     let plug = |side: &mut Qmp, id: &str| {
         let tap = lab().tap_name();
         let netdev = json!({
@@ -142,7 +142,7 @@ fn a_tap_that_comes_while_something_else_goes() {
     assert_eq!(names(&connect, &guest), [renamed]);
 }
 
-/// A connection that somebody else made is not the guest's tap, however many there are.
+/// A connection by another program is not the guest's tap, however many there are.
 #[test]
 fn descriptors_that_are_no_taps() {
     alone!();

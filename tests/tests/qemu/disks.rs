@@ -52,7 +52,7 @@ fn disk<'a>(disks: &'a [Block], name: &str) -> &'a Block {
     disk
 }
 
-/// What an image is: its disk's name, its path, and its number in the chain.
+/// An image's disk name, path, and number in the chain.
 type Place = (String, Option<String>, Option<u32>);
 
 fn places(blocks: &[Block]) -> Vec<Place> {
@@ -62,14 +62,14 @@ fn places(blocks: &[Block]) -> Vec<Place> {
     blocks.iter().map(place).collect()
 }
 
-/// Makes a directory for the images of a test.
+/// Creates a directory for the images of a test.
 fn directory() -> PathBuf {
     let dir = lab().path(lab().name("images"));
     fs::create_dir_all(&dir).unwrap();
     dir
 }
 
-/// A raw image, and two of qcow2 above it; the last one is what a guest uses.
+/// A raw image, and two qcow2 images above it; a guest uses the last one.
 fn chain(dir: &Path) -> [PathBuf; 3] {
     let base = image::raw(dir, "base");
     let middle = image::qcow2_above(&base, "raw", dir, "middle");
@@ -124,7 +124,7 @@ fn a_chain_of_three_images_is_one_disk_or_three_images() {
 }
 
 #[test]
-fn filters_are_no_images() {
+fn filters_are_not_images() {
     alone!();
     let dir = directory();
     let [copied, throttled, slow] = ["copied", "throttled", "slow"].map(|name| {
@@ -158,7 +158,8 @@ fn filters_are_no_images() {
     }
     let images = images(&guest);
     assert_eq!(places(&images), expected);
-    // Opening an image for copy-on-read writes to it; what QEMU says of the node itself counts.
+    // Opening an image for copy-on-read writes to it: compares with what QEMU reports about the
+    // node.
     let nodes = guest.side().ask_with("query-blockstats", json!({ "query-nodes": true }));
     let nodes = nodes.as_array().unwrap();
     for (disk, node) in [(&images[0], "copied"), (&images[2], "throttled"), (&images[4], "slow")] {
@@ -173,7 +174,7 @@ fn filters_are_no_images() {
     assert_eq!(places(&disks(&guest)).len(), 3);
 }
 
-/// A job of QEMU that runs, slowly, on the node `top`; `scratch` is for it to write to.
+/// Starts a slow job of QEMU on the node `top`; `scratch` is for it to write to.
 fn start(side: &mut Qmp, job: &str, scratch: &Path) {
     if matches!(job, "blockdev-mirror" | "blockdev-backup") {
         let file = json!({ "driver": "file", "filename": scratch });
@@ -191,7 +192,7 @@ fn start(side: &mut Qmp, job: &str, scratch: &Path) {
         other => panic!("no job {other}"),
     };
     arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    // libvirt names the filter of a job: QEMU does not hide it then.
+    // libvirt names a job's filter: QEMU does not hide it then.
     if !matches!(job, "drive-mirror") {
         arguments["filter-node-name"] = "filter".into();
     }
@@ -216,7 +217,7 @@ fn a_running_job_changes_no_disk_and_no_chain() {
     ] {
         let dir = directory();
         let chain = chain(&dir);
-        // Every image has something that the one above it has not.
+        // Every image has data that the one above it lacks.
         for (path, write) in chain.iter().zip(["write 0 2M", "write 0 4M"]) {
             let mut command = lab().command("qemu-io");
             lab().run(command.args(["-f", "qcow2", "-c", write]).arg(path));
@@ -243,7 +244,7 @@ fn a_running_job_changes_no_disk_and_no_chain() {
         let during = [disks(&guest), images(&guest)];
         let jobs = side.ask("query-block-jobs");
         assert_eq!(jobs.as_array().unwrap().len(), 1, "{job} still runs");
-        // What a job copies to comes after the chain.
+        // A job's target comes after the chain.
         let is_copy = matches!(job, "blockdev-mirror" | "drive-mirror" | "blockdev-backup");
         let copies: Vec<_> = during[1][before[1].len()..].iter().map(|copy| &copy.path).collect();
         let expected = text(&scratch);
@@ -276,7 +277,7 @@ fn a_drive_without_a_medium_has_no_sizes() {
     };
     for disks in [disks(&guest), images(&guest)] {
         assert_eq!(disks.len(), 2);
-        // The first one is called as libvirt would, and so gets its name.
+        // The first one has an id as from libvirt, and so gets libvirt's name.
         empty(&disks, "sda");
         empty(&disks, "cd");
     }
@@ -310,7 +311,7 @@ fn disks_on_every_bus() {
     ];
     for (name, device) in devices {
         let path = image::raw(&dir, name);
-        // A file as it is, without the format `raw` above it: as new versions of libvirt have it.
+        // A file used directly, without the format `raw` above it: as in new versions of libvirt.
         let node = format!("driver=file,node-name={name},filename={}", path.display());
         let device = format!("{device},drive={name}");
         spec = spec.options(["-blockdev", &node, "-device", &device]);
@@ -323,14 +324,14 @@ fn disks_on_every_bus() {
         let path = dir.join(format!("{name}.img"));
         assert_eq!(disk.path, text(&path));
         assert_eq!(disk.physical, Some(fs::metadata(path).unwrap().blocks() * 512));
-        // QEMU rounds a floppy up to a disk that exists; this one is larger than any.
+        // QEMU rounds a floppy up to an existing format; this one is larger than any.
         assert_eq!((disk.capacity, disk.allocation), (Some(CAPACITY), Some(0)), "{name}");
         assert_eq!(disk.rd_reqs, Some(0));
     }
 }
 
 #[test]
-fn an_image_of_the_network_has_no_path() {
+fn a_network_image_has_no_path() {
     alone!();
     let dir = directory();
     let (path, socket) = (image::raw(&dir, "served"), dir.join("nbd"));
@@ -349,12 +350,12 @@ fn an_image_of_the_network_has_no_path() {
     server.wait().unwrap();
     let disk = disk(&disks, "net");
     assert_eq!((&disk.path, disk.capacity), (&None, Some(CAPACITY)));
-    // What it takes on the other host is not known here.
+    // How much it takes on the other host is unknown here.
     assert_eq!(disk.physical, None);
 }
 
 #[test]
-fn a_threshold_is_that_of_the_file() {
+fn the_threshold_is_the_files() {
     alone!();
     let guest = Spec::new("threshold").raw_disks(2).boot();
     let set = json!({ "node-name": "file1", "write-threshold": 3 << 20 });
@@ -363,7 +364,7 @@ fn a_threshold_is_that_of_the_file() {
     assert_eq!([disks[0].threshold, disks[1].threshold], [None, Some(3 << 20)]);
 }
 
-/// Returns the counters of a disk of a guest that does not run, as its monitor tells.
+/// Returns the counters of a disk of a guest that does not run, as its monitor reports them.
 fn told(guest: &Guest, qdev: &str) -> Value {
     let disks = guest.side().ask("query-blockstats");
     let mut disks = disks.as_array().unwrap().iter();
@@ -376,7 +377,7 @@ fn bins(histogram: Option<&LatencyHistogram>) -> (Vec<u64>, Vec<u64>) {
 }
 
 #[test]
-fn latencies_are_counted_by_bins_once_qemu_is_told_to() {
+fn latencies_are_counted_in_bins_once_qemu_counts_them() {
     alone!();
     let guest = Spec::new("latency").raw_disks(2).running().boot();
     let none = disks(&guest);
@@ -384,7 +385,7 @@ fn latencies_are_counted_by_bins_once_qemu_is_told_to() {
     let disk = "/machine/peripheral/disk0/virtio-backend";
     let set = json!({ "id": disk, "boundaries": [1_000, 50_000, 1_000_000] });
     guest.side().ask_with("block-latency-histogram-set", set);
-    wait_until(PATIENCE, "the guest does not work", || {
+    wait_until(PATIENCE, "the guest does not use its disk", || {
         told(&guest, "disk0")["wr_operations"].as_u64() > Some(0)
     });
     guest.side().ask("stop");
@@ -402,18 +403,18 @@ fn latencies_are_counted_by_bins_once_qemu_is_told_to() {
         requests += values.iter().sum::<u64>();
     }
     assert!(requests > 0, "{told}");
-    // An older QEMU knows no zones.
+    // An older QEMU has no zones.
     let zones = told.get("zone_append_latency_histogram");
     assert_eq!(disks[0].zone_append_histogram.is_some(), zones.is_some());
     assert!(disks[1].read_histogram.is_none());
 }
 
 #[test]
-fn timed_groups_where_the_drive_has_intervals() {
+fn drives_with_intervals_have_timed_groups() {
     alone!();
     let dir = directory();
     let path = image::raw(&dir, "timed");
-    // Devices have intervals from QEMU 10.2 on; legacy drives had them always.
+    // Devices can have intervals since QEMU 10.2; legacy drives always could.
     let drive = format!(
         "file={},format=raw,if=none,id=timed,stats-intervals.0=1,stats-intervals.1=60",
         path.display()
@@ -423,7 +424,7 @@ fn timed_groups_where_the_drive_has_intervals() {
         .options(["-device", "virtio-blk-pci,id=timed,drive=timed,bootindex=0"])
         .running()
         .boot();
-    wait_until(PATIENCE, "the guest does not work", || {
+    wait_until(PATIENCE, "the guest does not use its disk", || {
         told(&guest, "timed")["wr_operations"].as_u64() > Some(0)
     });
     guest.side().ask("stop");
@@ -436,7 +437,7 @@ fn timed_groups_where_the_drive_has_intervals() {
         assert_eq!(json!(group.interval), told["interval_length"]);
         assert_eq!(json!(group.zone_append_latency_max), told["max_zone_append_latency_ns"]);
     }
-    // The minute is not over: its numbers stand still with the guest.
+    // The minute is not over: its numbers stay the same while the guest is stopped.
     let (group, told) = (&disk.timed_groups[1], &told["timed_stats"][1]);
     for (value, key) in [
         (group.rd_latency_min, "min_rd_latency_ns"),

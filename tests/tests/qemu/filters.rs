@@ -1,4 +1,4 @@
-//! What lies between a disk and its file: filters, parts of a file, several files at once.
+//! What lies between a disk and its file: filters, slices of a file, several files at once.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
 
-/// The disks of a guest, with all their images or without.
+/// The disks of a guest, with or without all their images.
 fn blocks(policy: &str, guest: &Guest, options: StatsOptions) -> Vec<Block> {
     let request = StatsRequest::new().groups(StatsGroups::BLOCK).options(options).timeout(PATIENCE);
     let report = Connect::open(policy).unwrap().all_domain_stats(&request).unwrap();
@@ -41,7 +41,7 @@ fn directory() -> PathBuf {
     dir
 }
 
-/// Puts an image of qcow2, above a raw one, into a file at one MiB.
+/// Puts a qcow2 image above a raw one into a file, at an offset of one MiB.
 fn within(dir: &Path) -> PathBuf {
     let base = image::raw(dir, "within-base");
     let image = fs::read(image::qcow2_above(&base, "raw", dir, "within")).unwrap();
@@ -53,7 +53,7 @@ fn within(dir: &Path) -> PathBuf {
 }
 
 #[test]
-fn what_is_between_a_disk_and_its_file_is_no_image() {
+fn nodes_between_a_disk_and_its_file_are_not_images() {
     alone!();
     let dir = directory();
     let raw = |name: &str| image::raw(&dir, name);
@@ -67,7 +67,7 @@ fn what_is_between_a_disk_and_its_file_is_no_image() {
     fs::File::create(&log).unwrap().set_len(8 << 20).unwrap();
     let slice = |path: &Path, size: u64| json!({ "driver": "raw", "offset": 1 << 20, "size": size, "file": file(path) });
     let format = |below: Value| json!({ "driver": "qcow2", "file": below });
-    // Each disk, its file, the size that the guest sees, and how many images it has.
+    // Each disk, its file, the size that the guest sees, and its number of images.
     let disks = [
         ("part", &part, 2 << 20, 1, slice(&part, 2 << 20)),
         ("within", &container, CAPACITY, 2, format(slice(&container, 5 << 20))),
@@ -170,7 +170,7 @@ fn a_quorum_is_one_image_without_a_path() {
     let quorum = json!({ "driver": "quorum", "node-name": "quorum", "vote-threshold": 2,
         "children": children });
     let guest = Spec::new("quorum").options(blockdev(quorum)).options(virtio("quorum")).boot();
-    // QEMU tells of nothing below it: which of the three is the disk's, nobody can say.
+    // QEMU reports nothing below it: which of the three is the disk's is unknown.
     let truth = guest.side().ask("query-blockstats");
     assert!(truth[0].get("parent").is_none() && truth[0].get("backing").is_none(), "{truth}");
     let physical: u64 = paths.iter().map(|path| fs::metadata(path).unwrap().blocks() * 512).sum();

@@ -27,7 +27,7 @@ use domstats_live::{
 const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
 const GUESTS: usize = 50;
 const STOPPED: [usize; 3] = [3, 24, 49];
-/// What a call may take beyond its timeout.
+/// How much longer than its timeout a call may take.
 const SLACK: Duration = Duration::from_millis(250);
 
 /// Boots the guests.
@@ -40,7 +40,7 @@ fn fleet() -> Vec<Guest> {
         _ => Spec::new("fleet").raw_disks(2).taps(1).iothreads(1).balloon(),
     };
     let fleet = boot_all((0..GUESTS).map(spec));
-    // Fifty guests answer in a tenth of a second; on a busy machine they need more.
+    // Fifty guests reply in a tenth of a second; on a busy machine they need more.
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     let patient = StatsRequest::new().timeout(PATIENCE);
     let (report, took) = patience::time(|| connect.all_domain_stats(&patient).unwrap());
@@ -51,21 +51,21 @@ fn fleet() -> Vec<Guest> {
 
 static TIMEOUT: OnceLock<Duration> = OnceLock::new();
 
-/// How long a call may wait for guests that are stuck.
+/// How long a call may wait for stuck guests.
 fn timeout() -> Duration {
     *TIMEOUT.get().unwrap()
 }
 
-/// How a guest stops answering.
+/// How a guest stops replying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
-    /// `SIGSTOP`: the kernel says so.
+    /// `SIGSTOP`: the kernel shows it.
     Frozen,
-    /// Its main loop waits for something that does not come: nobody can tell.
+    /// Its main loop waits for something that never comes: nothing shows it.
     Wedged,
 }
 
-/// Some guests of the fleet that do not answer; they go on when this is dropped, however the test
+/// Some guests of the fleet that do not reply; they continue when this is dropped, however the test
 /// ends.
 struct Silent<'a> {
     guests: Vec<&'a Guest>,
@@ -137,8 +137,8 @@ fn assert_complete<'a>(report: &StatsReport, guests: impl IntoIterator<Item = &'
     assert_eq!(incomplete(report, guests), [""; 0]);
 }
 
-/// Asks until all guests are complete, which takes one that was stuck a call or more: nobody waits for it
-/// longer than a moment.
+/// Calls until all guests are complete, which takes a call or more for one that was stuck: no call
+/// waits for it longer than a moment.
 fn assert_recover(connect: &Connect, fleet: &[Guest]) {
     wait_until(PATIENCE, "the guests are complete again", || {
         incomplete(&call(connect), fleet).is_empty()
@@ -156,7 +156,7 @@ fn fifty_guests() {
         counters_move_while_a_guest_works,
         three_of_fifty_are_stopped_during_a_call,
         calls_from_several_threads_do_not_wait_for_each_other,
-        a_short_timeout_is_kept,
+        a_short_timeout_is_observed,
         a_live_report_in_every_format,
         three_of_fifty_are_stopped_before_the_first_call,
         three_of_fifty_are_stopped_between_calls,
@@ -179,7 +179,7 @@ fn fifty_guests_in_one_call_are_complete_and_equal_to_the_oracle(fleet: &[Guest]
         let wrong = differences(&before[number], &params(record), &after[number]);
         assert_eq!(wrong, [""; 0], "{}", guest.name());
     }
-    // The running guests do work their disks.
+    // The running guests do use their disks.
     let busy = report.domain(fleet[0].name()).unwrap().block.as_ref().unwrap();
     assert!(busy.blocks[0].wr_bytes > Some(0));
 }
@@ -206,7 +206,7 @@ fn counters_move_while_a_guest_works(fleet: &[Guest]) {
     wait_until(PATIENCE, "the guest wrote nothing", || written() > before);
 }
 
-/// Three of fifty stop answering, before the first call or after it: the others are complete, the
+/// Three of fifty stop replying, before the first call or after it: the others are complete, the
 /// call is on time, the three keep their host-side groups, and are complete again soon after.
 fn three_of_fifty(fleet: &[Guest], how: How, before_the_first_call: bool) {
     for uri in POLICIES {
@@ -215,17 +215,17 @@ fn three_of_fifty(fleet: &[Guest], how: How, before_the_first_call: bool) {
             assert_complete(&call(&connect), fleet.iter());
         }
         let silent = Silent::some_of(fleet, how);
-        // Again and again: a monitor's queue of connections is short.
+        // Repeatedly: a monitor's queue is short.
         for round in 0..5 {
             let (report, took) = timed(&connect);
             assert_complete(&report, silent.others(fleet));
             for guest in &silent.guests {
                 let record = report.domain(guest.name()).expect("a silent guest has a record");
-                // Of a wedged guest, what the last call was told still stands.
+                // For a wedged guest, the cached replies of the last call are still valid.
                 let kept = uri == POLICIES[1] && round == 0 && !before_the_first_call;
                 assert_host_side(record, guest, kept && how == How::Wedged);
             }
-            // The second call knows that they are stuck, and waits for them no longer.
+            // The second call knows that they are stuck, and does not wait for them.
             if round > 0 {
                 took.assert_within(timeout() / 2);
             }
@@ -235,7 +235,7 @@ fn three_of_fifty(fleet: &[Guest], how: How, before_the_first_call: bool) {
     }
 }
 
-/// Checks that what needs a monitor is missing for `timeout` unless its answer may be `kept`, and
+/// Checks that what needs a monitor is missing with `timeout` unless its reply may be `kept`, and
 /// that the rest is there.
 fn assert_host_side(record: &DomainStats, guest: &Guest, kept: bool) {
     let why = |group| record.why_missing(group).map(|missing| &missing.reason);
@@ -316,7 +316,7 @@ fn calls_from_several_threads_do_not_wait_for_each_other(fleet: &[Guest]) {
     }
 }
 
-fn a_short_timeout_is_kept(fleet: &[Guest]) {
+fn a_short_timeout_is_observed(fleet: &[Guest]) {
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     call(&connect);
     let silent = Silent::some_of(fleet, How::Wedged);
@@ -334,7 +334,7 @@ fn a_live_report_in_every_format(fleet: &[Guest]) {
     let silent = Silent::some_of(fleet, How::Wedged);
     let mut report = call(&connect);
     drop(silent);
-    // No document tells them.
+    // Documents do not have them.
     report.phases.clear();
 
     let xml = report.to_xml();

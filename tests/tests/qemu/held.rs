@@ -1,4 +1,4 @@
-//! What a held monitor is not asked again: how much that is, and that every change is seen.
+//! Which queries a held session leaves out, and that every change is seen nevertheless.
 
 use std::{
     collections::BTreeSet,
@@ -26,7 +26,7 @@ fn ask(connect: &Connect) -> StatsReport {
     connect.all_domain_stats(&StatsRequest::new().timeout(TIMEOUT)).unwrap()
 }
 
-/// A guest and a held connection to its monitor.
+/// A guest and a held session to its monitor.
 struct Held {
     connect: Connect,
     guest: Guest,
@@ -46,7 +46,7 @@ impl Held {
         record.clone()
     }
 
-    /// Compares with what the test's own monitor says: at once, and when all that can be is kept.
+    /// Compares with the test's own monitor: at once, and when everything possible is cached.
     fn check(&self, what: &str) -> DomainStats {
         let mut before = oracle::read(&self.guest, false);
         let record = self.record();
@@ -54,7 +54,7 @@ impl Held {
             let record = self.record();
             let after = oracle::read(&self.guest, false);
             let mut ours = params(&record);
-            // Why it runs, only the events tell that this connection saw.
+            // Why it runs is only in events, which this connection saw.
             if ours["state.state"] == 1 {
                 let reason = ours.remove("state.reason");
                 assert!(reason.is_none_or(|reason| reason == 5), "{what}");
@@ -66,7 +66,7 @@ impl Held {
         record
     }
 
-    /// Returns what the kernel says of the time of an iothread.
+    /// Returns the kernel's data about an iothread's time.
     fn time_of_iothread(&self, id: &str) -> String {
         let iothreads = self.guest.side().ask("query-iothreads");
         let mut iothreads = iothreads.as_array().unwrap().iter();
@@ -95,7 +95,8 @@ fn every_change_is_seen_in_the_next_call() {
         let of = json!({ "path": "/objects/iothread2", "property": "poll-max-ns", "value": value });
         let slept = held.time_of_iothread("iothread2");
         held.tell("qom-set", of);
-        // Shown when the thread that it wakes has got a CPU, which a busy machine may keep from it.
+        // Visible once the thread that it wakes gets a CPU, which may take a while on a busy
+        // machine.
         while held.time_of_iothread("iothread2") == slept {}
         let iothreads = held.check("a poll setting").iothread.unwrap().iothreads;
         let polled = iothreads.iter().find(|one| one.name.as_deref() == Some("iothread2"));
@@ -117,7 +118,7 @@ fn every_change_is_seen_in_the_next_call() {
     held.tell("system_reset", json!({}));
     held.check("reset");
     held.tell("calc-dirty-rate", json!({ "calc-time": 1 }));
-    // QEMU has said so before the thread that measures has begun.
+    // QEMU reports this before the measuring thread has started.
     let mut side = held.guest.side();
     while side.ask("query-dirty-rate")["status"] == "unstarted" {}
     drop(side);
@@ -147,7 +148,7 @@ fn new_disks_and_images_are_seen_in_the_next_call() {
     drop(side);
     assert_eq!(held.check("a disk less").block.unwrap().count, Some(2));
 
-    // The next node bears the name of one that is gone, and is another file.
+    // The next node has the name of a removed one, and is another file.
     held.tell("blockdev-del", json!({ "node-name": "plugged" }));
     let path = image::qcow2_above(&path, "raw", &held.guest.dir, "again");
     let file = json!({ "driver": "file", "filename": path });
@@ -193,11 +194,11 @@ fn what_a_working_guest_writes_is_seen() {
 }
 
 #[test]
-fn a_balloon_is_followed_although_qemu_tells_of_it_once_a_second() {
+fn a_balloon_is_followed_although_qemu_reports_it_once_a_second() {
     alone!();
     let held = Held::new(Spec::full("held").running());
-    // Where the BIOS put the balloon's I/O ports; the driver's word on its size is the second of
-    // its configuration, behind the 20 bytes of every legacy virtio device.
+    // Where the BIOS put the balloon's I/O ports; the driver's word for its size is the second one
+    // of its configuration, after the 20 bytes of every legacy virtio device.
     let port = || {
         let buses = held.guest.side().ask("query-pci");
         let devices = buses[0]["devices"].as_array().unwrap().clone();
@@ -216,7 +217,7 @@ fn a_balloon_is_followed_although_qemu_tells_of_it_once_a_second() {
     let current = || held.record().balloon.unwrap().current.unwrap();
     for pages in 1..=20 {
         if pages == 10 {
-            // QEMU has told of all changes, and the next is one of its own.
+            // QEMU has reported all changes, and the next one is a separate event.
             thread::sleep(Duration::from_millis(2500));
         }
         let command = format!("o/w {port} {pages}");
@@ -226,8 +227,8 @@ fn a_balloon_is_followed_although_qemu_tells_of_it_once_a_second() {
     }
 }
 
-/// The questions of the first call to a fake, which has no disks, names neither its UUID nor its
-/// threads, and has a balloon that is no device.
+/// The queries of the first call to a fake, which has no disks, has neither its UUID nor its
+/// threads' names on the command line, and has a balloon that is not a device.
 const ALL: [&str; 11] = [
     "query-uuid",
     "query-status",
@@ -245,14 +246,14 @@ const ALL: [&str; 11] = [
 /// What gives no sign.
 const ALWAYS: [&str; 2] = ["query-blockstats", "query-cpus-fast"];
 
-/// What gives a sign of most changes.
+/// What gives a sign for most changes.
 const ONCE_A_SECOND: [&str; 5] =
     ["qom-list", "query-balloon", "query-dirty-rate", "query-named-block-nodes", "query-status"];
 
 #[test]
-fn what_cannot_have_changed_is_not_asked() {
+fn unchanged_values_are_not_queried() {
     alone!();
-    // With events of no consequence, too.
+    // With irrelevant events, too.
     for fault in ["none", "events"] {
         let fake = Fake::start(env!("CARGO_BIN_EXE_fake-qemu"), fault);
         let connect = Connect::open(HOLD).unwrap();

@@ -1,4 +1,4 @@
-//! Who a domain is: whose process it is, and which one a name, a UUID or a handle means.
+//! Identity: who owns a domain's process, and which domain a name, a UUID or a handle means.
 
 use std::{fs, os::unix::net::UnixStream};
 
@@ -28,7 +28,7 @@ fn request() -> StatsRequest {
     StatsRequest::new().groups(StatsGroups::BLOCK).timeout(PATIENCE)
 }
 
-/// The number of disks that each record has.
+/// The number of disks in each record.
 fn disks(report: &StatsReport) -> Vec<usize> {
     let count =
         |stats: &domstats::DomainStats| stats.block.as_ref().map_or(0, |it| it.blocks.len());
@@ -36,12 +36,12 @@ fn disks(report: &StatsReport) -> Vec<usize> {
 }
 
 #[test]
-fn the_kernel_says_whose_a_domain_is() {
+fn the_kernel_knows_the_owner_of_a_domain() {
     alone!();
     let roots = Spec::new("root").boot();
     let nobodys = Spec::new("nobody").as_nobody().boot();
     let dropped = Spec::new("dropped").options(["-runas", "nobody"]).boot();
-    // Acts as root, and was started by somebody else.
+    // Runs as root, and was started by another user.
     let impostor = Impostor::start(&["-name", "impostor"]);
     let connect = Connect::open(SYSTEM).unwrap();
     let of = |pid: u32| {
@@ -55,7 +55,7 @@ fn the_kernel_says_whose_a_domain_is() {
         assert_eq!(of(dropped.pid), (Some(NOBODY), true, none));
         assert_eq!(of(impostor.pid()), (Some(NOBODY), true, none));
     }
-    // Who is trusted is found by name.
+    // Domains of trusted users are found by name.
     assert_eq!(connect.domain_by_name(roots.name()).unwrap().id(), Some(roots.pid));
     let error = connect.domain_by_name(nobodys.name()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoDomain);
@@ -90,13 +90,14 @@ fn names_that_trusted_users_share_are_ambiguous() {
     let report = connect.all_domain_stats(&request()).unwrap();
     assert!(report.domains.iter().all(|stats| stats.domain.conflict == Conflict::all()));
     assert!(report.domain("vm").is_none());
-    // Each by its number, and by its handle.
+    // Each by its id, and by its handle.
     let by_id = |guest: &Guest| connect.domain_by_id(guest.pid).unwrap();
     let [one, two] = guests.each_ref().map(by_id);
     let report = Domain::list_stats(&[two.clone(), one.clone(), two.clone()], &request()).unwrap();
     assert_eq!(disks(&report), [2, 1, 2]);
     assert_eq!(one.again().unwrap().id(), Some(guests[0].pid));
-    // A handle whose domain is gone: the other one could be its next life, and it is the only one.
+    // A handle whose domain has ended: the other one could be its next life, and is the only
+    // candidate.
     let third = named("three").raw_disks(3).boot();
     guests[0].kill();
     let error = one.stats(&request()).unwrap_err();
@@ -110,7 +111,7 @@ fn names_that_trusted_users_share_are_ambiguous() {
 }
 
 #[test]
-fn a_handle_does_not_become_a_strangers() {
+fn a_handle_never_moves_to_an_untrusted_domain() {
     alone!();
     let stranger = named("stranger").as_nobody().boot();
     let victim = named("victim").raw_disks(1).boot();
@@ -126,7 +127,7 @@ fn a_handle_does_not_become_a_strangers() {
     let again = named("again").raw_disks(1).boot();
     assert_eq!(handle.stats(&request()).unwrap().domain.id, Some(again.pid));
     assert_eq!(handle.again().unwrap().id(), Some(again.pid));
-    // Nor does a stranger's handle become the victim's.
+    // Nor does an untrusted domain's handle move to the victim.
     for pid in [stranger.pid, impostor.pid()] {
         let handle = connect.domain_by_id(pid).unwrap();
         assert_eq!(handle.stats(&request()).unwrap().domain.id, Some(pid));
@@ -139,7 +140,7 @@ fn a_handle_does_not_become_a_strangers() {
 }
 
 #[test]
-fn the_command_says_who_is_in_conflict() {
+fn the_command_lists_conflicts() {
     alone!();
     let victim = named("victim").raw_disks(1).boot();
     let run = |arguments: &[&str]| {
@@ -181,7 +182,7 @@ fn names_forge_nothing() {
     const EVIL: &str = "x\n\nDomain: 'victim'\n  state.state=5\u{1b}[2J\u{202e}\u{2028}\u{200b}y";
     let dir = lab().path(lab().name("evil"));
     fs::create_dir_all(&dir).unwrap();
-    // No part of a path has a slash, and no option a comma.
+    // A path component contains no slash, and an option no comma.
     let disk = dir.join(EVIL);
     fs::File::create(&disk).unwrap().set_len(1 << 20).unwrap();
     let drive = format!("file={},format=raw,if=virtio", disk.display());
@@ -217,7 +218,7 @@ fn names_forge_nothing() {
             }
         }
     }
-    // What it is called is what it is found by; a path is what it is.
+    // Domains are found by their shown names; a path stays unchanged.
     let report = Connect::open(SYSTEM).unwrap().all_domain_stats(&request()).unwrap();
     let of = |pid| report.domains.iter().find(|stats| stats.domain.id == Some(pid)).unwrap();
     let record = of(guest.pid);
@@ -227,11 +228,11 @@ fn names_forge_nothing() {
 }
 
 #[test]
-fn a_user_that_root_became_is_seen() {
+fn a_change_from_root_to_another_user_is_seen() {
     alone!();
     let socket = lab().path(lab().name("waits"));
     let monitor = format!("unix:{},server=on", socket.display());
-    // It gives up root's rights when its monitor has a client, and not before.
+    // It drops root's privileges when its monitor has a client, and not before.
     let mut command = lab().command("qemu-system-x86_64");
     command.args(["-name", "drops", "-display", "none", "-runas", "nobody", "-qmp", &monitor]);
     let mut qemu = command.spawn().unwrap();

@@ -1,4 +1,4 @@
-//! The kit itself: what other tests take for granted.
+//! The kit itself: what other tests rely on.
 
 use std::{
     env, fs,
@@ -48,7 +48,7 @@ fn the_comparison_finds_what_is_wrong() {
 }
 
 #[test]
-fn the_floor_asks_what_a_guest_can_answer() {
+fn the_floor_sends_queries_that_a_guest_answers() {
     alone!();
     let guests: Vec<Guest> =
         (0..2).map(|_| Spec::new("floor").raw_disks(1).balloon().iothreads(1).boot()).collect();
@@ -76,7 +76,7 @@ fn nothing_outlives_the_test_program() {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "--ignored", "kit::boots_a_guest_and_waits"])
         .env("KIT_TELLS", &told)
-        // As if it were not in namespaces: nobody but its janitor cleans up.
+        // As if it were not in namespaces: only its janitor cleans up.
         .env_remove(alone::PLACE)
         .stdout(Stdio::null())
         .spawn()

@@ -1,4 +1,4 @@
-//! What KVM counts. Run it where `/dev/kvm` can be used: `cargo test --test qemu -- --ignored kvm::`.
+//! What KVM counts. Run it where `/dev/kvm` is usable: `cargo test --test qemu -- --ignored kvm::`.
 
 use std::{
     collections::BTreeMap,
@@ -16,11 +16,11 @@ use domstats_live::{
 };
 use serde_json::{Value, json};
 
-/// The ends of the keys of what is counted, and of what the bins of histograms mean.
+/// The suffixes of the keys of counters, and of the descriptions of histograms' bins.
 const ENDS: &[&str] =
     &["cur", "sum", "max", "linear", "log2", "unit", "base", "exponent", "bucket_size"];
 
-/// Reads plainly what is counted, under libvirt's flat keys.
+/// Reads simply what is counted, under libvirt's flat keys.
 fn read(guest: &Guest) -> Params {
     let mut side = guest.side();
     let mut kinds = BTreeMap::new();
@@ -45,7 +45,7 @@ fn read(guest: &Guest) -> Params {
             };
             let mut value = stat["value"].clone();
             if let Value::Array(bins) = &value {
-                // The last one comes first. In the flat form, many numbers are a text.
+                // The last one comes first. In the flat form, several numbers are a text.
                 let bins: Vec<_> = bins.iter().rev().map(Value::to_string).collect();
                 value = bins.join(" ").into();
             }
@@ -78,7 +78,7 @@ fn read(guest: &Guest) -> Params {
     params
 }
 
-/// Returns what the record says of the hypervisor.
+/// Returns the record's hypervisor statistics.
 fn counted(record: &DomainStats) -> Params {
     let mut params = params(record);
     params.retain(|key, _| {
@@ -88,8 +88,8 @@ fn counted(record: &DomainStats) -> Params {
     params
 }
 
-/// Waits until the guest was halted for long, and checks that this is in the bin of its length: that
-/// bins come in the order in which they are taken to come.
+/// Waits until the guest was halted for long, and checks that this is in the bin for its length,
+/// and so that bins are in the assumed order.
 fn wait_for_a_long_halt(guest: &Guest) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -109,7 +109,7 @@ fn wait_for_a_long_halt(guest: &Guest) {
 
 #[test]
 #[ignore = "needs KVM"]
-fn what_kvm_counts_is_what_qemu_tells() {
+fn kvm_statistics_equal_qemus() {
     alone!(kvm);
     for uri in ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"] {
         // Nothing to boot from: the firmware halts.
@@ -137,7 +137,7 @@ fn what_kvm_counts_is_what_qemu_tells() {
             assert_eq!(counted(record), told);
             told
         };
-        // Nobody asked for counters, and resctrl is not everywhere.
+        // Performance counters were not requested, and not every host has resctrl.
         let all = StatsGroups::of_libvirt() - (StatsGroups::PERF | StatsGroups::MEMORY);
         let [first, again] = [(); 2].map(|()| same_as_told(all));
         assert_eq!(first, again);

@@ -1,4 +1,4 @@
-//! Monitors that are taken, that misbehave, or that belong to an older QEMU.
+//! Monitors that are in use, that misbehave, or that belong to an older QEMU.
 
 use std::{collections::HashSet, thread, time::Duration};
 
@@ -17,7 +17,7 @@ use domstats_live::{
 };
 
 const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
-/// More than a guest needs, also on a machine that is busy with something else.
+/// More than a guest needs, even on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_millis(250);
 
@@ -48,14 +48,16 @@ fn assert_complete(report: &StatsReport, guest: &Guest) {
     assert_eq!(lacks(record(report, guest.name())), [""; 0], "{}", guest.name());
 }
 
-/// Asks until a guest whose monitor was taken is complete: nobody waits for it longer than a moment.
+/// Calls until a guest whose monitor was in use is complete: no call waits for it longer than a
+/// moment.
 fn assert_recovers(connect: &Connect, guest: &Guest) {
     wait_until(PATIENCE, "the guest is complete again", || {
         lacks(record(&ask(connect), guest.name())).is_empty()
     });
 }
 
-/// Checks that all that needs the monitor is missing for one reason, and that the rest is there.
+/// Checks that everything that needs the monitor is missing for one reason, and that the rest is
+/// there.
 fn assert_host_side_only(record: &DomainStats, reason: &MissingReason) {
     let name = &record.domain.name;
     for group in OF_MONITOR {
@@ -63,7 +65,7 @@ fn assert_host_side_only(record: &DomainStats, reason: &MissingReason) {
         assert_eq!(&missing.reason, reason, "{name}: {missing}");
     }
     assert_eq!(record.why_missing(StatsGroups::CPU_TOTAL), None, "{name}");
-    // What the command line and the host tell: one NIC has a tap, one has none.
+    // From the command line and the host: one NIC has a tap, one has none.
     let interface = record.interface.as_ref().unwrap();
     assert_eq!(interface.count, Some(2), "{name}");
     assert!(interface.interfaces[0].rx_bytes.is_some(), "{name}");
@@ -74,7 +76,7 @@ fn assert_host_side_only(record: &DomainStats, reason: &MissingReason) {
 }
 
 #[test]
-fn a_monitor_that_another_client_has_is_busy() {
+fn a_monitor_with_another_client_is_busy() {
     alone!();
     for uri in POLICIES {
         let guests = boot_all((0..4).map(|_| Spec::full("taken")));
@@ -86,11 +88,11 @@ fn a_monitor_that_another_client_has_is_busy() {
             for number in [0, 2, 3] {
                 assert_complete(&report, &guests[number]);
             }
-            // Known long before the time is up.
+            // Known long before the timeout.
             took.assert_within(TIMEOUT / 2);
             took.steps
         });
-        // The first call gives the other client time to be done; the next ones know it.
+        // The first call gives the other client time to finish; the next ones know about it.
         assert!(rounds[1..].iter().any(|took| *took < Duration::from_millis(200)), "{rounds:?}");
         drop(client);
         assert_recovers(&connect, &guests[1]);
@@ -114,7 +116,7 @@ fn shared_monitors_are_free_between_calls_and_held_ones_are_not() {
 }
 
 #[test]
-fn nowait_asks_no_monitor_that_is_not_free() {
+fn nowait_skips_busy_monitors() {
     alone!();
     let guests = boot_all((0..2).map(|_| Spec::full("nowait")));
     let connect = Connect::open("qemu+qmp:///system").unwrap();
@@ -122,7 +124,7 @@ fn nowait_asks_no_monitor_that_is_not_free() {
     let wedge = guests[0].wedge();
     let long = StatsRequest::new().timeout(Duration::from_secs(3));
     thread::scope(|scope| {
-        // One call waits for the stuck guest with all its time ...
+        // One call waits for the stuck guest for its whole timeout ...
         let waiting = scope.spawn(|| connect.all_domain_stats(&long).unwrap());
         thread::sleep(Duration::from_millis(200));
         // ... and a second one does not queue behind it.
@@ -164,9 +166,9 @@ fn monitors_can_be_named_by_a_pattern() {
 }
 
 #[test]
-fn a_well_behaved_fake_is_complete() {
+fn a_correct_fake_is_complete() {
     alone!();
-    // Else the faults below would prove nothing.
+    // Otherwise the faults below would prove nothing.
     for fault in ["none", "events", "leftover", "slow:20"] {
         let fake = fake(fault);
         let report = ask(&Connect::open("qemu+qmp:///system").unwrap());
@@ -178,7 +180,7 @@ fn a_well_behaved_fake_is_complete() {
 }
 
 #[test]
-fn a_fault_harms_its_own_guest_alone() {
+fn a_fault_harms_only_its_own_guest() {
     alone!();
     use MissingReason::{Busy, Failed, Gone, Timeout};
     let guest = Spec::full("sound").boot();
@@ -230,9 +232,9 @@ fn many_long_lines_do_not_fill_the_memory() {
 }
 
 #[test]
-fn a_late_answer_is_thrown_away_and_the_monitor_used_again() {
+fn a_late_reply_is_discarded_and_the_monitor_used_again() {
     alone!();
-    // Six or more answers of 50 ms each, later than a call of 100 ms.
+    // Six or more replies of 50 ms each, later than a call of 100 ms.
     let fake = fake("slow:50");
     let connect = Connect::open("qemu+qmp:///system?monitor_policy=hold").unwrap();
     let short = StatsRequest::new().timeout(Duration::from_millis(100));
@@ -249,10 +251,10 @@ fn a_late_answer_is_thrown_away_and_the_monitor_used_again() {
 }
 
 #[test]
-fn a_hasty_call_in_vain_does_not_spoil_a_patient_one() {
+fn a_short_timeout_does_not_spoil_a_longer_one() {
     alone!();
     for uri in POLICIES {
-        // Its answers take longer than a stuck monitor is given.
+        // Its replies take longer than the grace for a stuck monitor.
         let fake = fake("slow:50");
         let connect = Connect::open(uri).unwrap();
         let hasty = StatsRequest::new().timeout(Duration::from_millis(100));
@@ -284,7 +286,7 @@ fn a_command_that_an_older_qemu_lacks_makes_its_group_unsupported() {
             .map(|missing| (missing.group.as_str(), &missing.missing.reason))
             .collect();
         let name = domstats::stats::Group::by_bit(group).unwrap().name;
-        // The fake has no KVM, and nobody watches it.
+        // The fake has no KVM, and nothing monitors it.
         let mut expected = vec!["perf", "memory", "vm"];
         if group != StatsGroups::VM {
             expected.push(name);
@@ -298,7 +300,7 @@ fn a_command_that_an_older_qemu_lacks_makes_its_group_unsupported() {
 }
 
 #[test]
-fn what_the_hypervisor_does_not_count_is_asked_once() {
+fn missing_hypervisor_statistics_are_queried_once() {
     alone!();
     // QEMU 7.1 under TCG, and an older one.
     for fault in ["none", "lacks:query-stats-schemas"] {
@@ -327,7 +329,7 @@ fn what_the_hypervisor_does_not_count_is_asked_once() {
                     .filter(|command| command.starts_with("query-stats"))
                     .cloned()
                     .collect();
-                // Of the guest, its vCPUs and its crypto devices.
+                // For the guest, its vCPUs and its crypto devices.
                 let first = ["query-stats-schemas", "query-stats", "query-stats", "query-stats"];
                 let expected = if asked.is_empty() { &first[..] } else { &[] };
                 assert_eq!(new, expected, "{fault}, {uri}, {groups:?}");
@@ -338,7 +340,7 @@ fn what_the_hypervisor_does_not_count_is_asked_once() {
 }
 
 #[test]
-fn what_is_basic_is_what_the_whole_has_without_the_rest() {
+fn a_basic_group_is_a_part_of_the_whole_group() {
     alone!();
     let guest = Spec::full("basic").boot();
     let groups = StatsGroups::BLOCK | StatsGroups::BALLOON | StatsGroups::VCPU;
@@ -351,7 +353,7 @@ fn what_is_basic_is_what_the_whole_has_without_the_rest() {
             assert!(record.missing.is_empty(), "{:?}", record.missing);
             (record.block.take().unwrap().blocks, record.balloon.take().unwrap())
         };
-        // Also of a monitor that is held and was asked for the whole.
+        // Also over a held session that has queried the whole group.
         for _ in 0..2 {
             let (whole, basic) = (read(StatsGroups::empty()), read(groups));
             assert!(whole.0.iter().all(|block| block.capacity.is_some() && block.path.is_some()));

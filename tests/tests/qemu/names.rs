@@ -1,4 +1,4 @@
-//! Images whose names mean nothing outside of their QEMU, block devices, and storage that is dead.
+//! Images whose names mean nothing outside of their QEMU, block devices, and dead storage.
 
 use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 
@@ -14,7 +14,7 @@ use serde_json::json;
 
 const POLICIES: [&str; 2] = ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"];
 
-/// The only disk of a guest, by each policy, twice.
+/// The only disk of a guest, with each policy, twice.
 fn each(guest: &Guest, mut check: impl FnMut(&Block)) {
     for policy in POLICIES {
         let connect = Connect::open(policy).unwrap();
@@ -36,7 +36,7 @@ fn drive(name: &str) -> [String; 2] {
 }
 
 #[test]
-fn a_descriptor_that_was_handed_over_has_the_path_of_its_file() {
+fn a_passed_descriptor_has_the_path_of_its_file() {
     alone!();
     let dir = lab().path(lab().name("fdset"));
     fs::create_dir_all(&dir).unwrap();
@@ -44,7 +44,7 @@ fn a_descriptor_that_was_handed_over_has_the_path_of_its_file() {
     let program = dir.join("qemu");
     let qemu = domstats_live::tools::tool("qemu-system-x86_64");
     let (qemu, image) = (qemu.display(), path.display());
-    // QEMU takes the one that is open as it needs it.
+    // QEMU takes the one that is open in the mode it needs.
     let script = format!("#!/bin/sh\nexec {qemu} \"$@\" 8<{image} 9<>{image}\n");
     fs::write(&program, script).unwrap();
     let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
@@ -60,7 +60,7 @@ fn a_descriptor_that_was_handed_over_has_the_path_of_its_file() {
     });
 }
 
-/// A block device above a file; it goes when this is dropped.
+/// A block device above a file; removed on drop.
 struct Loop(String);
 
 impl Loop {
@@ -77,7 +77,7 @@ impl Drop for Loop {
 }
 
 #[test]
-fn a_block_device_takes_its_size() {
+fn a_block_devices_physical_size_is_its_size() {
     alone!();
     let dir = lab().path(lab().name("device"));
     fs::create_dir_all(&dir).unwrap();
@@ -102,8 +102,8 @@ fn a_block_device_takes_its_size() {
     }
 }
 
-/// Covers a folder by a file system whose server never answers, as that of a network may be: who
-/// looks at anything there waits for ever.
+/// Covers a folder with a file system whose server never answers, as a network file system may do:
+/// examining anything there blocks forever.
 const DEAD: &str = r#"
 import ctypes, os, sys, time
 fuse = os.open("/dev/fuse", os.O_RDWR)
@@ -116,7 +116,7 @@ time.sleep(3600)
 "#;
 
 #[test]
-fn a_name_that_leads_to_dead_storage_holds_nobody_up() {
+fn a_name_on_dead_storage_delays_nothing() {
     alone!();
     let dir = lab().path(lab().name("dead"));
     fs::create_dir_all(&dir).unwrap();
@@ -145,7 +145,7 @@ fn a_name_that_leads_to_dead_storage_holds_nobody_up() {
 }
 
 #[test]
-fn after_chroot_a_file_has_the_hosts_path() {
+fn after_chroot_a_file_has_its_path_on_the_host() {
     alone!();
     let dir = lab().path(lab().name("chroot"));
     fs::create_dir_all(&dir).unwrap();

@@ -1,4 +1,4 @@
-//! Networks of every kind: whose counters they have, and from whose side.
+//! Networks of every kind: which counters they have, and from whose side.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ fn interfaces(guest: &Guest) -> Interfaces {
     interfaces
 }
 
-/// The NIC of a guest on a network that QEMU calls by the same name.
+/// A NIC on a network with the same id.
 fn nic(id: &str) -> [String; 2] {
     ["-device".to_owned(), format!("virtio-net-pci,id=nic-{id},netdev={id},romfile=")]
 }
@@ -61,7 +61,7 @@ fn ip(arguments: &str) {
 #[test]
 fn a_tap_is_counted_from_the_other_side() {
     alone!();
-    // Made by its user, with frames in one direction.
+    // Created by its user, with frames in one direction.
     let taps = lab().taps_of_nobody(1);
     let named = format!("tap,id=named,ifname={},script=no,downscript=no", taps[0]);
     let guest = Spec::new("taps")
@@ -75,7 +75,7 @@ fn a_tap_is_counted_from_the_other_side() {
         .boot();
     let found = interfaces(&guest);
     assert_eq!(found.count, Some(3));
-    // The first one is of no device of the host: it has a record, and no numbers.
+    // The first one has no host device: it has an entry, and no numbers.
     let [bare, ours, chosen] = &found.interfaces[..] else { panic!("{found:?}") };
     assert_eq!((bare.name.as_ref(), counters(bare)), (None, [[None; 4]; 2]));
     assert_eq!(ours.name.as_deref(), Some(taps[0].as_str()));
@@ -87,8 +87,8 @@ fn a_tap_is_counted_from_the_other_side() {
     assert_eq!(ours.tx_pkts, Some(3));
 }
 
-/// Makes a macvtap above a veth and sends three frames from the guest's side: for as long as the
-/// device is used that way, they begin with a header of ten bytes.
+/// Creates a macvtap above a veth and sends three frames from the guest's side: while the device is
+/// used that way, they start with a header of ten bytes.
 fn macvtap() -> (Link, String, PathBuf) {
     const SEND: &str = r#"
 import os, sys
@@ -109,7 +109,7 @@ for _ in range(3):
     (link, name, path)
 }
 
-/// Makes a program that runs QEMU with a file open as descriptor 9, as libvirt hands macvtaps on.
+/// Creates a program that runs QEMU with a file open as descriptor 9, as libvirt passes macvtaps.
 fn qemu_with(path: &Path) -> PathBuf {
     let program = lab().path(lab().name("qemu"));
     let qemu = tool("qemu-system-x86_64");
@@ -138,14 +138,14 @@ fn a_macvtap_is_counted_from_the_guests_side() {
         let mut all = before.into_iter().zip(ours).zip(after);
         all.all(|((before, ours), after)| ours.is_some_and(|it| (before..=after).contains(&it)))
     };
-    // The kernel itself talks on a new link, now and then.
+    // The kernel itself sometimes sends on a new link.
     let [rx, tx] = counters(interface);
     assert!(between(rx_before, rx, rx_after), "{rx:?}");
     assert!(between(tx_before, tx, tx_after), "{tx:?}");
     assert!(tx[1] >= Some(3) && rx != tx, "{rx:?} {tx:?}");
 }
 
-/// The other end of a vhost-user device: it knows no features and does nothing.
+/// The other end of a vhost-user device: it has no features and does nothing.
 const VHOST_USER: &str = r#"
 import os, socket, struct, sys
 listener = socket.socket(socket.AF_UNIX)
@@ -164,7 +164,7 @@ while True:
 "#;
 
 #[test]
-fn a_vhost_user_network_counts_and_has_no_numbers() {
+fn a_vhost_user_nic_has_an_entry_without_numbers() {
     alone!();
     let socket = lab().path(lab().name("vhost"));
     let mut other_end = lab().command("python3");

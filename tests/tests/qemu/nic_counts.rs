@@ -1,5 +1,5 @@
-//! How many NICs a guest has, in which order, and which of them have a device of the host: as QEMU
-//! says itself, however they came.
+//! How many NICs a guest has, in which order, and which of them have a host device: as QEMU itself
+//! reports, however they were added.
 
 use std::{fs, time::Duration};
 
@@ -21,7 +21,7 @@ fn ask(connect: &Connect, name: &str) -> DomainStats {
     connect.all_domain_stats(&request).unwrap().domain(name).unwrap().clone()
 }
 
-/// The devices of the host of all NICs, after checks of what is the same for all answers.
+/// The host devices of all NICs, after checks that apply to all records.
 fn devices(record: &DomainStats) -> Vec<Option<String>> {
     let found = record.interface.as_ref().unwrap();
     assert_eq!(found.count, Some(found.interfaces.len() as u32), "{record:?}");
@@ -37,7 +37,7 @@ fn devices(record: &DomainStats) -> Vec<Option<String>> {
     found.interfaces.iter().map(|one| one.name.clone().map(String::from)).collect()
 }
 
-/// How many NICs `info network` shows.
+/// The number of NICs in `info network`.
 fn truth(side: &mut Qmp) -> usize {
     let text = side.ask_with("human-monitor-command", json!({ "command-line": "info network" }));
     // A NIC has a line for each of its queues.
@@ -48,7 +48,7 @@ fn tap(name: &str) -> String {
     format!("tap,ifname={name},script=no,downscript=no")
 }
 
-/// Checks the NICs of a guest with these options, by both policies.
+/// Checks the NICs of a guest with these options, with both policies.
 fn check(label: &str, options: &[&str], expected: &[Option<&str>]) {
     let guest = Spec::new(label).options(options.iter().copied()).boot();
     assert_eq!(truth(&mut guest.side()), expected.len(), "{label}");
@@ -63,7 +63,7 @@ fn check(label: &str, options: &[&str], expected: &[Option<&str>]) {
 }
 
 #[test]
-fn nics_are_counted_and_not_back_ends() {
+fn nics_are_counted_and_backends_are_not() {
     alone!();
     let nic = "virtio-net-pci,romfile=";
     check(
@@ -125,9 +125,9 @@ fn nics_are_counted_and_not_back_ends() {
     );
 }
 
-/// With a kernel that has vhost, its threads move the packets, and the tap counts them as ever.
+/// If the kernel has vhost, its threads move the packets, and the tap counts them as usual.
 #[test]
-fn a_nic_of_the_kernels_vhost_has_its_tap() {
+fn a_vhost_nic_has_its_tap() {
     alone!();
     if !fs::exists("/dev/vhost-net").unwrap() {
         println!("left out: this kernel has no /dev/vhost-net");
@@ -140,7 +140,7 @@ fn a_nic_of_the_kernels_vhost_has_its_tap() {
 }
 
 #[test]
-fn the_machines_own_nic_is_one() {
+fn the_machines_own_nic_counts() {
     alone!();
     let dir = lab().path(lab().name("default"));
     fs::create_dir_all(&dir).unwrap();
@@ -164,7 +164,7 @@ fn the_machines_own_nic_is_one() {
         let missing = record.why_missing(StatsGroups::INTERFACE).unwrap();
         assert_eq!(missing.reason, MissingReason::Unsupported, "{policy}");
         assert!(missing.text.contains("-qmp"), "{missing}");
-        // Nor what disks and vCPUs there are.
+        // Nor which disks and vCPUs there are.
         let groups = StatsGroups::BLOCK | StatsGroups::VCPU;
         let request = StatsRequest::new().groups(groups).timeout(Duration::from_secs(5));
         let report = connect.all_domain_stats(&request).unwrap();
@@ -181,7 +181,7 @@ fn the_machines_own_nic_is_one() {
     }
 }
 
-/// Checks a guest that nobody can ask, with these options.
+/// Checks a guest without a usable monitor, with these options.
 fn check_mute(label: &str, options: &[&str], expected: &[Option<&str>]) {
     let guest = Spec::new(label).without_monitor().options(options.iter().copied()).boot();
     assert_eq!(truth(&mut guest.side()), expected.len(), "{label}");
@@ -191,7 +191,7 @@ fn check_mute(label: &str, options: &[&str], expected: &[Option<&str>]) {
 }
 
 #[test]
-fn without_a_monitor_the_command_line_tells() {
+fn without_a_monitor_the_command_line_counts() {
     alone!();
     let name = lab().tap_name();
     let network = format!("{},id=t", tap(&name));

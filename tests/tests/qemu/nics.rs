@@ -1,5 +1,5 @@
-//! What the NICs of a QEMU are, as it says itself: addresses that were given, chosen and plugged in,
-//! for the library and for clients of libvirt.
+//! A QEMU's NICs as it reports them itself: with given, chosen and plugged-in addresses, for the
+//! library and for libvirt's clients.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The network device of a NIC, its address and its model, which is QEMU's word.
+/// A NIC's network device, address and model, in QEMU's words.
 type Nic = [String; 3];
 
 fn device(options: &str) -> [&str; 2] {
     ["-device", options]
 }
 
-/// A guest with a NIC whose address was given, one whose address QEMU chose, one without a device of
-/// the host, and one that can be replaced while the guest is paused.
+/// A guest with a NIC whose address was given, one whose address QEMU chose, one without a host
+/// device, and one that can be replaced while the guest is paused.
 fn spec(taps: &[String; 3]) -> Spec {
     let [given, chosen, usb] = ["given", "chosen", "usb"].map(str::to_owned);
     let netdev = |id: String, tap: &str| {
@@ -47,7 +47,7 @@ fn taps() -> [String; 3] {
     [(); 3].map(|()| lab().tap_name())
 }
 
-/// What QEMU tells people of each NIC with a tap.
+/// What QEMU prints about each NIC with a tap.
 fn truth(guest: &Guest) -> Vec<Nic> {
     let command = json!({ "command-line": "info network" });
     let text = guest.side().ask_with("human-monitor-command", command);
@@ -69,12 +69,12 @@ fn truth(guest: &Guest) -> Vec<Nic> {
     nics
 }
 
-/// QEMU's word for a model of libvirt's.
+/// QEMU's word for a libvirt model.
 fn in_qemus_words(model: &str) -> String {
     if model == "virtio" { "virtio-net-pci".to_owned() } else { model.to_owned() }
 }
 
-/// What the library says of them.
+/// What the library reports about them.
 fn said(connect: &Connect, guest: &Guest) -> Vec<Nic> {
     let domain = connect.domain_by_name(guest.name()).unwrap();
     let nics = domain.nics(5 * SECOND).unwrap().into_iter();
@@ -99,7 +99,7 @@ fn plug_in(guest: &Guest, driver: &str, options: Value) {
 }
 
 #[test]
-fn nics_are_what_qemu_says_now() {
+fn nics_are_as_qemu_reports_now() {
     alone!();
     let taps = taps();
     let guest = spec(&taps).boot();
@@ -121,7 +121,7 @@ fn nics_are_what_qemu_says_now() {
     assert_eq!(of(&taps[0])[1..], ["52:54:00:aa:00:01", "virtio-net-pci"]);
     assert!(of(&taps[1])[1].starts_with("52:54:00:12:34:"), "{begun:?}");
 
-    // Another NIC on the same network: of that, the command line knows nothing.
+    // Another NIC on the same network: the command line does not show that.
     let mut side = guest.side();
     side.ask_with("device_del", json!({ "id": "old" }));
     side.wait_for("DEVICE_DELETED");
@@ -131,7 +131,7 @@ fn nics_are_what_qemu_says_now() {
     plug_in(&guest, "usb-net", mac);
     check(3, "another one has its place");
 
-    // A network that the command line does not know either.
+    // A network that is not on the command line either.
     let tap = plug_in_network(&guest, "plugged");
     check(3, "its NIC is still to come");
     plug_in(&guest, "virtio-net-pci", json!({ "netdev": "plugged", "romfile": "" }));
@@ -142,11 +142,11 @@ fn nics_are_what_qemu_says_now() {
     assert!(all.len() == 5 && all.iter().any(|nic| nic[0] == another), "{all:?}");
     let mut certain = known;
     certain.retain(|nic| nic[0] != tap);
-    assert_eq!(said_to_all(), certain, "which of two it is, nobody says");
+    assert_eq!(said_to_all(), certain, "which of the two it is, is unknown");
 }
 
 #[test]
-fn nics_that_the_machine_brought_are_known() {
+fn the_machines_own_nics_are_known() {
     alone!();
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     let tap = || format!("tap,ifname={},script=no,downscript=no", lab().tap_name());
@@ -156,7 +156,7 @@ fn nics_that_the_machine_brought_are_known() {
         let truth = truth(&guest);
         assert_eq!((truth.len(), said(&connect, &guest)), (1, truth));
     }
-    // By a hub, of which `truth` understands nothing.
+    // Through a hub, which `truth` does not support.
     let guest = boot(&["-net", "nic,model=e1000,macaddr=52:54:00:aa:00:09", "-net", &tap()]);
     let nics = said(&connect, &guest);
     assert_eq!(
@@ -166,7 +166,7 @@ fn nics_that_the_machine_brought_are_known() {
 }
 
 #[test]
-fn what_is_not_answered_is_not_known() {
+fn without_a_reply_nics_are_unknown() {
     alone!();
     let connect = Connect::open("qemu+qmp:///system").unwrap();
     let guest = spec(&taps()).boot();
@@ -192,10 +192,10 @@ fn what_is_not_answered_is_not_known() {
 }
 
 #[test]
-fn clients_of_libvirt_find_the_nics() {
+fn libvirt_clients_find_the_nics() {
     alone!();
     let taps = taps();
-    // collectd looks at no paused domain.
+    // collectd ignores paused domains.
     let guest = spec(&taps).without_uuid().running().raw_disks(1).boot();
     let daemon = Domstatsd::start(&["-c", "qemu+qmp:///system", "--timeout", "30s"]);
     let name = guest.name();
@@ -223,7 +223,7 @@ fn clients_of_libvirt_find_the_nics() {
         };
         assert_eq!(counters(by_name), counters(by_mac), "{tap}");
     }
-    // No NIC's, and that of the NIC without a device of the host.
+    // No NIC's address, and that of the NIC without a host device.
     for mac in ["52:54:00:00:00:00", "52:54:00:aa:00:02"] {
         let said = String::from_utf8(stats(mac).stderr).unwrap();
         assert!(said.contains(&format!("'{mac}' is not a known interface")), "{said}");

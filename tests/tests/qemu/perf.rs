@@ -1,4 +1,4 @@
-//! Performance counters of guests, against what `/proc` counts of their threads.
+//! Performance counters of guests, compared with what `/proc` counts for their threads.
 
 use std::{
     collections::BTreeMap,
@@ -29,8 +29,8 @@ fn counts(connect: &Connect, guest: &Guest) -> Perf {
     stats.perf.unwrap_or_else(|| panic!("{:?}", stats.missing))
 }
 
-/// Reads plainly what each thread of a guest did: page faults, context switches, and time on a
-/// CPU in nanoseconds.
+/// Reads simply what each thread of a guest did: page faults, context switches, and time on a CPU
+/// in nanoseconds.
 fn by_thread(guest: &Guest) -> BTreeMap<OsString, [u64; 3]> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(format!("/proc/{}/task", guest.pid)).unwrap() {
@@ -53,7 +53,7 @@ fn by_thread(guest: &Guest) -> BTreeMap<OsString, [u64; 3]> {
     all
 }
 
-/// Reads plainly what all threads of a guest did.
+/// Reads simply what all threads of a guest did.
 fn of_threads(guest: &Guest) -> [u64; 3] {
     let all = by_thread(guest);
     [0, 1, 2].map(|number| all.values().map(|counts| counts[number]).sum())
@@ -64,16 +64,16 @@ fn of_counters(perf: &Perf) -> [u64; 3] {
 }
 
 #[test]
-fn counters_agree_with_what_the_kernel_says_of_the_threads() {
+fn counters_agree_with_the_kernels_data_about_threads() {
     alone!();
     let guest = Spec::full("perf").running().boot();
     let connect =
         Connect::open("qemu+qmp:///system?perf=page_faults,context_switches,task_clock,cpu_clock")
             .unwrap();
-    // Every reading of ours lies between two of theirs, at the beginning and at the end.
+    // Each of our readings lies between two of theirs, at the start and at the end.
     let [start_low, begin, start_high] =
         [of_threads(&guest), of_counters(&counts(&connect, &guest)), of_threads(&guest)];
-    wait_until(PATIENCE, "the guest does not work", || {
+    wait_until(PATIENCE, "the guest does not use its disk", || {
         of_threads(&guest)[2] > start_high[2] + 200_000_000
     });
     let low = of_threads(&guest);
@@ -83,24 +83,24 @@ fn counters_agree_with_what_the_kernel_says_of_the_threads() {
         let least = low[number] - start_high[number];
         let most = high[number] - start_low[number];
         let counted = end[number] - begin[number];
-        // Threads for I/O come and go: what one did is gone from /proc, and stays in the counter.
+        // Threads for I/O come and go: what one did vanishes from /proc, and stays in the counter.
         let slack = most / 20 + 20;
         let range = least.saturating_sub(slack)..=most + slack;
         assert!(range.contains(&counted), "{what}: {counted}, not in {range:?}");
     }
-    assert!(end[1] > 0 && end[2] > 100_000_000, "the guest works: {perf:?}");
+    assert!(end[1] > 0 && end[2] > 100_000_000, "the guest uses its disk: {perf:?}");
     assert!(perf.cpu_clock.is_some() && perf.cpu_cycles.is_none(), "{perf:?}");
 }
 
 #[test]
-fn threads_that_come_later_are_counted() {
+fn threads_that_start_later_are_counted() {
     alone!();
     let guest = Spec::new("perf").raw_disks(1).boot();
     let connect = Connect::open("qemu+qmp:///system?perf=context_switches").unwrap();
     let switches = || counts(&connect, &guest).context_switches.unwrap();
     let before = by_thread(&guest);
     let begin = switches();
-    // The guest works its disk: QEMU starts threads for that.
+    // The guest uses its disk: QEMU starts threads for that.
     guest.side().ask("cont");
     let deadline = Instant::now() + PATIENCE;
     let mut last = begin;
@@ -116,7 +116,7 @@ fn threads_that_come_later_are_counted() {
         assert!(counted >= last, "it stepped back from {last} to {counted}");
         last = counted;
         if late > 1_000 {
-            // Those of the moment between the first two readings.
+            // Those between the first two readings.
             let counted = counted - begin + 100;
             assert!(counted >= early + late, "{counted} of {early} and late ones' {late}");
             break;
@@ -126,7 +126,7 @@ fn threads_that_come_later_are_counted() {
 }
 
 #[test]
-fn what_is_not_counted_has_a_reason() {
+fn uncounted_events_have_a_reason() {
     alone!();
     let guest = Spec::new("perf").boot();
     let why = |uri: &str| {
@@ -140,7 +140,7 @@ fn what_is_not_counted_has_a_reason() {
 
     let (missing, perf) = why("qemu+qmp:///system?perf=all");
     let perf = perf.unwrap();
-    // Where the processor counts everything there is nothing to say.
+    // If the processor counts everything, no reason is given.
     for (name, count) in [("cpu_cycles", perf.cpu_cycles), ("bus_cycles", perf.bus_cycles)] {
         let named = missing.as_ref().is_some_and(|missing| missing.text.contains(name));
         assert_eq!(count.is_none(), named, "{name}: {missing:?}");
@@ -165,7 +165,7 @@ fn without_rights_it_is_denied() {
     let output = command.args(["-c", uri, "--perf", "--format", "json"]).output().unwrap();
     let report = StatsReport::from_json(&String::from_utf8(output.stdout).unwrap()).unwrap();
     let record = report.domain(guest.name()).unwrap();
-    // From 2 on, the kernel's part of a process is root's alone.
+    // From 2 on, only root may count the kernel's part of a process.
     match record.why_missing(StatsGroups::PERF) {
         Some(why) => assert_eq!((&why.reason, paranoid >= 2), (&MissingReason::Denied, true)),
         None => assert!(paranoid < 2 && record.perf.is_some()),
@@ -173,7 +173,7 @@ fn without_rights_it_is_denied() {
 }
 
 #[test]
-fn descriptors_are_given_back() {
+fn descriptors_are_returned() {
     alone!();
     let open = || {
         let all = fs::read_dir("/proc/self/fd").unwrap().flatten();
@@ -182,7 +182,7 @@ fn descriptors_are_given_back() {
     };
     let connect = Connect::open("qemu+qmp:///system?perf=page_faults,task_clock").unwrap();
     let guests = boot_all((0..3).map(|_| Spec::new("perf")));
-    // These alone: others may run on this host.
+    // Only these domains: the host may run others.
     let request = StatsRequest::new().groups(StatsGroups::PERF).timeout(PATIENCE);
     for guest in &guests {
         let domain = connect.domain_by_id(guest.pid).unwrap();

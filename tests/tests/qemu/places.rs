@@ -1,5 +1,5 @@
-//! Monitors in places where a path does not lead from here: other roots, folders that were left, names
-//! without a file, descriptors; and sockets that are somebody else's.
+//! Monitors that a path does not lead to directly: other roots, folders that were left, names
+//! without a file, descriptors; and sockets that another process holds.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use domstats_live::{alone, lab::lab, patience::wait_until, tools::tool};
 const PATIENCE: Duration = Duration::from_secs(30);
 const SYSTEM: &str = "qemu+qmp:///system";
 
-/// A QEMU or what pretends to be one, killed at the end.
+/// A QEMU, or a process that pretends to be one, killed on drop.
 struct Qemu {
     process: Child,
     name: String,
@@ -23,8 +23,8 @@ struct Qemu {
 }
 
 impl Qemu {
-    /// Starts a QEMU by a shell script, in which `$QEMU` is the command with the usual options. `DIR`
-    /// in it is a folder of its own.
+    /// Starts a QEMU through a shell script, in which `$QEMU` is the command with the usual
+    /// options, and `DIR` a folder of its own.
     fn start(label: &str, script: &str) -> Self {
         Self::start_with(label, script, &mut lab().command("sh"))
     }
@@ -42,7 +42,7 @@ impl Qemu {
         Self { process, name, dir }
     }
 
-    /// Asks until the monitor answers, and fails with the reason why it does not.
+    /// Calls until the monitor replies, and fails with the reason why it does not.
     fn assert_served(&self, uri: &str) {
         let mut last = None;
         let deadline = std::time::Instant::now() + PATIENCE;
@@ -55,7 +55,7 @@ impl Qemu {
         panic!("{uri}: {last:?}");
     }
 
-    /// Asks until QEMU is found and its monitor is missing for a reason with these words.
+    /// Calls until QEMU is found and its monitor is missing for a reason with these words.
     fn assert_missing(&self, uri: &str, reason: &MissingReason, words: &str) {
         let mut last = None;
         let deadline = std::time::Instant::now() + PATIENCE;
@@ -123,7 +123,7 @@ fn a_container_with_a_network_and_processes_of_its_own() {
         ]),
     );
     qemu.assert_served(SYSTEM);
-    // In its own processes' eyes it has another number; ours is right.
+    // In its own pid namespace it has another number; ours is correct.
     let record = ask(SYSTEM);
     let id = record.domain(&qemu.name).unwrap().domain.id.unwrap();
     assert_ne!(id, qemu.process.id());
@@ -157,12 +157,12 @@ fn the_root_changes_after_the_socket_is_made() {
 #[test]
 fn a_relative_path() {
     alone!();
-    // By its environment or by the folder where it still is.
+    // Through its environment, or through its current folder.
     for environment in ["", "env -u PWD"] {
         let script = format!("exec {environment} $QEMU -qmp unix:q,server=on,wait=off");
         Qemu::start("relative", &script).assert_served(SYSTEM);
     }
-    // Longer than the address of a socket can be.
+    // Longer than a socket address can be.
     let long = "d".repeat(120);
     let script = format!("mkdir {long}; cd {long}; exec $QEMU -qmp unix:q,server=on,wait=off");
     let qemu = Qemu::start("long", &script);
@@ -185,7 +185,7 @@ fn a_daemon_has_left_its_folder() {
     let mut qemu = Qemu::start("daemon", daemon);
     started(&mut qemu);
     qemu.assert_served(SYSTEM);
-    // Nothing says where it was started.
+    // Nothing shows where it was started.
     let mut qemu = Qemu::start("lost", &format!("unset PWD; exec env -u PWD {daemon}"));
     started(&mut qemu);
     let words = "the folder where QEMU was started is not known";
@@ -234,7 +234,7 @@ fn a_socket_that_a_launcher_opened() {
 }
 
 #[test]
-fn a_monitor_that_is_no_unix_socket_says_what_it_is() {
+fn a_monitor_that_is_no_unix_socket_is_described() {
     alone!();
     let manager = lab().path("manager");
     let _manager = UnixListener::bind(&manager).unwrap();
@@ -263,7 +263,7 @@ fn a_monitor_that_is_no_unix_socket_says_what_it_is() {
 }
 
 #[test]
-fn a_taken_monitor_leaves_the_next_one() {
+fn with_a_busy_monitor_the_next_one_is_used() {
     alone!();
     let script = "exec $QEMU -qmp unix:DIR/a,server=on,wait=off -qmp unix:DIR/b,server=on,wait=off \
                   -qmp unix:DIR/c,server=on,wait=off";
@@ -273,7 +273,7 @@ fn a_taken_monitor_leaves_the_next_one() {
     qemu.assert_served(SYSTEM);
     let first = domstats_live::qmp::Qmp::connect(&socket("a")).unwrap();
     qemu.assert_served(SYSTEM);
-    // A named one comes first: it is the one that is held.
+    // A named monitor comes first, so it is the one that is held.
     let named = format!("{SYSTEM}?monitor={}&monitor_policy=hold", socket("c").display());
     let held = Connect::open(&named).unwrap();
     held.all_domain_stats(&StatsRequest::new()).unwrap();
@@ -287,7 +287,7 @@ fn a_taken_monitor_leaves_the_next_one() {
 }
 
 #[test]
-fn doctor_tells_of_every_monitor() {
+fn doctor_lists_every_monitor() {
     alone!();
     let script = "exec $QEMU -qmp unix:DIR/a,server=on,wait=off -qmp unix:DIR/b,server=on,wait=off \
                   -qmp unix:DIR/c,server=on,wait=off -qmp tcp:127.0.0.1:0,server=on,wait=off";
@@ -313,7 +313,7 @@ fn doctor_tells_of_every_monitor() {
     }
 }
 
-/// Starts processes of an ordinary user that call themselves QEMUs with this monitor, and are none.
+/// Starts processes of an unprivileged user that claim to be QEMUs with this monitor.
 fn impostors(count: usize, monitor: &Path) -> Vec<Qemu> {
     let one = |_| {
         let name = lab().name("impostor");
@@ -331,9 +331,9 @@ fn impostors(count: usize, monitor: &Path) -> Vec<Qemu> {
 }
 
 #[test]
-fn nobody_is_asked_on_behalf_of_an_impostor() {
+fn an_impostors_socket_is_not_connected_to() {
     alone!();
-    // Of root, and of no QEMU.
+    // root's socket, which no QEMU holds.
     let path = lab().path("docker.sock");
     let listener = UnixListener::bind(&path).unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -347,7 +347,7 @@ fn nobody_is_asked_on_behalf_of_an_impostor() {
                 impostor.assert_missing(&uri, &MissingReason::Failed, words);
             }
         }
-        assert!(listener.accept().is_err(), "somebody connected");
+        assert!(listener.accept().is_err(), "something connected");
     }
 }
 
@@ -369,7 +369,7 @@ fn impostors_do_not_keep_a_monitor_busy() {
 }
 
 #[test]
-fn a_link_to_the_monitor_of_libvirt_is_libvirts() {
+fn a_link_to_libvirts_monitor_is_recognized() {
     alone!();
     let folder = lab().path("domain-1-x");
     fs::create_dir(&folder).unwrap();
@@ -384,7 +384,7 @@ fn a_link_to_the_monitor_of_libvirt_is_libvirts() {
 #[test]
 fn the_same_path_elsewhere_is_another_socket() {
     alone!();
-    // It waits for the client of a serial port, and a client waits for its monitor.
+    // It waits for a serial port's client, and a client waits for its monitor.
     let blocked = Qemu::start_with(
         "blocked",
         "mount -t tmpfs none /mnt; exec $QEMU -qmp unix:/mnt/q,server=on,wait=off \

@@ -1,4 +1,4 @@
-//! Which processes are VMs: what a QEMU makes beside itself is none.
+//! Which processes are VMs: helper processes that a QEMU starts are not.
 
 use std::fs;
 
@@ -10,10 +10,10 @@ use domstats_live::{
     roots::release,
 };
 
-/// With asynchronous teardown a copy of QEMU waits to clean up after it: the same program, memory and
-/// command line.
+/// With asynchronous teardown, a copy of QEMU waits to clean up after it: the same program, memory
+/// and command line.
 #[test]
-fn what_cleans_up_after_a_qemu_is_no_vm() {
+fn a_qemus_cleanup_process_is_not_a_vm() {
     alone!();
     let options: &[&str] = match release() {
         None => &["-async-teardown"],

@@ -1,4 +1,5 @@
-//! The QEMUs of newer Debian releases: tests of this program again, and what only those QEMUs have.
+//! The QEMUs of newer Debian releases: runs tests of this program again, and tests what only those
+//! QEMUs have.
 
 use domstats::{Connect, StatsRequest};
 use domstats_live::{
@@ -11,44 +12,44 @@ use domstats_live::{
 
 again_in_newer_releases! {
     changes::plugged_and_unplugged_between_calls,
-    cryptodevs::what_crypto_devices_did_is_told_if_it_is_asked_for,
+    cryptodevs::crypto_devices_are_read_on_request,
     disks::a_chain_of_three_images_is_one_disk_or_three_images,
-    disks::filters_are_no_images,
+    disks::filters_are_not_images,
     disks::a_running_job_changes_no_disk_and_no_chain,
     disks::a_drive_without_a_medium_has_no_sizes,
     disks::disks_on_every_bus,
-    disks::an_image_of_the_network_has_no_path,
-    disks::a_threshold_is_that_of_the_file,
-    disks::latencies_are_counted_by_bins_once_qemu_is_told_to,
-    disks::timed_groups_where_the_drive_has_intervals,
-    filters::what_is_between_a_disk_and_its_file_is_no_image,
+    disks::a_network_image_has_no_path,
+    disks::the_threshold_is_the_files,
+    disks::latencies_are_counted_in_bins_once_qemu_counts_them,
+    disks::drives_with_intervals_have_timed_groups,
+    filters::nodes_between_a_disk_and_its_file_are_not_images,
     filters::a_quorum_is_one_image_without_a_path,
     held::every_change_is_seen_in_the_next_call,
-    held::what_cannot_have_changed_is_not_asked,
-    nics::nics_are_what_qemu_says_now,
-    nics::nics_that_the_machine_brought_are_known,
-    processes::what_cleans_up_after_a_qemu_is_no_vm,
-    values::a_uuid_comes_from_qemu_where_the_command_line_has_none,
-    values::a_balloon_that_was_plugged_in_later_is_read,
-    values::the_most_vcpus_are_told_where_the_command_line_does_not,
-    values::disks_have_qemus_ids_and_flash_is_none,
+    held::unchanged_values_are_not_queried,
+    nics::nics_are_as_qemu_reports_now,
+    nics::the_machines_own_nics_are_known,
+    processes::a_qemus_cleanup_process_is_not_a_vm,
+    values::a_uuid_comes_from_qemu_if_the_command_line_has_none,
+    values::a_plugged_in_balloon_is_read,
+    values::the_maximum_of_vcpus_comes_from_qemu_if_necessary,
+    values::disks_have_qemus_ids_and_flash_is_not_a_disk,
     values::a_sparse_image_with_a_relative_name_has_its_path_and_size,
-    waiting::asking_starts_no_guest_that_waits_for_its_manager,
+    waiting::a_call_starts_no_guest_that_waits_for_its_manager,
 }
 
 again_in_an_older_release! {
     changes::plugged_and_unplugged_between_calls,
     disks::a_chain_of_three_images_is_one_disk_or_three_images,
-    disks::filters_are_no_images,
+    disks::filters_are_not_images,
     disks::disks_on_every_bus,
-    disks::an_image_of_the_network_has_no_path,
+    disks::a_network_image_has_no_path,
     held::every_change_is_seen_in_the_next_call,
-    nics::nics_are_what_qemu_says_now,
-    nics::nics_that_the_machine_brought_are_known,
-    values::a_uuid_comes_from_qemu_where_the_command_line_has_none,
-    values::the_most_vcpus_are_told_where_the_command_line_does_not,
-    values::disks_have_qemus_ids_and_flash_is_none,
-    waiting::asking_starts_no_guest_that_waits_for_its_manager,
+    nics::nics_are_as_qemu_reports_now,
+    nics::the_machines_own_nics_are_known,
+    values::a_uuid_comes_from_qemu_if_the_command_line_has_none,
+    values::the_maximum_of_vcpus_comes_from_qemu_if_necessary,
+    values::disks_have_qemus_ids_and_flash_is_not_a_disk,
+    waiting::a_call_starts_no_guest_that_waits_for_its_manager,
 }
 
 #[test]
@@ -59,9 +60,10 @@ fn cgroups_of_version_2_alone() {
     machine::run(&["cgroups::"]);
 }
 
-/// Every form in which QEMU 11.1 takes a monitor as an object; libvirt 12.8 writes the last one.
+/// Every notation in which QEMU 11.1 accepts a monitor as an object; libvirt 12.8 writes the last
+/// one.
 #[test]
-fn a_monitor_that_is_an_object_is_used() {
+fn a_monitor_object_is_used() {
     alone!(in "sid");
     for object in [
         "monitor-qmp,id=monitor,chardev=charmonitor",

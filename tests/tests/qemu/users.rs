@@ -1,4 +1,4 @@
-//! Users without rights: their own guests, and a hint for the others.
+//! Unprivileged users: their own guests, and a hint about the others.
 
 use std::process::Output;
 
@@ -27,7 +27,7 @@ fn assert_own_is_complete(report: &StatsReport, own: &Guest) {
 }
 
 #[test]
-fn others_are_denied_with_a_hint() {
+fn other_users_guests_are_denied_with_a_hint() {
     alone!();
     let own = Spec::new("own").as_nobody().raw_disks(1).boot();
     let other = Spec::new("other").raw_disks(1).boot();
@@ -49,7 +49,7 @@ fn others_are_denied_with_a_hint() {
 }
 
 #[test]
-fn a_session_is_the_users_own_guests() {
+fn session_lists_the_users_own_guests() {
     alone!();
     let own = Spec::new("own").as_nobody().raw_disks(1).boot();
     let other = Spec::new("other").raw_disks(1).boot();

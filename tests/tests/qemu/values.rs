@@ -1,4 +1,4 @@
-//! Who a QEMU is and what its values are, started the way people start it.
+//! A QEMU's identity and values, with the command lines that people use.
 
 use domstats::{Connect, DomainStats, StatsGroups, StatsRequest};
 use domstats_live::{
@@ -23,7 +23,7 @@ fn names(record: &DomainStats) -> Vec<String> {
 }
 
 #[test]
-fn a_uuid_comes_from_qemu_where_the_command_line_has_none() {
+fn a_uuid_comes_from_qemu_if_the_command_line_has_none() {
     alone!();
     let uuid = "6f0e9e3c-0d3b-4b5e-8a55-0123456789ab";
     let smbios = Spec::new("smbios")
@@ -46,13 +46,13 @@ fn a_uuid_comes_from_qemu_where_the_command_line_has_none() {
 }
 
 #[test]
-fn a_balloon_that_was_plugged_in_later_is_read() {
+fn a_plugged_in_balloon_is_read() {
     alone!();
     for policy in POLICIES {
         let guest = Spec::new("balloon")
             .machine("q35")
             .options(["-device", "pcie-root-port,id=rp1"])
-            // The port itself unplugs what its guest has not powered on.
+            // Otherwise the port itself unplugs what its guest has not powered on.
             .options(["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"])
             .boot();
         let connect = Connect::open(policy).unwrap();
@@ -81,7 +81,7 @@ fn a_balloon_that_was_plugged_in_later_is_read() {
 }
 
 #[test]
-fn the_most_vcpus_are_told_where_the_command_line_does_not() {
+fn the_maximum_of_vcpus_comes_from_qemu_if_necessary() {
     alone!();
     let dir = lab().path(lab().name("smp"));
     std::fs::create_dir_all(&dir).unwrap();
@@ -107,7 +107,7 @@ fn the_most_vcpus_are_told_where_the_command_line_does_not() {
 }
 
 #[test]
-fn disks_have_qemus_ids_and_flash_is_none() {
+fn disks_have_qemus_ids_and_flash_is_not_a_disk() {
     alone!();
     let null =
         |id: &str| ["-drive".to_owned(), format!("file=null-co://,format=raw,if=none,id={id}")];
@@ -151,12 +151,16 @@ fn a_sparse_image_with_a_relative_name_has_its_path_and_size() {
         let record = ask(&connect, &guest, StatsGroups::BLOCK);
         let block = &record.block.unwrap().blocks[0];
         assert_eq!(block.path.as_deref(), path.to_str(), "{policy}");
-        assert_eq!(block.physical, Some(8 << 20), "as libvirt: the size, for there are no blocks");
+        assert_eq!(
+            block.physical,
+            Some(8 << 20),
+            "as in libvirt: the size, since there are no blocks"
+        );
     }
 }
 
 #[test]
-fn why_a_guest_runs_is_told_by_events_alone() {
+fn only_events_say_why_a_guest_runs() {
     alone!();
     let reason = |record: DomainStats| {
         let state = record.state.unwrap();
@@ -180,7 +184,7 @@ fn why_a_guest_runs_is_told_by_events_alone() {
     assert_eq!(at_once, ("running", Some("unpaused")));
     held.close();
     assert_eq!(reason(ask(&shared, &guest, StatsGroups::STATE)), ("running", None));
-    // Its first start: libvirt calls it booted or unpaused, by what its user wanted.
+    // Its first start: libvirt reports booted or unpaused, depending on what its user requested.
     let first = Spec::new("first").boot();
     let held = Connect::open(POLICIES[1]).unwrap();
     assert_eq!(reason(ask(&held, &first, StatsGroups::STATE)), ("paused", Some("user")));
@@ -189,7 +193,7 @@ fn why_a_guest_runs_is_told_by_events_alone() {
 }
 
 #[test]
-fn discards_of_the_storage_and_batches_of_iothreads_are_told() {
+fn discards_of_the_storage_and_batches_of_iothreads_are_read() {
     alone!();
     let dir = lab().path(lab().name("discard"));
     std::fs::create_dir_all(&dir).unwrap();
@@ -210,7 +214,7 @@ fn discards_of_the_storage_and_batches_of_iothreads_are_told() {
         let connect = Connect::open(policy).unwrap();
         let record = ask(&connect, &guest, StatsGroups::BLOCK | StatsGroups::IOTHREAD);
         let block = &record.block.unwrap().blocks[0];
-        // A file system that knows no holes refuses it.
+        // A file system without holes refuses it.
         let done = match block.discard_failed {
             Some(0) => [Some(1), Some(2 << 20)],
             _ => [Some(0), Some(0)],
@@ -221,7 +225,7 @@ fn discards_of_the_storage_and_batches_of_iothreads_are_told() {
 }
 
 #[test]
-fn a_monitor_for_humans_tells_the_same() {
+fn a_pretty_printing_monitor_gives_the_same() {
     alone!();
     let dir = lab().path("pretty");
     std::fs::create_dir_all(&dir).unwrap();

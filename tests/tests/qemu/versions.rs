@@ -1,4 +1,4 @@
-//! QEMUs of other versions than the machine's: what they answered, read again.
+//! QEMUs of other versions than the installed one: their recorded replies, replayed.
 
 use std::{
     env, fs,
@@ -17,8 +17,7 @@ fn recordings() -> Vec<PathBuf> {
     paths.filter(|path| path.is_dir()).collect()
 }
 
-/// More than a fake needs, also on a busy machine.
-/// Returns what the driver makes of a recorded QEMU, with its chains of images.
+/// Returns the driver's record of a recorded QEMU, with its chains of images.
 fn record(connect: &Connect, fake: &Fake, groups: StatsGroups) -> DomainStats {
     let request =
         StatsRequest::new().groups(groups).options(StatsOptions::BACKING).timeout(PATIENCE);
@@ -26,13 +25,13 @@ fn record(connect: &Connect, fake: &Fake, groups: StatsGroups) -> DomainStats {
     let record = report.domain(&fake.name).unwrap();
     assert!(
         !record.missing.iter().any(|missing| missing.missing.text.contains("was not recorded")),
-        "the driver asks something new: see recorded/README.md: {:?}",
+        "the driver sends a new query: see recorded/README.md: {:?}",
         record.missing
     );
     record.clone()
 }
 
-/// Takes away what comes from the process, which is not the one that was recorded.
+/// Removes what comes from the process, which is not the recorded one.
 fn only_the_monitors(mut record: DomainStats) -> DomainStats {
     record.domain = DomainInfo::default();
     record.domain.name = "recorded".into();
@@ -67,14 +66,14 @@ fn every_recorded_version_gives_the_record_that_was_reviewed() {
             let fault = format!("recorded:{}", dir.display());
             let fake = Fake::start(env!("CARGO_BIN_EXE_fake-qemu"), &fault);
             let connect = Connect::open(uri).unwrap();
-            // Of these the host alone tells, and not every host the same.
+            // Only the host has these, and not every host has the same.
             let of_host = StatsGroups::PERF | StatsGroups::MEMORY;
             let all = connect.supported_groups() - of_host;
             let first = only_the_monitors(record(&connect, &fake, all));
             let again = only_the_monitors(record(&connect, &fake, all));
             assert_eq!(again, first, "{}", dir.display());
             compare_with_snapshot(&dir, first);
-            // Other questions than with all groups.
+            // Other queries than with all groups.
             let cpu = record(&connect, &fake, StatsGroups::CPU_TOTAL).cpu.unwrap();
             let of_all = again.cpu.unwrap();
             assert_eq!(cpu.haltpoll_success, of_all.haltpoll_success);
@@ -83,9 +82,10 @@ fn every_recorded_version_gives_the_record_that_was_reviewed() {
     }
 }
 
-/// Guests without a system report nothing, all ones; one with a system may report all of it.
+/// Guests without an operating system report nothing, all ones; one with a system may report
+/// everything.
 #[test]
-fn everything_that_a_guest_says_of_its_memory_is_read() {
+fn everything_that_a_guest_reports_about_its_memory_is_read() {
     alone!();
     const REPORTED: [&str; 16] = [
         "swap-in",

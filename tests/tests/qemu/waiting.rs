@@ -1,4 +1,4 @@
-//! QEMUs that do not serve their monitors yet: asking changes nothing for them and their managers.
+//! QEMUs that do not serve their monitors yet: a call changes nothing for them and their managers.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ use domstats_live::{
 
 const TIMEOUT: Duration = Duration::from_millis(800);
 
-/// A QEMU without a guest's disks, killed at the end.
+/// A QEMU without a guest's disks, killed on drop.
 struct Qemu {
     process: Child,
     name: String,
@@ -69,7 +69,7 @@ fn ask(uri: &str, timeout: Duration) -> StatsReport {
     connect.all_domain_stats(&StatsRequest::new().timeout(timeout)).unwrap()
 }
 
-/// Returns the URIs by which a monitor can be found: on the command line, or by its name.
+/// Returns the URIs that find a monitor: on the command line, or by its name.
 fn uris(socket: &Path) -> [String; 3] {
     let system = "qemu+qmp:///system";
     let named = format!("{system}?monitor={}", socket.display());
@@ -77,14 +77,14 @@ fn uris(socket: &Path) -> [String; 3] {
 }
 
 #[test]
-fn asking_starts_no_guest_that_waits_for_its_manager() {
+fn a_call_starts_no_guest_that_waits_for_its_manager() {
     alone!();
     for options in [
         "-qmp unix:DIR/q,server",
         "-S -qmp-pretty unix:DIR/q,server=y,wait=yes",
         "-chardev socket,id=c,path=DIR/q,server=on -mon c,mode=control",
         "-qmp unix:DIR/other,server=on,wait=off -qmp unix:q,server",
-        // What starts threads before, or displays that might.
+        // Objects that start threads before, and displays that might.
         "-object iothread,id=i -object iothread,id=j -qmp unix:DIR/q,server",
         r#"-object {"qom-type":"iothread","id":"i"} -object throttle-group,id=t -qmp unix:DIR/q,server"#,
         "-object thread-context,id=t,cpu-affinity=0 -qmp unix:DIR/q,server",
@@ -95,10 +95,10 @@ fn asking_starts_no_guest_that_waits_for_its_manager() {
         "-display dbus,p2p=yes -vga std -qmp unix:DIR/q,server",
         "-preconfig -qmp unix:DIR/q,server",
         "-incoming defer -qmp unix:DIR/q,server",
-        // A human's comes first.
+        // A monitor for humans comes first.
         "-monitor unix:DIR/human,server -qmp unix:DIR/q,server",
     ] {
-        // The roots of other releases are without these modules.
+        // The roots of other releases lack these modules.
         let is_module = ["egl", "-spice", "dbus"].iter().any(|module| options.contains(module));
         let is_newer = ["-object {", "thread-context"].iter().any(|newer| options.contains(newer));
         match roots::release().as_deref() {
@@ -109,7 +109,7 @@ fn asking_starts_no_guest_that_waits_for_its_manager() {
         let mut qemu = Qemu::start("waits", options);
         let socket = qemu.socket(if options.contains("human") { "human" } else { "q" });
         let hold = "qemu+qmp:///system?monitor_policy=hold";
-        // Until it says so it is starting.
+        // It is starting until it reports this reason.
         wait_until(PATIENCE, options, || {
             let missing = qemu.missing(&ask(hold, TIMEOUT)).unwrap();
             missing.text.contains("would start it")
@@ -120,17 +120,17 @@ fn asking_starts_no_guest_that_waits_for_its_manager() {
             assert_eq!(missing.reason, MissingReason::Busy, "{options} {uri}");
             assert!(missing.text.contains("would start it"), "{missing}");
         }
-        // Whoever connects is served: nobody of us is in the queue, and nobody was.
+        // The next client is served: none of ours is in the queue, and none was.
         assert_eq!(qemu.threads(), idle, "{options}");
         if options.contains("human") {
             continue;
         }
-        // The manager comes and goes.
+        // The manager connects and leaves.
         let mut manager = UnixStream::connect(&socket).unwrap();
         manager.set_read_timeout(Some(PATIENCE)).unwrap();
         assert!(manager.read(&mut [0; 4096]).unwrap() > 0);
         drop(manager);
-        // There may be no GPU to go on with.
+        // There may be no GPU to continue with.
         if options.contains("egl") {
             continue;
         }
@@ -165,7 +165,7 @@ fn polling_leaves_a_place_for_the_manager_of_a_blocked_qemu() {
             let missing = qemu.missing(&ask(uri, TIMEOUT)).unwrap();
             assert_eq!(missing.reason, MissingReason::Timeout, "{missing}");
         }
-        // Blocks no longer than the queue is full: a full one would keep the test for ever.
+        // Blocks only until the queue is full: a full one would block the test forever.
         let place = place_in_queue(&socket);
         drop(place.expect("the manager finds a place"));
         drop(silent);
@@ -189,7 +189,7 @@ fn a_serial_port_that_waits_is_not_a_monitor_to_try() {
 }
 
 #[test]
-fn of_several_programs_at_once_one_looks_at_the_queue_and_connects() {
+fn of_several_concurrent_programs_one_examines_the_queue_and_connects() {
     alone!();
     let options = "-S -qmp unix:DIR/q,server=on,wait=off -chardev socket,id=x,path=DIR/x,server=on";
     let qemu = Qemu::start("turns", options);
@@ -214,9 +214,9 @@ fn of_several_programs_at_once_one_looks_at_the_queue_and_connects() {
 }
 
 #[test]
-fn a_blocked_qemu_is_served_once_it_goes_on() {
+fn a_blocked_qemu_is_queried_once_it_continues() {
     alone!();
-    // It waits for the client of a serial port.
+    // It waits for a serial port's client.
     let options = "-S -qmp unix:DIR/q,server=on,wait=off -chardev socket,id=x,path=DIR/x,server=on";
     let qemu = Qemu::start("goes-on", options);
     let socket = qemu.socket("q");
