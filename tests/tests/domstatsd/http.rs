@@ -1,4 +1,4 @@
-//! HTTP of the daemon: documents, who may ask, and clients that misbehave.
+//! The daemon's HTTP: documents, authentication, and clients that misbehave.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ use domstats_live::{
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 #[test]
-fn documents_are_what_was_asked_for() {
+fn documents_match_the_request() {
     alone!();
     let guests = boot_all([Spec::new("on").running().raw_disks(1), Spec::new("paused")]);
     let daemon = Domstatsd::start(&["-c", "qemu+qmp:///system"]);
@@ -94,7 +94,7 @@ fn errors_are_a_status_and_a_sentence() {
 }
 
 #[test]
-fn what_a_client_has_is_not_sent_again() {
+fn unchanged_documents_are_not_sent_again() {
     alone!();
     let daemon = Domstatsd::start(&["-c", "test:///default"]);
     let http = daemon.http();
@@ -122,7 +122,7 @@ fn what_a_client_has_is_not_sent_again() {
     assert_ne!(fresh.header("etag"), Some(tag.as_str()));
 }
 
-/// Starts a daemon that is to refuse its configuration, and returns what it says.
+/// Starts a daemon that must refuse its configuration, and returns its output.
 fn refused(http: &str) -> String {
     let path = lab().path(lab().name("wrong.toml"));
     fs::write(&path, format!("connect = [\"test:///default\"]\n[http]\n{http}")).unwrap();
@@ -140,7 +140,7 @@ fn refused(http: &str) -> String {
 }
 
 #[test]
-fn beyond_this_host_it_takes_tls_and_who_one_is() {
+fn beyond_this_host_it_needs_tls_and_authentication() {
     alone!();
     let open = refused("listen = \"0.0.0.0:0\"\n");
     assert!(open.contains("which other hosts reach: set http.certificate and http.key"), "{open}");
@@ -156,7 +156,7 @@ fn beyond_this_host_it_takes_tls_and_who_one_is() {
     assert!(twice.contains("scrape /metrics/compat/kumina instead"), "{twice}");
 }
 
-/// Asks for the metrics by TLS, with Python's own client.
+/// Scrapes over TLS, with Python's own client.
 fn https(daemon: &Domstatsd, party: &Path, certificate: bool, token: &str) -> Output {
     const SCRIPT: &str = "
 import http.client, ssl, sys
@@ -176,7 +176,7 @@ print(answer.status, 'libvirt_up' in answer.read().decode())
 }
 
 #[test]
-fn a_token_or_a_certificate_opens() {
+fn a_token_or_a_certificate_is_enough() {
     alone!();
     const TOKEN: &str = "a-token-of-some-length";
     let pki = Pki::new();
@@ -258,7 +258,7 @@ fn a_hangup_reads_tokens_and_certificates_again() {
 }
 
 #[test]
-fn clients_that_misbehave_hold_up_nobody() {
+fn misbehaving_clients_delay_no_other() {
     alone!();
     let daemon = Domstatsd::start_with(
         &["-c", "test:///default?domains=1000"],
@@ -268,8 +268,8 @@ fn clients_that_misbehave_hold_up_nobody() {
     let files = process::held(daemon.pid()).1;
     let usual = daemon.metrics_of(1000);
 
-    // Twenty of each: one that says nothing, one that stops in its header, one that asks and does
-    // not read. All together are fewer than the places.
+    // Twenty of each kind: one sends nothing, one stops within its header, one sends a request and
+    // does not read the answer. All together are fewer than the connections allowed.
     let mut held: Vec<TcpStream> = Vec::new();
     for _ in 0..20 {
         held.push(http.connect());
@@ -277,7 +277,7 @@ fn clients_that_misbehave_hold_up_nobody() {
             ["GET /metrics HTTP/1.1\r\nhost: ", "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n"]
         {
             let mut stream = http.connect();
-            // Else the kernel may take a whole answer in.
+            // Otherwise the kernel may buffer a whole answer.
             set_socket_recv_buffer_size(&stream, 64 << 10).unwrap();
             stream.write_all(request.as_bytes()).unwrap();
             held.push(stream);
@@ -306,15 +306,17 @@ fn clients_that_misbehave_hold_up_nobody() {
     let _ = stream.read_to_end(&mut bytes);
     assert!(bytes.is_empty() || bytes.starts_with(b"HTTP/1.1 4"));
 
-    // Their places come back.
-    wait_until(PATIENCE, "the places do not come back", || process::held(daemon.pid()).1 <= files);
+    // Their places become free again.
+    wait_until(PATIENCE, "the places do not become free", || {
+        process::held(daemon.pid()).1 <= files
+    });
     let mut closed = 0;
     for mut stream in held {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut bytes = Vec::new();
         let ended = stream.read_to_end(&mut bytes);
         assert!(!matches!(&ended, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock));
-        // Nobody was sent a whole answer that he did not read in time.
+        // No client that did not read in time got a whole answer.
         assert!(bytes.len() < usual.body.len(), "{}", bytes.len());
         closed += 1;
     }
@@ -361,7 +363,7 @@ fn many_clients_share_passes_in_bounded_memory() {
 }
 
 #[test]
-fn calls_by_libvirts_protocol_are_counted() {
+fn calls_over_libvirts_protocol_are_counted() {
     alone!();
     let socket = lab().path(lab().name("counted"));
     let options = ["-c", "test:///default", "--rpc-socket", socket.to_str().unwrap()];
@@ -378,7 +380,7 @@ fn calls_by_libvirts_protocol_are_counted() {
         "domstatsd_rpc_calls_total{procedure=\"virDomainDestroy\",result=\"refused\"} 1",
         "domstatsd_rpc_connections_total 2",
         "domstatsd_rpc_turned_away_total 0",
-        // That of virsh, and this one.
+        // virsh's call, and this one.
         "domstatsd_passes_total 2",
     ] {
         assert!(text.lines().any(|its| its == line), "{line} is not in {text}");

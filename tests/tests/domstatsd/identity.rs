@@ -1,5 +1,5 @@
-//! Users without rights whose processes bear a VM's name and UUID: nobody is hidden, and nobody gets their
-//! numbers for the VM's.
+//! Unprivileged users whose processes have a VM's name and UUID: no domain is hidden, and no client
+//! gets their values instead of the VM's.
 
 use std::{collections::BTreeSet, thread, time::Duration};
 
@@ -19,12 +19,12 @@ const NAME: &str = "victim";
 const UUID: &str = "5e0c1a9d-1111-4222-8333-444455556666";
 const IDENTITY: [&str; 4] = ["-name", "guest=victim", "-uuid", UUID];
 
-/// Has a disk, by which its numbers are told from those of strangers.
+/// Has a disk, which distinguishes its values from those of untrusted domains.
 fn victim() -> Guest {
     Spec::new("own").raw_disks(1).options(IDENTITY).boot()
 }
 
-/// Processes that say the same of themselves, of a user without rights.
+/// Processes of an unprivileged user that claim the same identity.
 struct Strangers {
     qemus: Vec<Guest>,
     impostors: Vec<Impostor>,
@@ -46,7 +46,7 @@ fn metrics(daemon: &Domstatsd) -> String {
     daemon.http().get("/metrics?format=prometheus").text()
 }
 
-/// The names and labels of all series of the victim.
+/// The names and labels of all of the victim's series.
 fn series(text: &str) -> BTreeSet<String> {
     let its = text.lines().filter(|line| line.contains("{domain=\"victim\""));
     let its = its.filter(|line| !line.starts_with("libvirt_domain_conflict"));
@@ -61,7 +61,7 @@ fn documents(daemon: &Domstatsd, path: &str) -> StatsReport {
 
 fn check(daemon: &Domstatsd, victim: &Guest, strangers: &BTreeSet<u32>) {
     let said = |arguments: &[&str]| lab().run(&mut virsh(&daemon.uri(), arguments));
-    // All are there, by libvirt's protocol and by HTTP, and each is marked.
+    // All are there, over libvirt's protocol and HTTP, and each is marked.
     let listed = said(&["list", "--id"]);
     let listed: BTreeSet<u32> = listed.split_whitespace().map(|id| id.parse().unwrap()).collect();
     let all: BTreeSet<u32> = strangers.iter().copied().chain([victim.pid]).collect();
@@ -80,7 +80,7 @@ fn check(daemon: &Domstatsd, victim: &Guest, strangers: &BTreeSet<u32>) {
     }
     assert_eq!(ids, all);
 
-    // By its name and its UUID there is only the victim.
+    // By its name and its UUID, only the victim is found.
     let pid = victim.pid.to_string();
     for word in [NAME, UUID] {
         assert_eq!(said(&["domid", word]).trim(), pid, "{word}");
@@ -91,7 +91,7 @@ fn check(daemon: &Domstatsd, victim: &Guest, strangers: &BTreeSet<u32>) {
         let its: Vec<_> = one.domains.iter().map(|stats| stats.domain.id).collect();
         assert_eq!((its, one.missing.len()), (vec![Some(victim.pid)], 0), "{word}");
     }
-    // Each by its number.
+    // Each by its id.
     assert!(said(&["domstats", &pid, "--block"]).contains("block.count=1"));
     for stranger in strangers {
         let id = stranger.to_string();
@@ -123,7 +123,7 @@ fn check(daemon: &Domstatsd, victim: &Guest, strangers: &BTreeSet<u32>) {
             assert!(seen.insert(series), "{profile}: {series} twice");
         }
     }
-    // The victim is named first, whoever else there is.
+    // The victim is named first, whatever other domains there are.
     let line = || daemon.said().into_iter().find(|line| line.contains("domains in conflict"));
     wait_until(PATIENCE, "the log", || line().is_some());
     let line = line().unwrap();
@@ -132,13 +132,13 @@ fn check(daemon: &Domstatsd, victim: &Guest, strangers: &BTreeSet<u32>) {
 }
 
 #[test]
-fn strangers_with_a_vms_name_and_uuid_take_nothing_from_it() {
+fn untrusted_domains_with_a_vms_name_and_uuid_take_nothing_from_it() {
     alone!();
     let before = victim();
     let daemon = Domstatsd::start(&["-c", "qemu+qmp:///system"]);
     let alone = series(&metrics(&daemon));
     assert!(alone.len() > 20, "{alone:?}");
-    // After the victim, and, since it starts again, before it.
+    // After the victim, and before it, since it starts again.
     let strangers = Strangers::start();
     check(&daemon, &before, &strangers.pids());
     assert_eq!(series(&metrics(&daemon)), alone.clone());
@@ -153,7 +153,7 @@ fn strangers_with_a_vms_name_and_uuid_take_nothing_from_it() {
     for uri in ["qemu+qmp:///system", "qemu+qmp:///system?monitor_policy=hold"] {
         let daemon = Domstatsd::start(&["-c", uri]);
         check(&daemon, &again, &strangers.pids());
-        // Its process and its image are others.
+        // Its process and its image differ.
         let is_of_both = |one: &&String| {
             !one.starts_with("libvirt_domain_info{") && !one.contains("source_file=")
         };
@@ -164,7 +164,7 @@ fn strangers_with_a_vms_name_and_uuid_take_nothing_from_it() {
 }
 
 #[test]
-fn joins_of_prometheus_outlive_a_stranger() {
+fn prometheus_joins_survive_an_untrusted_domain() {
     alone!();
     let _victim = victim();
     let daemon = Domstatsd::start(&["-c", "qemu+qmp:///system"]);
@@ -182,7 +182,7 @@ fn joins_of_prometheus_outlive_a_stranger() {
 }
 
 #[test]
-fn a_stranger_with_the_uuid_of_a_domain_of_libvirt_is_another_domain() {
+fn an_untrusted_domain_with_the_uuid_of_a_libvirt_domain_is_another_domain() {
     alone!();
     let libvirt = Libvirt::start();
     let managed = libvirt.create("managed", false);
@@ -206,7 +206,7 @@ fn a_stranger_with_the_uuid_of_a_domain_of_libvirt_is_another_domain() {
         assert_eq!(one.domains.len(), 1);
         assert_eq!(one.domains[0].domain.id.unwrap().to_string(), id.trim(), "{options:?}");
     }
-    // Of a user who is trusted, libvirt's and its QEMU are one.
+    // If its user is trusted, libvirt's domain and its QEMU are one.
     drop(stranger);
     let daemon = Domstatsd::start(&["-c", &uris[0], "-c", DIRECTLY]);
     wait_until(PATIENCE, "one domain", || {

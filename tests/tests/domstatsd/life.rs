@@ -1,4 +1,4 @@
-//! How the daemon starts on sockets of systemd, and what a SIGHUP changes while it serves.
+//! How the daemon starts on systemd's sockets, and what a SIGHUP changes while it serves.
 
 use std::{
     fs,
@@ -23,14 +23,15 @@ use domstats_live::{
     process::{self, hang_up},
 };
 
-/// A daemon whose sockets another program made, as systemd does: it starts when somebody comes.
+/// A daemon whose sockets another program created, as systemd does: it starts when a client
+/// connects.
 struct Activated {
     process: Child,
     log: BufReader<ChildStderr>,
 }
 
 impl Activated {
-    /// Makes sockets, each with its name, and lets somebody come to the first one.
+    /// Creates sockets, each with its name, and connects a client to the first one.
     fn new(sockets: &[(&str, String)], configuration: &str) -> Self {
         let path = lab().path(lab().name("activated.toml"));
         fs::write(&path, format!("connect = [\"test:///default\"]\n{configuration}")).unwrap();
@@ -51,7 +52,7 @@ impl Activated {
         Self { process, log }
     }
 
-    /// Returns what it says until it ends.
+    /// Returns its output until it ends.
     fn refuses(mut self) -> String {
         let mut said = String::new();
         self.log.read_to_string(&mut said).unwrap();
@@ -59,7 +60,7 @@ impl Activated {
         said
     }
 
-    /// Returns what it says until it serves so many times.
+    /// Returns its output until it serves this many times.
     fn serves(&mut self, times: usize) -> String {
         let mut said = String::new();
         while said.matches("serving").count() < times {
@@ -81,7 +82,7 @@ fn address(host: &str) -> String {
 }
 
 #[test]
-fn a_socket_of_systemd_is_judged_by_its_own_address() {
+fn a_systemd_socket_is_checked_by_its_own_address() {
     alone!();
     let open = address("0.0.0.0");
     let said = Activated::new(&[("http", open.clone())], "").refuses();
@@ -91,7 +92,7 @@ fn a_socket_of_systemd_is_judged_by_its_own_address() {
     let said = Activated::new(&both, "").refuses();
     assert!(said.contains(&format!("HTTP listens on {}, which", both[1].1)), "{said}");
 
-    // What the configuration would listen on does not matter: nobody does.
+    // The configured address does not matter: nothing listens there.
     let near = [("http", address("127.0.0.1")), ("http", address("[::1]"))];
     let mut daemon = Activated::new(&near, "[http]\nlisten = \"0.0.0.0:9177\"\n");
     daemon.serves(2);
@@ -102,7 +103,7 @@ fn a_socket_of_systemd_is_judged_by_its_own_address() {
 }
 
 #[test]
-fn a_socket_of_systemd_is_of_the_kind_that_its_name_says() {
+fn a_systemd_socket_has_the_kind_that_its_name_says() {
     alone!();
     let said = Activated::new(&[("rpc", address("127.0.0.1"))], "").refuses();
     assert!(said.contains("systemd's socket 'rpc' is no Unix socket"), "{said}");
@@ -119,7 +120,7 @@ fn a_socket_of_systemd_is_of_the_kind_that_its_name_says() {
     assert!(lab().run(&mut virsh(&uri, &["list", "--name"])).contains("vm1"));
 }
 
-/// Writes a whole configuration, and has the daemon read it.
+/// Writes a whole configuration, and makes the daemon read it.
 fn change(daemon: &Domstatsd, uri: &str, log: &str) {
     let text =
         format!("connect = [{uri:?}]\n[http]\nlisten = \"{}\"\n[log]\n{log}\n", daemon.address());
@@ -140,7 +141,7 @@ fn a_hangup_changes_the_log() {
     assert!(daemon.said().iter().any(|line| json(line) && line.contains(again)));
 
     change(&daemon, "test:///default", "format = \"text\"\nlevel = \"error\"");
-    // It says nothing of this one, but of the next.
+    // It logs nothing about this one, but about the next.
     thread::sleep(Duration::from_millis(300));
     assert_eq!(count(), 1, "{:?}", daemon.said());
     fs::write(&daemon.conf, "[log]\nlevel = \"loud\"\n").unwrap();
@@ -155,13 +156,13 @@ fn a_hangup_changes_the_log() {
     assert!(!json(daemon.said().last().unwrap()));
 }
 
-/// Returns how many descriptors and threads a process has, and its memory in KiB.
+/// Returns the number of a process's descriptors and threads, and its memory in KiB.
 fn held(pid: u32) -> (usize, usize, u64) {
     let (memory, files) = process::held(pid);
     (files, fs::read_dir(format!("/proc/{pid}/task")).unwrap().count(), memory)
 }
 
-/// Returns the descriptors of a process that lead somewhere of this name.
+/// Returns the descriptors of a process that lead to a path with this name.
 fn leading_to(pid: u32, name: &str) -> Vec<PathBuf> {
     let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
     let targets = files.filter_map(|file| fs::read_link(file.path()).ok());
@@ -172,7 +173,7 @@ fn leading_to(pid: u32, name: &str) -> Vec<PathBuf> {
 fn fifty_hangups_leave_nothing_behind() {
     alone!();
     const HOLD: &str = "qemu+qmp:///system?monitor_policy=hold";
-    // Takes no connection: what is left of the others shows.
+    // Opens no connection, so that remaining ones show.
     const NOTHING: &str = "test:///default";
     let guests = boot_all([Spec::full("held").running(), Spec::full("other")]);
     let libvirt = Libvirt::start();
@@ -189,7 +190,7 @@ fn fifty_hangups_leave_nothing_behind() {
         change(&daemon, uri, log);
         wait_until(PATIENCE, uri, || is_up(uri));
     };
-    // Nobody asks while it is counted, so each connection that is left is one too many.
+    // No call runs while this is counted, so each remaining connection is one too many.
     let settled = || {
         let mut last = held(pid);
         wait_until(PATIENCE, "it comes to rest", || {
@@ -205,7 +206,7 @@ fn fifty_hangups_leave_nothing_behind() {
     let before = settled();
     assert!(leading_to(pid, "/proc/").is_empty(), "{:?}", leading_to(pid, "/proc/"));
 
-    /// Ends the others also when this thread fails.
+    /// Ends the others even if this thread fails.
     struct End<'a>(&'a AtomicBool);
     impl Drop for End<'_> {
         fn drop(&mut self) {
@@ -215,7 +216,7 @@ fn fifty_hangups_leave_nothing_behind() {
     let ends = AtomicBool::new(false);
     thread::scope(|scope| {
         let _end = End(&ends);
-        // Answers are under way while it is told.
+        // Answers are in flight when the signal comes.
         for _ in 0..2 {
             scope.spawn(|| {
                 while !ends.load(Ordering::Relaxed) {
@@ -228,7 +229,7 @@ fn fifty_hangups_leave_nothing_behind() {
             turn(&one, "format = \"json\"");
             if round == 0 {
                 let folder = format!("/proc/{}/", guests[0].pid);
-                // Another's pass may have been what was up, and this one's not have ended.
+                // That pass may have been another client's, and this client's may not have ended.
                 wait_until(PATIENCE, &folder, || !leading_to(pid, &folder).is_empty());
             }
             turn(&other, "format = \"text\"");
@@ -239,7 +240,7 @@ fn fifty_hangups_leave_nothing_behind() {
         settled().0 <= before.0
     });
     let after = settled();
-    // Threads that wait for work end after ten seconds.
+    // Idle worker threads end after ten seconds.
     wait_until(PATIENCE, "the threads end", || held(pid).1 <= before.1 + 2);
     assert!(leading_to(pid, "/proc/").is_empty(), "{:?}", leading_to(pid, "/proc/"));
     assert!(after.2 < before.2 + 8 * 1024, "{before:?} {after:?}");

@@ -1,6 +1,7 @@
 //! The daemon under load: many clients, some of which misbehave, for a while.
 //!
-//! They ask by HTTP and by libvirt's protocol. 15 seconds of it are a test; `DOMSTATS_LOAD_SECONDS=300` makes it five minutes.
+//! They use HTTP and libvirt's protocol. 15 seconds of it are a test; `DOMSTATS_LOAD_SECONDS=300`
+//! makes it five minutes.
 
 use std::{
     env,
@@ -18,15 +19,15 @@ use domstats_live::{
     tools::python_with_libvirt,
 };
 
-/// Prometheus servers and dashboards, each of which asks every so often: 50 scrapes a second.
+/// Prometheus servers and dashboards, each of which scrapes periodically: 50 scrapes a second.
 const CLIENTS: u32 = 200;
 const INTERVAL: Duration = Duration::from_secs(4);
-/// Clients of libvirt's protocol, each with a connection on which it asks as often.
+/// Clients of libvirt's protocol, each with a connection on which it calls as often.
 const RPC_CLIENTS: u32 = 50;
-/// What a scrape may take: half a second is that of the stuck domain, the rest is for two CPUs.
+/// The time limit for a scrape: the stuck domain takes half a second, the rest is for two CPUs.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// Scrapes until the end, and returns how many times, and what the slowest took.
+/// Scrapes until `end`, and returns how often, and the longest duration.
 fn scrape(http: Http, number: u32, end: Instant, stopwatch: &Stopwatch) -> (u32, Duration) {
     let mut next = Instant::now() + INTERVAL * number / CLIENTS;
     let (mut scrapes, mut slowest) = (0, Duration::ZERO);
@@ -43,8 +44,8 @@ fn scrape(http: Http, number: u32, end: Instant, stopwatch: &Stopwatch) -> (u32,
     (scrapes, slowest)
 }
 
-/// All clients of libvirt's protocol in one process. It prints how many times they asked, and the
-/// milliseconds that the slowest call took.
+/// All clients of libvirt's protocol in one process. It prints the number of calls, and the
+/// milliseconds of the slowest call.
 const RPC: &str = "
 import libvirt, sys, threading, time
 uri, clients, seconds, interval = sys.argv[1], *map(int, sys.argv[2:])
@@ -79,9 +80,9 @@ fn call(procedure: u32, payload: &[u32]) -> Vec<u8> {
     head.iter().chain(payload).flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// The same as [`misbehave`], by libvirt's protocol.
+/// Like [`misbehave`], over libvirt's protocol.
 fn misbehave_by_rpc(socket: &Path, is_over: &AtomicBool) {
-    // It may come in, opens, asks for everything and never reads an answer.
+    // It connects, opens, requests everything and never reads an answer.
     let greedy = [call(66, &[]), call(1, &[1, 0, 1]), call(344, &[0, 0, 0]).repeat(100)].concat();
     let requests: [&[u8]; 5] = [
         b"",
@@ -104,12 +105,12 @@ fn misbehave_by_rpc(socket: &Path, is_over: &AtomicBool) {
     }
 }
 
-/// Opens connections that never do what they should, and keeps each for a while.
+/// Opens connections that misbehave, and keeps each for a while.
 fn misbehave(http: Http, is_over: &AtomicBool) {
     let requests: [&[u8]; 5] = [
         b"",
         b"GET /metrics HTTP/1.1\r\nhost: ",
-        // It never reads what it asked for.
+        // It never reads the answer.
         b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"{\"execute\": \"qmp_capabilities\"}\r\n\r\n",
@@ -136,7 +137,7 @@ fn misbehave(http: Http, is_over: &AtomicBool) {
 }
 
 #[test]
-fn many_clients_are_served_in_time_and_flat_memory_beside_those_that_misbehave() {
+fn many_clients_are_served_in_time_and_in_flat_memory_despite_misbehaving_ones() {
     alone!();
     let seconds = env::var("DOMSTATS_LOAD_SECONDS").ok().map_or(15, |text| text.parse().unwrap());
     let daemon = Domstatsd::start_with(
@@ -172,10 +173,10 @@ fn many_clients_are_served_in_time_and_flat_memory_beside_those_that_misbehave()
     assert!(output.status.success());
     let said = String::from_utf8(output.stdout).unwrap();
     let numbers: Vec<u64> = said.split_whitespace().map(|word| word.parse().unwrap()).collect();
-    // By the yardstick, of which Python has none.
+    // By the yardstick, which Python does not have.
     let pace = time.steps.as_secs_f64() / time.passed.as_secs_f64();
     let (calls, slowest_call) = (numbers[0], Duration::from_millis(numbers[1]).mul_f64(pace));
-    // At first the allocator takes what it keeps.
+    // At first the allocator takes what it will keep.
     let middle = samples.len() * 2 / 3;
     let most = |samples: &[(u64, usize)]| {
         let memory = samples.iter().map(|(memory, _)| *memory).max().unwrap();

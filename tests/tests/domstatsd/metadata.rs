@@ -1,4 +1,4 @@
-//! What management layers write into a domain's description, as the daemon's metrics have it.
+//! What management layers write into a domain's description, in the daemon's metrics.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -17,7 +17,7 @@ const NOVA: &str = "<instance><package version='27.1.0'/><name>web 1</name>\
     <root type='image' uuid='9b0e'/></instance>";
 
 #[test]
-fn nova_metadata_is_an_info_metric_and_never_in_the_way() {
+fn nova_metadata_is_an_info_metric_and_delays_nothing() {
     alone!();
     let libvirt = Libvirt::start();
     let guests = libvirt.create_many("nova", 2, false);
@@ -33,8 +33,8 @@ fn nova_metadata_is_an_info_metric_and_never_in_the_way() {
     let xml = domain.xml(PATIENCE).unwrap();
     assert!(xml.contains("<mac address=") && xml.contains("<nova:flavor name=\"m1.small\">"));
 
-    // When it is asked for all groups for the first time, libvirtd keeps others waiting for longer
-    // than the daemon does.
+    // When libvirtd gets its first request for all groups, it keeps others waiting for longer than
+    // the daemon does.
     libvirt.warm_up();
     let daemon = Domstatsd::start(&["-c", &libvirt.uri(), "--timeout", "30s"]);
     let scrape = || daemon.http().get("/metrics?format=prometheus&stats=state").text();
@@ -56,7 +56,7 @@ fn nova_metadata_is_an_info_metric_and_never_in_the_way() {
     assert_eq!(found, [expected]);
     assert!(scrape().contains(&format!("libvirt_domain_info{{domain=\"{plain}\"")));
 
-    // The same under the names of other exporters.
+    // The same under other exporters' names.
     let uuid = domain.uuid().unwrap();
     let unmarked = domains.iter().find(|domain| domain.name() == plain).unwrap();
     let compat = |name: &str| daemon.http().get(&format!("/metrics/compat/{name}")).text();
@@ -93,7 +93,7 @@ fn nova_metadata_is_an_info_metric_and_never_in_the_way() {
     let expected = (UNIX_EPOCH + created).elapsed().unwrap().as_secs_f64();
     assert!((age - expected).abs() < 60.0, "{age}, not {expected}");
 
-    // A stuck daemon of libvirt delays what it has to say, and no scrape.
+    // A stuck libvirt daemon delays its metadata, but no scrape.
     libvirt.freeze();
     let stopwatch = Stopwatch::start();
     let error = domain.xml(second).unwrap_err();

@@ -1,4 +1,4 @@
-//! What Prometheus and its tools make of `/metrics` of the daemon, with real guests.
+//! How Prometheus and its tools handle the daemon's `/metrics`, with real guests.
 
 use std::{
     fs,
@@ -36,7 +36,7 @@ fn run(program: &str, arguments: &[&str], input: &str) -> String {
     said
 }
 
-/// Returns the value of the only line that begins so.
+/// Returns the value of the only line that starts with `series`.
 fn value(text: &str, series: &str) -> f64 {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix(series));
     let line = lines.next().unwrap_or_else(|| panic!("{series} in {text}"));
@@ -44,9 +44,9 @@ fn value(text: &str, series: &str) -> f64 {
     line.trim().parse().unwrap()
 }
 
-/// No libvirt that there is tells what is unknown here: a fake one does.
+/// No existing libvirt has values that are unknown here, so a fake one sends them.
 #[test]
-fn what_a_newer_libvirt_tells_is_counted_and_named_once() {
+fn values_of_a_newer_libvirt_are_counted_and_named_once() {
     alone!();
     let libvirt = FakeSpec::new(2).fault(procedure::STATS, Fault::Newer).start();
     let uri = format!("qemu+unix:///system?socket={}", libvirt.socket.display());
@@ -133,13 +133,13 @@ fn prometheus_knows_the_right_rate() {
     let prometheus = Prometheus::start(&[("domstats", target)]);
     prometheus.wait_for("up{job=\"domstats\"}", |up| up.len() == 1 && up[0].value == 1.0);
 
-    // What the kernel counts of the process is what the rate is compared with.
+    // The rate is compared with what the kernel counts for the process.
     let ticks = || -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", guests[0].pid)).unwrap();
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
     };
-    // A busy machine gives the guest more time and less: what it had of each three seconds.
+    // A busy machine gives the guest varying time: what it had of each three seconds.
     let used: Vec<f64> = (0..4)
         .map(|_| {
             let (start, before) = (Instant::now(), ticks());
@@ -205,7 +205,7 @@ fn each_domain_has_the_age_of_its_own_values() {
         };
         (age(guests[0].name()), age(&late.name))
     };
-    // Both are asked at once, and old together.
+    // Both are read at once, and age together.
     let asked = Instant::now();
     let kept = daemon.http().get("/metrics?max_age=60s").text();
     thread::sleep(Duration::from_secs(1));
@@ -216,7 +216,7 @@ fn each_domain_has_the_age_of_its_own_values() {
         assert!(before > 0.0 && after > before + 0.9 && after < most, "{before} {after}");
     }
 
-    // libvirt's daemon answers nobody for a while: its domains are asked that much later.
+    // libvirt's daemon does not answer for a while: its domains are read that much later.
     libvirt.freeze();
     let asked = Instant::now();
     let text = thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! What the daemon pushes to a collector, and collectors that do not take it.
+//! What the daemon pushes to a collector, and collectors that do not accept it.
 
 use std::{
     collections::BTreeMap,
@@ -38,7 +38,7 @@ fn points(daemon: &Domstatsd, result: &str) -> f64 {
     count(daemon, &format!("domstatsd_otlp_points_total{{result=\"{result}\"}}"))
 }
 
-/// Returns the series of the older text form, by name and labels, those of the domains' age aside.
+/// Returns the series of the older text form, by name and labels, except those of the domains' age.
 fn series(text: &str) -> BTreeMap<String, f64> {
     let lines = text.lines().filter(|line| {
         line.starts_with("libvirt_") && !line.starts_with("libvirt_domain_sample_age_seconds")
@@ -50,13 +50,13 @@ fn series(text: &str) -> BTreeMap<String, f64> {
     series.collect()
 }
 
-/// Returns a point under the name and the labels that `/metrics` has for it.
+/// Returns a point with the name and the labels that `/metrics` has for it.
 fn as_series(point: &Value) -> (String, f64) {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let name = text(&point["name"]);
     let ending = if point["kind"] == "sum" { "_total" } else { "" };
     let labels = point["attributes"].as_object().unwrap().iter();
-    // The UUID stands on all that a domain has; of /metrics, on the one that says who it is.
+    // Here every series of a domain has the UUID; in /metrics, only the info metric.
     let labels = labels.filter(|(label, _)| *label != "uuid" || name == "libvirt_domain_info");
     let labels: Vec<_> =
         labels.map(|(label, value)| format!("{label}=\"{}\"", value.as_str().unwrap())).collect();
@@ -68,7 +68,7 @@ fn as_series(point: &Value) -> (String, f64) {
 }
 
 #[test]
-fn a_collector_gets_what_is_scraped() {
+fn a_collector_gets_the_same_as_a_scrape() {
     let _ = collector::python();
     alone!();
     let guests = boot_all([Spec::full("pushed").running(), Spec::full("still")]);
@@ -82,8 +82,8 @@ fn a_collector_gets_what_is_scraped() {
     assert_eq!(first[0]["path"], "/v1/metrics");
     assert_eq!(first[0]["headers"]["content-type"], "application/x-protobuf");
 
-    // From here on a pass is kept for those who take an old one. The next push takes a new one,
-    // and the scrape after it the same.
+    // From here on a pass is kept for clients that accept an old one. The next push makes a new
+    // one, and the scrape after it uses the same.
     let scrape = || daemon.http().get("/metrics?format=prometheus&max_age=60s").text();
     let _ = scrape();
     hang_up(daemon.pid());
@@ -113,7 +113,7 @@ fn a_collector_gets_what_is_scraped() {
         assert_eq!((&point["monotonic"], &point["cumulative"]), (&is_sum.into(), &is_sum.into()));
         let age = now - u128::from(point["time"].as_u64().unwrap());
         assert!(age < 60_000_000_000, "{name} is {age} ns old");
-        // Since when a domain's counters count is not known; since when the daemon's do, is.
+        // The start of a domain's counters is unknown; that of the daemon's counters is known.
         let start = point["start"].as_u64().unwrap();
         assert_eq!(start > 0, is_sum && name.starts_with("domstatsd_"), "{name}");
         assert_eq!(point["resource"]["service.name"], "domstatsd");
@@ -137,7 +137,7 @@ fn a_collector_gets_what_is_scraped() {
 }
 
 #[test]
-fn what_a_collector_does_not_take_is_sent_again_or_counted() {
+fn rejected_pushes_are_retried_or_counted() {
     let _ = collector::python();
     alone!();
     let collector = Collector::start(&["429:3", "503", "200", "400", "partial:7"]);
@@ -146,7 +146,7 @@ fn what_a_collector_does_not_take_is_sent_again_or_counted() {
     let requests = collector.wait_for(3);
     let at = |place: usize| requests[place]["at"].as_f64().unwrap();
     assert!(at(1) - at(0) >= 3.0, "it did not wait as long as it was told");
-    // The second pause is twice the first, less what is left to chance.
+    // The second pause is twice the first, less the random part.
     let pause = at(2) - at(1);
     assert!((1.0..4.0).contains(&pause), "{pause}");
     let sent = requests[2]["points"].as_array().unwrap().len();
@@ -155,7 +155,7 @@ fn what_a_collector_does_not_take_is_sent_again_or_counted() {
     wait_until(PATIENCE, "it is counted", || points(&daemon, "sent") == sent as f64);
     assert_eq!((count(&daemon, retries), points(&daemon, "dropped")), (2.0, 0.0));
 
-    // What is refused is not sent again.
+    // A refused push is not retried.
     hang_up(daemon.pid());
     let refused = collector.wait_for(4)[3]["points"].as_array().unwrap().len() as f64;
     wait_until(PATIENCE, "it is counted", || points(&daemon, "dropped") == refused);
@@ -170,7 +170,7 @@ fn what_a_collector_does_not_take_is_sent_again_or_counted() {
 }
 
 #[test]
-fn a_collector_that_wants_to_rest_is_left_alone() {
+fn retry_after_is_observed() {
     let _ = collector::python();
     alone!();
     let collector = Collector::start(&["503:5"]);
@@ -190,7 +190,7 @@ fn a_dead_collector_costs_scrapes_and_memory_nothing() {
     let _ = collector::python();
     alone!();
     let gone = lab().port();
-    // The kernel takes the connection, and nobody reads.
+    // The kernel accepts the connection, and nothing reads from it.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let hanging = Collector::start(&["hang"; 100]);
     for port in [gone, mute.local_addr().unwrap().port(), hanging.port()] {
@@ -207,10 +207,10 @@ fn a_dead_collector_costs_scrapes_and_memory_nothing() {
         }
         wait_until(PATIENCE, "it goes on", || points(&daemon, "dropped") > dropped * 3.0);
         let after = process::memory(daemon.pid());
-        // A few answers, which the allocator keeps; one pass is twice that before it is packed.
+        // A few answers, which the allocator keeps; one pass is twice that before it is compressed.
         assert!(after < before + 8 * usual, "from {before} to {after} KiB, {usual} an answer");
         assert_eq!(points(&daemon, "sent"), 0.0);
-        // It is said once, and not every second.
+        // This is logged once, and not every second.
         let said = daemon.said().iter().filter(|line| line.contains("were dropped")).count();
         assert_eq!(said, 1, "{:?}", daemon.said());
         assert!(daemon.stop(), "it ends at once");
@@ -218,7 +218,7 @@ fn a_dead_collector_costs_scrapes_and_memory_nothing() {
 }
 
 #[test]
-fn a_collector_by_tls_sees_token_and_headers() {
+fn a_collector_gets_token_and_headers_over_tls() {
     let _ = collector::python();
     alone!();
     let pki = Pki::new();
@@ -241,7 +241,7 @@ fn a_collector_by_tls_sees_token_and_headers() {
     wait_until(PATIENCE, "it is counted", || points(&daemon, "sent") > 0.0);
     assert!(daemon.said().iter().all(|line| !line.contains("tell-nobody")));
 
-    // One whose authority is not trusted gets nothing.
+    // A collector whose authority is not trusted gets nothing.
     let daemon =
         Domstatsd::start_with(&["-c", "test:///default"], &settings("interval = \"2s\"\n"));
     wait_until(PATIENCE, "it is dropped", || points(&daemon, "dropped") > 0.0);

@@ -1,4 +1,4 @@
-//! The examples of `docs/domstatsd.md`, run as they stand, by clients of every kind.
+//! The examples of `docs/domstatsd.md`, run as written, by clients of every kind.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn every_client_prints_what_the_page_says() {
     let prometheus = Prometheus::start(&[("domstatsd", target)]);
     prometheus.wait_for("libvirt_up", |up| up.len() == 1);
 
-    // What the page says, and what is here.
+    // The page's names, and those used here.
     let names = [
         ("/run/domstatsd/sock", daemon.socket.display().to_string()),
         ("127.0.0.1:9177", daemon.address().to_string()),
@@ -35,11 +35,11 @@ fn every_client_prints_what_the_page_says() {
     for name in page::write_files(PAGE, &dir) {
         let file = dir.join(name);
         let text = fs::read_to_string(&file).unwrap();
-        // No place of this machine: the sentence with the mistake has the page's.
+        // This path does not exist here: the error message keeps the page's name.
         let text = if text.contains("everywhere") { text } else { here(&text) };
         fs::write(file, text).unwrap();
     }
-    // Of this tree, and of the system's packages.
+    // From this tree, and from the system's packages.
     let path = format!("{}:/usr/sbin:/usr/bin:/bin", lab().path("").display());
     page::check(PAGE, 30, |script| {
         let mut shell = lab().command("sh");

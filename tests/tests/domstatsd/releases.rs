@@ -1,4 +1,4 @@
-//! The tests of this program again, with the libvirt and virsh of newer Debian releases.
+//! Runs tests of this program with the libvirt and virsh of newer Debian releases.
 
 use domstats_live::{
     again_in_an_older_release, again_in_newer_releases, alone,
@@ -7,16 +7,16 @@ use domstats_live::{
 };
 
 again_in_newer_releases! {
-    rpc_clients::virsh_says_the_same,
+    rpc_clients::virsh_prints_the_same,
 }
 
 again_in_an_older_release! {
-    rpc_clients::virsh_says_the_same,
+    rpc_clients::virsh_prints_the_same,
 }
 
-/// What libvirt got since the release that this daemon knows best.
+/// Procedures that libvirt got since the release that this daemon knows best.
 #[test]
-fn what_newer_libvirts_change_is_refused() {
+fn changing_procedures_of_newer_libvirts_are_refused() {
     alone!(in "sid");
     let libvirt = Libvirt::start();
     let guest = libvirt.create("changes", false);

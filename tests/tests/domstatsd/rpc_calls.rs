@@ -1,5 +1,5 @@
-//! Clients that ask domain by domain cost libvirtd what they cost of itself, and a stuck guest costs
-//! them nothing of the others.
+//! Clients that query domain by domain cost libvirtd the same as without the daemon, and a stuck
+//! guest does not delay their queries of other guests.
 
 use std::{thread, time::Duration};
 
@@ -16,10 +16,10 @@ use domstats_live::{
 };
 
 const GUESTS: usize = 20;
-/// That of the daemon, the test's.
+/// The daemon's timeout, and the test's.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Reads every description so many times, and says those that differ from the first.
+/// Reads every description this many times, and prints those that differ from the first.
 const DESCRIPTIONS: &str = r#"
 import sys, libvirt
 libvirt.registerErrorHandler(lambda *_: None, None)
@@ -42,14 +42,14 @@ fn start() -> (Libvirt, Vec<LibvirtGuest>) {
     (libvirt, guests)
 }
 
-/// Scrapes, and returns how many counters of disks there are.
+/// Scrapes, and returns the number of disk counters.
 fn scrape(http: Http) -> usize {
     let text = String::from_utf8(http.get("/metrics").body).unwrap();
     text.matches("\nlibvirt_domain_block_stats_read_bytes_total{").count()
 }
 
 #[test]
-fn domain_by_domain() {
+fn domain_by_domain_queries() {
     alone!();
     let (libvirt, guests) = start();
     let relay = Relay::start(&libvirt.socket());
@@ -61,7 +61,7 @@ fn domain_by_domain() {
     stuck_guests_hold_up_nobody(&daemon, &guests);
 }
 
-/// Debian's exporter, of libvirtd and of the daemon.
+/// Debian's exporter, with libvirtd and with the daemon.
 fn exporters_make_as_many_calls(libvirt: &Libvirt, daemon: &Domstatsd, relay: &Relay) {
     let exporters = [libvirt.uri(), daemon.uri()].map(|uri| Exporter::start(&uri));
     let [of_itself, of_ours] = exporters.map(|exporter| {
@@ -71,7 +71,7 @@ fn exporters_make_as_many_calls(libvirt: &Libvirt, daemon: &Domstatsd, relay: &R
         (calls, relay.take_calls())
     });
     assert!(of_itself.1.is_empty());
-    // Without those that open a connection.
+    // Without the calls that open a connection.
     assert!(of_ours.0 <= of_itself.0, "{of_ours:?}, {of_itself:?}");
     assert_eq!(of_ours.0, of_ours.1.len());
 }
@@ -92,7 +92,7 @@ fn all_at_once_read_every_description(libvirt: &Libvirt, daemon: &Domstatsd) {
     });
 }
 
-/// More guests are stuck than calls may be handed on to monitors.
+/// More guests are stuck than the daemon may forward calls for.
 fn stuck_guests_hold_up_nobody(daemon: &Domstatsd, guests: &[LibvirtGuest]) {
     let (stuck, others) = guests.split_at(6);
     let ask = |arguments: &[&str]| {
@@ -108,16 +108,16 @@ fn stuck_guests_hold_up_nobody(daemon: &Domstatsd, guests: &[LibvirtGuest]) {
             stuck.iter().map(|guest| scope.spawn(move || counters(guest))).collect();
         thread::sleep(Duration::from_millis(300));
         let answer = counters(&others[0]);
-        assert!(!waiting.iter().all(|thread| thread.is_finished()), "somebody waits: {answer:?}");
+        assert!(!waiting.iter().all(|thread| thread.is_finished()), "a call waits: {answer:?}");
         assert!(answer.0, "{answer:?}");
         for thread in waiting {
             let (ok, text, took) = thread.join().unwrap();
             assert!(!ok, "{text}");
-            // virsh makes two calls, if the first is answered.
+            // virsh makes two calls, if the first one succeeds.
             took.assert_within(TIMEOUT * 2 + Duration::from_millis(1500));
         }
     });
-    // They are known to be stuck: nobody waits for them.
+    // They are known to be stuck: no call waits for them.
     for guest in stuck {
         let (ok, text, took) = counters(guest);
         assert!(!ok, "{text}");

@@ -1,4 +1,4 @@
-//! Clients of libvirt, unmodified, against the daemon: they say what they say of a real libvirtd.
+//! Unmodified libvirt clients, with the daemon: they print the same as with a real libvirtd.
 
 use std::{
     io::{Read, Write},
@@ -20,7 +20,7 @@ use domstats_live::{
     tools::python_with_libvirt,
 };
 
-/// A libvirtd with a paused guest and one that is off, and the daemon that asks it.
+/// A libvirtd with a paused guest and an inactive one, and the daemon that uses it.
 struct Host {
     paused: LibvirtGuest,
     off: String,
@@ -42,7 +42,7 @@ fn said(output: &Output) -> (bool, String, String) {
 }
 
 impl Host {
-    /// What virsh says of libvirtd, and of the daemon.
+    /// virsh's output with libvirtd, and with the daemon.
     fn both(&self, arguments: &[&str]) -> [(bool, String, String); 2] {
         let real = self.libvirt.virsh(arguments).output().unwrap();
         let ours = virsh(&self.daemon.uri(), arguments).output().unwrap();
@@ -50,7 +50,7 @@ impl Host {
     }
 }
 
-/// A line without the value of a counter that moves while a paused guest's QEMU answers.
+/// A line without the value of a counter that changes while a paused guest's QEMU replies.
 fn still(line: &str) -> &str {
     let moves = [
         "cpu.time=",
@@ -83,8 +83,8 @@ fn still(line: &str) -> &str {
     }
 }
 
-/// The lines of each domain, or of all: libvirtd's domains come in no order. The CPU times of a
-/// domain that is off are libvirtd's own, not to be repeated.
+/// The lines of each domain, or of all: libvirtd lists domains in no order. libvirt reports its own
+/// CPU times for an inactive domain: these must not be repeated.
 fn pages(text: &str, is_off: impl Fn(&str) -> bool) -> Vec<Vec<&str>> {
     let page = |page| {
         let lines = str::lines(page).map(still);
@@ -96,7 +96,7 @@ fn pages(text: &str, is_off: impl Fn(&str) -> bool) -> Vec<Vec<&str>> {
 }
 
 #[test]
-fn virsh_says_the_same() {
+fn virsh_prints_the_same() {
     alone!();
     let host = host();
     let [name, off] = [host.paused.name.as_str(), host.off.as_str()];
@@ -169,7 +169,7 @@ fn virsh_says_the_same() {
 }
 
 #[test]
-fn virsh_shows_what_is_known_of_a_domain() {
+fn virsh_shows_what_is_known_about_a_domain() {
     alone!();
     let host = host();
     let name = host.paused.name.as_str();
@@ -191,7 +191,7 @@ fn virsh_shows_what_is_known_of_a_domain() {
 }
 
 #[test]
-fn what_is_refused_is_refused_as_by_libvirt() {
+fn refusals_are_the_same_as_libvirts() {
     alone!();
     let host = host();
     let name = host.paused.name.as_str();
@@ -248,7 +248,7 @@ conn.close()
 "#;
 
 #[test]
-fn libvirt_python_says_the_same() {
+fn libvirt_python_gives_the_same() {
     alone!();
     let host = host();
     let ask =
@@ -257,8 +257,8 @@ fn libvirt_python_says_the_same() {
     assert_eq!(real.lines().collect::<Vec<_>>(), ours.lines().collect::<Vec<_>>());
 }
 
-/// What virt-top calls, round by round, and the values that it shows, but for those that move; in the
-/// second round it shows processors (`-1`).
+/// The calls of virt-top, round by round, and the values that it shows, except those that change;
+/// in the second round it shows processors (`-1`).
 const VIRT_TOP: &str = r#"
 import libvirt, os, re, sys
 libvirt.registerErrorHandler(lambda *_: None, None)
@@ -291,7 +291,7 @@ os._exit(0)
 "#;
 
 #[test]
-fn what_virt_top_calls_says_the_same() {
+fn the_calls_of_virt_top_give_the_same() {
     alone!();
     let host = host();
     let directly = Domstatsd::start(&["-c", DIRECTLY, "--timeout", "30s"]);
@@ -304,12 +304,12 @@ fn what_virt_top_calls_says_the_same() {
     };
     let [real, ours] = [&host.libvirt.socket(), &host.daemon.socket].map(|socket| ask(socket));
     assert_eq!(real, ours);
-    // What virt-top itself was seen to call: who is there, and the host; each round all statistics,
+    // The observed calls of virt-top itself: the domains, and the host; each round all statistics,
     // and each domain by its UUID; for processors, the times of each active domain.
     let round = [344, 24, 24];
     let expected = [&[66, 1, 60, 60, 6, 59][..], &round, &round, &[60, 262]].concat();
     assert_eq!(real.1[..expected.len()], expected);
-    // A QEMU itself says the same of the guest that runs.
+    // QEMU itself reports the same about the running guest.
     let (directly, _) = ask(&directly.socket);
     let of_paused = |lines: &[String]| {
         let lines =
@@ -324,7 +324,7 @@ fn what_virt_top_calls_says_the_same() {
 fn collectd_collects() {
     alone!();
     let host = host();
-    // It looks at no paused domain.
+    // It ignores paused domains.
     let working = host.libvirt.create("rpc-works", true);
     working.qmp().ask("cont");
     let collectd = Collectd::start(&host.daemon.uri());
@@ -377,12 +377,12 @@ fn the_exporter_exports_the_same() {
         lines.iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert!(ours.contains(&"libvirt_up 1".to_owned()), "{ours:?}");
-    // Its labels have what the real description says of an interface's source, which is nothing.
+    // Its labels have what the real description says about an interface's source, which is nothing.
     assert_eq!(names(&real), names(&ours));
     assert!(ours.len() > 10, "{ours:?}");
 }
 
-/// What is asked of a domain whose monitor does not answer.
+/// Queries about a domain whose monitor does not answer.
 const UNKNOWN: &str = r#"
 import libvirt, sys
 libvirt.registerErrorHandler(lambda *_: None, None)
@@ -400,7 +400,7 @@ print("currentMemory" in domain.XMLDesc(), "type='qemu'" in domain.XMLDesc())
 "#;
 
 #[test]
-fn what_is_not_known_is_not_invented() {
+fn unknown_values_are_not_invented() {
     alone!();
     let daemon = Domstatsd::start(&["-c", "test:///default?hang=vm1", "--timeout", "300ms"]);
     let mut command = lab().command_at(python_with_libvirt());
@@ -410,7 +410,7 @@ fn what_is_not_known_is_not_invented() {
 }
 
 #[test]
-fn it_ends_well() {
+fn it_ends_successfully() {
     alone!();
     let daemon = Domstatsd::start(&["-c", "test:///default"]);
     let socket = daemon.socket.clone();

@@ -1,5 +1,5 @@
-//! What the daemon hands on to libvirt: every getter of libvirt-python says what libvirtd says, the
-//! host is that of the domains, and a stuck monitor is nobody else's trouble.
+//! Calls that the daemon forwards to libvirt: every libvirt-python getter returns the same as with
+//! libvirtd, the host is the one of the domains, and a stuck monitor delays nothing else.
 
 use std::time::Duration;
 
@@ -13,8 +13,7 @@ use domstats_live::{
     tools::python_with_libvirt,
 };
 
-/// A libvirtd with a paused guest that is known to it no longer than it runs, one that it knows, and
-/// one that is off.
+/// A libvirtd with a paused transient guest, a persistent one, and an inactive one.
 struct Host {
     transient: LibvirtGuest,
     persistent: LibvirtGuest,
@@ -32,7 +31,7 @@ fn host() -> Host {
 
 const GETTERS: &str = include_str!("rpc_getters.py");
 
-/// What libvirt-python's getters say of the domains of a URI, with these disks.
+/// The results of libvirt-python's getters for the domains of a URI, with these disks.
 fn getters(uri: &str, disks: &[&str]) -> Vec<String> {
     let mut command = lab().command_at(python_with_libvirt());
     let said = lab().run(command.args(["-c", GETTERS, uri]).args(disks));
@@ -40,7 +39,7 @@ fn getters(uri: &str, disks: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn every_getter_says_the_same() {
+fn every_getter_gives_the_same() {
     alone!();
     let host = host();
     let daemon = Domstatsd::start(&["-c", &host.libvirt.uri(), "--timeout", "30s"]);
@@ -51,10 +50,10 @@ fn every_getter_says_the_same() {
 }
 
 #[test]
-fn the_host_is_that_of_the_domains() {
+fn the_host_is_the_one_of_the_domains() {
     alone!();
     let host = host();
-    // libvirt's own test driver: a host of 16 processors that there is not, in the same daemon.
+    // libvirt's own test driver: an imaginary host with 16 processors, in the same daemon.
     let uri = format!("test+unix:///default?socket={}", host.libvirt.socket().display());
     let daemon = Domstatsd::start(&["-c", &uri, "--timeout", "30s"]);
     let [real, ours] = [uri, daemon.uri()].map(|uri| {
@@ -66,7 +65,7 @@ fn the_host_is_that_of_the_domains() {
 }
 
 #[test]
-fn without_libvirt_this_host_is_what_libvirt_says_of_it() {
+fn without_libvirt_this_host_is_as_libvirt_reports_it() {
     alone!();
     let host = host();
     let daemon = Domstatsd::start(&["-c", "qemu+qmp:///system", "--timeout", "30s"]);
@@ -84,7 +83,7 @@ fn without_libvirt_this_host_is_what_libvirt_says_of_it() {
 }
 
 #[test]
-fn a_stuck_monitor_is_waited_for_once() {
+fn only_one_call_waits_for_a_stuck_monitor() {
     alone!();
     let host = host();
     let daemon = Domstatsd::start(&["-c", &host.libvirt.uri(), "--timeout", "3s"]);
@@ -121,7 +120,7 @@ fn a_stuck_monitor_is_waited_for_once() {
 }
 
 #[test]
-fn a_question_about_a_domain_is_one_call_and_statistics_list_once() {
+fn a_query_about_a_domain_is_one_call_and_statistics_list_once() {
     alone!();
     let host = host();
     let relay = Relay::start(&host.libvirt.socket());
@@ -139,7 +138,7 @@ fn a_question_about_a_domain_is_one_call_and_statistics_list_once() {
     let lookup = 23;
     for (arguments, expected) in [
         (&["domid", name][..], &[lookup][..]),
-        // How many there are, and then so many; whether it runs, and then its memory.
+        // The number of values, and then as many; whether it runs, and then its memory.
         (&["domblkstat", name, "vda"], &[lookup, 243, 243]),
         (&["domifstat", name, "none"], &[lookup, 65]),
         (&["dommemstat", name], &[lookup, 150, 159]),
@@ -150,7 +149,7 @@ fn a_question_about_a_domain_is_one_call_and_statistics_list_once() {
     }
     let calls = ask(&["dominfo", name]);
     assert!(calls.contains(&16) && !calls.contains(&273), "{calls:?}");
-    // A listing is two calls: of all domains, and of those that stay defined.
+    // A listing is two calls: of all domains, and of the persistent ones.
     for arguments in [&["domstats", name][..], &["domstats", name, &host.persistent.name]] {
         let calls = ask(arguments);
         let listed = calls.iter().filter(|call| **call == 273).count();

@@ -1,10 +1,10 @@
-//! Clients in Go, of both families: they say of the daemon what they say of a real libvirtd.
+//! Clients in Go, with both libraries: they print the same as with a real libvirtd.
 
 use std::path::{Path, PathBuf};
 
 use domstats_live::{alone, domstatsd::Domstatsd, lab::lab, libvirt::Libvirt};
 
-/// Builds a program with the libraries of the distribution.
+/// Builds a program with the distribution's libraries.
 fn build(name: &str) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(name);
     let program = lab().path(lab().name(name));
@@ -15,8 +15,9 @@ fn build(name: &str) -> PathBuf {
     program
 }
 
-/// What a program prints, in the order of the alphabet: libvirtd's domains come in none. What moves
-/// between two readings is left out: CPU times, which of a domain that is off are libvirtd's own.
+/// The output of a program, sorted, since libvirtd lists domains in no order, and without what
+/// changes between two readings: CPU times, for which libvirtd reports its own for an inactive
+/// domain.
 fn printed(program: &Path, arguments: &[&str]) -> Vec<String> {
     let text = lab().run(lab().command_at(program).args(arguments));
     let moves =
@@ -28,7 +29,7 @@ fn printed(program: &Path, arguments: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn go_clients_say_the_same() {
+fn go_clients_print_the_same() {
     alone!();
     let (by_protocol, by_library) = (build("go_libvirt.go"), build("libvirt_go.go"));
     let libvirt = Libvirt::start();

@@ -1,4 +1,4 @@
-//! The life of a client of libvirt's protocol: how it gets in, what it hears, how it ends.
+//! The life of a client of libvirt's protocol: how it connects, what it receives, how it ends.
 
 use std::{
     fs,
@@ -34,7 +34,7 @@ fn said(output: &Output) -> (bool, String, String) {
 }
 
 #[test]
-fn who_is_dead_is_let_go_and_who_lives_stays() {
+fn dead_clients_are_disconnected_and_living_ones_stay() {
     alone!();
     let lines = "[rpc]\nkeepalive = \"300ms\"\n";
     let daemon = Domstatsd::start_with(&["-c", "test:///default"], lines);
@@ -157,7 +157,7 @@ fn a_client_stays_when_the_configuration_is_read_again() {
             domains(&mut client) == (0, expected)
         });
     }
-    // What makes no sense changes nothing, and neither does what needs another start.
+    // An invalid configuration changes nothing, and neither do settings that need a restart.
     for lines in
         ["connect = 7", "connect = [\"test:///default?domains=9\"]\n[rpc]\nmax_clients = 1"]
     {
@@ -170,7 +170,7 @@ fn a_client_stays_when_the_configuration_is_read_again() {
     assert_eq!(client.hear(PATIENCE), Heard::End);
 }
 
-/// What virsh says as a user without rights.
+/// virsh's output as an unprivileged user.
 fn as_nobody(uri: &str) -> (bool, String, String) {
     let mut command = lab().command_as_nobody(&tool("virsh"));
     command.env("LC_ALL", "C").env("HOME", "/nonexistent").args(["-c", uri, "list", "--name"]);
@@ -198,7 +198,7 @@ fn the_socket_is_for_its_group() {
 }
 
 #[test]
-fn a_socket_that_is_served_is_not_taken_and_one_that_was_left_is() {
+fn a_served_socket_is_kept_and_a_stale_one_is_replaced() {
     alone!();
     let daemon = Domstatsd::start(&["-c", "test:///default"]);
     let socket = daemon.socket.clone();
@@ -209,7 +209,7 @@ fn a_socket_that_is_served_is_not_taken_and_one_that_was_left_is() {
         command.args(["-c", "test:///default", "--http", &http, "--rpc-socket"]).arg(&socket);
         said(&command.output().unwrap())
     };
-    // Also while it answers nobody.
+    // Even while it does not answer.
     for is_stopped in [false, true] {
         if is_stopped {
             process::freeze(daemon.pid());
@@ -221,14 +221,14 @@ fn a_socket_that_is_served_is_not_taken_and_one_that_was_left_is() {
     process::thaw(daemon.pid());
     assert_eq!(client.call(TYPE, Bytes::default()).status, 0);
     assert_eq!(RpcClient::connect(&socket).opened().call(TYPE, Bytes::default()).status, 0);
-    // It is killed: what it made is left.
+    // It is killed: its socket stays behind.
     drop(daemon);
     assert!(socket.exists());
     let path = socket.display().to_string();
     let next = Domstatsd::start(&["-c", "test:///default", "--rpc-socket", &path]);
     assert_eq!(RpcClient::connect(&socket).opened().call(TYPE, Bytes::default()).status, 0);
     assert!(next.stop() && !socket.exists());
-    // Something else of that name stays.
+    // Anything else with that name stays.
     fs::write(&socket, "mine").unwrap();
     let (ok, _, error) = start();
     assert!(!ok && error.contains("there is something else of that name"), "{error}");

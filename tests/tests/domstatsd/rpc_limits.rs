@@ -1,4 +1,4 @@
-//! What a client of libvirt's protocol may take: nobody else pays for it.
+//! Limits for a client of libvirt's protocol, so that it costs others nothing.
 
 use std::{
     net::TcpStream,
@@ -18,12 +18,12 @@ use domstats_live::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// A call for groups of all domains: with other groups it is another question.
+/// A call for groups of all domains: other groups make another request.
 fn stats(serial: u32, groups: u32) -> Packet {
     call(STATS, serial, Bytes::default().u32(0).u32(groups).u32(0))
 }
 
-/// Hears this many packets, whatever they are.
+/// Receives this many packets, whatever they are.
 fn hear(client: &mut RpcClient, count: usize) -> Vec<Packet> {
     let next = |_| match client.hear(PATIENCE) {
         Heard::Packet(packet) => packet,
@@ -32,13 +32,13 @@ fn hear(client: &mut RpcClient, count: usize) -> Vec<Packet> {
     (0..count).map(next).collect()
 }
 
-/// Calls, and returns the answer.
+/// Calls, and returns the reply.
 fn hear_one(client: &mut RpcClient, call: &Packet) -> Packet {
     client.send(&call.encode()).unwrap();
     hear(client, 1).remove(0)
 }
 
-/// The time that a call of somebody else takes: the middle one of many.
+/// The duration of another client's call: the median of many.
 fn bystander(client: &mut RpcClient) -> Duration {
     let stopwatch = Stopwatch::start();
     let mut times: Vec<_> = (0..51)
@@ -54,7 +54,7 @@ fn bystander(client: &mut RpcClient) -> Duration {
 }
 
 #[test]
-fn a_client_has_so_many_calls_at_a_time() {
+fn concurrent_calls_of_a_client_are_limited() {
     alone!();
     for (most, lines) in [(5, ""), (1, "[rpc]\nmax_client_requests = 1\n")] {
         let source = "test:///default?domains=20&slow=vm2:200ms";
@@ -63,7 +63,7 @@ fn a_client_has_so_many_calls_at_a_time() {
         let mut modest = RpcClient::connect(&daemon.socket).opened();
         let calls: Vec<u8> = (1..=12).flat_map(|serial| stats(serial, serial).encode()).collect();
         greedy.send(&[calls, keepalive(PING).encode()].concat()).unwrap();
-        // As libvirtd does, it does not read the ping before it has worked on enough.
+        // Like libvirtd, it does not read the ping before it has finished enough calls.
         let stopwatch = Stopwatch::start();
         assert_eq!(modest.call(TYPE, Bytes::default()).status, 0);
         stopwatch.assert_within(Duration::from_millis(150));
@@ -79,7 +79,7 @@ fn a_client_has_so_many_calls_at_a_time() {
 }
 
 #[test]
-fn who_reads_nothing_costs_so_much_and_delays_nobody() {
+fn clients_that_read_nothing_take_bounded_memory_and_delay_no_other() {
     alone!();
     const CLIENTS: u64 = 20;
     let daemon = Domstatsd::start(&["-c", "test:///default?domains=300", "--timeout", "30s"]);
@@ -104,7 +104,7 @@ fn who_reads_nothing_costs_so_much_and_delays_nobody() {
     eprintln!(
         "{CLIENTS} readers of nothing: {taken} KiB, answers of {answer} KiB; {before:?} then {after:?}"
     );
-    // Five answers for each, and what making them takes.
+    // Five answers for each, and what generating them takes.
     assert!(taken < CLIENTS * 5 * answer + 20 * answer + 16_384, "{taken} KiB");
     assert!(after < before.0 * 4 + Duration::from_millis(20), "{before:?} then {after:?}");
     drop(greedy);
@@ -112,7 +112,7 @@ fn who_reads_nothing_costs_so_much_and_delays_nobody() {
 }
 
 #[test]
-fn thousands_that_say_nothing_cost_little_and_delay_nobody() {
+fn thousands_of_idle_clients_cost_little_and_delay_no_other() {
     alone!();
     const CLIENTS: usize = 3000;
     let limit = getrlimit(Resource::Nofile);
@@ -147,7 +147,7 @@ fn thousands_that_say_nothing_cost_little_and_delay_nobody() {
 }
 
 #[test]
-fn who_finds_no_place_is_told_at_once_and_the_others_stay() {
+fn a_client_beyond_the_limit_is_refused_at_once_and_the_others_stay() {
     alone!();
     let lines = "[rpc]\nmax_clients = 3\n";
     let daemon = Domstatsd::start_with(&["-c", "test:///default"], lines);
@@ -173,9 +173,9 @@ fn who_finds_no_place_is_told_at_once_and_the_others_stay() {
     assert_eq!(clients, Some("domstatsd_rpc_clients 3"));
 }
 
-/// Who never says who it is takes the place of no client, and is let go.
+/// Clients that never authenticate take no other client's place, and are disconnected.
 #[test]
-fn strangers_keep_nobody_out() {
+fn unauthenticated_clients_keep_no_other_out() {
     alone!();
     let pki = Pki::new();
     let port = lab().port();
@@ -186,7 +186,7 @@ fn strangers_keep_nobody_out() {
     let strangers: Vec<_> = (0..60)
         .map(|number| {
             let mut stream = TcpStream::connect(&address).unwrap();
-            // Some begin to say it.
+            // Some start to authenticate.
             if number % 2 == 0 {
                 std::io::Write::write_all(&mut stream, b"\x16\x03\x01\x02\x00\x01").unwrap();
             }
@@ -201,7 +201,7 @@ fn strangers_keep_nobody_out() {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut end = [0; 1024];
         let mut stream = stream;
-        // Nothing, or what TLS says of it.
+        // Nothing, or TLS's message about it.
         while std::io::Read::read(&mut stream, &mut end).is_ok_and(|length| length > 0) {}
     }
     stopwatch.assert_within(Duration::from_secs(15));
@@ -210,9 +210,9 @@ fn strangers_keep_nobody_out() {
     }
 }
 
-/// Each of many asks something else, all of it about a domain that is stuck.
+/// Each of many clients makes a different request, all about a stuck domain.
 #[test]
-fn many_different_questions_are_answered_in_time() {
+fn many_different_requests_are_answered_in_time() {
     alone!();
     const CLIENTS: u32 = 80;
     let source = "test:///default?domains=20&hang=vm1";
@@ -235,9 +235,9 @@ fn many_different_questions_are_answered_in_time() {
     stopwatch.assert_within(Duration::from_secs(5));
 }
 
-/// libvirt's own limits, and its words for them. The connection goes on.
+/// libvirt's own limits and error messages. The connection stays usable.
 #[test]
-fn what_is_too_much_is_refused() {
+fn too_large_requests_are_refused() {
     alone!();
     let refusal = |answer: Packet| {
         assert_eq!(answer.status, 1, "{} bytes", answer.payload.len());

@@ -1,5 +1,5 @@
-//! Nonsense that clients of libvirt's protocol say: the daemon answers it as libvirtd does, or ends
-//! that connection, and no other.
+//! Invalid input from clients of libvirt's protocol: the daemon answers it as libvirtd does, or
+//! closes that connection, and no other.
 
 use std::{
     fs::File,
@@ -25,7 +25,7 @@ use domstats_live::{
 };
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-/// libvirtd, and the daemon that asks it, by both its ways.
+/// libvirtd, and the daemon that uses it, over both transports.
 struct Both {
     libvirt: Libvirt,
     daemon: Domstatsd,
@@ -41,7 +41,7 @@ static BOTH: LazyLock<Both> = LazyLock::new(|| {
     Both { libvirt, daemon, pki, port }
 });
 
-/// What a client says, and whether it opened the hypervisor before.
+/// What a client sends, and whether it has opened the hypervisor before.
 struct Saying {
     what: String,
     bytes: Vec<u8>,
@@ -60,7 +60,7 @@ fn good() -> Packet {
     call(TYPE, 9, Bytes::default())
 }
 
-/// A right call with another length word.
+/// A correct call with another length word.
 fn length(length: u32) -> Vec<u8> {
     let mut bytes = good().encode();
     bytes[..4].copy_from_slice(&length.to_be_bytes());
@@ -75,7 +75,7 @@ fn sayings() -> Vec<Saying> {
     all.push(said("HTTP", b"GET /metrics HTTP/1.1\r\nhost: here\r\n\r\n".to_vec()));
     all.push(said("QMP", b"{\"execute\": \"qmp_capabilities\"}\r\n".to_vec()));
     all.push(said("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".repeat(9)));
-    // No procedures: events, too large, negative.
+    // Not procedures: events, too large, negative.
     for number in [0, 107, 318, 444, 9999, i32::MAX as u32, 1 << 31, u32::MAX] {
         let packet = Packet { procedure: number, ..good() };
         all.push(said(&format!("procedure {number}"), packet.encode()));
@@ -102,7 +102,7 @@ fn sayings() -> Vec<Saying> {
     for serial in [0, u32::MAX] {
         all.push(said(&format!("serial {serial}"), Packet { serial, ..good() }.encode()));
     }
-    // What is behind the arguments, and what is missing of them.
+    // Bytes after the arguments, and missing ones.
     for surplus in [1, 12, 13, 70_000] {
         let packet = Packet { payload: vec![b'x'; surplus], ..good() };
         all.push(said(&format!("{surplus} bytes too many"), packet.encode()));
@@ -124,7 +124,7 @@ fn sayings() -> Vec<Saying> {
         let what = format!("arguments of {number}: {payload:?}");
         all.push(said(&what, call(number, 9, payload).encode()));
     }
-    // Before the hypervisor is open, and how it is not opened.
+    // Before the hypervisor is open, and failed attempts to open it.
     let uri = |uri: &str| Bytes::default().some_string(uri).u32(0);
     for (number, payload) in [
         (TYPE, Bytes::default()),
@@ -140,7 +140,7 @@ fn sayings() -> Vec<Saying> {
     }
     all.push(said("a second open", call(OPEN, 9, uri("")).encode()));
     all.push(said("close", call(CLOSE, 9, Bytes::default()).encode()));
-    // Signs of life.
+    // Keepalive packets.
     all.push(said("ping", keepalive(PING).encode()));
     all.push(said("pong", keepalive(PONG).encode()));
     all.push(said("neither", keepalive(3).encode()));
@@ -152,7 +152,7 @@ fn sayings() -> Vec<Saying> {
     ] {
         all.push(said(&format!("{packet:?}"), packet.encode()));
     }
-    // File descriptors that are announced, and come or do not.
+    // File descriptors that are announced, and sent or not.
     let announced = |number: u32| Packet {
         kind: kind::CALL_WITH_FDS,
         payload: number.to_be_bytes().to_vec(),
@@ -163,7 +163,7 @@ fn sayings() -> Vec<Saying> {
     }
     let none = Packet { payload: Vec::new(), ..announced(0) };
     all.push(said("descriptors without a number", none.encode()));
-    // Events: what there is, what there is not, and what was not asked for.
+    // Events that exist, that do not, and that were not requested.
     for event in [0, 26, 27, u32::MAX] {
         all.push(said(&format!("event {event} by 167"), call(167, 9, args(&[event])).encode()));
     }
@@ -179,8 +179,8 @@ fn sayings() -> Vec<Saying> {
     all
 }
 
-/// Says the same to two servers, and asserts that what comes is the same. On a busy machine an answer
-/// takes longer, and silence is known later.
+/// Sends the same to two servers, and asserts that the replies are the same. On a busy machine a
+/// reply takes longer, and so does the certainty that there is none.
 #[track_caller]
 fn assert_same(clients: [&dyn Fn() -> RpcClient; 2], saying: &Saying) {
     for silence in [300, 3_000, 30_000].map(Duration::from_millis) {
@@ -192,8 +192,8 @@ fn assert_same(clients: [&dyn Fn() -> RpcClient; 2], saying: &Saying) {
     }
 }
 
-/// Says it, then asks something else, and returns all that came. Where nothing comes for so long,
-/// there is silence.
+/// Sends it, then a valid call, and returns everything received. If nothing arrives for `silence`,
+/// there is no reply.
 fn conversation(mut client: RpcClient, saying: &Saying, silence: Duration) -> Vec<Heard> {
     const LAST: u32 = 77;
     if saying.is_open {
@@ -202,9 +202,9 @@ fn conversation(mut client: RpcClient, saying: &Saying, silence: Duration) -> Ve
         client.authenticate();
     }
     let mut heard = Vec::new();
-    // One that was let go may notice it here already.
+    // A client that was disconnected may already notice it here.
     let _ = client.send(&saying.bytes);
-    // libvirtd works on calls side by side: what is to come comes before the other call is made.
+    // libvirtd works on calls concurrently: the expected reply comes before the other call is made.
     match client.hear(silence) {
         Heard::Nothing => {}
         other => heard.push(other),
@@ -222,7 +222,7 @@ fn conversation(mut client: RpcClient, saying: &Saying, silence: Duration) -> Ve
 }
 
 #[test]
-fn the_answer_is_libvirts_to_the_last_byte() {
+fn the_reply_is_libvirts_byte_for_byte() {
     alone!();
     let both = &*BOTH;
     let of_libvirt = || RpcClient::connect(&both.libvirt.socket());
@@ -235,7 +235,7 @@ fn the_answer_is_libvirts_to_the_last_byte() {
 }
 
 #[test]
-fn it_is_the_same_by_tls() {
+fn the_reply_is_the_same_over_tls() {
     alone!();
     let both = &*BOTH;
     let by_tls = || RpcClient::connect_tls(both.port, &both.pki.client).unwrap();
@@ -246,9 +246,9 @@ fn it_is_the_same_by_tls() {
     }
 }
 
-/// The QEMU program changes what it touches: it is refused as on a connection for reading.
+/// The QEMU program can make changes: it is refused as on a read-only connection.
 #[test]
-fn what_only_qemu_has_is_refused() {
+fn the_qemu_program_is_refused() {
     alone!();
     let both = &*BOTH;
     let domain = || Bytes::default().string("vm").raw(&[7; 16]).u32(1);
@@ -268,7 +268,7 @@ fn what_only_qemu_has_is_refused() {
     }
 }
 
-/// Sends a packet and, behind it, so many file descriptors as libvirt's client sends them.
+/// Sends a packet followed by this many file descriptors, in the way of libvirt's client.
 fn with_descriptors(socket: &Path, packet: &Packet, descriptors: usize) -> Heard {
     let stream = UnixStream::connect(socket).unwrap();
     let mut client = RpcClient::of(stream.try_clone().unwrap()).opened();
@@ -288,7 +288,7 @@ fn with_descriptors(socket: &Path, packet: &Packet, descriptors: usize) -> Heard
 }
 
 #[test]
-fn file_descriptors_are_passed_over_and_closed() {
+fn file_descriptors_are_ignored_and_closed() {
     alone!();
     let both = &*BOTH;
     let before = held(both.daemon.pid()).1;
@@ -300,7 +300,7 @@ fn file_descriptors_are_passed_over_and_closed() {
         assert_eq!(ours, real, "{number}");
         assert!(matches!(ours, Heard::Packet(answer) if answer.status == 0));
     }
-    // Nobody announced these; what they come with is no packet.
+    // These were not announced; what they come with is not a packet.
     let stream = UnixStream::connect(&both.daemon.socket).unwrap();
     let file = File::open("/dev/null").unwrap();
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -324,7 +324,7 @@ fn random_bytes_end_their_own_connection_and_leave_nothing() {
         let mut client = RpcClient::connect(&daemon.socket);
         let mut bytes: Vec<u8> = (0..random.below(2000)).map(|_| random.below(256) as u8).collect();
         if round.is_multiple_of(2) {
-            // A header of which some is right, and what is announced comes.
+            // A partly correct header, followed by what it announces.
             client = client.opened();
             let procedure = [1, 14, 16, 23, 60, 64, 159, 243, 273, 316, 344][random.index(11)];
             let packet = Packet { payload: bytes, ..call(procedure, round, Bytes::default()) };
@@ -333,7 +333,7 @@ fn random_bytes_end_their_own_connection_and_leave_nothing() {
             bytes[place] ^= 1 << random.below(8);
         }
         let _ = client.send(&bytes);
-        // Half of them go at once, in the midst of it.
+        // Half of the clients close at once, in the middle of it.
         if round % 4 < 2 {
             let _ = client.hear(Duration::from_millis(5));
         }

@@ -1,4 +1,4 @@
-//! Clients of libvirt's protocol are answered in time, whatever is stuck: a guest, or a hypervisor.
+//! Clients of libvirt's protocol are answered in time, even if a guest or a hypervisor is stuck.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +31,7 @@ fn start(sources: &[&str]) -> Domstatsd {
     Domstatsd::start(&options)
 }
 
-/// What `virsh domstats` says, in time.
+/// The output of `virsh domstats`, in time.
 fn domstats(daemon: &Domstatsd, options: &[&str]) -> Keys {
     let stopwatch = Stopwatch::start();
     let text = lab().run(&mut virsh(&daemon.uri(), &[&["domstats"], options].concat()));
@@ -46,8 +46,8 @@ fn domstats(daemon: &Domstatsd, options: &[&str]) -> Keys {
     pages.collect()
 }
 
-/// What it says when every guest was read, its monitor too: a hypervisor that was just started, on a
-/// busy host, takes its time.
+/// The output when every guest was read, including its monitor: a hypervisor that was just started,
+/// on a busy host, takes a while.
 fn whole(daemon: &Domstatsd) -> Keys {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -59,8 +59,8 @@ fn whole(daemon: &Domstatsd) -> Keys {
     }
 }
 
-/// Freezes a guest: all others are whole, it has what is known without its monitor, such as this,
-/// and when it goes on everything is as before.
+/// Freezes a guest: all others are complete, it has what is known without its monitor, such as
+/// `known`, and when it continues everything is as before.
 fn one_is_stuck(daemon: &Domstatsd, name: &str, pid: u32, known: &str) {
     let whole = whole(daemon);
     let mut other = RpcClient::connect(&daemon.socket).opened();
@@ -83,7 +83,7 @@ fn one_is_stuck(daemon: &Domstatsd, name: &str, pid: u32, known: &str) {
         assert_eq!(keys.keys().collect::<Vec<_>>(), [name]);
         assert!(keys[name].contains(known), "{keys:?}");
     }
-    // Whoever else asks is not held up, not even while somebody waits for the stuck one.
+    // Other clients are not delayed, not even while one waits for the stuck guest.
     let mut waits = virsh(&daemon.uri(), &["domblkstat", name, "vda"]).spawn().unwrap();
     let stopwatch = Stopwatch::start();
     assert_eq!(other.call(TYPE, Bytes::default()).status, 0);
@@ -97,7 +97,7 @@ fn one_is_stuck(daemon: &Domstatsd, name: &str, pid: u32, known: &str) {
     process::thaw(pid);
     let deadline = Instant::now() + PATIENCE;
     while domstats(daemon, &[]) != whole {
-        assert!(Instant::now() < deadline, "{name} goes on, and is not whole again");
+        assert!(Instant::now() < deadline, "{name} continues, and is not complete again");
     }
 }
 
@@ -148,7 +148,7 @@ fn a_hypervisor_is_stuck_and_another_answers() {
         assert_eq!(domstats(&daemon, options)[guest.name()], whole[guest.name()]);
     }
     libvirt.thaw();
-    wait_until(PATIENCE, "libvirtd goes on, and its guest is not whole again", || {
+    wait_until(PATIENCE, "libvirtd continues, and its guest is not complete again", || {
         domstats(&daemon, &[]) == whole
     });
 }

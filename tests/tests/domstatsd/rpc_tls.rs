@@ -1,4 +1,4 @@
-//! libvirt's protocol by TLS: virsh with a certificate gets in, and nobody else.
+//! libvirt's protocol over TLS: virsh gets in with a certificate, and not without one.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use domstats_live::{
 };
 
 #[test]
-fn who_has_a_certificate_gets_in() {
+fn clients_with_a_certificate_get_in() {
     alone!();
     let pki = Pki::new();
     let port = lab().port();

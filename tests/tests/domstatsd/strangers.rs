@@ -1,4 +1,5 @@
-//! Attacks on the daemon's HTTP and TLS by web pages and by a user without rights: others are served meanwhile.
+//! Attacks on the daemon's HTTP and TLS by web pages and by an unprivileged user: others are served
+//! meanwhile.
 
 use std::{
     io::{BufRead, BufReader},
@@ -46,11 +47,11 @@ fn pages_of_other_sites_read_nothing() {
     assert!(refused.error().starts_with("a web page of another site"), "{}", refused.error());
 }
 
-/// A process that was told to stop with its attack when this is dropped.
+/// An attacking process; told to stop on drop.
 struct Attack(Child);
 
 impl Attack {
-    /// Starts a script of Python as a user without rights, and waits for its first line.
+    /// Starts a Python script as an unprivileged user, and waits for its first line.
     fn start(script: &str, arguments: &[&str]) -> Self {
         let mut command = lab().command_as_nobody(Path::new("/usr/bin/python3"));
         let mut child =
@@ -69,8 +70,8 @@ impl Drop for Attack {
     }
 }
 
-/// Opens connections to libvirt's socket, the hypervisor if the third word says so, sends on each what the fourth
-/// says, and reads nothing.
+/// Opens connections to libvirt's socket, and the hypervisor if the third word says so, sends the
+/// fourth word's packets on each, and reads nothing.
 const RPC: &str = "
 import socket, struct, sys, time
 def packet(procedure, payload, length=None):
@@ -105,7 +106,7 @@ fn packets_of_one_user_leave_memory_to_others() {
         let source = format!("test:///default?domains={domains}");
         let daemon = Domstatsd::start_with(&["-c", &source, "--timeout", "30s"], &group);
         let mut other = RpcClient::connect(&daemon.socket).opened();
-        // What a pass takes is no client's.
+        // What a pass takes does not count for a client.
         assert_eq!(other.call(STATS, Bytes::default().u32(0).u32(0).u32(0)).status, 0);
         let before = memory(daemon.pid());
         let socket = daemon.socket.display().to_string();
@@ -118,15 +119,15 @@ fn packets_of_one_user_leave_memory_to_others() {
             thread::sleep(Duration::from_millis(20));
         }
         eprintln!("{clients} clients, {opens}, {sends}: {most} MiB");
-        // Those that wait are half of what there is, and two are made at a time.
+        // Those that wait are half of the total, and two are generated at a time.
         assert!(most < 350, "{most} MiB");
     }
 }
 
 #[test]
-fn questions_of_one_user_leave_places_to_others() {
+fn requests_of_one_user_leave_places_to_others() {
     alone!();
-    // Each loop asks another question all the time, and each takes seconds.
+    // Each loop repeats a different request, and each takes seconds.
     const SCRIPT: &str = "
 import http.client, sys, threading
 def loop(number):
@@ -149,14 +150,14 @@ time.sleep(600)
         for _ in 0..3 {
             assert_eq!(http.get("/metrics").status, 200, "{question}");
             assert_eq!(http.get("/readyz").status, 200, "{question}");
-            // Another user's question, which nobody else asks.
+            // Another user's request, which no other client makes.
             let others = http.get("/v1/domains?stats=vcpu,block&timeout=700ms");
             assert_eq!(others.status, 200, "{question}: {}", others.text());
         }
     }
 }
 
-/// Opens connections that say the first half of a greeting, again and again.
+/// Repeatedly opens connections that send the first half of a TLS greeting.
 const HALF_OPEN: &str = "
 import socket, sys, time, resource
 resource.setrlimit(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE)[1:] * 2)

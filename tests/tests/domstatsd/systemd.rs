@@ -1,4 +1,4 @@
-//! The daemon as a service of systemd, with the unit files that ship.
+//! The daemon as a systemd service, with the unit files that ship.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ use domstats_live::{
 
 const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/systemd");
 
-/// Copies the units, for the program and the configuration that are here.
+/// Copies the units, for the program and the configuration used here.
 fn install(folder: &Path, conf: &Path) {
     for entry in fs::read_dir(UNITS).unwrap() {
         let entry = entry.unwrap();
@@ -41,7 +41,7 @@ fn change(folder: &Path, unit: &str, settings: &str) {
 }
 
 #[test]
-fn the_units_are_well_made_and_well_locked() {
+fn the_units_are_valid_and_confined() {
     alone!();
     let folder = lab().path(lab().name("units"));
     fs::create_dir_all(&folder).unwrap();
@@ -51,7 +51,7 @@ fn the_units_are_well_made_and_well_locked() {
     let said = String::from_utf8([verified.stdout, verified.stderr].concat()).unwrap();
     assert!(verified.status.success() && said.is_empty(), "{said}");
 
-    // 10 is a service without any of it; what is left of it has its reason in the file.
+    // 10 is a service without any confinement; the file has the reason for what remains.
     let mut command = lab().command("systemd-analyze");
     command.args(["security", "--offline=true", "--threshold=30"]);
     lab().run(command.arg(folder.join("domstatsd.service")));
@@ -81,7 +81,7 @@ fn guest(folder: &Path, dir: &Path) {
     fs::write(folder.join("guest.service"), text).unwrap();
 }
 
-/// The daemon's service, with the source that is set, in a systemd with other services.
+/// The daemon's service with the given source, in a systemd with other services.
 struct Service {
     systemd: Systemd,
     /// The socket of libvirt's protocol.
@@ -103,14 +103,14 @@ impl Service {
             change(folder, "domstatsd.service", &settings);
             others(folder, dir);
         });
-        // Who asks starts the daemon.
+        // A client starts the daemon.
         lab().run(&mut systemd.ctl(&["start", "domstatsd.socket", "domstatsd-http.socket"]));
         assert_eq!(systemd.property("domstatsd.service", "ActiveState"), "inactive");
         let socket = systemd.sees("/run/domstatsd/sock");
         Self { systemd, socket, http: Http::new(([127, 0, 0, 1], port).into()) }
     }
 
-    /// Asks by libvirt's protocol which domains run.
+    /// Lists the running domains over libvirt's protocol.
     fn list(&self) -> String {
         let uri = format!("qemu+unix:///system?socket={}", self.socket.display());
         let output = virsh(&uri, &["list", "--name"]).output().unwrap();
@@ -118,7 +118,7 @@ impl Service {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// Asks by HTTP.
+    /// Reads a report over HTTP.
     fn report(&self, path: &str) -> StatsReport {
         let answer = self.http.get(path);
         assert_eq!(answer.status, 200, "{}, {}", answer.text(), self.log());
@@ -155,7 +155,7 @@ fn systemd_starts_it_watches_it_and_stops_it() {
     // systemd does not wait until the daemon has read it.
     wait_until(PATIENCE, "seven domains", || service.report("/v1/domains").domains.len() == 7);
 
-    // It stops to say that it lives: systemd starts another on the same sockets.
+    // Its watchdog messages stop: systemd starts another daemon on the same sockets.
     lab().run(&mut service.systemd.ctl(&["kill", "--signal=STOP", "domstatsd.service"]));
     wait_until(PATIENCE, "it is not started again", || service.property("NRestarts") != "0");
     assert_eq!(service.list(), "vm1\nvm2\nvm3\nvm5\nvm6\nvm7");
@@ -167,7 +167,7 @@ fn systemd_starts_it_watches_it_and_stops_it() {
 }
 
 #[test]
-fn as_a_locked_service_it_gives_everything_of_another_users_guest() {
+fn as_a_confined_service_it_reads_another_users_guest_completely() {
     alone!();
     let service = Service::start("qemu+qmp:///system", guest);
     let systemd = &service.systemd;
@@ -182,7 +182,7 @@ fn as_a_locked_service_it_gives_everything_of_another_users_guest() {
     assert_eq!(record.vcpu.as_ref().unwrap().cpus.len(), 2);
     assert!(record.interface.as_ref().unwrap().interfaces[0].rx_bytes > Some(0));
 
-    // To count what its threads do takes two of the rights, and a system call.
+    // Counting its threads' events takes two of the capabilities, and a system call.
     service.reload("qemu+qmp:///system?perf=page_faults");
     wait_until(PATIENCE, "counters", || {
         let report = service.report("/v1/domains?stats=perf");
