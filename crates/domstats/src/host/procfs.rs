@@ -114,7 +114,7 @@ impl Proc {
     }
 
     /// Returns how long a call may wait for a blocking call on behalf of a user.
-    pub(crate) fn wait_for_errand(&self, user: Option<u32>) -> Duration {
+    pub(crate) fn blocking_time(&self, user: Option<u32>) -> Duration {
         self.allowance.as_ref().map_or(WAIT, |allowance| allowance.wait(user))
     }
 

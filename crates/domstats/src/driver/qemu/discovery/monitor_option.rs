@@ -259,7 +259,7 @@ mod tests {
             assert_eq!(
                 monitors(&[("mon", "chardev", "c"), ("chardev", "backend", chardev)]),
                 [],
-                "a monitor for people"
+                "a monitor for humans"
             );
         }
     }

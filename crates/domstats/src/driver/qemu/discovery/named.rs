@@ -166,7 +166,7 @@ impl<'a> HolderSearch<'a> {
             );
             Missing::new(MissingReason::Denied, text)
         };
-        let nobody = || Missing::new(MissingReason::Failed, "no process listens");
+        let no_listener = || Missing::new(MissingReason::Failed, "no process listens");
         let key = SocketKey::File(file.0, file.1);
         let places = std::iter::once(None).chain(self.qemus.iter().copied().map(Some));
         let mut is_unseen = false;
@@ -181,7 +181,7 @@ impl<'a> HolderSearch<'a> {
                 Err(_) => is_unseen = true,
             }
         }
-        let listener = listener.ok_or_else(|| if is_unseen { unknown() } else { nobody() })?;
+        let listener = listener.ok_or_else(|| if is_unseen { unknown() } else { no_listener() })?;
         let queues = &mut self.queues;
         let mut too_many = None;
         let mut is_holder = |it: &Process| match queues.holds(*it, listener.inode) {

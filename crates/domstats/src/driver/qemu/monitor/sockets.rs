@@ -98,7 +98,7 @@ impl Endpoint {
             Place::File(file, None) => through(file),
             Place::File(file, Some(call)) => {
                 let file = file.try_clone().map_err(|_| Errno::MFILE)?;
-                let time = queues.proc().wait_for_errand(call.user);
+                let time = queues.proc().blocking_time(call.user);
                 let connected = call.clone().run(time, move || through(&file));
                 connected.unwrap_or(Err(Errno::TIMEDOUT))
             }
@@ -138,16 +138,16 @@ pub(crate) fn find(
             let listener = found.map_err(|seen| search.unseen(seen))?;
             let name = listener.map(|it| it.name).unwrap_or_default();
             match name.split_first() {
-                None => Err(search.nobody().into()),
+                None => Err(search.no_listener().into()),
                 Some((0, name)) => Ok(search.abstractly(name.to_owned(), queues)?),
                 Some(_) => {
                     let endpoint = search.at(path_of(&name), queues)?;
                     let is_it = endpoint.listener.inode == inode;
-                    is_it.then_some(endpoint).ok_or_else(|| search.nobody().into())
+                    is_it.then_some(endpoint).ok_or_else(|| search.no_listener().into())
                 }
             }
         }
-        Address::Tcp { .. } | Address::Other(_) => Err(search.nobody().into()),
+        Address::Tcp { .. } | Address::Other(_) => Err(search.no_listener().into()),
     }
 }
 
@@ -164,14 +164,14 @@ impl SocketSearch<'_> {
         let whole = [b"\0".as_slice(), &name].concat();
         let listener = queues.listener(Some(self.holder), SocketKey::Name(&whole));
         let listener = listener.map_err(|seen| self.unseen(seen))?;
-        let listener = listener.ok_or_else(|| self.nobody())?;
+        let listener = listener.ok_or_else(|| self.no_listener())?;
         let place = Place::Abstract(name);
         Ok(Endpoint { listener, place, holder: self.holder, is_sure: true })
     }
 
     /// Finds a file in any place that the path may lead to.
     fn at(&self, path: &Path, queues: &mut Queues<'_>) -> Result<Endpoint, Unreachable> {
-        let mut why = self.nobody().into();
+        let mut why = self.no_listener().into();
         for place in self.places(path) {
             let (file, look) = match place.open(&Folder::new(queues.proc(), self.holder.process)) {
                 Ok(found) => found,
@@ -262,7 +262,7 @@ impl SocketSearch<'_> {
             }
         }
         let folder = Folder::new(queues.proc(), self.holder.process);
-        let wait = |user| queues.proc().wait_for_errand(user);
+        let wait = |user| queues.proc().blocking_time(user);
         let call = (!is_local(&file, look, || folder.owner(), wait)).then(|| BlockingCall {
             user: folder.owner(),
             path: format!("connect to inode {inode} of device {device}").into(),
@@ -294,13 +294,13 @@ impl SocketSearch<'_> {
             .open_path("fd")
             .and_then(|fds| readlinkat(&fds, number.to_string(), Vec::with_capacity(64)));
         match link {
-            Ok(link) => socket_of_link(link.as_bytes()).ok_or_else(|| self.nobody()),
+            Ok(link) => socket_of_link(link.as_bytes()).ok_or_else(|| self.no_listener()),
             Err(Errno::ACCESS | Errno::PERM) => Err(self.denied()),
-            Err(_) => Err(self.nobody()),
+            Err(_) => Err(self.no_listener()),
         }
     }
 
-    fn nobody(&self) -> Missing {
+    fn no_listener(&self) -> Missing {
         let text = format!("nobody listens on the monitor {}", self.socket);
         let is_relative =
             !self.socket.is_named && self.socket.path().is_some_and(Path::is_relative);
@@ -383,7 +383,7 @@ impl FilePlace {
                 None => path.clone(),
             },
         };
-        let time = folder.proc.wait_for_errand(call.user);
+        let time = folder.proc.blocking_time(call.user);
         let path = path.clone();
         let opened = call.run(time, move || open_anyhow(beginning(start.as_ref()), &path, resolve));
         opened.unwrap_or(Err(Errno::TIMEDOUT))

@@ -96,7 +96,7 @@ impl Item for Cpu {
 }
 
 impl Item for PossibleCpu {
-    const MOST: (usize, &str) = (VCPUS, "vCPUs that can be");
+    const MOST: (usize, &str) = (VCPUS, "possible vCPUs");
 }
 
 impl Item for Iothread {
