@@ -1,12 +1,12 @@
-//! Every input that a fuzz target found worth keeping, given to it again: what was fixed stays fixed
-//! without a fuzzer. For the tests of the crates that have targets.
+//! Passes every kept input to its fuzz target again: what was fixed stays fixed without a fuzzer. For
+//! the tests of the crates that have targets.
 
 use std::{fs, path::Path};
 
-/// A target by the name of its corpus.
+/// A target with the name of its corpus.
 type Target = (&'static str, fn(&[u8]));
 
-/// Gives its corpus to each of these targets.
+/// Passes each of these targets its corpus.
 pub(crate) fn replay(targets: &[Target]) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
     for (name, target) in targets {

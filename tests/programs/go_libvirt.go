@@ -1,4 +1,4 @@
-// Prints what a libvirt says to digitalocean/go-libvirt, which speaks libvirt's protocol itself.
+// Prints what digitalocean/go-libvirt, which speaks libvirt's protocol itself, gets from a libvirt.
 //
 //	go_libvirt SOCKET URI
 package main

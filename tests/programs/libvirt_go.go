@@ -1,4 +1,4 @@
-// Prints what a libvirt says to libvirt-go, which asks by libvirt's own library.
+// Prints what libvirt-go, which uses libvirt's own library, gets from a libvirt.
 //
 //	libvirt_go URI
 package main

@@ -1,4 +1,4 @@
-"""Prints what libvirt-python says of a host, as JSON: statistics, identities, errors, constants."""
+"""Prints what libvirt-python reports about a host, as JSON: statistics, identities, errors, constants."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ domains = sorted(connection.listAllDomains(), key=lambda domain: domain.name())
 
 
 def records(pairs):
-    """Return what of an answer can be compared."""
+    """Return the comparable part of an answer."""
     return [
         {
             "who": [domain.name(), domain.UUIDString(), domain.UUID().hex(), domain.ID()],

@@ -1,5 +1,5 @@
-"""Prints what libvirt-python's getters say of a host and its domains, errors included, but for what
-moves between two readings: of that, only what it is."""
+"""Prints the results of libvirt-python's getters for a host and its domains, errors included. Of what
+changes between two readings, prints only the type."""
 
 import sys
 

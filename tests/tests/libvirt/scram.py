@@ -1,4 +1,4 @@
-"""Logs in by SCRAM-SHA-256 at 127.0.0.1, and prints `in`, or the daemon's error."""
+"""Logs in with SCRAM-SHA-256 at 127.0.0.1, and prints `in`, or the daemon's error."""
 import base64, hashlib, hmac, os, socket, struct, sys
 
 port, user, password = int(sys.argv[1]), sys.argv[2], sys.argv[3].encode()
@@ -14,7 +14,7 @@ def call(procedure, payload=b""):
     return reply[24:]
 
 
-# Every character takes four bytes, and so does the mark that there is text.
+# Every character takes four bytes, and so does the flag that a string is present.
 def chars(text):
     return struct.pack(f">{len(text) + 2}I", 0, len(text), *text)
 
