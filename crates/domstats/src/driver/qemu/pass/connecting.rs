@@ -23,7 +23,7 @@ use crate::{
 /// descriptors as connections do.
 const AT_ONCE: usize = 128;
 
-/// Why a monitor whose queue has a free place less is not used.
+/// Why a monitor with a connection in its queue is not used.
 const QUEUED: &str = "the monitor does not answer, and a connection waits in its queue already: another \
                       one would shut out the VM's manager";
 

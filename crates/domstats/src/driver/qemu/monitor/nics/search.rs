@@ -65,7 +65,7 @@ enum Asked {
 }
 
 impl Search {
-    /// Starts a search. Skips the machine's own devices if it has created no NIC.
+    /// Starts a search. Skips the folders of the machine's own devices if they contain no NIC.
     pub(crate) fn new(line: &CommandLine, wants_addresses: bool) -> Self {
         let brings_some = line.may_bring_nics() || line.nics.iter().any(|nic| nic.is_boards);
         let first = match (line.is_board, brings_some) {
