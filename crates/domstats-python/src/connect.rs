@@ -18,18 +18,17 @@ use crate::{
     section,
 };
 
-/// What `getAllDomainStats` and its like return: domains with their statistics by flat keys.
+/// The result of `getAllDomainStats`: domains with their statistics by flat keys.
 type Records<'py> = Vec<(Bound<'py, Domain>, Bound<'py, PyDict>)>;
 
 /// Opens a connection to the hypervisor at a URI, within `timeout` seconds (5 if not given).
 ///
-/// Every connection is read-only: no call changes a domain. URIs of libvirt mean what they mean to
-/// libvirt; `qemu+qmp:///system` reads QEMU processes without libvirt, `test:///default` has
-/// made-up domains.
+/// Every connection is read-only: no call changes a domain. libvirt's URIs have libvirt's meaning;
+/// `qemu+qmp:///system` reads QEMU processes without libvirt, `test:///default` simulates domains.
 ///
-/// Without a name, the first of these that says one: the variables `DOMSTATS_DEFAULT_URI` and
-/// `LIBVIRT_DEFAULT_URI`, `uri_default` in `libvirt.conf`; else the libvirt daemon of this host,
-/// else its QEMU processes.
+/// Without a name, the URI is that of `DOMSTATS_DEFAULT_URI` or `LIBVIRT_DEFAULT_URI` in the
+/// environment or of `uri_default` in `libvirt.conf`, else the libvirt daemon of this host, else its
+/// QEMU processes.
 #[pyfunction]
 #[pyo3(signature = (name=None, *, timeout=None))]
 pub(crate) fn open(py: Python<'_>, name: Option<&str>, timeout: Option<f64>) -> PyResult<Connect> {
@@ -54,7 +53,7 @@ pub(crate) fn open_read_only(
 /// A connection to a hypervisor. Calls from several threads run side by side.
 #[pyclass(frozen, name = "virConnect", module = "domstats")]
 pub(crate) struct Connect(
-    /// `None` once it was closed: its domains have the connection too.
+    /// `None` after `close`: its domains keep the connection.
     Mutex<Option<domstats::Connect>>,
 );
 
@@ -67,7 +66,7 @@ impl Connect {
         self.lock().clone().ok_or_else(|| closed(ErrorOrigin::Domain))
     }
 
-    /// Asks with the interpreter's lock let go.
+    /// Makes a call without the interpreter's lock.
     fn ask<T: Send>(
         &self,
         py: Python<'_>,
@@ -100,7 +99,7 @@ impl Connect {
         let Some(of) = of else {
             return self.ask(py, |connect| connect.all_domain_stats(request));
         };
-        // As in libvirt, they are asked where they are, whatever connection the list is given to.
+        // As in libvirt, the domains' own connection counts, not the one of this call.
         let domains: Vec<_> = of.iter().map(|domain| domain.get().domain.clone()).collect();
         let report = py.detach(|| domstats::Domain::list_stats(&domains, request));
         Ok(report.map_err(Failure::from)?)
@@ -139,10 +138,10 @@ fn closed(origin: ErrorOrigin) -> Failure {
 impl Connect {
     /// Returns the statistics of all domains, by name: a list of `(virDomain, dict)`.
     ///
-    /// `stats` is a mask of `VIR_DOMAIN_STATS_*`, 0 for every group; `flags` one of
-    /// `VIR_CONNECT_GET_ALL_DOMAINS_STATS_*`. The dict has libvirt's keys, types and numbers. After
-    /// `timeout` seconds (1 if not given) the call returns with what it has; `stats()` says what is
-    /// missing and why.
+    /// `stats` is a mask of `VIR_DOMAIN_STATS_*`, 0 for all of libvirt's groups; `flags` a mask of
+    /// `VIR_CONNECT_GET_ALL_DOMAINS_STATS_*`. The dict has libvirt's keys, types and numbers. The
+    /// call returns within `timeout` seconds (1 if not given) with everything it has; `stats()` also
+    /// reports what is missing and why.
     #[pyo3(name = "getAllDomainStats", signature = (stats=0, flags=0, *, timeout=None))]
     fn get_all_domain_stats<'py>(
         slf: &Bound<'py, Self>,
@@ -153,7 +152,7 @@ impl Connect {
         Self::records(slf, None, (stats, flags, timeout))
     }
 
-    /// Returns the statistics of these domains, in their order: else it is `getAllDomainStats`.
+    /// Returns the statistics of these domains, in their order; otherwise like `getAllDomainStats`.
     #[pyo3(name = "domainListGetStats", signature = (doms, stats=0, flags=0, *, timeout=None))]
     #[expect(clippy::needless_pass_by_value, reason = "what an argument of Python becomes")]
     fn domain_list_get_stats<'py>(
@@ -168,11 +167,11 @@ impl Connect {
 
     /// Returns a report: typed statistics, and what is missing and why.
     ///
-    /// `groups` and `filter` are names such as "cpu-total" and "running", several of them, or
-    /// libvirt's bits; without them it is every group of every domain. `domains` are
-    /// `virDomain`s. The call returns within `timeout` seconds (1 if not given), whatever the domains
-    /// do. `nowait` asks no monitor that is not free at once, `backing` lists every image of a
-    /// disk's backing chain, `enforce` makes an unsupported group an error.
+    /// `groups` and `filter` are names such as "cpu-total" and "running", several names, or libvirt's
+    /// bits; by default all of libvirt's groups and all domains. `domains` are `virDomain`s. The call
+    /// returns within `timeout` seconds (1 if not given), whatever the domains do. `nowait` skips busy
+    /// monitors, `backing` lists every image of a disk's backing chain, `enforce` makes an
+    /// unsupported group an error.
     #[pyo3(signature = (groups=None, *, domains=None, timeout=None, nowait=false, backing=false, enforce=false, filter=None))]
     #[expect(clippy::too_many_arguments, reason = "they have names in Python")]
     fn stats<'py>(
@@ -203,7 +202,7 @@ impl Connect {
         PyList::new(slf.py(), domains.collect::<PyResult<Vec<_>>>()?)
     }
 
-    /// Returns the domain of this name.
+    /// Returns the domain with this name.
     #[pyo3(name = "lookupByName")]
     fn lookup_by_name<'py>(
         slf: &Bound<'py, Self>,
@@ -241,7 +240,7 @@ impl Connect {
         Self::lookup(slf, |connect| connect.domain_by_id(id))
     }
 
-    /// Returns the URI that was opened.
+    /// Returns the URI of the connection.
     #[pyo3(name = "getURI")]
     fn uri(&self) -> PyResult<String> {
         Ok(self.connection()?.uri())
@@ -259,16 +258,16 @@ impl Connect {
         self.ask(py, |connect| Ok(connect.hostname()))
     }
 
-    /// Returns 1 if its hypervisor can be asked, else 0.
+    /// Returns 1 if the hypervisor is reachable, else 0.
     #[pyo3(name = "isAlive")]
     fn is_alive(&self, py: Python<'_>) -> PyResult<i32> {
         self.ask(py, |connect| Ok(connect.is_alive().into()))
     }
 
-    /// Closes the connection: later calls on it are errors. Its domains can still be asked, as in
-    /// libvirt; it ends with the last of them. Returns 0.
+    /// Closes the connection: later calls on it are errors. Its domains still work, as in libvirt,
+    /// and keep it open until the last of them is gone. Returns 0.
     fn close(&self, py: Python<'_>) -> PyResult<i32> {
-        // As libvirt has it: by this function alone.
+        // As in libvirt, for this function only.
         let connect = self.lock().take().ok_or_else(|| closed(ErrorOrigin::Library))?;
         py.detach(|| drop(connect));
         Ok(0)

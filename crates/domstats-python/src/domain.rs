@@ -5,15 +5,15 @@ use pyo3::{CastIntoError, prelude::*, types::PyBytes};
 
 use crate::{connect::Connect, error::Failure, request::bits};
 
-/// A domain of a connection: who it was when it was looked up. `state`, `isActive` and
-/// `isPersistent` ask anew.
+/// A domain of a connection, as it was when it was looked up. `state`, `isActive` and
+/// `isPersistent` query it again.
 #[pyclass(frozen, name = "virDomain", module = "domstats")]
 pub(crate) struct Domain {
     pub(crate) domain: domstats::Domain,
     pub(crate) connect: Py<Connect>,
 }
 
-/// Returns the domains of anything that can be gone through.
+/// Returns the domains of an iterable.
 pub(crate) fn list<'py>(domains: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, Domain>>> {
     let domain = |item: PyResult<Bound<'py, PyAny>>| {
         let wrong = |item: CastIntoError<'_>| {
@@ -32,7 +32,7 @@ impl Domain {
     fn known_uuid(&self) -> Result<domstats::Uuid, Failure> {
         self.domain.uuid().ok_or_else(|| {
             let why = "has no UUID: its QEMU was started without one";
-            // Its number is `VIR_ERR_OPERATION_INVALID`, which is meant here.
+            // For its number, `VIR_ERR_OPERATION_INVALID`.
             self.fail(ErrorKind::Ambiguous, ErrorOrigin::Domain, why)
         })
     }
@@ -60,13 +60,13 @@ impl Domain {
         self.domain.name()
     }
 
-    /// Returns its UUID as text. A QEMU that was started by hand may have none: an error.
+    /// Returns its UUID as text. It is an error if a QEMU that was started by hand has none.
     #[pyo3(name = "UUIDString")]
     fn uuid_string(&self) -> PyResult<String> {
         Ok(self.known_uuid()?.to_string())
     }
 
-    /// Returns its UUID as 16 bytes. A QEMU that was started by hand may have none: an error.
+    /// Returns its UUID as 16 bytes. It is an error if a QEMU that was started by hand has none.
     #[pyo3(name = "UUID")]
     fn uuid<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, self.known_uuid()?.as_bytes()))

@@ -3,10 +3,10 @@
 use domstats::{Error, ErrorKind, ErrorOrigin, error_chain};
 use pyo3::{prelude::*, sync::PyOnceLock};
 
-/// `VIR_ERR_ERROR`: libvirt knows warnings too, and raises none.
+/// `VIR_ERR_ERROR`: libvirt has warnings too, but never raises them.
 const LEVEL: i32 = 2;
 
-/// What a call of this module ends with when it fails.
+/// The failure of a call.
 pub(crate) struct Failure {
     code: i32,
     domain: i32,
@@ -18,7 +18,7 @@ impl Failure {
         Self { code: kind.code(), domain: origin.code(), message: message.into() }
     }
 
-    /// The error of an argument that libvirt refuses before it asks anybody.
+    /// The error of an argument that libvirt rejects without a call.
     pub(crate) fn invalid(what: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidArgument, ErrorOrigin::Domain, what)
     }

@@ -1,12 +1,12 @@
-//! The Python module `domstats`: libvirt-python's habits, and typed reports beside them.
+//! The Python module `domstats`: the API of libvirt-python, and typed reports.
 //!
 //! ```text
 //! virConnect ─┬─ getAllDomainStats ──→ [(virDomain, dict)]     the flat keys of libvirt
 //!             └─ stats ─→ StatsReport ─→ DomainStats, Block…   section: one walk over the catalogue
 //! ```
 //!
-//! What needs no Rust is Python, in `python/domstats`: the constants, the exception, the classes of
-//! the sections. The interpreter's lock is let go in every call that asks somebody.
+//! What needs no Rust is in Python, in `python/domstats`: the constants, the exception, the classes of
+//! the sections. Every call that may wait releases the interpreter's lock.
 
 mod connect;
 mod domain;

@@ -1,4 +1,4 @@
-//! The report: what one call read, what it did not and why.
+//! The report of a call: what was read, what is missing and why.
 
 use std::time::SystemTime;
 
@@ -6,11 +6,11 @@ use pyo3::{prelude::*, sync::PyOnceLock, types::PyTuple};
 
 use crate::section::Classes;
 
-/// The statistics of many domains, taken by one call.
+/// The statistics of many domains, read by one call.
 #[pyclass(frozen, module = "domstats")]
 pub(crate) struct StatsReport {
     report: domstats::StatsReport,
-    /// Made on first use: a program that wants a document needs none of it.
+    /// Created on first use: a program that writes a document needs none of it.
     domains: PyOnceLock<Py<PyTuple>>,
 }
 
@@ -22,7 +22,7 @@ impl From<domstats::StatsReport> for StatsReport {
 
 #[pymethods]
 impl StatsReport {
-    /// One record per domain: in the order of the list that was asked for, or by name.
+    /// One record per domain: in the order of the requested list, or by name.
     #[getter]
     fn domains(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
         let domains = self.domains.get_or_try_init(py, || {
@@ -33,7 +33,7 @@ impl StatsReport {
         Ok(domains.clone_ref(py))
     }
 
-    /// The domains that belong to the answer and have no record, and why.
+    /// The domains that match the request and have no record, and why.
     #[getter]
     fn missing<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let classes = Classes::new(py)?;
@@ -53,8 +53,7 @@ impl StatsReport {
         self.report.elapsed.as_secs_f64()
     }
 
-    /// Whether everything that was asked for was read, apart from what is inactive or not supported
-    /// at all.
+    /// Whether everything requested was read, except what is inactive or not supported at all.
     #[getter]
     fn complete(&self) -> bool {
         self.report.is_complete()
@@ -75,7 +74,7 @@ impl StatsReport {
         py.detach(|| self.report.to_text())
     }
 
-    /// Returns one line a domain, for eyes.
+    /// Returns one line per domain, to be read by people.
     fn to_table(&self, py: Python<'_>) -> String {
         py.detach(|| self.report.to_table())
     }

@@ -1,4 +1,4 @@
-//! What to ask for, from Python's arguments.
+//! Requests from Python's arguments.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ impl Arguments<'_, '_> {
     }
 }
 
-/// Returns libvirt's bits. A negative number has some too, such as `~VIR_DOMAIN_STATS_PERF`.
+/// Returns libvirt's bits. They may come as a negative number, such as `~VIR_DOMAIN_STATS_PERF`.
 pub(crate) fn bits(number: &Bound<'_, PyAny>) -> PyResult<u32> {
     let number: i64 = number.extract()?;
     let bits = u32::try_from(number).or_else(|_| i32::try_from(number).map(i32::cast_unsigned));

@@ -1,4 +1,4 @@
-//! A record as Python's objects: one walk over the catalogue, whatever the group.
+//! Records as Python objects: one walk over the catalogue for all groups.
 
 use domstats::{
     DomainInfo, DomainStats, Missing, MissingDomain, MissingGroup, Value,
@@ -35,7 +35,7 @@ fn typed<'py>(py: Python<'py>, value: &Value<'_>) -> PyResult<Bound<'py, PyAny>>
     }
 }
 
-/// The attributes of a domain's identity that a record always has, so that libvirt's are in each.
+/// The attributes that a record always has: those that libvirt knows of every domain.
 const ALWAYS: [&str; 4] = ["name", "uuid", "id", "persistent"];
 
 /// Returns the value of an attribute.
@@ -114,7 +114,7 @@ impl<'py> Classes<'py> {
         values: &Bound<'py, PyDict>,
         missing: &Missing,
     ) -> PyResult<Bound<'py, PyAny>> {
-        // A tuple takes all its members.
+        // A named tuple needs all its members.
         values.set_item("text", "")?;
         set_attributes(values, Missing::ATTRIBUTES, missing)?;
         self.0.getattr(class)?.call((), Some(values))

@@ -1,5 +1,5 @@
 //! `python/domstats/_catalogue.py` is generated from the catalogue: a class for every struct, with
-//! every field, its type, unit and help. `DOMSTATS_BLESS=1` writes it anew.
+//! every field, its type, unit and help. `DOMSTATS_BLESS=1` regenerates it.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 use std::{env, fmt::Write, fs};
@@ -25,8 +25,8 @@ fn the_classes_are_fresh() {
 
 const INTRODUCTION: &str = r#""""The statistics: a class for every part of a record, and the bits of the groups.
 
-Generated from the catalogue in `crates/domstats/src/model/`;
-`DOMSTATS_BLESS=1 cargo test -p domstats-python` writes it anew.
+Generated from the catalogue in `crates/domstats/src/model/`; regenerate it with
+`DOMSTATS_BLESS=1 cargo test -p domstats-python`.
 """
 
 from __future__ import annotations
@@ -61,18 +61,17 @@ fn catalogue() -> String {
 
 /// Returns the bits of the groups by the names that C has for them.
 fn constants_text() -> String {
-    let mut text =
-        "# Which groups to read: virDomainStatsTypes, and those that libvirt lacks.\n".to_owned();
+    let mut text = "# Groups: virDomainStatsTypes, and those that libvirt lacks.\n".to_owned();
     for group in GROUPS {
         let _ = writeln!(text, "{} = {}", group.constant, group.bit.bits());
     }
-    text + "# The RFC's group of both kinds of CPU times.\n\
+    text + "# The RFC's group of both kinds of CPU time.\n\
             VIR_DOMAIN_STATS_CPU = VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_VCPU\n"
 }
 
 fn record() -> String {
     let mut text = "\n\nclass DomainStats(Section):\n    \
-        \"\"\"The statistics of one domain. A group that was not asked for, or not read, is `None`.\"\"\"\n\n"
+        \"\"\"The statistics of one domain. A group that was not requested, or not read, is `None`.\"\"\"\n\n"
         .to_owned();
     for row in DomainInfo::ATTRIBUTES {
         record_attribute(&mut text, row);
@@ -80,7 +79,7 @@ fn record() -> String {
     for row in DomainStats::ATTRIBUTES {
         record_attribute(&mut text, row);
     }
-    let help = "The groups that were asked for and are missing in whole or in part.";
+    let help = "The groups that were requested and are missing in whole or in part.";
     attribute(&mut text, "missing", "tuple[MissingGroup, ...]", " = ()", help);
     text
 }
@@ -98,7 +97,7 @@ fn missing_group() -> String {
 
 fn missing_domain() -> String {
     let mut text = "\n\nclass MissingDomain(NamedTuple):\n    \
-        \"\"\"A domain that belongs to the answer and has no record, and why.\"\"\"\n\n"
+        \"\"\"A domain that matches the request and has no record, and why.\"\"\"\n\n"
         .to_owned();
     let is_first = |row: &&Attribute<DomainInfo>| ALWAYS.contains(&row.name);
     // A tuple keeps its order: what came later stands at the end.

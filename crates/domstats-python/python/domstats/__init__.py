@@ -1,6 +1,6 @@
 """Bulk statistics of virtual machines: one call, every domain, never a hang.
 
-A script for libvirt's bulk statistics needs another import, and nothing else::
+A script that uses libvirt-python's bulk statistics needs only a different import::
 
     import domstats as libvirt
 
@@ -8,7 +8,7 @@ A script for libvirt's bulk statistics needs another import, and nothing else::
     for domain, stats in connection.getAllDomainStats():
         print(domain.name(), stats.get("cpu.time"))
 
-A new one asks for a report, which is typed and says what is missing and why::
+A new script uses reports, which are typed and say what is missing and why::
 
     import domstats
 

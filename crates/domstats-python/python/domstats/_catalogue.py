@@ -1,7 +1,7 @@
 """The statistics: a class for every part of a record, and the bits of the groups.
 
-Generated from the catalogue in `crates/domstats/src/model/`;
-`DOMSTATS_BLESS=1 cargo test -p domstats-python` writes it anew.
+Generated from the catalogue in `crates/domstats/src/model/`; regenerate it with
+`DOMSTATS_BLESS=1 cargo test -p domstats-python`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ __all__ = [
     "DomainStats",
 ]
 
-# Which groups to read: virDomainStatsTypes, and those that libvirt lacks.
+# Groups: virDomainStatsTypes, and those that libvirt lacks.
 VIR_DOMAIN_STATS_STATE = 1
 VIR_DOMAIN_STATS_CPU_TOTAL = 2
 VIR_DOMAIN_STATS_BALLOON = 4
@@ -75,7 +75,7 @@ VIR_DOMAIN_STATS_MEMORY = 256
 VIR_DOMAIN_STATS_DIRTYRATE = 512
 VIR_DOMAIN_STATS_VM = 1024
 DOMSTATS_CRYPTODEV = 33554432
-# The RFC's group of both kinds of CPU times.
+# The RFC's group of both kinds of CPU time.
 VIR_DOMAIN_STATS_CPU = VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_VCPU
 
 
@@ -398,7 +398,7 @@ class Balloon(Section):
     actual: int | None = None
     """Memory that the balloon device leaves to the guest; absent without a balloon.
 
-    A gauge, in KiB. QMP `query-balloon` `actual`; libvirt asks for it and throws it away.
+    A gauge, in KiB. QMP `query-balloon` `actual`; libvirt reads and discards it.
     """
     oom_kills: int | None = None
     """Times that the guest killed a process because it had no memory left.
@@ -509,7 +509,7 @@ class Vcpu(Section):
     histograms: tuple[HypervisorHistogram, ...] = ()
     """What the hypervisor counts for the vCPU, by bins.
 
-    QMP `query-stats` target vcpu; libvirt throws them away.
+    QMP `query-stats` target vcpu; libvirt discards them.
     """
 
 
@@ -576,12 +576,12 @@ class HypervisorHistogram(Section):
     linear: tuple[int, ...] | None = None
     """Numbers of values in bins of one width: bin n begins at n times that.
 
-    A counter. QMP `query-stats` type linear-histogram; libvirt throws it away.
+    A counter. QMP `query-stats` type linear-histogram; libvirt discards it.
     """
     log2: tuple[int, ...] | None = None
     """Numbers of values in bins of doubling widths: bin 0 is 0, bin n begins at 2 to the power of n - 1.
 
-    A counter. QMP `query-stats` type log2-histogram; libvirt throws it away.
+    A counter. QMP `query-stats` type log2-histogram; libvirt discards it.
     """
 
 
@@ -802,17 +802,17 @@ class Block(Section):
     rd_failed: int | None = None
     """Reads that failed.
 
-    A counter. QMP `query-blockstats` `stats.failed_rd_operations`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.failed_rd_operations`; libvirt discards it.
     """
     rd_invalid: int | None = None
     """Reads that were invalid.
 
-    A counter. QMP `query-blockstats` `stats.invalid_rd_operations`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.invalid_rd_operations`; libvirt discards it.
     """
     rd_merged: int | None = None
     """Reads merged into others.
 
-    A counter. QMP `query-blockstats` `stats.rd_merged`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.rd_merged`; libvirt discards it.
     """
     wr_reqs: int | None = None
     """Writes completed.
@@ -832,17 +832,17 @@ class Block(Section):
     wr_failed: int | None = None
     """Writes that failed.
 
-    A counter. QMP `query-blockstats` `stats.failed_wr_operations`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.failed_wr_operations`; libvirt discards it.
     """
     wr_invalid: int | None = None
     """Writes that were invalid.
 
-    A counter. QMP `query-blockstats` `stats.invalid_wr_operations`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.invalid_wr_operations`; libvirt discards it.
     """
     wr_merged: int | None = None
     """Writes merged into others.
 
-    A counter. QMP `query-blockstats` `stats.wr_merged`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.wr_merged`; libvirt discards it.
     """
     fl_reqs: int | None = None
     """Flushes completed.
@@ -857,12 +857,12 @@ class Block(Section):
     fl_failed: int | None = None
     """Flushes that failed.
 
-    A counter. QMP `query-blockstats` `stats.failed_flush_operations`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.failed_flush_operations`; libvirt discards it.
     """
     fl_invalid: int | None = None
     """Flushes that were invalid.
 
-    A counter. QMP `query-blockstats` `stats.invalid_flush_operations`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.invalid_flush_operations`; libvirt discards it.
     """
     errors: int | None = None
     """Errors; Xen only.
@@ -982,82 +982,82 @@ class Block(Section):
     unmap_reqs: int | None = None
     """Unmaps completed.
 
-    A counter. QMP `query-blockstats` `stats.unmap_operations`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.unmap_operations`; libvirt discards it.
     """
     unmap_bytes: int | None = None
     """Bytes unmapped.
 
-    A counter, in B. QMP `query-blockstats` `stats.unmap_bytes`; libvirt throws it away.
+    A counter, in B. QMP `query-blockstats` `stats.unmap_bytes`; libvirt discards it.
     """
     unmap_times: int | None = None
     """Time spent in unmaps.
 
-    A counter, in ns. QMP `query-blockstats` `stats.unmap_total_time_ns`; libvirt throws it away.
+    A counter, in ns. QMP `query-blockstats` `stats.unmap_total_time_ns`; libvirt discards it.
     """
     unmap_failed: int | None = None
     """Unmaps that failed.
 
-    A counter. QMP `query-blockstats` `stats.failed_unmap_operations`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.failed_unmap_operations`; libvirt discards it.
     """
     unmap_invalid: int | None = None
     """Unmaps that were invalid.
 
-    A counter. QMP `query-blockstats` `stats.invalid_unmap_operations`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.invalid_unmap_operations`; libvirt discards it.
     """
     unmap_merged: int | None = None
     """Unmaps merged into others.
 
-    A counter. QMP `query-blockstats` `stats.unmap_merged`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.unmap_merged`; libvirt discards it.
     """
     zone_append_reqs: int | None = None
     """Zone appends completed.
 
-    A counter. QMP `query-blockstats` `stats.zone_append_operations`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.zone_append_operations`; libvirt discards it.
     """
     zone_append_bytes: int | None = None
     """Bytes appended to zones.
 
-    A counter, in B. QMP `query-blockstats` `stats.zone_append_bytes`; libvirt throws it away.
+    A counter, in B. QMP `query-blockstats` `stats.zone_append_bytes`; libvirt discards it.
     """
     zone_append_times: int | None = None
     """Time spent in zone appends.
 
-    A counter, in ns. QMP `query-blockstats` `stats.zone_append_total_time_ns`; libvirt throws it away.
+    A counter, in ns. QMP `query-blockstats` `stats.zone_append_total_time_ns`; libvirt discards it.
     """
     zone_append_failed: int | None = None
     """Zone appends that failed.
 
-    A counter. QMP `query-blockstats` `stats.failed_zone_append_operations`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.failed_zone_append_operations`; libvirt discards it.
     """
     zone_append_invalid: int | None = None
     """Zone appends that were invalid.
 
-    A counter. QMP `query-blockstats` `stats.invalid_zone_append_operations`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.invalid_zone_append_operations`; libvirt discards it.
     """
     zone_append_merged: int | None = None
     """Zone appends merged into others.
 
-    A counter. QMP `query-blockstats` `stats.zone_append_merged`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `stats.zone_append_merged`; libvirt discards it.
     """
     idle_time: int | None = None
     """Time since the last request; absent before the first.
 
-    A gauge, in ns. QMP `query-blockstats` `stats.idle_time_ns`; libvirt throws it away.
+    A gauge, in ns. QMP `query-blockstats` `stats.idle_time_ns`; libvirt discards it.
     """
     discard_reqs: int | None = None
     """Discards that the host's file or device did.
 
-    A counter. QMP `query-blockstats` `driver-specific.discard-nb-ok`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `driver-specific.discard-nb-ok`; libvirt discards it.
     """
     discard_bytes: int | None = None
     """Bytes discarded in the host's file or device.
 
-    A counter, in B. QMP `query-blockstats` `driver-specific.discard-bytes-ok`; libvirt throws it away.
+    A counter, in B. QMP `query-blockstats` `driver-specific.discard-bytes-ok`; libvirt discards it.
     """
     discard_failed: int | None = None
     """Discards that the host's file or device refused.
 
-    A counter. QMP `query-blockstats` `driver-specific.discard-nb-failed`; libvirt throws it away.
+    A counter. QMP `query-blockstats` `driver-specific.discard-nb-failed`; libvirt discards it.
     """
 
 
@@ -1463,7 +1463,7 @@ class Iothread(Section):
     cpu_time: int | None = None
     """CPU time that the thread used.
 
-    A counter, in ns. `/proc/PID/task/TID/schedstat` of QMP `thread-id`; libvirt throws the thread id away.
+    A counter, in ns. `/proc/PID/task/TID/schedstat` of QMP `thread-id`; libvirt discards the thread id.
     """
     cpu_delay: int | None = None
     """Time that the thread was ready and had no CPU.
@@ -1624,7 +1624,7 @@ class Vm(Section):
     histograms: tuple[HypervisorHistogram, ...] = ()
     """The histograms by the names that the hypervisor gives them.
 
-    QMP `query-stats` target vm; libvirt throws them away.
+    QMP `query-stats` target vm; libvirt discards them.
     """
 
 
@@ -1680,7 +1680,7 @@ class MissingGroup(NamedTuple):
 
 
 class MissingDomain(NamedTuple):
-    """A domain that belongs to the answer and has no record, and why."""
+    """A domain that matches the request and has no record, and why."""
 
     name: str
     """Its name."""
@@ -1703,7 +1703,7 @@ class MissingDomain(NamedTuple):
 
 
 class DomainStats(Section):
-    """The statistics of one domain. A group that was not asked for, or not read, is `None`."""
+    """The statistics of one domain. A group that was not requested, or not read, is `None`."""
 
     name: str
     """Its name."""
@@ -1722,7 +1722,7 @@ class DomainStats(Section):
     time: datetime | None = None
     """When its oldest value was requested, if later than the call began."""
     missing: tuple[MissingGroup, ...] = ()
-    """The groups that were asked for and are missing in whole or in part."""
+    """The groups that were requested and are missing in whole or in part."""
     state: State | None = None
     """State, and why it is in it."""
     cpu: Cpu | None = None

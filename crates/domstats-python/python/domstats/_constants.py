@@ -1,6 +1,6 @@
 """libvirt's numbers, by libvirt's names."""
 
-# Which domains, and how to ask: virConnectGetAllDomainStatsFlags.
+# Filters and options: virConnectGetAllDomainStatsFlags.
 VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE = 1
 VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE = 2
 VIR_CONNECT_GET_ALL_DOMAINS_STATS_PERSISTENT = 4
@@ -13,8 +13,7 @@ VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT = 536870912
 VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING = 1073741824
 VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS = 2147483648
 
-# Which domains: virConnectListAllDomainsFlags. Those that are not filters of the bulk call are
-# refused.
+# Filters: virConnectListAllDomainsFlags. Those that the bulk call lacks are rejected.
 VIR_CONNECT_LIST_DOMAINS_ACTIVE = 1
 VIR_CONNECT_LIST_DOMAINS_INACTIVE = 2
 VIR_CONNECT_LIST_DOMAINS_PERSISTENT = 4
@@ -223,7 +222,7 @@ VIR_ERR_NO_HOSTNAME = 108
 VIR_ERR_CHECKPOINT_INCONSISTENT = 109
 VIR_ERR_MULTIPLE_DOMAINS = 110
 
-# Who says so: virErrorDomain.
+# The part that reports an error: virErrorDomain.
 VIR_FROM_NONE = 0
 VIR_FROM_XEN = 1
 VIR_FROM_XEND = 2

@@ -10,7 +10,7 @@ _Error = Tuple[
 
 
 class libvirtError(Exception):
-    """What went wrong: libvirt's number for it, who says so, and a sentence."""
+    """An error: libvirt's number, the part that reports it, and a message."""
 
     # Tracebacks say where to import it from.
     __module__ = "domstats"
@@ -31,15 +31,15 @@ class libvirtError(Exception):
         return self.err[1] if self.err else None
 
     def get_error_message(self) -> str | None:
-        """Return the sentence for people."""
+        """Return the message."""
         return self.err[2] if self.err else None
 
     def get_error_level(self) -> int | None:
-        """Return how bad it is: always `VIR_ERR_ERROR`."""
+        """Return the severity: always `VIR_ERR_ERROR`."""
         return self.err[3] if self.err else None
 
     def get_str1(self) -> str | None:
-        """Return None: libvirt has more texts for some errors, which are not known here."""
+        """Return None: libvirt has more texts for some errors, this module has none."""
         return self.err[4] if self.err else None
 
     def get_str2(self) -> str | None:
@@ -51,7 +51,7 @@ class libvirtError(Exception):
         return self.err[6] if self.err else None
 
     def get_int1(self) -> int | None:
-        """Return -1: libvirt has numbers for some errors, which are not known here."""
+        """Return -1: libvirt has numbers for some errors, this module has none."""
         return self.err[7] if self.err else None
 
     def get_int2(self) -> int | None:
@@ -64,11 +64,11 @@ _handler: tuple[_Handler, Any] | None = None
 
 
 def registerErrorHandler(f: _Handler | None, ctx: Any) -> int:
-    """Set the function that is told of every error: `f(ctx, error)`, with `error` as in `err`.
+    """Set the function that is called for every error: `f(ctx, error)`, with `error` as in `err`.
 
-    It is called in the thread where the error happens, before it is raised; what it raises itself
-    comes instead. `None` is for none, as in the beginning: libvirt prints errors then, this module
-    prints nothing. Returns 1.
+    It is called in the thread where the error happens, before the error is raised; an exception
+    that it raises replaces the error. `None`, the default, removes it: libvirt then prints errors,
+    this module prints nothing. Returns 1.
     """
     global _handler
     _handler = (f, ctx) if f else None
@@ -76,8 +76,8 @@ def registerErrorHandler(f: _Handler | None, ctx: Any) -> int:
 
 
 def failure(code: int, domain: int, message: str, level: int) -> libvirtError:
-    """Return the error to raise, when whoever wants to know was told."""
-    # The texts and numbers that libvirt adds for a few errors are not known here.
+    """Call the error handler and return the error to raise."""
+    # libvirt adds texts and numbers for a few errors; there are none here.
     error = (code, domain, message, level, None, None, None, -1, -1)
     if _handler:
         f, ctx = _handler

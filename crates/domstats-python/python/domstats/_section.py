@@ -8,12 +8,12 @@ from typing import Any, Iterator, Mapping
 class Section(Mapping[str, Any]):
     """A part of a record. Its values are attributes.
 
-    A value that was not read is `None`, a list that has no items is empty. As a mapping it has only
-    what was read: `dict(section)`, `"rd_reqs" in section`, `for name, value in section.items()`.
+    A value that was not read is `None`, a list without items is empty. As a mapping it has only what
+    was read: `dict(section)`, `"rd_reqs" in section`, `for name, value in section.items()`.
     """
 
     extra: Mapping[str, Any] = {}
-    """What a newer hypervisor or document says and this version does not know, by its words."""
+    """Values of a newer hypervisor or document that are unknown to this version, by their keys."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.__dict__ = values

@@ -1,4 +1,4 @@
-//! What the formats share: numbers as text, without the cost of `format!`, and indentation.
+//! Shared by the formats: numbers as text without the cost of `format!`, and indentation.
 
 use std::fmt::Write;
 
@@ -15,8 +15,8 @@ pub(super) fn push_double(out: &mut String, number: f64) {
     let _ = write!(out, "{number}");
 }
 
-/// Appends a value that needs no quotes in any format: a number. False, and nothing appended, for
-/// any other type.
+/// Appends a number, which needs no quotes in any format. Returns false, and appends nothing, for
+/// any other value.
 #[inline]
 pub(super) fn push_number(out: &mut String, value: &Value<'_>) -> bool {
     match value {
@@ -31,8 +31,8 @@ pub(super) fn push_number(out: &mut String, value: &Value<'_>) -> bool {
     true
 }
 
-/// Returns whether a text has a byte that needs more than a copy. Looks at all of them, many at
-/// a time, where a search would look at one after the other.
+/// Returns whether a text has a special byte. A fold checks many bytes at a time; a search would
+/// check one after the other.
 pub(super) fn has_any(text: &str, special: impl Fn(u8) -> bool) -> bool {
     text.bytes().fold(false, |found, byte| found | special(byte))
 }
@@ -47,7 +47,7 @@ pub(crate) fn push_numbers(out: &mut String, numbers: &[u64], between: &str) {
     }
 }
 
-/// Begins a line at a depth, two spaces a step.
+/// Begins a line at a depth, with two spaces per level.
 pub(super) fn push_new_line(out: &mut String, depth: usize) {
     const DEEPEST: usize = 12;
     const LINE: &str = "\n                        ";

@@ -1,4 +1,4 @@
-//! Attributes of records as the values of documents, both ways.
+//! Converts attributes of records to the values of documents and back.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -30,7 +30,7 @@ pub(super) fn value(value: AttributeValue<'_>) -> Value<'_> {
     }
 }
 
-/// Reads a value of this type; `None` if it is none.
+/// Reads a value of a type; `None` if it is not of that type.
 pub(super) fn read(json: &Json, value_type: AttributeType) -> Option<AttributeValue<'_>> {
     Some(match value_type {
         AttributeType::Text => AttributeValue::Text(json.as_str()?),

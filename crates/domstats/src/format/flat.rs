@@ -1,4 +1,4 @@
-//! The flat form: libvirt's dotted keys, both ways.
+//! The flat form: writes and reads libvirt's dotted keys.
 
 use serde_json::Value as Json;
 
@@ -29,7 +29,7 @@ pub(crate) fn for_each_param(
 
 struct Flat<F> {
     prefix: String,
-    /// The lengths of the prefix in the sections around the one at hand.
+    /// The lengths of the prefix in the enclosing sections.
     lengths: Vec<usize>,
     each: F,
 }
@@ -119,7 +119,7 @@ impl DomainStats {
     }
 
     /// Visits what [`params`](Self::params) returns, each value with the row that describes it:
-    /// `None` for what only a newer peer knows.
+    /// `None` for values of a newer peer that are unknown here.
     ///
     /// ```
     /// use domstats::{Connect, StatsRequest};
@@ -139,7 +139,7 @@ impl DomainStats {
         });
     }
 
-    /// Returns the flat keys of the values that no row describes: a newer peer told them, and they
+    /// Returns the flat keys of the values that no row describes: they came from a newer peer, and
     /// have no metric.
     ///
     /// ```
@@ -152,7 +152,7 @@ impl DomainStats {
     #[must_use]
     pub fn unknown_keys(&self) -> Vec<String> {
         let mut keys = Vec::new();
-        // There are none as a rule, which is seen without a look at the values.
+        // Usually there are none, which is known without visiting the values.
         let mut sections = GROUPS.iter().filter_map(|group| group.of(self));
         if !self.extra.is_empty() || sections.any(has_extra) {
             self.visit_params(|key, field, _| {
@@ -164,8 +164,8 @@ impl DomainStats {
         keys
     }
 
-    /// Sets a value by its flat key, the other way of [`params`](Self::params). What no row
-    /// describes is kept in the `extra` of the section that the key points into.
+    /// Sets a value by its flat key, the inverse of [`params`](Self::params). A value that no row
+    /// describes is kept in the `extra` of the section that the key leads to.
     ///
     /// ```
     /// use domstats::{DomainStats, Value};

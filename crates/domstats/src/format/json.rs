@@ -63,8 +63,8 @@ impl JsonWriter<'_> {
         }
     }
 
-    /// Separates a member or item from the one before; returns whether it is an item, or `None`
-    /// outside of everything.
+    /// Separates a member or item from the one before; returns whether it is an item, or `None` at the
+    /// top level.
     fn separate(&mut self) -> Option<bool> {
         let scope = self.scopes.last_mut()?;
         if !scope.is_empty {
@@ -195,7 +195,7 @@ impl Writer for JsonWriter<'_> {
     }
 }
 
-/// Appends a text with escapes for what could end it, and for what deceives who looks at it.
+/// Appends a text with escapes for special and deceptive characters.
 fn push_escaped(out: &mut String, text: &str) {
     let special = |byte| matches!(byte, b'"' | b'\\') | !matches!(byte, b' '..=b'~');
     if !has_any(text, special) {

@@ -1,4 +1,4 @@
-//! Formats: each is a walk over the catalogue, in a file of its own.
+//! Formats: each walks the catalogue, in a file of its own.
 
 pub(crate) mod append;
 mod attribute;
@@ -91,14 +91,14 @@ impl Format {
         &FORMATS[self as usize]
     }
 
-    /// Returns the name that people type: `xml`, `json`, `text`, `table`, `openmetrics`,
+    /// Returns the name for options and files: `xml`, `json`, `text`, `table`, `openmetrics`,
     /// `prometheus`.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// Writes a report, a domain at a time where the format allows it.
+    /// Writes a report, one domain at a time if the format allows it.
     ///
     /// # Errors
     ///

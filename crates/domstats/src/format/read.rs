@@ -1,8 +1,8 @@
 //! Reads a document: one walk over the catalogue, for XML and JSON alike.
 //!
 //! Both come as a tree of JSON values; from XML, attributes have an `@` before their name and an
-//! element's own text is `#text`. Each row takes what it knows out of the tree. What is left over
-//! is what a newer peer said: it stays in the `extra` of its section, as it came.
+//! element's own text is `#text`. Each row takes its value out of the tree. What remains came from a
+//! newer peer, and is kept unchanged in the `extra` of its section.
 
 use std::{collections::HashSet, time::UNIX_EPOCH};
 
@@ -23,7 +23,7 @@ use crate::model::{
 
 type Members = Map<String, Json>;
 
-/// Returns the error for a document that is not one of ours.
+/// Returns the error for a document that is not of this kind.
 pub(super) fn malformed(context: String) -> Error {
     Error::new(ErrorKind::Malformed, ErrorOrigin::Library, context)
 }
@@ -98,7 +98,7 @@ fn read_attribute<T>(
     take(members, name, row.place, read)
 }
 
-/// Gives each entry of `missing` to the reader; those that it cannot read stay.
+/// Passes each entry of `missing` to the reader; entries that it cannot read stay.
 fn read_missing(members: &mut Members, mut read: impl FnMut(&mut Members) -> Option<()>) {
     let unreadable = items(members.shift_remove("missing"))
         .filter_map(|item| match into_members(item) {
@@ -130,7 +130,7 @@ fn read_section(mut members: Members, section: &mut dyn Section) {
                 }
             }),
             Row::Part(row) => within(&mut members, row.path, &mut |members, name| {
-                // The slot makes the part, so it is taken only for a part that is there.
+                // Taking the slot creates the part, so only a part in the document is taken.
                 if let Some(inside) = take_section(members, name)
                     && let Slot::Part(part) = section.slot(number)
                 {
@@ -198,8 +198,8 @@ fn key_of(members: &Members, kind: KeyKind, position: usize) -> Option<(String, 
     }
 }
 
-/// Goes through the wrappers of a path to the members that hold its last word. A wrapper that has
-/// nothing more in it afterwards is gone.
+/// Descends the wrappers of a path to the members that hold its last word. A wrapper that is empty
+/// afterwards is removed.
 fn within(members: &mut Members, path: &str, read: &mut dyn FnMut(&mut Members, &str)) {
     let Some((wrapper, rest)) = path.split_once('.') else {
         return read(members, path);
@@ -215,7 +215,7 @@ fn within(members: &mut Members, path: &str, read: &mut dyn FnMut(&mut Members, 
 }
 
 /// Takes a value by its name, in the forms that XML and JSON have for its place. What cannot be
-/// read stays, except for JSON's `null`, which says that there is nothing.
+/// read stays, except JSON's `null`, which means absent.
 fn take<T>(
     members: &mut Members,
     name: &str,
@@ -227,14 +227,14 @@ fn take<T>(
     }
     let (word, value) = find(members, name, place, &mut read)?;
     match members.get_mut(&word) {
-        // Beside the value, something that a newer peer said of it.
+        // A newer peer added something to the value.
         Some(Json::Object(inner)) if inner.len() > 1 => inner.shift_remove("#text"),
         _ => members.shift_remove(&word),
     };
     Some(value)
 }
 
-/// Finds a value by its name; returns the member that holds it as well.
+/// Finds a value by its name; returns it with the member that holds it.
 fn find<T>(
     members: &Members,
     name: &str,
@@ -253,7 +253,7 @@ fn find<T>(
             value => value,
         };
         let value = read(value).or_else(|| {
-            // White space around a number or word is layout.
+            // White space around a number or word is layout, not content.
             let text = value.as_str()?;
             let trimmed = text.trim();
             (trimmed.len() < text.len()).then(|| read(&trimmed.into()))?
@@ -262,7 +262,7 @@ fn find<T>(
     })
 }
 
-/// Takes the inside of a section, if what has its name is one.
+/// Takes the members of a section, if its name holds one.
 fn take_section(members: &mut Members, name: &str) -> Option<Members> {
     match into_members(members.shift_remove(name)?) {
         Ok(inside) => Some(inside),
@@ -274,7 +274,7 @@ fn take_section(members: &mut Members, name: &str) -> Option<Members> {
     }
 }
 
-/// Returns the members of an element or object; an element with only text has that.
+/// Returns the members of an element or object; an element with only text has `#text`.
 fn into_members(tree: Json) -> std::result::Result<Members, Json> {
     match tree {
         Json::Object(members) => Ok(members),

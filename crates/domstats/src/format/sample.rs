@@ -1,5 +1,4 @@
-//! Reports for the tests of formats, filled by walking the catalogue: a new row is in them by
-//! itself.
+//! Reports for the tests of formats, filled by walking the catalogue: they contain every new row.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -16,8 +15,8 @@ use crate::model::{
     },
 };
 
-/// Returns the report of the snapshots: a domain with every field of every group, one with little
-/// and reasons why, one whose name is odd, and domains that are missing.
+/// Returns the report of the snapshots: a domain with every field of every group, one with missing
+/// groups, one with an odd name, and missing domains.
 pub(crate) fn canonical() -> StatsReport {
     let mut report = StatsReport::new(UNIX_EPOCH + Duration::new(1_795_000_000, 123_456_789));
     report.elapsed = Duration::from_nanos(3_210_000);
@@ -76,7 +75,7 @@ fn odd() -> DomainStats {
         reason: Some(StateReason::new(DomainState::from_code(77), 78)),
         extra: crate::model::stats::Extra::default(),
     });
-    // Its user is not trusted, and another one has a domain of its name.
+    // Its user is not trusted, and another domain has its name.
     domain.domain.uid = Some(1000);
     domain.domain.untrusted = true;
     domain.domain.conflict = Conflict::NAME;
@@ -118,7 +117,7 @@ fn fill(section: &mut dyn Section, number: &mut u32) {
     }
 }
 
-/// Returns a value that tells the row and the item: no two are alike, where the type allows it.
+/// Returns a value that identifies the row and the item: all differ where the type allows it.
 pub(crate) fn value(field: &Field, number: u32) -> Json {
     match field.value_type {
         // The state's reason is an enumeration without words of its own.

@@ -1,6 +1,6 @@
-//! Table: one line a domain, for eyes. Fits 80 columns; sizes are in units of 1,024.
+//! Table: one line per domain, to be read by people. Fits 80 columns; sizes are in units of 1,024.
 //!
-//! What was not read is `-`, never 0. The last column says what is missing and should not be.
+//! What was not read is `-`, never 0. The last column is what is missing unexpectedly.
 
 use std::{collections::HashSet, io, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 const WIDTH: usize = 80;
-/// The columns that a name keeps, and those that a note takes at most while names are longer.
+/// The columns that a name always has, and the most of a note while a name is cut.
 const NAME: usize = 12;
 const NOTE: usize = 24;
 const HEADER: [&str; 11] =
@@ -63,7 +63,7 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
     Ok(())
 }
 
-/// Returns the line of a domain of which nothing is known but who it is.
+/// Returns the line of a domain without values.
 fn absent(domain: &DomainInfo) -> Line {
     let mut line = HEADER.map(|_| "-".to_owned());
     line[0] = domain.name.to_string();
@@ -112,7 +112,7 @@ fn state_word(state: DomainState) -> String {
     }
 }
 
-/// Returns the sum over all disks. The images under a disk repeat its name and are left out.
+/// Returns the sum over all disks. The images below a disk repeat its name and are left out.
 fn disks(stats: &DomainStats, bytes: fn(&Block) -> Option<u64>) -> Option<String> {
     let mut seen = HashSet::new();
     let blocks = stats.block.iter().flat_map(|group| &group.blocks);
@@ -129,7 +129,7 @@ fn interfaces(
     sum(interfaces.filter_map(bytes))
 }
 
-/// Returns the sum of what was read; nothing if nothing was.
+/// Returns the sum of what was read; `None` if nothing was.
 fn sum(bytes: impl Iterator<Item = u64>) -> Option<String> {
     bytes.map(u128::from).reduce(|sum, bytes| sum + bytes).map(size)
 }
@@ -169,7 +169,7 @@ fn duration(time: Duration) -> String {
     }
 }
 
-/// Returns what others claim as well, and what is missing and should not be, by reason: `conflict: name`,
+/// Returns the domain's conflicts, and what is missing unexpectedly, by reason: `conflict: name`,
 /// `timeout: balloon block`.
 fn note(stats: &DomainStats) -> String {
     let mut reasons: Vec<(&Missing, String)> = Vec::new();
@@ -190,12 +190,12 @@ fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// Returns the text, cut so that it takes at most `width` columns.
+/// Returns the text, cut to at most `width` columns.
 fn fit(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
-    // Characters change the width of those before them, so whole texts are measured.
+    // Characters change the width of preceding ones, so whole texts are measured.
     let starts = text.char_indices().map(|(start, _)| start).take(4 * WIDTH);
     let cuts = starts.map(|start| format!("{}…", &text[..start]));
     cuts.take_while(|cut| columns(cut) <= width).last().unwrap_or_default()

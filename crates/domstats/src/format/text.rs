@@ -1,7 +1,7 @@
 //! Text: what `virsh domstats` prints, byte for byte.
 //!
-//! Only a character that would forge a line, or hide what stands there, is escaped (`\n`, `\u{1b}`): the name of a
-//! file is anybody's choice. What is missing has no place in this format.
+//! Only a character that would forge a line or deceive is escaped (`\n`, `\u{1b}`): anybody can choose the
+//! name of a file. Missing groups and domains have no place in this format.
 
 use std::{fmt::Write, io};
 
@@ -22,7 +22,7 @@ pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>)
         buffer.push_str("'\n");
         for_each_param(domain, |prefix, name, _, value| {
             buffer.push_str("  ");
-            // A peer may have made it up.
+            // A peer chose it.
             push_text(buffer, prefix);
             push_text(buffer, name);
             buffer.push('=');

@@ -16,8 +16,8 @@ use serde_json::{Map, Value as Json};
 use super::{read::malformed, xml::ESCAPE};
 use crate::model::error::Result;
 
-/// How deep elements may be nested: far deeper than the document is, and no deeper than JSON's
-/// reader goes with a list on every level.
+/// The deepest nesting of elements: far more than the document needs, and within the limit of JSON's
+/// reader with a list on every level.
 const DEPTH: usize = 60;
 
 /// Returns the name and the tree of the document's element.
@@ -98,7 +98,7 @@ impl Element {
             text: String::new(),
             has_elements: false,
         };
-        // The parser looks for one that comes twice by comparing each with all before it.
+        // The parser's own check for duplicates compares each attribute with all before it.
         for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(|error| error.to_string())?;
             let value = attribute
@@ -157,7 +157,7 @@ fn push_text(open: &mut [Element], part: &str) -> std::result::Result<(), &'stat
     Ok(())
 }
 
-/// Returns the error for something wrong at an offset, with its line and column.
+/// Returns the error for an offset, with its line and column.
 fn at_position(text: &str, offset: u64, what: &str) -> crate::Error {
     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
     let before = text.get(..offset).unwrap_or(text);

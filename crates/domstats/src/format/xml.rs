@@ -19,7 +19,7 @@ use crate::model::{
     catalogue::extra, error::Result, name::is_deceptive, report::StatsReport, stats::Value,
 };
 
-/// The element that stands for a name which is not a name in XML.
+/// The element for a name that is not valid in XML.
 pub(super) const ESCAPE: &str = "_";
 
 pub(super) fn write(report: &StatsReport, buffer: &mut String, flush: Flush<'_>) -> io::Result<()> {
@@ -45,7 +45,7 @@ struct Xml<'a> {
     /// The start tag that still waits for its `>`: where it begins, and where its known attributes
     /// end.
     start: Option<Range<usize>>,
-    /// The depth of the outermost open element with text, in which white space would be text too.
+    /// The depth of the outermost open element with text, inside which white space would be content.
     inline: Option<usize>,
 }
 
@@ -233,8 +233,8 @@ fn push_attribute_text(out: &mut String, text: &str) {
     });
 }
 
-/// Appends a text with these characters as references, as those are that deceive who looks at it, and those
-/// that XML cannot carry at all as U+FFFD. All of `special` are ASCII.
+/// Appends a text with special and deceptive characters as references, and those that XML forbids as
+/// U+FFFD. All of `special` are ASCII.
 fn push_escaped(out: &mut String, text: &str, special: impl Fn(u8) -> bool) {
     if !has_any(text, |byte| special(byte) | !matches!(byte, b' '..=b'~')) {
         return out.push_str(text);
@@ -258,8 +258,8 @@ fn push_escaped(out: &mut String, text: &str, special: impl Fn(u8) -> bool) {
     }
 }
 
-/// Returns whether XML can spell an element or attribute of this name. One with a colon would
-/// need the declaration of its prefix in the right place, and takes the escape instead.
+/// Returns whether this can be the name of an element or attribute. A name with a colon would need a
+/// declaration of its prefix, so it is escaped instead.
 fn is_name(name: &str) -> bool {
     let starts = |character| {
         matches!(character,

@@ -1,12 +1,12 @@
-//! What of a domain is no statistic: its NICs and monitors.
+//! NICs and monitors of a domain: what is not a statistic.
 
 use crate::model::{name::Name, report::Missing};
 
-/// What a network interface of a domain is, beside what its statistics say.
+/// A network interface of a domain, beyond its statistics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct Nic {
-    /// The network device on the host, which is the name that its statistics have.
+    /// The network device on the host; its statistics have the same name.
     pub device: Name,
     /// The MAC address that the guest was given, as `52:54:00:12:34:56`.
     pub mac: Name,
@@ -14,14 +14,14 @@ pub struct Nic {
     pub model: Name,
 }
 
-/// A monitor of a QEMU, and what the last call for statistics made of it.
+/// A monitor of a QEMU process, and whether the last call for statistics used it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Monitor {
-    /// Where it is: the path or name of a socket, else in the words of QEMU's command line.
+    /// Its address: the path or name of a socket, else as on QEMU's command line.
     pub address: Name,
-    /// Whether it was the one that was asked.
+    /// Whether the last call used it.
     pub is_used: bool,
-    /// Why it was not asked; nothing if another one answered first.
+    /// Why it was not used; `None` if another one answered first.
     pub unused: Option<Missing>,
 }

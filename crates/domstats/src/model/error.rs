@@ -1,10 +1,10 @@
 //! The one error type of the library.
 //!
 //! ```text
-//! Error ── kind     what a program decides on: stable, maps to libvirt's error code
-//!       ├─ origin   who says so: maps to libvirt's error domain
+//! Error ── kind     for programs: stable, maps to libvirt's error code
+//!       ├─ origin   the part that reports it: maps to libvirt's error domain
 //!       ├─ context  one sentence for people: what was wrong, where, what to do
-//!       └─ source   the error underneath, never repeated in the context
+//!       └─ source   the cause, never repeated in the context
 //! ```
 
 use std::{error, fmt, sync::Arc};
@@ -136,7 +136,7 @@ impl ErrorOrigin {
     }
 }
 
-/// An error of this library: a kind to decide on, a sentence to show, and the error underneath.
+/// An error of this library: a kind for programs, a sentence for people, and the cause.
 ///
 /// ```
 /// let error = domstats::Connect::open("test:///nothing-here.xml").unwrap_err();
@@ -154,7 +154,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// Returns an error of a program that hands errors of this library on, and has some of its own.
+    /// Returns a new error, for programs that pass on errors of this library and add their own.
     #[must_use]
     pub fn new(kind: ErrorKind, origin: ErrorOrigin, context: impl Into<String>) -> Self {
         Self { kind, origin, context: context.into(), source: None }
@@ -168,7 +168,7 @@ impl Error {
         self
     }
 
-    /// Returns what a program decides on.
+    /// Returns what went wrong.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -184,7 +184,7 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> i32 {
         match (self.kind, self.origin) {
-            // To libvirt, what keeps it from a daemon is an error of the system.
+            // libvirt reports an unreachable daemon as a system error.
             (ErrorKind::NoConnect | ErrorKind::AccessDenied, ErrorOrigin::Rpc) => {
                 ErrorKind::System.code()
             }
@@ -205,7 +205,7 @@ impl error::Error for Error {
     }
 }
 
-/// Returns the sentence of an error and of those underneath, in one line for people.
+/// Returns the sentences of an error and its causes in one line, for people.
 ///
 /// ```
 /// let error = domstats::Connect::open("test:///nothing-here.xml").unwrap_err();

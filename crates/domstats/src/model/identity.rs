@@ -1,8 +1,8 @@
-//! Who a domain is, whose word that is, and which one a name, a UUID or a handle means.
+//! The identity of domains, and how names, UUIDs and handles are resolved.
 //!
-//! A QEMU says its name and its UUID itself, and anybody may start one. The kernel says whose it is. So
-//! the names and UUIDs of users that are not *trusted* are shown and never believed: no look-up by them
-//! finds such a domain, and labels say whose it is. What libvirt tells, a daemon vouches for.
+//! A QEMU process chooses its own name and UUID, and any user may start one; only its user comes from the
+//! kernel. So names and UUIDs of users that are not *trusted* are shown but never relied on: no look-up by
+//! them finds such a domain, and labels include the user. For the domains of libvirt, the daemon vouches.
 
 use std::{collections::HashMap, fmt};
 
@@ -50,7 +50,7 @@ attributes!(
 );
 
 bitflags::bitflags! {
-    /// What two domains have in common that only one should have.
+    /// What two domains share although it should be unique.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub struct Conflict: u8 {
         /// Their name.
@@ -71,7 +71,7 @@ impl Conflict {
         words.filter(move |(bit, _)| self.contains(*bit)).map(|(_, word)| word)
     }
 
-    /// Reads words; `None` if a newer peer has others.
+    /// Parses words; `None` if one is unknown here.
     pub(crate) fn from_words(words: &str) -> Option<Self> {
         let place = |word| Self::WORDS.iter().position(|known| *known == word);
         words.split_ascii_whitespace().map(|word| Some(Self::BITS[place(word)?])).collect()
@@ -93,18 +93,18 @@ impl DomainInfo {
             None => panic!("a domain has a name"),
         };
 
-    /// Returns whether it is the very domain of a handle: the same one in the same life.
+    /// Returns whether a handle refers to exactly this domain: the same one, not restarted.
     #[must_use]
     pub fn is_very(&self, handle: &Self) -> bool {
         self.name == handle.name
             && self.uuid == handle.uuid
             && self.id == handle.id
-            // A client of libvirt's protocol cannot say the user.
+            // libvirt's protocol does not carry the user.
             && (handle.uid.is_none() || self.uid == handle.uid)
     }
 
-    /// Returns whether it is the domain of a handle in another life: it has the UUID, or without one the
-    /// name, and is of the same user, or of one who is trusted.
+    /// Returns whether this is the domain of a handle after a restart: it has the same UUID, or without
+    /// one the same name, and the same user or a trusted one.
     #[must_use]
     pub fn is_same(&self, handle: &Self) -> bool {
         let is_same = match self.uuid {
@@ -118,12 +118,12 @@ impl DomainInfo {
             }
     }
 
-    /// Returns the place of the domain that a handle means: the very one, else the one that is the same;
-    /// `None` if it is not there.
+    /// Returns the position of a handle's domain: exactly this one, else the restarted one; `None` if it
+    /// is gone.
     ///
     /// # Errors
     ///
-    /// [`MissingReason::Ambiguous`] if the very one is gone, and several could be it.
+    /// [`MissingReason::Ambiguous`] if that domain is gone and several could be its successor.
     pub(crate) fn place(all: &[Self], handle: &Self) -> Result<Option<usize>, Missing> {
         if let Some(place) = all.iter().position(|info| info.is_very(handle)) {
             return Ok(Some(place));
@@ -137,8 +137,8 @@ impl DomainInfo {
         Err(Missing::new(MissingReason::Ambiguous, text))
     }
 
-    /// Returns the one domain that is meant by `what`, such as "the name 'vm1'", of those that claim to have
-    /// it: the only one whose user is trusted.
+    /// Returns the domain that `what` refers to, such as "the name 'vm1'", among those that claim it: the
+    /// only one whose user is trusted.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl DomainInfo {
         Err(Error::new(kind, origin, sentence))
     }
 
-    /// Returns how people tell it from others of its name and UUID: `'vm1' (id 4242, user 1000)`.
+    /// Describes the domain so that people can tell it from others with its name: `'vm1' (id 4242, user 1000)`.
     #[must_use]
     pub fn described(&self) -> String {
         let number = self.id.map_or_else(|| "inactive".to_owned(), |id| format!("id {id}"));
@@ -178,8 +178,8 @@ impl DomainInfo {
         format!("'{}' ({number}{user})", self.name)
     }
 
-    /// Returns for each of these domains what it has in common with another one. One that is listed twice
-    /// is not in conflict with itself.
+    /// Returns for each domain what it shares with another one. A domain that is listed twice does not
+    /// conflict with itself.
     #[must_use]
     pub fn conflicts<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Vec<Conflict> {
         // The first that has it, and whether others do.
@@ -202,7 +202,7 @@ impl DomainInfo {
         all.map(conflict).collect()
     }
 
-    /// Notes which of these domains are in conflict with others of them, beside what is known already.
+    /// Adds the conflicts among these domains to those already noted.
     pub fn note_conflicts<'a>(all: impl Iterator<Item = &'a mut Self>) {
         let mut all: Vec<_> = all.collect();
         let conflicts = Self::conflicts(all.iter().map(|info| &**info));
@@ -218,7 +218,7 @@ impl AsRef<Self> for DomainInfo {
     }
 }
 
-/// The domains that a sentence names, at most.
+/// The most domains that a message names.
 const MOST_NAMED: usize = 4;
 
 fn list<'a>(mut domains: impl Iterator<Item = &'a DomainInfo>) -> String {

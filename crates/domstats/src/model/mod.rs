@@ -1,4 +1,4 @@
-//! What a call asks and what it answers, typed. Knows no file, no socket and no clock.
+//! Requests and reports, typed. Uses no file, no socket and no clock.
 
 pub(crate) mod catalogue;
 pub(crate) mod device;

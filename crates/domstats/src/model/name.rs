@@ -1,8 +1,7 @@
-//! Names that come from outside, made safe to read.
+//! Names from outside, made safe to display.
 //!
-//! A name is anybody's choice: the user's who starts a QEMU, the monitor's that tells of its disks, a
-//! daemon's, a document's. It goes to terminals, logs and dashboards. So every name is a [`Name`], and there is
-//! one way to make one.
+//! Anybody can choose a name: a user who starts a QEMU, a monitor, a daemon, a document. Names reach
+//! terminals, logs and dashboards. So every name is a [`Name`], and there is only one way to create one.
 
 use std::{
     borrow::{Borrow, Cow},
@@ -15,7 +14,7 @@ use crate::model::{
     stats::{Value, ValueType},
 };
 
-/// A name: of a domain, a disk, a NIC, a statistic. Characters that [deceive](is_deceptive) are U+FFFD in it.
+/// The name of a domain, disk, NIC or statistic. U+FFFD replaces [deceptive](is_deceptive) characters.
 ///
 /// ```
 /// use domstats::Name;
@@ -26,14 +25,14 @@ use crate::model::{
 pub struct Name(String);
 
 impl Name {
-    /// Returns it as a text.
+    /// Returns the name as a string slice.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The one way to make a name.
+/// The only way to create a name.
 impl From<&str> for Name {
     fn from(text: &str) -> Self {
         Self(printable(text))
@@ -117,7 +116,7 @@ impl Leaf for Name {
     }
 }
 
-/// Returns a text without characters that [deceive](is_deceptive): each is U+FFFD.
+/// Returns a text with U+FFFD in place of [deceptive](is_deceptive) characters.
 #[must_use]
 pub fn printable(text: &str) -> String {
     match may_deceive(text) {
@@ -126,10 +125,10 @@ pub fn printable(text: &str) -> String {
     }
 }
 
-/// The longest foreign text that our messages repeat, in bytes: the limit of a path.
+/// The longest foreign text in a message, in bytes: the limit of a path.
 const LONGEST: usize = 4096;
 
-/// Returns a text, or the start of one that is too long to be repeated with each of a domain's statistics.
+/// Returns a text, truncated if it is too long to be repeated with each of a domain's statistics.
 pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     let end = (0..=LONGEST).rev().find(|end| text.is_char_boundary(*end));
     match text.get(..end.unwrap_or_default()) {
@@ -138,18 +137,18 @@ pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns whether a text has anything but the printable characters of ASCII. It looks at many bytes at a time,
-/// where a search would look at one after the other.
+/// Returns whether a text has anything but printable ASCII. A fold checks many bytes at a time; a search
+/// would check one after the other.
 pub(crate) fn may_deceive(text: &str) -> bool {
     text.bytes().fold(false, |found, byte| found | !matches!(byte, b' '..=b'~'))
 }
 
-/// True for what moves a terminal's cursor, ends a line, turns the direction of text, or takes no room, so that
-/// a reader sees something else than what is there.
+/// Returns whether a character moves a terminal's cursor, ends a line, changes the direction of text, or is
+/// invisible, so that people see something other than what is there.
 #[must_use]
 pub fn is_deceptive(character: char) -> bool {
-    // Controls; marks and embeddings of direction; ends of lines and paragraphs; what is not to be seen (of
-    // Unicode's `Default_Ignorable_Code_Point` all but the selectors of a variant).
+    // Controls; direction marks and embeddings; line and paragraph separators; invisible characters
+    // (Unicode's `Default_Ignorable_Code_Point`, except variation selectors).
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
@@ -165,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_long_is_cut_at_a_character() {
+    fn long_text_is_cut_at_a_character() {
         let long = shortened_of(100_000);
         assert!(long.len() <= LONGEST + 4 && long.ends_with("ä…"), "{}", long.len());
         assert_eq!(shortened_of(2048), "ä".repeat(2048));
@@ -182,7 +181,7 @@ mod tests {
     };
 
     #[test]
-    fn whatever_deceives_is_replaced_however_a_name_is_made() {
+    fn deceptive_characters_are_replaced_in_every_constructor() {
         for text in [
             "\u{1b}",
             "\n",
@@ -220,7 +219,7 @@ mod tests {
         }
     }
 
-    /// Gives every row that is a name one that deceives, and returns how many there are.
+    /// Sets every row that is a name to a deceptive one, and returns how many there are.
     fn deceive(section: &mut dyn Section) -> usize {
         let mut count = 0;
         for (number, row) in section.schema().rows.iter().enumerate() {
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_the_catalogue_is_one() {
+    fn every_name_in_the_catalogue_is_a_name() {
         let mut stats = DomainStats::default();
         let count: usize = GROUPS.iter().map(|group| deceive(group.slot(&mut stats))).sum();
         assert!(count >= 12, "{count}");

@@ -1,4 +1,4 @@
-//! The answer: what was read, what was not and why, and when.
+//! The report: what was read and when, what was not and why.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use crate::model::{
     stats::{Extra, Group},
 };
 
-/// The statistics of many domains, taken by one call.
+/// The statistics of many domains, read by one call.
 ///
 /// ```
 /// use domstats::{Connect, StatsReport, StatsRequest};
@@ -27,25 +27,25 @@ use crate::model::{
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct StatsReport {
-    /// One record per domain: in the order of the list that was asked for, or by name.
+    /// One record per domain: in the order of the requested list, or by name.
     pub domains: Vec<DomainStats>,
-    /// The domains that belong to the answer and have no record, and why.
+    /// The domains that match the request and have no record, and why.
     pub missing: Vec<MissingDomain>,
     /// When the reading began, by the host's clock.
     pub taken_at: SystemTime,
     /// How long the call took.
     pub elapsed: Duration,
-    /// How long the parts of the call took, as far as the driver tells. In no document.
+    /// How long the phases of the call took, as far as the driver reports them. Not in documents.
     pub phases: Vec<Phase>,
-    /// What a newer peer said of the whole report.
+    /// What a newer peer added to the report.
     pub extra: Extra,
 }
 
-/// A part of a call.
+/// A phase of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Phase {
-    /// One word for what was done.
+    /// Its name: one word.
     pub name: &'static str,
     /// How long it took.
     pub elapsed: Duration,
@@ -74,7 +74,7 @@ impl StatsReport {
         ),
     ];
 
-    /// Returns a report without domains that was taken at this time.
+    /// Returns a report without domains, taken at this time.
     #[must_use]
     pub fn new(taken_at: SystemTime) -> Self {
         Self {
@@ -87,8 +87,8 @@ impl StatsReport {
         }
     }
 
-    /// Takes the records of a call: all of them, or for a list of domains those in these places, a
-    /// place for each occurrence.
+    /// Sets the records: all of them, or for a list of domains those at the given positions, one for
+    /// each occurrence.
     pub(crate) fn take_records(
         &mut self,
         records: Vec<Option<DomainStats>>,
@@ -100,8 +100,8 @@ impl StatsReport {
         };
     }
 
-    /// Returns the record of the domain of this name: of several, that of the only one whose user is
-    /// trusted. `None` if which is meant cannot be told.
+    /// Returns the record of the domain with this name; of several, that of the only one whose user is
+    /// trusted. `None` if that is ambiguous.
     #[must_use]
     pub fn domain(&self, name: &str) -> Option<&DomainStats> {
         let named = || self.domains.iter().filter(|stats| stats.domain.name == name);
@@ -113,15 +113,15 @@ impl StatsReport {
         }
     }
 
-    /// Notes which of its domains have a name or a UUID in common with others of them.
+    /// Notes the domains that share a name or a UUID.
     pub fn note_conflicts(&mut self) {
         let domains = self.domains.iter_mut().map(|stats| &mut stats.domain);
         let missing = self.missing.iter_mut().map(|missing| &mut missing.domain);
         DomainInfo::note_conflicts(domains.chain(missing));
     }
 
-    /// Returns whether everything that was asked for was read, apart from what is inactive or
-    /// not supported at all.
+    /// Returns whether everything requested was read, except what is inactive or not supported at
+    /// all.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty()
@@ -148,14 +148,14 @@ impl DomainStats {
         Self { domain, ..Self::default() }
     }
 
-    /// Returns the groups of which anything was read.
+    /// Returns the groups that were read, in whole or in part.
     #[must_use]
     pub fn groups(&self) -> StatsGroups {
         GROUPS.iter().filter(|group| group.of(self).is_some()).map(|group| group.bit).collect()
     }
 
     /// Returns why a group is missing in whole or in part; `None` if it is complete or was not
-    /// asked for.
+    /// requested.
     #[must_use]
     pub fn why_missing(&self, group: StatsGroups) -> Option<&Missing> {
         let name = Group::by_bit(group)?.name;
@@ -174,7 +174,7 @@ impl DomainStats {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MissingGroup {
-    /// The group's name, such as `cpu-total`; a newer peer may name one that is unknown here.
+    /// The group's name, such as `cpu-total`; that of a newer peer may be unknown here.
     pub group: Name,
     /// Why it is missing.
     pub missing: Missing,
@@ -190,7 +190,7 @@ impl MissingGroup {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MissingDomain {
-    /// Who it is.
+    /// Its identity.
     pub domain: DomainInfo,
     /// Why it is missing.
     pub missing: Missing,
@@ -206,11 +206,11 @@ impl MissingDomain {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Missing {
-    /// The reason that a program decides on.
+    /// The reason, for programs.
     pub reason: MissingReason,
-    /// The sentence for people, without characters that deceive; may be empty.
+    /// The explanation for people, without deceptive characters; may be empty.
     pub text: String,
-    /// What a newer peer said beside it.
+    /// What a newer peer added.
     pub extra: Extra,
 }
 
@@ -236,7 +236,7 @@ impl Missing {
         Self { reason, text: printable(&text.into()), extra: Extra::default() }
     }
 
-    /// Returns the error of a call for nothing but what is missing.
+    /// Returns the error of a call for this alone.
     pub(crate) fn error(&self, origin: ErrorOrigin) -> Error {
         let kind = match self.reason {
             MissingReason::Timeout | MissingReason::Busy => ErrorKind::Timeout,
@@ -263,21 +263,21 @@ impl fmt::Display for Missing {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MissingReason {
-    /// The driver, this domain's hypervisor or its version cannot give it.
+    /// The driver, the domain's hypervisor or its version does not support it.
     Unsupported,
-    /// It did not answer in time.
+    /// There was no answer before the deadline.
     Timeout,
-    /// Another client owns the monitor.
+    /// Another client holds the monitor.
     Busy,
-    /// The caller lacks the right.
+    /// The caller lacks the permission.
     Denied,
     /// The domain went away.
     Gone,
     /// The domain is not active.
     Inactive,
-    /// It answered with an error, or with nonsense.
+    /// The answer was an error, or malformed.
     Failed,
-    /// Several domains could be meant.
+    /// Several domains match.
     Ambiguous,
     /// A reason of a newer peer.
     Other(Name),
@@ -304,7 +304,7 @@ impl MissingReason {
     pub(crate) const WORDS: [&'static str; 8] =
         ["unsupported", "timeout", "busy", "denied", "gone", "inactive", "failed", "ambiguous"];
 
-    /// Returns whether there is nothing to read, so that a report without it is complete.
+    /// Returns whether there is nothing to read: a report without it is complete.
     #[must_use]
     pub fn is_expected(&self) -> bool {
         matches!(self, Self::Unsupported | Self::Inactive)

@@ -1,4 +1,4 @@
-//! What to ask for: groups, a filter, options and a timeout.
+//! The request: groups, a filter, options and a timeout.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ pub(crate) use crate::model::groups::StatsGroups;
 use crate::model::{identity::DomainInfo, stats::DomainState};
 
 bitflags! {
-    /// Which domains "all" means, with libvirt's bits
+    /// Which domains to read, with libvirt's bits
     /// (`virConnectGetAllDomainStatsFlags`, `virConnectListAllDomainsFlags`).
     ///
     /// The bits form three classes: active or not, persistent or not, and the state. A domain
@@ -34,7 +34,7 @@ bitflags! {
         /// Domains in any other state.
         const OTHER = 1 << 7;
 
-        // Unknown bits are kept so that the driver can refuse them by name.
+        // Unknown bits are kept so that the call can reject them by number.
         const _ = !0;
     }
 }
@@ -55,7 +55,7 @@ impl DomainFilter {
         self.intersects(Self::BY_STATE)
     }
 
-    /// Returns whether a domain belongs to the answer, as far as its state does not decide it.
+    /// Returns whether a domain matches, its state aside.
     #[must_use]
     pub fn matches_info(self, domain: &DomainInfo) -> bool {
         let class = |yes: Self, no: Self, is: bool| {
@@ -65,7 +65,7 @@ impl DomainFilter {
             && class(Self::PERSISTENT, Self::TRANSIENT, domain.persistent)
     }
 
-    /// Returns whether a domain in this state belongs to the answer.
+    /// Returns whether a domain in this state matches.
     #[must_use]
     pub fn matches_state(self, state: DomainState) -> bool {
         !self.needs_state()
@@ -79,10 +79,10 @@ impl DomainFilter {
 }
 
 bitflags! {
-    /// How to ask, with libvirt's bits (`virConnectGetAllDomainStatsFlags`).
+    /// The options of a call, with libvirt's bits (`virConnectGetAllDomainStatsFlags`).
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
     pub struct StatsOptions: u32 {
-        /// Ask no monitor that is not free at once.
+        /// Skip busy monitors.
         #[doc(alias = "VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT")]
         const NOWAIT = 1 << 29;
         /// List every image of a disk's backing chain, not only the top one.
@@ -94,7 +94,7 @@ bitflags! {
     }
 }
 
-/// What to ask for. Cheap to clone, usable for any number of calls.
+/// A request for statistics. Cheap to clone, usable for any number of calls.
 ///
 /// ```
 /// use std::time::Duration;
@@ -118,10 +118,10 @@ pub struct StatsRequest {
 }
 
 impl StatsRequest {
-    /// The time a call may take when the request does not say: 1 second.
+    /// The default timeout: 1 second.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1);
 
-    /// Returns a request for every group of libvirt's of every domain, with a timeout of 1 second.
+    /// Returns a request for all of libvirt's groups of all domains, with a timeout of 1 second.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -134,8 +134,8 @@ impl StatsRequest {
     }
 
     /// Returns the request that libvirt's two integers describe: `stats`, the mask of groups, and
-    /// `flags`, the mask of filter bits and options. Bits that neither know stay in the filter,
-    /// where the call refuses them.
+    /// `flags`, the mask of filter bits and options. Unknown bits stay in the filter, and the call
+    /// rejects them.
     #[must_use]
     pub fn from_flags(stats: u32, flags: u32) -> Self {
         let options = StatsOptions::from_bits_truncate(flags);
@@ -147,59 +147,56 @@ impl StatsRequest {
         }
     }
 
-    /// Asks for these groups. The empty set, the default, asks for all of libvirt's that the driver
-    /// supports.
+    /// Selects groups. The empty set, the default, selects all of libvirt's that the driver supports.
     #[must_use]
     pub fn groups(mut self, groups: StatsGroups) -> Self {
         self.groups = groups;
         self
     }
 
-    /// Of these groups, among those that are asked for, leaves out what costs the hypervisor a
-    /// question of its own: the images of disks ([`BLOCK`](StatsGroups::BLOCK)), what the guest says
-    /// of its memory ([`BALLOON`](StatsGroups::BALLOON)), what the hypervisor counts of vCPUs
-    /// ([`CPU_TOTAL`](StatsGroups::CPU_TOTAL), [`VCPU`](StatsGroups::VCPU)). Those values are
-    /// absent, and not listed as missing. A libvirt daemon is not
-    /// asked for less than a group, and gives it whole.
+    /// Reads these groups, if they are selected, without what costs the hypervisor a query of its
+    /// own: the images of disks ([`BLOCK`](StatsGroups::BLOCK)), the guest's memory statistics
+    /// ([`BALLOON`](StatsGroups::BALLOON)), the hypervisor's statistics of vCPUs
+    /// ([`CPU_TOTAL`](StatsGroups::CPU_TOTAL), [`VCPU`](StatsGroups::VCPU)). Those values are absent,
+    /// and not listed as missing. libvirt always returns a whole group.
     #[must_use]
     pub fn basic(mut self, groups: StatsGroups) -> Self {
         self.basic = groups;
         self
     }
 
-    /// Whether it wants everything of a group, and not only what costs the hypervisor no question of
-    /// its own.
+    /// Returns whether it selects a group, and not only as [`basic`](Self::basic).
     pub(crate) fn wants_whole(&self, group: StatsGroups) -> bool {
         self.groups.contains(group) && !self.basic.contains(group)
     }
 
-    /// Asks for the domains that match. The empty filter, the default, matches all.
+    /// Selects the domains that match. The empty filter, the default, matches all.
     #[must_use]
     pub fn filter(mut self, filter: DomainFilter) -> Self {
         self.filter = filter;
         self
     }
 
-    /// Sets how to ask.
+    /// Sets the options.
     #[must_use]
     pub fn options(mut self, options: StatsOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// The longest time that a call may take: a day.
+    /// The longest timeout: a day.
     pub const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// Sets the time after which the call returns with what it has, at most
-    /// [`MAX_TIMEOUT`](Self::MAX_TIMEOUT).
+    /// Sets the timeout, at most [`MAX_TIMEOUT`](Self::MAX_TIMEOUT): the call returns by then with
+    /// everything it has.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.min(Self::MAX_TIMEOUT);
         self
     }
 
-    /// Returns until when a call that began then may ask: what is left of its time is for putting
-    /// the answer together.
+    /// Returns the deadline for the queries of a call that began at `start`: the rest of the timeout is
+    /// for assembling the report.
     pub(crate) fn deadline_to_ask(&self, start: Instant) -> Instant {
         const ASSEMBLY: Duration = Duration::from_millis(20);
         start + self.timeout.saturating_sub(ASSEMBLY.min(self.timeout / 4))

@@ -1,4 +1,4 @@
-//! What no row describes, between what the rows do.
+//! Merges what no row describes into what the rows do.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use super::{Writer, is_scalar};
 use crate::model::stats::{Extra, Value};
 
-/// What is unknown in the element at hand, and which of it is written already.
+/// What is unknown in the current element, and which of it has been written.
 #[derive(Default)]
 pub(super) struct Unknown<'a> {
     map: Option<&'a Map<String, Json>>,
@@ -39,7 +39,7 @@ impl<'a> Unknown<'a> {
         Some(value)
     }
 
-    /// Writes a known attribute. An unknown one of the same name was unreadable and gives way.
+    /// Writes a known attribute. It replaces an unknown one of the same name, which was unreadable.
     pub(super) fn attribute(&mut self, name: &str, value: &Value<'_>, out: &mut impl Writer) {
         let Some(map) = self.map else {
             return out.attribute(name, value, false);
@@ -76,7 +76,7 @@ impl<'a> Unknown<'a> {
         }
     }
 
-    /// Writes all the rest.
+    /// Writes the rest.
     pub(super) fn end(&self, out: &mut impl Writer) {
         for (name, value) in self.map.into_iter().flatten() {
             if !self.written.contains(name.as_str()) {

@@ -72,9 +72,9 @@ impl Form {
     }
 }
 
-/// What stands between the names and the numbers of samples: `{domain="vm1",vcpu="0"} `. All the
-/// samples of a section share one. Those of one kind of section stand side by side, because they
-/// are written one after the other: to find them all over the memory would take longer than all
+/// The texts between the names and the numbers of samples: `{domain="vm1",vcpu="0"} `. All the
+/// samples of a section share one. Those of one kind of section are adjacent, because they are
+/// written one after the other: fetching them from all over the memory would take longer than all
 /// the rest.
 #[derive(Default)]
 pub(super) struct Labels(Vec<Texts>);
@@ -280,8 +280,8 @@ pub(super) fn push_label_of(labels: &mut String, name: &str, value: &Value<'_>) 
     labels.push('"');
 }
 
-/// Appends a text with what could end it as escapes, and without what deceives, for which there are none;
-/// only labels have quotes around them.
+/// Appends a text with escapes for special characters and U+FFFD for deceptive ones; only labels are
+/// quoted.
 fn push_escaped(out: &mut String, text: &str, quoted: bool) {
     if !has_any(text, |byte| matches!(byte, b'\\' | b'"') | !matches!(byte, b' '..=b'~')) {
         return out.push_str(text);

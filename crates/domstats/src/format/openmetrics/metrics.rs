@@ -1,4 +1,4 @@
-//! A collection of metrics: those of reports, and of whoever has others to write beside them.
+//! A collection of metrics: those of reports, and others that a program adds.
 
 use std::{collections::HashMap, io, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The kind of the labels that only one sample has.
+/// The kind of labels that only one sample has.
 const OWN: u16 = 0;
 
 /// Metric families in the order of their output: samples of one name stand side by side, whichever
@@ -83,8 +83,7 @@ impl Metrics {
         push_report(report, self);
     }
 
-    /// Adds how long ago the oldest value of each domain was asked for. `age` is how long ago the
-    /// report was.
+    /// Adds the age of each domain's oldest value. `age` is that of the report.
     pub fn push_age(&mut self, report: &StatsReport, age: Duration) {
         let family = self.family(
             "libvirt_domain_sample_age_seconds",
@@ -99,7 +98,7 @@ impl Metrics {
         }
     }
 
-    /// Returns the family of this name, made on first use. A counter's name is without `_total`.
+    /// Returns the family with this name, created on first use. A counter's name is without `_total`.
     pub fn family(&mut self, name: &str, kind: Kind, help: &'static str) -> FamilyId {
         FamilyId(*self.by_name.entry(name.to_owned()).or_insert_with(|| {
             self.all.push(Family::new(name, kind, help));
@@ -128,7 +127,7 @@ impl Metrics {
             _ => Dialect::OpenMetrics,
         };
         let mut text = String::new();
-        // Nothing takes the pieces away, so nothing can fail.
+        // The pieces stay in the buffer, so nothing can fail.
         let _ = self.write_in_pieces(dialect, &mut text, &mut |_| Ok(()));
         text
     }

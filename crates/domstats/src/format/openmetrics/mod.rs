@@ -4,14 +4,13 @@
 //! - The labels of a series are `domain`, and one per list on the way to the value: `vcpu`,
 //!   `target_device`. Texts are labels of `…_info` series, so that value series keep few labels.
 //! - Images under a disk repeat its name; they have the label `index` as well, and the disk's own
-//!   series stay the same whether or not they were asked for.
-//! - Domains of one name have the labels `uuid`, `id` and `uid` as well; those of users who are not trusted have
+//!   series stay the same whether or not images were requested.
+//! - Domains that share a name have the labels `uuid`, `id` and `uid` as well; those of untrusted users have
 //!   their user before the name (`names.rs`). A domain that was listed twice is written once.
-//! - The counters of swapped memory have the names that they need to have as counters
-//!   (`…_swap_in_bytes_total`); the gauges of other exporters without `_total` would be families
-//!   of the same name, which OpenMetrics forbids.
-//! - What no row of the catalogue describes has no metric name, and is left out; `libvirt_unknown_values`
-//!   counts it.
+//! - Swapped memory is a counter (`…_swap_in_bytes_total`). Other exporters have gauges without `_total`,
+//!   which would be families of the same name: OpenMetrics forbids that.
+//! - Values that no row describes have no metric name and are left out; `libvirt_unknown_values` counts
+//!   them.
 //! - The hypervisor's histograms are left out: three of 32 bins for each vCPU would be more series
 //!   than all the rest of a domain has.
 
@@ -186,7 +185,7 @@ impl Own {
 
     fn push_status(&self, reasons: &[&MissingReason], labels: &mut String, metrics: &mut Metrics) {
         let is_ok = reasons.iter().all(|reason| reason.is_expected());
-        // No report of all domains has one that is ambiguous.
+        // A report of all domains never has an ambiguous one.
         let known = [0, 1, 2, 3, 4, 5, 6].map(|place| MissingReason::WORDS[place]);
         let words = || reasons.iter().map(|reason| reason.word());
         let statuses = known.into_iter().map(|known| (known, words().any(|word| word == known)));
@@ -201,7 +200,7 @@ impl Own {
     }
 }
 
-/// Where the values of a section go: a step for each of its rows.
+/// How to write a section: a step for each of its rows.
 struct Plan {
     steps: Vec<Step>,
     /// The rows whose texts are labels, with the labels' names.
@@ -300,7 +299,7 @@ fn push_list(
     metrics: &mut Metrics,
 ) {
     let outer = labels.len();
-    // Where the names grow, as they nearly always do, none comes twice, and none has to be kept.
+    // Names usually ascend: then none is repeated, and none has to be kept.
     let grow = names_grow(list, plan);
     let mut seen = HashSet::new();
     for position in 0..list.len() {
@@ -315,7 +314,7 @@ fn push_list(
     }
 }
 
-/// Returns whether each item has a greater name than the one before.
+/// Returns whether the names of the items ascend.
 fn names_grow(list: &dyn List, plan: &Plan) -> bool {
     let mut last = None;
     (0..list.len()).filter_map(|position| list.get(position)).all(|(key, item)| {
@@ -333,7 +332,7 @@ fn names_grow(list: &dyn List, plan: &Plan) -> bool {
     })
 }
 
-/// Returns what names an item of a list.
+/// Returns the name of an item of a list.
 fn name<'a>(key: Key<'a>, item: &'a dyn Section, plan: &Plan) -> Value<'a> {
     let own = plan.names.iter().find_map(|number| match item.cell(*number) {
         Cell::Field(value) => value,

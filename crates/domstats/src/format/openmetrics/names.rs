@@ -1,10 +1,10 @@
-//! How domains are called in labels.
+//! The names of domains in labels.
 //!
-//! A series of a domain is the same whatever others call themselves, and a join by `domain` or `uuid` finds
-//! one series for each. So what a user says who is not trusted stands behind whose word it is:
-//! `1000/vm1`, and `1000:4242/vm1` (the process) where that user has several of one name or UUID; the second
-//! of one process is `1000:4242.2/vm1`. No name of libvirt's has a slash. Only domains
-//! of trusted users that have one name need more labels.
+//! A domain keeps its series whatever names others choose, and a join by `domain` or `uuid` finds one series
+//! for each. So a name or UUID chosen by an untrusted user comes after that user: `1000/vm1`, or with the
+//! process, `1000:4242/vm1`, if the user has several domains with that name or UUID; the second domain of one
+//! process is `1000:4242.2/vm1`. Names in libvirt have no slash. Only domains of trusted users that share a
+//! name need more labels.
 
 use std::{
     borrow::Cow,
@@ -23,21 +23,21 @@ use crate::model::{
     report::{DomainStats, StatsReport},
 };
 
-/// A domain of a report, and how it is called in labels.
+/// A domain of a report, and its names in labels.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Labelled<'a> {
-    /// The labels that tell it from others: `domain`, and where trusted users share a name, `uuid`, `id` and `uid`.
+    /// The labels that identify it: `domain`, and if trusted users share the name, `uuid`, `id` and `uid`.
     pub labels: LabelSet,
-    /// What its label `domain` is.
+    /// The value of its label `domain`.
     pub name: Cow<'a, str>,
-    /// What its label `uuid` is, where it has one.
+    /// The value of its label `uuid`, if it has one.
     pub uuid: Option<String>,
     /// Its record.
     pub stats: &'a DomainStats,
 }
 
-/// Returns the domains of a report with the labels that tell them apart. A domain that was listed twice comes
+/// Returns the domains of a report with the labels that identify them. A domain that was listed twice comes
 /// once.
 pub fn labelled(report: &StatsReport) -> impl Iterator<Item = Labelled<'_>> {
     let mut names = Names::new(report);
@@ -49,7 +49,7 @@ pub fn labelled(report: &StatsReport) -> impl Iterator<Item = Labelled<'_>> {
     })
 }
 
-/// Which domain it is, whatever others call themselves.
+/// Identifies a domain, whatever names others choose.
 type Identity = (Option<Uuid>, Option<u32>, Option<u32>);
 
 fn identity(domain: &DomainInfo) -> Identity {
@@ -58,12 +58,12 @@ fn identity(domain: &DomainInfo) -> Identity {
 
 /// The names of a report.
 pub(super) struct Names<'a> {
-    /// The names of trusted users that come more than once, and whether for different domains. Nearly
-    /// always none, and then nothing has to be looked up.
+    /// The repeated names of trusted users, and whether different domains have them. Usually none, so that
+    /// nothing has to be looked up.
     repeated: HashMap<&'a str, bool>,
-    /// What untrusted users call several domains of theirs.
+    /// The names and UUIDs that untrusted users gave to several of their domains.
     claimed: HashSet<(Option<u32>, Claim<'a>)>,
-    /// Which of the domains of its process an untrusted user's is, from 1.
+    /// The number of an untrusted user's domain among those of its process, from 1.
     numbers: HashMap<(&'a str, Identity), usize>,
     written: HashSet<(&'a str, Identity)>,
 }
@@ -111,7 +111,7 @@ impl<'a> Names<'a> {
         Self { repeated: repeated.collect(), claimed, numbers, written: HashSet::new() }
     }
 
-    /// Makes the labels of a domain; false if it has its series already.
+    /// Sets the labels of a domain; false if its series were written already.
     pub(super) fn set_labels(&mut self, domain: &'a DomainInfo, labels: &mut String) -> bool {
         labels.clear();
         push_label(labels, "domain", &self.name(domain));
@@ -126,7 +126,7 @@ impl<'a> Names<'a> {
         self.written.insert((&domain.name, identity(domain)))
     }
 
-    /// Adds the labels that say who a domain is, beside its name.
+    /// Adds the labels of a domain's identity, apart from its name.
     pub(super) fn push_identity(&self, labels: &mut String, domain: &DomainInfo) {
         if let Some(uuid) = self.uuid(domain) {
             push_label(labels, "uuid", &uuid);
@@ -138,7 +138,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Returns what the label `domain` is.
+    /// Returns the value of the label `domain`.
     pub(super) fn name<'b>(&self, domain: &'b DomainInfo) -> Cow<'b, str> {
         match self.whose(domain) {
             None => Cow::Borrowed(&domain.name),
@@ -146,17 +146,17 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Returns what the label `uuid` is.
+    /// Returns the value of the label `uuid`.
     pub(super) fn uuid(&self, domain: &DomainInfo) -> Option<String> {
         match (self.whose(domain), domain.uuid) {
             (None, uuid) => uuid.map(|uuid| uuid.to_string()),
             (Some(whose), Some(uuid)) => Some(format!("{whose}/{uuid}")),
-            // A join by `uuid` takes all that have none for the same.
+            // A join by `uuid` would match all domains without one.
             (Some(_), None) => Some(self.process(domain)),
         }
     }
 
-    /// Returns whose word the name and the UUID are; `None` for one that is trusted.
+    /// Returns who chose the name and the UUID; `None` for a trusted user.
     fn whose(&self, domain: &DomainInfo) -> Option<String> {
         let is_claimed = |claim| self.claimed.contains(&(domain.uid, claim));
         domain.untrusted.then(|| match claims(domain).any(is_claimed) {
@@ -165,7 +165,7 @@ impl<'a> Names<'a> {
         })
     }
 
-    /// Returns the numbers of a domain's user and process, and of it among several of that.
+    /// Returns the numbers of a domain's user and process, and its own among several of the process.
     fn process(&self, domain: &DomainInfo) -> String {
         let process = domain.id.map_or_else(|| "?".to_owned(), |id| id.to_string());
         match self.numbers.get(&(domain.name.as_str(), identity(domain))) {

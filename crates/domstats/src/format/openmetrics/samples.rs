@@ -1,4 +1,4 @@
-//! The samples of a collection one by one, for whoever sends them in another form than text.
+//! The samples of a collection one by one, for forms other than text.
 
 use std::borrow::Cow;
 

@@ -36,19 +36,19 @@ const INTRODUCTION: &str = "\
 # Fields
 
 Every statistic that domstats knows, by group. Generated from the catalogue in
-`crates/domstats/src/model/stats/`; `DOMSTATS_BLESS=1 cargo test -p domstats` writes it anew.
+`crates/domstats/src/model/`; regenerate it with `DOMSTATS_BLESS=1 cargo test -p domstats`.
 
-- The **key** is the flat one, in text and typed parameters. `<n>` is a position, `<id>` a number
-  of the item's own, `<name>` its name.
-- **Units** hold in every format but the metrics, which have seconds and bytes throughout.
+- The **key** is the flat one, in text and typed parameters. `<n>` is a position, `<id>` the item's
+  own number, `<name>` its name.
+- **Units** apply to every format except the metrics, which use seconds and bytes throughout.
 - **XML** is the path below `<domain>`; `@` is an attribute. JSON has the same words.
-- **Metrics** begin with `libvirt_domain_`. A *label* describes: it stands on the info series of
-  its section (`…_info`), or on all of the section's series if it has none.
+- **Metrics** begin with `libvirt_domain_`. A *label* is on the info series of its section
+  (`…_info`), or on all series of the section if it has none.
 - A value that was not read is absent, in every format.
 ";
 
 const HEADER: &str = "\
-| key | type | kind | unit | XML | metric | what it is | where from |
+| key | type | kind | unit | XML | metric | meaning | source |
 |---|---|---|---|---|---|---|---|
 ";
 
@@ -59,7 +59,7 @@ What a document says of the report, of each domain, and of what is missing. XML 
 `<domainstats>`; `<missing>` stands below it for a domain, below `<domain>` for a group. A domain
 without a record has its identity there too, with `domain` in place of `name`.
 
-| XML | type | what it is |
+| XML | type | meaning |
 |---|---|---|
 ";
 
@@ -78,7 +78,7 @@ fn attributes<T>(path: &str, rows: &[Attribute<T>], out: &mut String) {
     }
 }
 
-/// Where the rows of a section stand.
+/// The position of a section.
 struct At {
     group: &'static Group,
     key: String,
@@ -96,7 +96,7 @@ impl At {
 }
 
 fn rows(schema: &Schema, at: &At, out: &mut String) {
-    // A section without samples has no series, and no labels on them.
+    // A section without samples has no series, and so no labels.
     let is_exported = schema.rows.iter().any(|row| match row {
         Row::Field(field) => field.kind != Kind::Info && field.metric.is_some(),
         _ => true,
@@ -175,7 +175,7 @@ fn unit(unit: Unit) -> &'static str {
     }
 }
 
-/// Returns a text that does not end its cell.
+/// Escapes a text for a cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }

@@ -1,4 +1,4 @@
-//! What is generated from the catalogue: the schemas of the document and the table of fields.
+//! Generated from the catalogue: the schemas of the document and the table of fields.
 //!
 //! The repository has them as `schemas/domainstats.rng`, `schemas/domainstats.schema.json` and
 //! `docs/fields.md`; a test fails when they are stale.

@@ -1,4 +1,4 @@
-//! What a newer peer said and no row of the catalogue describes.
+//! What a newer peer said that no row of the catalogue describes.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ use crate::model::stats::Value;
 pub struct Extra(pub(crate) Map<String, Json>);
 
 impl Extra {
-    /// Returns whether there is nothing, as with every peer of this version.
+    /// Returns whether it is empty, as with every peer of this version.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -39,7 +39,7 @@ impl Extra {
         params
     }
 
-    /// Keeps a value under its flat key. A key that is already taken by a branch is ignored.
+    /// Inserts a value by its flat key. A key whose prefix is a value already is ignored.
     pub(crate) fn insert(&mut self, key: &str, value: Json) {
         let (branch, leaf) = key.rsplit_once('.').unwrap_or(("", key));
         let mut map = &mut self.0;

@@ -1,10 +1,10 @@
 //! The catalogue: every statistic described once.
 //!
-//! A group file (`block.rs`, `vcpu.rs`, ...) holds one `section!` table per struct (`section.rs`).
-//! A row gives the Rust field, its type, its words in the flat key and in documents, what kind of
-//! number it is, its unit and metric name; its doc comment is the help text. The macro makes the
-//! struct and a [`Section`] implementation of it; everything else (formats, readers, schemas, docs)
-//! walks the rows.
+//! A group file (`block.rs`, `vcpu.rs`, ...) has one `section!` table per struct (`section.rs`). The
+//! row above a field gives its words in the flat key and in documents, what kind of number it is, its
+//! unit and metric name; the doc comment is the help text. The macro defines the struct and implements
+//! [`Section`] for it; everything else (formats, readers, schemas, docs) walks the rows. `attribute.rs`
+//! does the same for the attributes of records, `group.rs` for the groups themselves.
 //!
 //! ```text
 //! Section ─ schema() ─ rows: Field  one value      "rd.reqs"
@@ -146,7 +146,7 @@ impl Field {
     }
 }
 
-/// How the items of a list are told apart.
+/// How the items of a list are identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyKind {
     /// By position; a missing entry leaves a gap.
@@ -209,7 +209,7 @@ pub struct ListRow {
     pub path: &'static str,
     /// The words in documents; the last one is the item's element.
     pub doc_path: &'static str,
-    /// How the items are told apart.
+    /// How the items are identified.
     pub key: KeyKind,
     /// The metric label that names an item.
     pub label: &'static str,
@@ -275,7 +275,7 @@ pub trait Section: Send + Sync {
     fn schema(&self) -> &'static Schema;
     /// Returns what the section has in row number `row` of its schema.
     fn cell(&self, row: usize) -> Cell<'_>;
-    /// Returns what a document or a peer said and no row describes.
+    /// Returns what a document or a peer said that no row describes.
     fn extra(&self) -> &Extra;
     #[doc(hidden)]
     fn extra_mut(&mut self) -> &mut Extra;
@@ -283,7 +283,7 @@ pub trait Section: Send + Sync {
     fn slot(&mut self, row: usize) -> Slot<'_>;
 }
 
-/// The place of one row, for a reader to fill. A part comes into being when its slot is taken.
+/// The slot of one row, for a reader to fill. Taking the slot of a part creates the part.
 #[doc(hidden)]
 pub enum Slot<'a> {
     Field(&'a mut dyn FieldSlot),
@@ -291,7 +291,7 @@ pub enum Slot<'a> {
     Part(&'a mut dyn Section),
 }
 
-/// The place of one value.
+/// The slot of one value.
 #[doc(hidden)]
 pub trait FieldSlot {
     /// Sets the value from a document or a peer; false if it is not of the field's type.
@@ -309,16 +309,16 @@ impl<T: Leaf> FieldSlot for Option<T> {
 pub trait List: Send + Sync {
     /// Returns the number of items.
     fn len(&self) -> usize;
-    /// Returns whether there is none.
+    /// Returns whether the list is empty.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
     /// Returns an item by position.
     fn get(&self, position: usize) -> Option<(Key<'_>, &dyn Section)>;
-    /// Returns the item of this key, made on first use.
+    /// Returns the item with this key, created on first use.
     #[doc(hidden)]
     fn entry(&mut self, key: Key<'_>) -> &mut dyn Section;
-    /// Makes the item of a key that the list does not have.
+    /// Adds an item with a key that the list does not have.
     #[doc(hidden)]
     fn push(&mut self, key: Key<'_>) -> &mut dyn Section;
 }
@@ -330,7 +330,7 @@ pub(crate) trait Item: Section + Default {
     fn with_key(key: Key<'_>) -> Self;
 }
 
-/// Drops the items that repeat a key: a peer that says something twice has said it.
+/// Drops items that repeat the key of an earlier one.
 pub(crate) fn keep_first_of_each<T: Item>(items: &mut Vec<T>) {
     let mut seen = HashSet::new();
     let first: Vec<bool> = items.iter().map(|item| seen.insert(item.key())).collect();
@@ -352,7 +352,7 @@ impl<T: Item> List for Vec<T> {
         match self.iter().rposition(|item| item.key() == key) {
             Some(position) => &mut self[position],
             None => {
-                // A name is another one if it had what deceives.
+                // A deceptive name changes when it becomes a key.
                 let new = T::with_key(key);
                 let known = self.iter().rposition(|item| item.key() == new.key());
                 let position = known.unwrap_or_else(|| {

@@ -25,7 +25,7 @@ pub enum ValueType {
     Boolean = 6,
     /// `VIR_TYPED_PARAM_STRING`, 7.
     String = 7,
-    /// Many numbers, of which libvirt has no type: its own would be a text.
+    /// Many numbers, for which libvirt has no type.
     Numbers = 0,
 }
 
@@ -67,7 +67,7 @@ impl Value<'_> {
         }
     }
 
-    /// Returns the value with a text of its own.
+    /// Returns the value with owned data.
     #[must_use]
     pub fn into_owned(self) -> Value<'static> {
         match self {
@@ -92,7 +92,7 @@ pub(crate) trait Leaf: Sized {
     fn value(&self) -> Value<'_>;
     /// Takes what a peer or a document says; `None` if it is not of this type.
     ///
-    /// XML knows only text, so every type also reads its own textual form.
+    /// XML has only text, so every type also reads its textual form.
     fn from_value(value: &Value<'_>) -> Option<Self>;
     /// Takes what a document says.
     fn read(json: &Json) -> Option<Self> {

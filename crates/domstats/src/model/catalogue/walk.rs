@@ -1,4 +1,4 @@
-//! The way through a domain's values, in libvirt's order.
+//! Walks a domain's values in libvirt's order.
 
 use crate::model::{
     report::DomainStats,

@@ -69,7 +69,7 @@ section!(
         #[gauge(unit = "KiB", metric = "memory_stats_rss_bytes")]
         pub rss: Option<u64>,
         /// Memory that the balloon device leaves to the guest; absent without a balloon.
-        /// QMP `query-balloon` `actual`; libvirt asks for it and throws it away.
+        /// QMP `query-balloon` `actual`; libvirt reads and discards it.
         #[gauge(unit = "KiB", metric = "memory_stats_actual_balloon_bytes")]
         pub actual: Option<u64>,
         /// Times that the guest killed a process because it had no memory left.

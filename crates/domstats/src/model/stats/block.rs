@@ -106,11 +106,11 @@ section!(
         #[counter(path = "rd.times", unit = "ns", metric = "block_stats_read_time_seconds")]
         pub rd_times: Option<u64>,
         /// Reads that failed.
-        /// QMP `query-blockstats` `stats.failed_rd_operations`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.failed_rd_operations`; libvirt discards it.
         #[counter(path = "rd.failed", unit = "count", metric = "block_stats_read_failed_requests")]
         pub rd_failed: Option<u64>,
         /// Reads that were invalid.
-        /// QMP `query-blockstats` `stats.invalid_rd_operations`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.invalid_rd_operations`; libvirt discards it.
         #[counter(
             path = "rd.invalid",
             unit = "count",
@@ -118,7 +118,7 @@ section!(
         )]
         pub rd_invalid: Option<u64>,
         /// Reads merged into others.
-        /// QMP `query-blockstats` `stats.rd_merged`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.rd_merged`; libvirt discards it.
         #[counter(path = "rd.merged", unit = "count", metric = "block_stats_read_merged_requests")]
         pub rd_merged: Option<u64>,
         /// Writes completed.
@@ -134,7 +134,7 @@ section!(
         #[counter(path = "wr.times", unit = "ns", metric = "block_stats_write_time_seconds")]
         pub wr_times: Option<u64>,
         /// Writes that failed.
-        /// QMP `query-blockstats` `stats.failed_wr_operations`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.failed_wr_operations`; libvirt discards it.
         #[counter(
             path = "wr.failed",
             unit = "count",
@@ -142,7 +142,7 @@ section!(
         )]
         pub wr_failed: Option<u64>,
         /// Writes that were invalid.
-        /// QMP `query-blockstats` `stats.invalid_wr_operations`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.invalid_wr_operations`; libvirt discards it.
         #[counter(
             path = "wr.invalid",
             unit = "count",
@@ -150,7 +150,7 @@ section!(
         )]
         pub wr_invalid: Option<u64>,
         /// Writes merged into others.
-        /// QMP `query-blockstats` `stats.wr_merged`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.wr_merged`; libvirt discards it.
         #[counter(
             path = "wr.merged",
             unit = "count",
@@ -166,7 +166,7 @@ section!(
         #[counter(path = "fl.times", unit = "ns", metric = "block_stats_flush_time_seconds")]
         pub fl_times: Option<u64>,
         /// Flushes that failed.
-        /// QMP `query-blockstats` `stats.failed_flush_operations`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.failed_flush_operations`; libvirt discards it.
         #[counter(
             path = "fl.failed",
             unit = "count",
@@ -174,7 +174,7 @@ section!(
         )]
         pub fl_failed: Option<u64>,
         /// Flushes that were invalid.
-        /// QMP `query-blockstats` `stats.invalid_flush_operations`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.invalid_flush_operations`; libvirt discards it.
         #[counter(
             path = "fl.invalid",
             unit = "count",
@@ -323,19 +323,19 @@ section!(
         )]
         pub limits_memory_alignment_optimal: Option<u64>,
         /// Unmaps completed.
-        /// QMP `query-blockstats` `stats.unmap_operations`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.unmap_operations`; libvirt discards it.
         #[counter(path = "unmap.reqs", unit = "count", metric = "block_stats_unmap_requests")]
         pub unmap_reqs: Option<u64>,
         /// Bytes unmapped.
-        /// QMP `query-blockstats` `stats.unmap_bytes`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.unmap_bytes`; libvirt discards it.
         #[counter(path = "unmap.bytes", unit = "B", metric = "block_stats_unmap_bytes")]
         pub unmap_bytes: Option<u64>,
         /// Time spent in unmaps.
-        /// QMP `query-blockstats` `stats.unmap_total_time_ns`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.unmap_total_time_ns`; libvirt discards it.
         #[counter(path = "unmap.times", unit = "ns", metric = "block_stats_unmap_time_seconds")]
         pub unmap_times: Option<u64>,
         /// Unmaps that failed.
-        /// QMP `query-blockstats` `stats.failed_unmap_operations`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.failed_unmap_operations`; libvirt discards it.
         #[counter(
             path = "unmap.failed",
             unit = "count",
@@ -343,7 +343,7 @@ section!(
         )]
         pub unmap_failed: Option<u64>,
         /// Unmaps that were invalid.
-        /// QMP `query-blockstats` `stats.invalid_unmap_operations`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.invalid_unmap_operations`; libvirt discards it.
         #[counter(
             path = "unmap.invalid",
             unit = "count",
@@ -351,7 +351,7 @@ section!(
         )]
         pub unmap_invalid: Option<u64>,
         /// Unmaps merged into others.
-        /// QMP `query-blockstats` `stats.unmap_merged`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.unmap_merged`; libvirt discards it.
         #[counter(
             path = "unmap.merged",
             unit = "count",
@@ -359,7 +359,7 @@ section!(
         )]
         pub unmap_merged: Option<u64>,
         /// Zone appends completed.
-        /// QMP `query-blockstats` `stats.zone_append_operations`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.zone_append_operations`; libvirt discards it.
         #[counter(
             path = "zone_append.reqs",
             unit = "count",
@@ -367,7 +367,7 @@ section!(
         )]
         pub zone_append_reqs: Option<u64>,
         /// Bytes appended to zones.
-        /// QMP `query-blockstats` `stats.zone_append_bytes`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.zone_append_bytes`; libvirt discards it.
         #[counter(
             path = "zone_append.bytes",
             unit = "B",
@@ -375,7 +375,7 @@ section!(
         )]
         pub zone_append_bytes: Option<u64>,
         /// Time spent in zone appends.
-        /// QMP `query-blockstats` `stats.zone_append_total_time_ns`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.zone_append_total_time_ns`; libvirt discards it.
         #[counter(
             path = "zone_append.times",
             unit = "ns",
@@ -383,7 +383,7 @@ section!(
         )]
         pub zone_append_times: Option<u64>,
         /// Zone appends that failed.
-        /// QMP `query-blockstats` `stats.failed_zone_append_operations`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.failed_zone_append_operations`; libvirt discards it.
         #[counter(
             path = "zone_append.failed",
             unit = "count",
@@ -391,7 +391,7 @@ section!(
         )]
         pub zone_append_failed: Option<u64>,
         /// Zone appends that were invalid.
-        /// QMP `query-blockstats` `stats.invalid_zone_append_operations`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.invalid_zone_append_operations`; libvirt discards it.
         #[counter(
             path = "zone_append.invalid",
             unit = "count",
@@ -399,7 +399,7 @@ section!(
         )]
         pub zone_append_invalid: Option<u64>,
         /// Zone appends merged into others.
-        /// QMP `query-blockstats` `stats.zone_append_merged`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.zone_append_merged`; libvirt discards it.
         #[counter(
             path = "zone_append.merged",
             unit = "count",
@@ -407,19 +407,19 @@ section!(
         )]
         pub zone_append_merged: Option<u64>,
         /// Time since the last request; absent before the first.
-        /// QMP `query-blockstats` `stats.idle_time_ns`; libvirt throws it away.
+        /// QMP `query-blockstats` `stats.idle_time_ns`; libvirt discards it.
         #[gauge(unit = "ns", metric = "block_stats_idle_time_seconds")]
         pub idle_time: Option<u64>,
         /// Discards that the host's file or device did.
-        /// QMP `query-blockstats` `driver-specific.discard-nb-ok`; libvirt throws it away.
+        /// QMP `query-blockstats` `driver-specific.discard-nb-ok`; libvirt discards it.
         #[counter(path = "discard.reqs", unit = "count", metric = "block_stats_discard_requests")]
         pub discard_reqs: Option<u64>,
         /// Bytes discarded in the host's file or device.
-        /// QMP `query-blockstats` `driver-specific.discard-bytes-ok`; libvirt throws it away.
+        /// QMP `query-blockstats` `driver-specific.discard-bytes-ok`; libvirt discards it.
         #[counter(path = "discard.bytes", unit = "B", metric = "block_stats_discard_bytes")]
         pub discard_bytes: Option<u64>,
         /// Discards that the host's file or device refused.
-        /// QMP `query-blockstats` `driver-specific.discard-nb-failed`; libvirt throws it away.
+        /// QMP `query-blockstats` `driver-specific.discard-nb-failed`; libvirt discards it.
         #[counter(
             path = "discard.failed",
             unit = "count",

@@ -45,7 +45,7 @@ section!(
         #[info(label = "name", place = "attribute")]
         pub name: Option<Name>,
         /// CPU time that the thread used.
-        /// `/proc/PID/task/TID/schedstat` of QMP `thread-id`; libvirt throws the thread id away.
+        /// `/proc/PID/task/TID/schedstat` of QMP `thread-id`; libvirt discards the thread id.
         #[counter(path = "cpu.time", unit = "ns", metric = "iothread_cpu_time_seconds")]
         pub cpu_time: Option<u64>,
         /// Time that the thread was ready and had no CPU.

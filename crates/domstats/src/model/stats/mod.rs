@@ -1,6 +1,6 @@
 //! The statistics: one typed struct per group, all described by one catalogue.
 //!
-//! [`GROUPS`] is the list of groups; a group's struct and its rows live in the file of its name.
+//! [`GROUPS`] lists the groups; a group's struct and rows are in the file with its name.
 //! [`walk`] visits every value of a domain; a format is a [`Visitor`].
 
 mod balloon;

@@ -68,7 +68,7 @@ section!(
         #[list(doc_path = "stat", label = "stat")]
         pub stats: Vec<HypervisorStat>,
         /// What the hypervisor counts for the vCPU, by bins.
-        /// QMP `query-stats` target vcpu; libvirt throws them away.
+        /// QMP `query-stats` target vcpu; libvirt discards them.
         #[list(doc_path = "histogram", label = "stat")]
         pub histograms: Vec<HypervisorHistogram>,
     }

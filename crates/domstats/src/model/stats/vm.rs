@@ -40,7 +40,7 @@ section!(
         #[list(doc_path = "stat", label = "stat")]
         pub stats: Vec<HypervisorStat>,
         /// The histograms by the names that the hypervisor gives them.
-        /// QMP `query-stats` target vm; libvirt throws them away.
+        /// QMP `query-stats` target vm; libvirt discards them.
         #[list(doc_path = "histogram", label = "stat")]
         pub histograms: Vec<HypervisorHistogram>,
     }
@@ -88,11 +88,11 @@ section!(
         #[info(unit = "count", label = "bucket_size", place = "attribute")]
         pub bucket_size: Option<u32>,
         /// Numbers of values in bins of one width: bin n begins at n times that.
-        /// QMP `query-stats` type linear-histogram; libvirt throws it away.
+        /// QMP `query-stats` type linear-histogram; libvirt discards it.
         #[counter(unit = "count")]
         pub linear: Option<Numbers>,
         /// Numbers of values in bins of doubling widths: bin 0 is 0, bin n begins at 2 to the power of n - 1.
-        /// QMP `query-stats` type log2-histogram; libvirt throws it away.
+        /// QMP `query-stats` type log2-histogram; libvirt discards it.
         #[counter(unit = "count")]
         pub log2: Option<Numbers>,
     }
