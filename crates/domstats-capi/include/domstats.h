@@ -1,35 +1,36 @@
 /*
- * libdomstats: the statistics of every virtual machine of a host in one call, which returns on time
+ * libdomstats: the statistics of every virtual machine of a host in one call that returns on time,
  * whatever the machines do.
  *
  * These are the functions of libvirt's RFC "Introduce API for retrieving bulk domain stats" (2014),
- * and what a program needs around them by libvirt's names, semantics and error numbers. What begins
- * with "domstats" is not libvirt's. Compile with what `pkg-config --cflags --libs domstats` prints.
+ * and the functions that a program needs with them, with libvirt's names, semantics and error
+ * numbers. Names that begin with "domstats" are not libvirt's. Compile with the flags of
+ * `pkg-config --cflags --libs domstats`.
  *
  * Pointers: an argument that is NULL, was closed or freed, or is of another kind is an error, never
- * a crash. Texts that come as `char *` are released with free(); `const char *` are not.
+ * a crash. Release `char *` results with free(), but not `const char *` results.
  *
- * Errors: a function that fails says so by what it returns, and virGetLastError says why, to the
- * thread that called it. Nothing is printed.
+ * Errors: the return value of a function tells whether it failed; virGetLastError returns the reason
+ * in the same thread. Nothing is printed.
  *
- * Threads: all functions may be called by all threads at the same time.
+ * Threads: all functions are thread-safe.
  */
 
 
 #ifndef DOMSTATS_H
 #define DOMSTATS_H
 
-/* libvirt's headers have the same names with other arguments. */
+/* libvirt's headers declare the same names with other arguments. */
 #if defined(LIBVIRT_H) || defined(LIBVIRT_VIRTERROR_H)
 # error "a source file cannot include both <domstats.h> and libvirt's headers: their functions have the same names"
 #endif
-#if defined(__GNUC__) /* So that they are refused behind this header too. */
+#if defined(__GNUC__) /* Rejects them after this header too. */
 # pragma GCC poison LIBVIRT_H LIBVIRT_VIRTERROR_H
 #endif
 
 
 /**
- * The bytes that virDomainGetUUIDString writes, the zero at the end included.
+ * The number of bytes that virDomainGetUUIDString writes, including the final zero.
  */
 #define VIR_UUID_STRING_BUFLEN 37
 
@@ -44,7 +45,7 @@
 #define VIR_ERR_INTERNAL_ERROR 1
 
 /**
- * There is no memory left.
+ * Out of memory.
  */
 #define VIR_ERR_NO_MEMORY 2
 
@@ -74,22 +75,22 @@
 #define VIR_ERR_INVALID_ARG 8
 
 /**
- * A document or reply could not be understood.
+ * A document or reply could not be parsed.
  */
 #define VIR_ERR_XML_ERROR 27
 
 /**
- * The operating system refused, or no libvirt daemon can be reached.
+ * The operating system reported an error, or no libvirt daemon can be reached.
  */
 #define VIR_ERR_SYSTEM_ERROR 38
 
 /**
- * What a daemon said is not its protocol.
+ * A daemon violated its protocol.
  */
 #define VIR_ERR_RPC 39
 
 /**
- * TLS fails, most often because either side does not trust the other.
+ * TLS failed, most often because one side does not trust the other.
  */
 #define VIR_ERR_GNUTLS_ERROR 40
 
@@ -99,18 +100,18 @@
 #define VIR_ERR_NO_DOMAIN 42
 
 /**
- * The daemon does not believe who the caller is.
+ * The daemon did not accept the credentials.
  */
 #define VIR_ERR_AUTH_FAILED 45
 
 /**
- * The domain has no such property: a QEMU started by hand may have no UUID. Or several domains have the
- * name or UUID.
+ * The domain has no such property: a QEMU started by hand may have no UUID. Or several domains have
+ * the name or UUID.
  */
 #define VIR_ERR_OPERATION_INVALID 55
 
 /**
- * The time was up.
+ * The deadline passed.
  */
 #define VIR_ERR_OPERATION_TIMEOUT 68
 
@@ -120,62 +121,62 @@
 #define VIR_ERR_ARGUMENT_UNSUPPORTED 74
 
 /**
- * The caller lacks the right.
+ * The caller lacks the permission.
  */
 #define VIR_ERR_ACCESS_DENIED 88
 
 /**
- * Said by the library itself, before a driver was asked.
+ * The library itself, before a driver was involved.
  */
 #define VIR_FROM_NONE 0
 
 /**
- * Said by the check of a domain's pointer.
+ * The check of a domain's pointer.
  */
 #define VIR_FROM_DOM 6
 
 /**
- * Said by the conversation with a libvirt daemon.
+ * The connection to a libvirt daemon.
  */
 #define VIR_FROM_RPC 7
 
 /**
- * Said by the QEMU driver.
+ * The QEMU driver.
  */
 #define VIR_FROM_QEMU 10
 
 /**
- * Said by the test driver.
+ * The test driver.
  */
 #define VIR_FROM_TEST 12
 
 /**
- * Said by the driver that asks libvirt daemons.
+ * The driver for libvirt daemons.
  */
 #define VIR_FROM_REMOTE 13
 
 /**
- * Said by the checks of the other arguments.
+ * The checks of the other arguments.
  */
 #define VIR_FROM_DOMAIN 20
 
 /**
- * Said by the proof of who the caller is.
+ * Authentication.
  */
 #define VIR_FROM_AUTH 46
 
 /**
- * Said by the driver of Virtuozzo in a libvirt daemon.
+ * The Virtuozzo driver of a libvirt daemon.
  */
 #define VIR_FROM_PARALLELS 48
 
 /**
- * Said by the access rules of a libvirt daemon.
+ * The access rules of a libvirt daemon.
  */
 #define VIR_FROM_ACCESS 55
 
 /**
- * Said by polkit.
+ * polkit.
  */
 #define VIR_FROM_POLKIT 60
 
@@ -330,7 +331,7 @@
 #define VIR_CONNECT_GET_ALL_DOMAINS_STATS_OTHER 128
 
 /**
- * Ask no monitor that is not free at once.
+ * Skip busy monitors.
  */
 #define VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT 536870912
 
@@ -350,9 +351,9 @@
 #define DOMSTATS_FORMAT_JSON 65536
 
 /**
- * Not a value: what key names is missing in whole or in part. word is the reason, such as
- * "timeout" or "unsupported", and value.s the sentence for people, which may be empty. key is the
- * name of a group, such as "cpu-total", or empty if the whole domain is missing.
+ * Not a value: the group in key is missing in whole or in part. word is the reason, such as
+ * "timeout" or "unsupported", and value.s the explanation for people, which may be empty. key is the
+ * name of the group, such as "cpu-total", or empty if the whole domain is missing.
  */
 #define DOMSTATS_MISSING 0
 
@@ -397,8 +398,7 @@
 #define VIR_TYPED_PARAM_BOOLEAN 6
 
 /**
- * The value is value.s. The bins of a histogram of the hypervisor are numbers with spaces between
- * them.
+ * The value is value.s. The bins of a hypervisor's histogram are numbers separated by spaces.
  */
 #define VIR_TYPED_PARAM_STRING 7
 
@@ -413,14 +413,14 @@ typedef struct virConnect virConnect;
 typedef struct virDomain virDomain;
 
 /**
- * A connection to a hypervisor: virConnectOpen makes one, virConnectClose gives it back. Threads
- * may use one at the same time.
+ * A connection to a hypervisor: virConnectOpen opens it, virConnectClose releases it. Threads may
+ * share one.
  */
 typedef struct virConnect *virConnectPtr;
 
 /**
- * A domain, which is a virtual machine, as it was when it was looked up: virDomainFree gives it
- * back. Threads may use one at the same time.
+ * A domain, which is a virtual machine, as it was when it was looked up: virDomainFree releases it.
+ * Threads may share one.
  */
 typedef struct virDomain *virDomainPtr;
 
@@ -429,11 +429,11 @@ typedef struct virDomain *virDomainPtr;
  */
 typedef struct virError {
   /**
-   * What went wrong, VIR_ERR_...; a libvirt daemon may give a number that has no name here.
+   * What went wrong, VIR_ERR_...; the number of a libvirt daemon may have no name here.
    */
   int code;
   /**
-   * Who says so, VIR_FROM_...; a libvirt daemon may give a number that has no name here.
+   * The part that reports it, VIR_FROM_...; the number of a libvirt daemon may have no name here.
    */
   int domain;
   /**
@@ -479,18 +479,18 @@ typedef struct virError {
 } virError;
 
 /**
- * An error of this thread. The library owns it.
+ * An error of this thread, owned by the library.
  */
 typedef struct virError *virErrorPtr;
 
 /**
- * A function that is told of every error, in the thread where it happens, before the call that
- * fails returns. It may call this library.
+ * A function that is called for every error, in the thread where it happens, before the failing
+ * call returns. It may call this library.
  */
 typedef void (*virErrorFunc)(void *user_data, virErrorPtr error);
 
 /**
- * A value; the type says which member it is. They are those of libvirt's virTypedParameter.
+ * A value; the type says which member holds it. They are those of libvirt's virTypedParameter.
  */
 typedef union domstatsNumber {
   /**
@@ -524,8 +524,8 @@ typedef union domstatsNumber {
 } domstatsNumber;
 
 /**
- * A statistic. It and its texts are valid until the visitor returns. A newer version of the
- * library may add members at the end.
+ * A statistic. It and its texts are valid until the visitor returns. Newer versions of the library
+ * may add members at the end.
  */
 typedef struct domstatsValue {
   /**
@@ -541,7 +541,7 @@ typedef struct domstatsValue {
    */
   unsigned int id;
   /**
-   * Which of VIR_TYPED_PARAM_... the value is, or DOMSTATS_MISSING.
+   * The type of the value, VIR_TYPED_PARAM_..., or DOMSTATS_MISSING.
    */
   int type;
   /**
@@ -562,8 +562,8 @@ typedef struct domstatsValue {
    */
   union domstatsNumber value;
   /**
-   * The user that the domain's QEMU belongs to, from the kernel, or (unsigned int) -1 where nobody
-   * says, as with libvirt.
+   * The user that the domain's QEMU runs as, from the kernel, or (unsigned int) -1 if unknown, as
+   * with libvirt.
    */
   unsigned int uid;
   /**
@@ -577,9 +577,9 @@ typedef struct domstatsValue {
 } domstatsValue;
 
 /**
- * A function that is told of each statistic, with the argument that came with it. It returns 0, or
- * something else to be told no more. It may call this library, and must not leave by longjmp() or
- * by a C++ exception.
+ * A function that is called for each statistic, with the argument of the visit. It returns 0 to go
+ * on, anything else to stop. It may call this library, and must not exit by longjmp() or by a C++
+ * exception.
  */
 typedef int (*domstatsVisitor)(const struct domstatsValue *value, void *opaque);
 
@@ -588,46 +588,46 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Opens a connection, which is a read-only one: nothing in this library changes a domain.
+ * Opens a connection. Every connection is read-only: this library never changes a domain.
  *
  * name is its URI: "qemu:///system" is the libvirt daemon of this host, "qemu+ssh://HOST/system"
- * that of another one, "qemu+qmp:///system" are the QEMU processes of this host without libvirt,
- * "test:///default" are made-up domains. NULL or "" stands for what DOMSTATS_DEFAULT_URI or
- * LIBVIRT_DEFAULT_URI in the environment or uri_default in libvirt.conf says, else for the libvirt
- * daemon of this host, else for its QEMU processes.
+ * that of another one, "qemu+qmp:///system" reads the QEMU processes of this host without libvirt,
+ * "test:///default" simulates domains. For NULL or "", the URI is DOMSTATS_DEFAULT_URI or
+ * LIBVIRT_DEFAULT_URI in the environment or uri_default in libvirt.conf, else the libvirt daemon of
+ * this host, else its QEMU processes.
  *
- * Returns NULL on error. Close it with virConnectClose.
+ * Returns NULL on error. Close the connection with virConnectClose.
  */
 virConnectPtr virConnectOpen(const char *name);
 
 /**
- * Does what virConnectOpen does.
+ * The same as virConnectOpen.
  */
 virConnectPtr virConnectOpenReadOnly(const char *name);
 
 /**
- * Gives back a reference to a connection. The last one ends it; each of its domains that is not
- * freed is a reference too.
+ * Releases a reference to a connection. Releasing the last one closes it; each of its domains that
+ * is not freed holds a reference too.
  *
  * Returns 0 if it was the last reference, 1 if there are more, -1 on error.
  */
 int virConnectClose(virConnectPtr conn);
 
 /**
- * Takes a reference more, which virConnectClose gives back.
+ * Adds a reference, to be released with virConnectClose.
  *
  * Returns 0, or -1 on error.
  */
 int virConnectRef(virConnectPtr conn);
 
 /**
- * Returns the URI that was opened, to be released with free(), or NULL on error.
+ * Returns the URI of the connection, to be released with free(), or NULL on error.
  */
 char *virConnectGetURI(virConnectPtr conn);
 
 /**
- * Returns the driver's name, such as "QEMU", which is valid as long as the connection is, or NULL
- * on error.
+ * Returns the driver's name, such as "QEMU", or NULL on error. It is valid as long as the
+ * connection.
  */
 const char *virConnectGetType(virConnectPtr conn);
 
@@ -638,61 +638,63 @@ const char *virConnectGetType(virConnectPtr conn);
 char *virConnectGetHostname(virConnectPtr conn);
 
 /**
- * Returns 1 if the hypervisor can be asked, 0 if not, -1 on error.
+ * Returns 1 if the hypervisor is reachable, 0 if not, -1 on error.
  */
 int virConnectIsAlive(virConnectPtr conn);
 
 /**
- * Sets how long the calls on a connection may take from here on, in milliseconds. They are back by
- * then with everything that could be had, whatever the domains do. 0 stands for 1000, which is the
- * time until this function is called; it is at most a day.
+ * Sets the timeout of later calls on a connection, in milliseconds. A call returns by then with
+ * everything that could be read, whatever the domains do. 0 restores the default, 1000; the maximum
+ * is a day.
  *
  * Returns 0, or -1 on error.
  */
 int domstatsConnectSetTimeout(virConnectPtr conn, unsigned int milliseconds);
 
 /**
- * Lists the domains that match flags, which are VIR_CONNECT_LIST_DOMAINS_...: those that have one
- * of the given flags of every class; 0 matches all.
+ * Lists the domains that match flags, which are VIR_CONNECT_LIST_DOMAINS_...: a domain matches if it
+ * has one of the given flags of every class; 0 matches all.
  *
- * *domains becomes an array with NULL at its end, to be released with free() after each domain in
- * it with virDomainFree. domains may be NULL if only their number is wanted.
+ * *domains becomes a NULL-terminated array. Release each domain in it with virDomainFree, then the
+ * array with free(). domains may be NULL if only the number is wanted.
  *
  * Returns the number of domains, or -1 on error.
  */
-int virConnectListAllDomains(virConnectPtr conn, virDomainPtr **domains, unsigned int flags);
+int virConnectListAllDomains(virConnectPtr conn,
+                             virDomainPtr **domains,
+                             unsigned int flags);
 
 /**
- * Looks up the domain of this name, among those whose user is trusted.
+ * Looks up the domain with this name, among those whose user is trusted.
  *
- * Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, if there are several, which is
- * VIR_ERR_OPERATION_INVALID, or on any other error.
+ * Returns NULL on error: VIR_ERR_NO_DOMAIN if there is none, VIR_ERR_OPERATION_INVALID if there are
+ * several.
  */
 virDomainPtr virDomainLookupByName(virConnectPtr conn, const char *name);
 
 /**
  * Looks up the domain with this UUID, in any usual spelling, among those whose user is trusted.
  *
- * Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, if there are several, which is
- * VIR_ERR_OPERATION_INVALID, or on any other error.
+ * Returns NULL on error: VIR_ERR_NO_DOMAIN if there is none, VIR_ERR_OPERATION_INVALID if there are
+ * several.
  */
 virDomainPtr virDomainLookupByUUIDString(virConnectPtr conn, const char *uuidstr);
 
 /**
  * Looks up the active domain with this number.
  *
- * Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, or on any other error.
+ * Returns NULL on error: VIR_ERR_NO_DOMAIN if there is none.
  */
 virDomainPtr virDomainLookupByID(virConnectPtr conn, int id);
 
 /**
- * Returns the domain's name, which is valid as long as the domain is, or NULL on error.
+ * Returns the domain's name, or NULL on error. It is valid as long as the domain.
  */
 const char *virDomainGetName(virDomainPtr domain);
 
 /**
  * Writes the domain's UUID to buf, which has VIR_UUID_STRING_BUFLEN bytes: 36 characters and a
- * zero. A QEMU that was started by hand may have none; that is VIR_ERR_OPERATION_INVALID.
+ * zero. A QEMU that was started by hand may have no UUID: VIR_ERR_OPERATION_INVALID.
  *
  * Returns 0, or -1 on error.
  */
@@ -704,34 +706,34 @@ int virDomainGetUUIDString(virDomainPtr domain, char *buf);
 unsigned int virDomainGetID(virDomainPtr domain);
 
 /**
- * Returns the domain's connection, without a reference: it is valid as long as the domain is. NULL
- * on error.
+ * Returns the domain's connection, or NULL on error. It adds no reference: the result is valid as
+ * long as the domain.
  */
 virConnectPtr virDomainGetConnect(virDomainPtr domain);
 
 /**
- * Takes a reference more, which virDomainFree gives back.
+ * Adds a reference, to be released with virDomainFree.
  *
  * Returns 0, or -1 on error.
  */
 int virDomainRef(virDomainPtr domain);
 
 /**
- * Gives back a reference to a domain. The virtual machine does not notice.
+ * Releases a reference to a domain. This does not affect the virtual machine.
  *
  * Returns 0, or -1 on error.
  */
 int virDomainFree(virDomainPtr domain);
 
 /**
- * Returns the error of this thread's last call, or NULL if it did not fail. It is valid until the
+ * Returns the error of this thread's last call, or NULL if it succeeded. It is valid until the
  * thread's next call.
  */
 virErrorPtr virGetLastError(void);
 
 /**
  * Returns the message of this thread's last error, or "no error". It is valid until the thread's
- * next call, and not to be freed.
+ * next call; do not free it.
  */
 const char *virGetLastErrorMessage(void);
 
@@ -741,18 +743,18 @@ const char *virGetLastErrorMessage(void);
 int virGetLastErrorCode(void);
 
 /**
- * Returns who said this thread's last error, or VIR_FROM_NONE.
+ * Returns the part that reported this thread's last error, or VIR_FROM_NONE.
  */
 int virGetLastErrorDomain(void);
 
 /**
- * Forgets this thread's last error. Every other call does so when it begins.
+ * Resets this thread's last error. Every other call does so when it begins.
  */
 void virResetLastError(void);
 
 /**
- * Sets the function that is told of the errors of all threads, and its first argument; NULL for
- * none. Until one is set nobody is told: libvirt prints errors then, this library prints nothing.
+ * Sets the function that is called for the errors of all threads, and its first argument; NULL for
+ * none. Without one libvirt prints errors; this library prints nothing.
  */
 void virSetErrorFunc(void *user_data, virErrorFunc handler);
 
@@ -760,32 +762,32 @@ void virSetErrorFunc(void *user_data, virErrorFunc handler);
  * Returns the statistics of all domains that match flags, by name: a document to be released with
  * free(), or NULL on error.
  *
- * stats are groups, VIR_DOMAIN_STATS_... combined with |; 0 stands for all. flags are
- * VIR_CONNECT_GET_ALL_DOMAINS_STATS_... and DOMSTATS_FORMAT_JSON; 0 stands for all domains and XML.
+ * stats are groups, VIR_DOMAIN_STATS_... combined with |; 0 selects all of libvirt's. flags are
+ * VIR_CONNECT_GET_ALL_DOMAINS_STATS_... and DOMSTATS_FORMAT_JSON; 0 selects all domains and XML.
  *
- * The call is back when the time of the connection is up, 1 second unless
- * domstatsConnectSetTimeout says otherwise. What could not be read is absent, and the document says
+ * The call returns within the timeout of the connection, which is 1 second unless
+ * domstatsConnectSetTimeout changed it. What could not be read is absent, and the document says
  * why: `<missing group='block' reason='timeout'>`. One broken domain is never an error.
  */
 char *virConnectGetAllDomainStats(virConnectPtr conn, unsigned int stats, unsigned int flags);
 
 /**
  * Returns the statistics of these domains of one connection, in their order: a document to be
- * released with free(), or NULL on error. doms is an array with NULL at its end.
+ * released with free(), or NULL on error. doms is a NULL-terminated array.
  *
- * A domain that vanished has no record, and the document says so. Else it is
- * virConnectGetAllDomainStats; domains that do not match flags have no record.
+ * A domain that vanished has no record, and the document says so; domains that do not match flags
+ * have none either. Otherwise this works like virConnectGetAllDomainStats.
  */
 char *virDomainListGetStats(virDomainPtr *doms, unsigned int stats, unsigned int flags);
 
 /**
- * Does what virDomainListGetStats does for a list of one domain.
+ * The same as virDomainListGetStats for a list of one domain.
  */
 char *virDomainGetStats(virDomainPtr dom, unsigned int stats, unsigned int flags);
 
 /**
- * Visits the statistics that virConnectGetAllDomainStats would return, domain by domain, each with
- * what is missing behind its values. stats and flags are those of that function, except
+ * Visits the statistics that virConnectGetAllDomainStats would return, domain by domain: first the
+ * values, then what is missing. stats and flags are those of that function, except
  * DOMSTATS_FORMAT_JSON.
  *
  * Returns the number of visits, or -1 on error.
@@ -797,8 +799,8 @@ int domstatsConnectVisitAllDomainStats(virConnectPtr conn,
                                        void *opaque);
 
 /**
- * Visits the statistics that virDomainListGetStats would return; doms is an array with NULL at its
- * end. Else it is domstatsConnectVisitAllDomainStats.
+ * Visits the statistics that virDomainListGetStats would return; doms is a NULL-terminated array.
+ * Otherwise this works like domstatsConnectVisitAllDomainStats.
  *
  * Returns the number of visits, or -1 on error.
  */

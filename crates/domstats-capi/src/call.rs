@@ -1,4 +1,4 @@
-//! The one way from C into the library.
+//! The entry of every C function.
 
 use std::{
     any::Any,
@@ -17,8 +17,8 @@ use crate::{
     handles,
 };
 
-/// Runs a call: forgets the thread's last error, keeps panics here, and of a failure makes the last
-/// error and the value that says so.
+/// Runs a call: resets the thread's last error, catches panics, and turns a failure into the last
+/// error and the return value `failed`.
 pub(crate) fn enter<T>(
     function: &'static str,
     failed: T,
@@ -33,19 +33,19 @@ pub(crate) fn enter<T>(
     })
 }
 
-/// A call that is under way.
+/// A call in progress.
 #[derive(Clone, Copy)]
 pub(crate) struct Call {
     function: &'static str,
 }
 
 impl Call {
-    /// Returns what a handle of a connection stands for.
+    /// Resolves the handle of a connection.
     pub(crate) fn connection(self, handle: virConnectPtr) -> Result<Arc<Connection>, Failure> {
         handles::get(handle).ok_or_else(|| self.invalid_connection())
     }
 
-    /// Returns what a handle of a domain stands for.
+    /// Resolves the handle of a domain.
     pub(crate) fn domain(self, handle: virDomainPtr) -> Result<Arc<Domain>, Failure> {
         handles::get(handle).ok_or_else(|| self.invalid_domain())
     }
@@ -60,7 +60,7 @@ impl Call {
         Failure::new(VIR_ERR_INVALID_DOMAIN, VIR_FROM_DOM, message)
     }
 
-    /// Returns what to say of an argument that makes no sense: `must` says what it must do.
+    /// Returns the failure for an invalid argument; `must` is what is required of it.
     pub(crate) fn invalid(self, argument: &str, must: impl fmt::Display) -> Failure {
         let message = format!("{argument} in {} must {must}", self.function);
         Failure::new(VIR_ERR_INVALID_ARG, VIR_FROM_DOMAIN, message)
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_call_forgets_the_error() {
+    fn the_next_call_resets_the_error() {
         let refuse = |call: Call| -> Result<c_int, _> { Err(call.invalid("x", "be y")) };
         assert_eq!(enter("virTest", -1, refuse), -1);
         assert_eq!(last_message(), "x in virTest must be y");

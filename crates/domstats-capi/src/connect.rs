@@ -20,15 +20,15 @@ use crate::{
 /// A connection to a hypervisor.
 pub struct virConnect;
 
-/// A connection to a hypervisor: virConnectOpen makes one, virConnectClose gives it back. Threads
-/// may use one at the same time.
+/// A connection to a hypervisor: virConnectOpen opens it, virConnectClose releases it. Threads may
+/// share one.
 pub type virConnectPtr = *mut virConnect;
 
-/// What a `virConnectPtr` stands for.
+/// The object of a `virConnectPtr`.
 pub(crate) struct Connection {
     pub(crate) connect: Connect,
     driver_name: CString,
-    /// How long a call may take, in milliseconds; 0 if nobody said.
+    /// The timeout of a call in milliseconds; 0 if none was set.
     timeout: AtomicU32,
 }
 
@@ -43,7 +43,7 @@ impl Connection {
         Ok(handles::add(Self { connect, driver_name, timeout: AtomicU32::new(0) }))
     }
 
-    /// Returns a request that takes as long as calls on this connection may.
+    /// Returns a request with the timeout of this connection.
     pub(crate) fn request(&self, stats: c_uint, flags: c_uint) -> StatsRequest {
         let request = StatsRequest::from_flags(stats, flags);
         match self.timeout.load(Ordering::Relaxed) {
@@ -53,15 +53,15 @@ impl Connection {
     }
 }
 
-/// Opens a connection, which is a read-only one: nothing in this library changes a domain.
+/// Opens a connection. Every connection is read-only: this library never changes a domain.
 ///
 /// name is its URI: "qemu:///system" is the libvirt daemon of this host, "qemu+ssh://HOST/system"
-/// that of another one, "qemu+qmp:///system" are the QEMU processes of this host without libvirt,
-/// "test:///default" are made-up domains. NULL or "" stands for what DOMSTATS_DEFAULT_URI or
-/// LIBVIRT_DEFAULT_URI in the environment or uri_default in libvirt.conf says, else for the libvirt
-/// daemon of this host, else for its QEMU processes.
+/// that of another one, "qemu+qmp:///system" reads the QEMU processes of this host without libvirt,
+/// "test:///default" simulates domains. For NULL or "", the URI is DOMSTATS_DEFAULT_URI or
+/// LIBVIRT_DEFAULT_URI in the environment or uri_default in libvirt.conf, else the libvirt daemon of
+/// this host, else its QEMU processes.
 ///
-/// Returns NULL on error. Close it with virConnectClose.
+/// Returns NULL on error. Close the connection with virConnectClose.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virConnectOpen(name: *const c_char) -> virConnectPtr {
     enter("virConnectOpen", ptr::null_mut(), |_| {
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn virConnectOpen(name: *const c_char) -> virConnectPtr {
     })
 }
 
-/// Does what virConnectOpen does.
+/// The same as virConnectOpen.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virConnectOpenReadOnly(name: *const c_char) -> virConnectPtr {
     enter("virConnectOpenReadOnly", ptr::null_mut(), |_| {
@@ -79,20 +79,20 @@ pub unsafe extern "C" fn virConnectOpenReadOnly(name: *const c_char) -> virConne
     })
 }
 
-/// Gives back a reference to a connection. The last one ends it; each of its domains that is not
-/// freed is a reference too.
+/// Releases a reference to a connection. Releasing the last one closes it; each of its domains that
+/// is not freed holds a reference too.
 ///
 /// Returns 0 if it was the last reference, 1 if there are more, -1 on error.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectClose(conn: virConnectPtr) -> c_int {
     enter("virConnectClose", -1, |call| match handles::release::<Connection>(conn) {
         Some(last) => Ok(c_int::from(!last)),
-        // As libvirt has it: by this function alone.
+        // As in libvirt, for this function only.
         None => Err(call.invalid_connection().from(VIR_FROM_NONE)),
     })
 }
 
-/// Takes a reference more, which virConnectClose gives back.
+/// Adds a reference, to be released with virConnectClose.
 ///
 /// Returns 0, or -1 on error.
 #[unsafe(no_mangle)]
@@ -103,7 +103,7 @@ pub extern "C" fn virConnectRef(conn: virConnectPtr) -> c_int {
     })
 }
 
-/// Returns the URI that was opened, to be released with free(), or NULL on error.
+/// Returns the URI of the connection, to be released with free(), or NULL on error.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectGetURI(conn: virConnectPtr) -> *mut c_char {
     enter("virConnectGetURI", ptr::null_mut(), |call| {
@@ -111,8 +111,8 @@ pub extern "C" fn virConnectGetURI(conn: virConnectPtr) -> *mut c_char {
     })
 }
 
-/// Returns the driver's name, such as "QEMU", which is valid as long as the connection is, or NULL
-/// on error.
+/// Returns the driver's name, such as "QEMU", or NULL on error. It is valid as long as the
+/// connection.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectGetType(conn: virConnectPtr) -> *const c_char {
     enter("virConnectGetType", ptr::null(), |call| Ok(call.connection(conn)?.driver_name.as_ptr()))
@@ -127,15 +127,15 @@ pub extern "C" fn virConnectGetHostname(conn: virConnectPtr) -> *mut c_char {
     })
 }
 
-/// Returns 1 if the hypervisor can be asked, 0 if not, -1 on error.
+/// Returns 1 if the hypervisor is reachable, 0 if not, -1 on error.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectIsAlive(conn: virConnectPtr) -> c_int {
     enter("virConnectIsAlive", -1, |call| Ok(call.connection(conn)?.connect.is_alive().into()))
 }
 
-/// Sets how long the calls on a connection may take from here on, in milliseconds. They are back by
-/// then with everything that could be had, whatever the domains do. 0 stands for 1000, which is the
-/// time until this function is called; it is at most a day.
+/// Sets the timeout of later calls on a connection, in milliseconds. A call returns by then with
+/// everything that could be read, whatever the domains do. 0 restores the default, 1000; the maximum
+/// is a day.
 ///
 /// Returns 0, or -1 on error.
 #[unsafe(no_mangle)]
@@ -146,11 +146,11 @@ pub extern "C" fn domstatsConnectSetTimeout(conn: virConnectPtr, milliseconds: c
     })
 }
 
-/// Lists the domains that match flags, which are VIR_CONNECT_LIST_DOMAINS_...: those that have one
-/// of the given flags of every class; 0 matches all.
+/// Lists the domains that match flags, which are VIR_CONNECT_LIST_DOMAINS_...: a domain matches if it
+/// has one of the given flags of every class; 0 matches all.
 ///
-/// *domains becomes an array with NULL at its end, to be released with free() after each domain in
-/// it with virDomainFree. domains may be NULL if only their number is wanted.
+/// *domains becomes a NULL-terminated array. Release each domain in it with virDomainFree, then the
+/// array with free(). domains may be NULL if only the number is wanted.
 ///
 /// Returns the number of domains, or -1 on error.
 #[unsafe(no_mangle)]
@@ -167,13 +167,13 @@ pub unsafe extern "C" fn virConnectListAllDomains(
             return Ok(count);
         }
         let array = list(call, conn, found)?;
-        // SAFETY: it is not null, so the caller wants the array there.
+        // SAFETY: it is not null, so it is where the caller expects the array.
         unsafe { memory::write(domains, array) };
         Ok(count)
     })
 }
 
-/// Makes an array of handles; if that fails, there are none.
+/// Creates an array of handles; if that fails, no handle remains.
 fn list(
     call: Call,
     conn: virConnectPtr,

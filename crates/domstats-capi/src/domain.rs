@@ -18,14 +18,14 @@ use crate::{
 /// A domain: a virtual machine.
 pub struct virDomain;
 
-/// A domain, which is a virtual machine, as it was when it was looked up: virDomainFree gives it
-/// back. Threads may use one at the same time.
+/// A domain, which is a virtual machine, as it was when it was looked up: virDomainFree releases it.
+/// Threads may share one.
 pub type virDomainPtr = *mut virDomain;
 
-/// The bytes that virDomainGetUUIDString writes, the zero at the end included.
+/// The number of bytes that virDomainGetUUIDString writes, including the final zero.
 pub const VIR_UUID_STRING_BUFLEN: usize = 37;
 
-/// What a `virDomainPtr` stands for.
+/// The object of a `virDomainPtr`.
 pub(crate) struct Domain {
     pub(crate) domain: domstats::Domain,
     name: CString,
@@ -42,10 +42,10 @@ impl Domain {
     }
 }
 
-/// Looks up the domain of this name, among those whose user is trusted.
+/// Looks up the domain with this name, among those whose user is trusted.
 ///
-/// Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, if there are several, which is
-/// VIR_ERR_OPERATION_INVALID, or on any other error.
+/// Returns NULL on error: VIR_ERR_NO_DOMAIN if there is none, VIR_ERR_OPERATION_INVALID if there are
+/// several.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virDomainLookupByName(
     conn: virConnectPtr,
@@ -63,8 +63,8 @@ pub unsafe extern "C" fn virDomainLookupByName(
 
 /// Looks up the domain with this UUID, in any usual spelling, among those whose user is trusted.
 ///
-/// Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, if there are several, which is
-/// VIR_ERR_OPERATION_INVALID, or on any other error.
+/// Returns NULL on error: VIR_ERR_NO_DOMAIN if there is none, VIR_ERR_OPERATION_INVALID if there are
+/// several.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virDomainLookupByUUIDString(
     conn: virConnectPtr,
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn virDomainLookupByUUIDString(
 
 /// Looks up the active domain with this number.
 ///
-/// Returns NULL if there is none, which is VIR_ERR_NO_DOMAIN, or on any other error.
+/// Returns NULL on error: VIR_ERR_NO_DOMAIN if there is none.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainLookupByID(conn: virConnectPtr, id: c_int) -> virDomainPtr {
     enter("virDomainLookupByID", ptr::null_mut(), |call| {
@@ -105,14 +105,14 @@ fn look_up(
     Ok(handles::add(Domain::new(domain, connection)))
 }
 
-/// Returns the domain's name, which is valid as long as the domain is, or NULL on error.
+/// Returns the domain's name, or NULL on error. It is valid as long as the domain.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainGetName(domain: virDomainPtr) -> *const c_char {
     enter("virDomainGetName", ptr::null(), |call| Ok(call.domain(domain)?.name.as_ptr()))
 }
 
 /// Writes the domain's UUID to buf, which has VIR_UUID_STRING_BUFLEN bytes: 36 characters and a
-/// zero. A QEMU that was started by hand may have none; that is VIR_ERR_OPERATION_INVALID.
+/// zero. A QEMU that was started by hand may have no UUID: VIR_ERR_OPERATION_INVALID.
 ///
 /// Returns 0, or -1 on error.
 #[unsafe(no_mangle)]
@@ -142,8 +142,8 @@ pub extern "C" fn virDomainGetID(domain: virDomainPtr) -> c_uint {
     })
 }
 
-/// Returns the domain's connection, without a reference: it is valid as long as the domain is. NULL
-/// on error.
+/// Returns the domain's connection, or NULL on error. It adds no reference: the result is valid as
+/// long as the domain.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainGetConnect(domain: virDomainPtr) -> virConnectPtr {
     enter("virDomainGetConnect", ptr::null_mut(), |call| {
@@ -151,7 +151,7 @@ pub extern "C" fn virDomainGetConnect(domain: virDomainPtr) -> virConnectPtr {
     })
 }
 
-/// Takes a reference more, which virDomainFree gives back.
+/// Adds a reference, to be released with virDomainFree.
 ///
 /// Returns 0, or -1 on error.
 #[unsafe(no_mangle)]
@@ -162,7 +162,7 @@ pub extern "C" fn virDomainRef(domain: virDomainPtr) -> c_int {
     })
 }
 
-/// Gives back a reference to a domain. The virtual machine does not notice.
+/// Releases a reference to a domain. This does not affect the virtual machine.
 ///
 /// Returns 0, or -1 on error.
 #[unsafe(no_mangle)]

@@ -13,7 +13,7 @@ use crate::{connect::virConnectPtr, domain::virDomainPtr, memory};
 pub const VIR_ERR_OK: c_int = 0;
 /// Something that should not happen did.
 pub const VIR_ERR_INTERNAL_ERROR: c_int = 1;
-/// There is no memory left.
+/// Out of memory.
 pub const VIR_ERR_NO_MEMORY: c_int = 2;
 /// The driver has no such function.
 pub const VIR_ERR_NO_SUPPORT: c_int = 3;
@@ -25,49 +25,49 @@ pub const VIR_ERR_INVALID_CONN: c_int = 6;
 pub const VIR_ERR_INVALID_DOMAIN: c_int = 7;
 /// An argument makes no sense: NULL, an empty list, an unknown flag, a malformed URI.
 pub const VIR_ERR_INVALID_ARG: c_int = 8;
-/// A document or reply could not be understood.
+/// A document or reply could not be parsed.
 pub const VIR_ERR_XML_ERROR: c_int = 27;
-/// The operating system refused, or no libvirt daemon can be reached.
+/// The operating system reported an error, or no libvirt daemon can be reached.
 pub const VIR_ERR_SYSTEM_ERROR: c_int = 38;
-/// What a daemon said is not its protocol.
+/// A daemon violated its protocol.
 pub const VIR_ERR_RPC: c_int = 39;
-/// TLS fails, most often because either side does not trust the other.
+/// TLS failed, most often because one side does not trust the other.
 pub const VIR_ERR_GNUTLS_ERROR: c_int = 40;
 /// No domain has that name, UUID or id.
 pub const VIR_ERR_NO_DOMAIN: c_int = 42;
-/// The daemon does not believe who the caller is.
+/// The daemon did not accept the credentials.
 pub const VIR_ERR_AUTH_FAILED: c_int = 45;
-/// The domain has no such property: a QEMU started by hand may have no UUID. Or several domains have the
-/// name or UUID.
+/// The domain has no such property: a QEMU started by hand may have no UUID. Or several domains have
+/// the name or UUID.
 pub const VIR_ERR_OPERATION_INVALID: c_int = 55;
-/// The time was up.
+/// The deadline passed.
 pub const VIR_ERR_OPERATION_TIMEOUT: c_int = 68;
 /// A group is not supported, and VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS was given.
 pub const VIR_ERR_ARGUMENT_UNSUPPORTED: c_int = 74;
-/// The caller lacks the right.
+/// The caller lacks the permission.
 pub const VIR_ERR_ACCESS_DENIED: c_int = 88;
 
-/// Said by the library itself, before a driver was asked.
+/// The library itself, before a driver was involved.
 pub const VIR_FROM_NONE: c_int = 0;
-/// Said by the check of a domain's pointer.
+/// The check of a domain's pointer.
 pub const VIR_FROM_DOM: c_int = 6;
-/// Said by the conversation with a libvirt daemon.
+/// The connection to a libvirt daemon.
 pub const VIR_FROM_RPC: c_int = 7;
-/// Said by the QEMU driver.
+/// The QEMU driver.
 pub const VIR_FROM_QEMU: c_int = 10;
-/// Said by the test driver.
+/// The test driver.
 pub const VIR_FROM_TEST: c_int = 12;
-/// Said by the driver that asks libvirt daemons.
+/// The driver for libvirt daemons.
 pub const VIR_FROM_REMOTE: c_int = 13;
-/// Said by the checks of the other arguments.
+/// The checks of the other arguments.
 pub const VIR_FROM_DOMAIN: c_int = 20;
-/// Said by the proof of who the caller is.
+/// Authentication.
 pub const VIR_FROM_AUTH: c_int = 46;
-/// Said by the driver of Virtuozzo in a libvirt daemon.
+/// The Virtuozzo driver of a libvirt daemon.
 pub const VIR_FROM_PARALLELS: c_int = 48;
-/// Said by the access rules of a libvirt daemon.
+/// The access rules of a libvirt daemon.
 pub const VIR_FROM_ACCESS: c_int = 55;
-/// Said by polkit.
+/// polkit.
 pub const VIR_FROM_POLKIT: c_int = 60;
 
 /// The level of every error of this library.
@@ -76,9 +76,9 @@ pub const VIR_ERR_ERROR: c_int = 2;
 /// An error. The layout is that of libvirt's struct.
 #[repr(C)]
 pub struct virError {
-    /// What went wrong, VIR_ERR_...; a libvirt daemon may give a number that has no name here.
+    /// What went wrong, VIR_ERR_...; the number of a libvirt daemon may have no name here.
     pub code: c_int,
-    /// Who says so, VIR_FROM_...; a libvirt daemon may give a number that has no name here.
+    /// The part that reports it, VIR_FROM_...; the number of a libvirt daemon may have no name here.
     pub domain: c_int,
     /// A sentence for people.
     pub message: *mut c_char,
@@ -102,14 +102,14 @@ pub struct virError {
     pub net: *mut c_void,
 }
 
-/// An error of this thread. The library owns it.
+/// An error of this thread, owned by the library.
 pub type virErrorPtr = *mut virError;
 
-/// A function that is told of every error, in the thread where it happens, before the call that
-/// fails returns. It may call this library.
+/// A function that is called for every error, in the thread where it happens, before the failing
+/// call returns. It may call this library.
 pub type virErrorFunc = Option<extern "C" fn(user_data: *mut c_void, error: virErrorPtr)>;
 
-/// Returns the error of this thread's last call, or NULL if it did not fail. It is valid until the
+/// Returns the error of this thread's last call, or NULL if it succeeded. It is valid until the
 /// thread's next call.
 #[unsafe(no_mangle)]
 pub extern "C" fn virGetLastError() -> virErrorPtr {
@@ -117,7 +117,7 @@ pub extern "C" fn virGetLastError() -> virErrorPtr {
 }
 
 /// Returns the message of this thread's last error, or "no error". It is valid until the thread's
-/// next call, and not to be freed.
+/// next call; do not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn virGetLastErrorMessage() -> *const c_char {
     const NONE: &CStr = c"no error";
@@ -130,20 +130,20 @@ pub extern "C" fn virGetLastErrorCode() -> c_int {
     with_last(|last| last.error.code).unwrap_or(VIR_ERR_OK)
 }
 
-/// Returns who said this thread's last error, or VIR_FROM_NONE.
+/// Returns the part that reported this thread's last error, or VIR_FROM_NONE.
 #[unsafe(no_mangle)]
 pub extern "C" fn virGetLastErrorDomain() -> c_int {
     with_last(|last| last.error.domain).unwrap_or(VIR_FROM_NONE)
 }
 
-/// Forgets this thread's last error. Every other call does so when it begins.
+/// Resets this thread's last error. Every other call does so when it begins.
 #[unsafe(no_mangle)]
 pub extern "C" fn virResetLastError() {
     reset();
 }
 
-/// Sets the function that is told of the errors of all threads, and its first argument; NULL for
-/// none. Until one is set nobody is told: libvirt prints errors then, this library prints nothing.
+/// Sets the function that is called for the errors of all threads, and its first argument; NULL for
+/// none. Without one libvirt prints errors; this library prints nothing.
 #[unsafe(no_mangle)]
 pub extern "C" fn virSetErrorFunc(user_data: *mut c_void, handler: virErrorFunc) {
     let handler = handler.map(|function| (function, user_data.expose_provenance()));
@@ -165,7 +165,7 @@ struct Last {
     _message: CString,
 }
 
-/// Looks at the last error. A thread that is at its end has none.
+/// Accesses the last error. A thread that is exiting has none.
 fn with_last<T>(look: impl FnOnce(&mut Last) -> T) -> Option<T> {
     LAST.try_with(|last| last.borrow_mut().as_mut().map(|last| look(last))).ok().flatten()
 }
@@ -175,7 +175,7 @@ pub(crate) fn reset() {
     let _ = LAST.try_with(|last| last.take());
 }
 
-/// Makes a failure this thread's last error, and tells whoever wants to know.
+/// Sets this thread's last error and calls the error function.
 pub(crate) fn raise(failure: Failure) {
     let message = memory::c_string(&failure.message);
     let error = virError {
@@ -194,7 +194,7 @@ pub(crate) fn raise(failure: Failure) {
     };
     let last = Box::new(Last { error, _message: message });
     let _ = LAST.try_with(|place| place.replace(Some(last)));
-    // Not under the lock: the handler may set another one.
+    // Without the lock: the handler may set another one.
     let handler = *HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((function, user_data)) = handler {
         function(ptr::with_exposed_provenance_mut(user_data), virGetLastError());
@@ -213,14 +213,14 @@ impl Failure {
         Self { code, domain, message: message.into() }
     }
 
-    /// Returns the failure as somebody else says it.
+    /// Returns the failure as reported by another part.
     pub(crate) fn from(self, domain: c_int) -> Self {
         Self { domain, ..self }
     }
 }
 
 impl From<domstats::Error> for Failure {
-    /// There is one message: it has the sentences of the errors underneath too.
+    /// The message includes those of the causes.
     fn from(error: domstats::Error) -> Self {
         Self::new(error.code(), error.origin().code(), domstats::error_chain(&error))
     }

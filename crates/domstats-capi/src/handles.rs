@@ -1,9 +1,8 @@
 //! Handles: the pointers by which a program names connections and domains.
 //!
-//! A handle leads nowhere: it is a number in the half of the address space that no program can
-//! have, given once and never again. A table says which ones are alive and what they stand for. So
-//! any pointer can be checked, and one that was freed, is of another kind or of another library is
-//! an error and never an access.
+//! A handle points nowhere: it is a number in the half of the address space that no program can
+//! have, and is never reused. A table maps the live ones to their objects. So any pointer can be
+//! checked: one that was freed, is of another kind or of another library is an error, never an access.
 
 use std::{
     any::Any,
@@ -13,14 +12,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// What a handle can stand for.
+/// An object with a handle.
 pub(crate) trait Object: Any + Send + Sync {
     /// The type that C sees behind the pointer.
     type Handle;
 }
 
 struct Table {
-    /// How many handles there were.
+    /// The number of handles so far.
     given: usize,
     live: BTreeMap<usize, Entry>,
 }
@@ -32,7 +31,7 @@ struct Entry {
 
 fn table() -> MutexGuard<'static, Table> {
     static TABLE: Mutex<Table> = Mutex::new(Table { given: 0, live: BTreeMap::new() });
-    // Nothing in here panics half way.
+    // No code under the lock panics half way.
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -47,41 +46,41 @@ pub(crate) fn add<T: Object>(object: T) -> *mut T::Handle {
     ptr::without_provenance_mut(address)
 }
 
-/// Returns what a handle stands for, if it is alive and of this kind.
+/// Returns the object of a handle, if it is live and of this kind.
 pub(crate) fn get<T: Object>(handle: *mut T::Handle) -> Option<Arc<T>> {
     let object = Arc::clone(&table().live.get(&handle.addr())?.object);
     object.downcast().ok()
 }
 
-/// Counts one reference more; false if the handle is not alive or not of this kind.
+/// Adds a reference; false if the handle is not live or not of this kind.
 pub(crate) fn retain<T: Object>(handle: *mut T::Handle) -> bool {
     let mut table = table();
     let entry = table.live.get_mut(&handle.addr()).filter(|entry| entry.object.is::<T>());
     entry.map(|entry| entry.references += 1).is_some()
 }
 
-/// Counts one reference less, and returns whether it was the last; `None` if the handle is not
-/// alive or not of this kind.
+/// Releases a reference, and returns whether it was the last; `None` if the handle is not live or
+/// not of this kind.
 pub(crate) fn release<T: Object>(handle: *mut T::Handle) -> Option<bool> {
     let mut table = table();
     let entry = table.live.get_mut(&handle.addr()).filter(|entry| entry.object.is::<T>())?;
     entry.references -= 1;
     let last = entry.references == 0;
     let gone = if last { table.live.remove(&handle.addr()) } else { None };
-    // A domain releases its connection.
+    // Dropping a domain releases its connection.
     drop(table);
     drop(gone);
     Some(last)
 }
 
-/// A reference that an object holds to another one.
+/// A reference from one object to another.
 pub(crate) struct Reference<T: Object> {
     address: usize,
     kind: PhantomData<fn(T)>,
 }
 
 impl<T: Object> Reference<T> {
-    /// Returns `None` if the handle is not alive or not of this kind.
+    /// Returns `None` if the handle is not live or not of this kind.
     pub(crate) fn new(handle: *mut T::Handle) -> Option<Self> {
         retain::<T>(handle).then(|| Self { address: handle.addr(), kind: PhantomData })
     }

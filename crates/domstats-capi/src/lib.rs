@@ -3,12 +3,12 @@
 //! ```text
 //! program ─→ connect, domain, stats, visit ─→ call ─→ domstats
 //!                    │                          └ error: the last one of each thread
-//!                    ├ handles: which pointers stand for what
-//!                    └ memory: what a program's own pointers lead to
+//!                    ├ handles: pointers to connections and domains
+//!                    └ memory: pointers to texts and arrays
 //! ```
 //!
-//! Names, signatures, semantics and error codes are libvirt's. What is public here is what
-//! `include/domstats.h` has, made of these files by `cbindgen`.
+//! Names, signatures, semantics and error codes are libvirt's. The public items are those of
+//! `include/domstats.h`, which `cbindgen` generates from these files.
 #![expect(
     unsafe_code,
     reason = "functions are exported to C, and some of their arguments are pointers of the caller"
@@ -16,7 +16,7 @@
 #![expect(non_camel_case_types, reason = "libvirt's names")]
 #![expect(
     clippy::missing_safety_doc,
-    reason = "the texts are for C, and say what to pass without that word"
+    reason = "the docs are for C, and say what to pass without that word"
 )]
 
 mod call;

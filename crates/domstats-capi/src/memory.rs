@@ -1,5 +1,4 @@
-//! What crosses the border as a pointer that leads somewhere: the texts and arrays of the caller,
-//! and those it is given to release with `free()`.
+//! Real pointers: texts and arrays from the caller, and those that the caller releases with `free()`.
 
 use std::{
     ffi::{CStr, CString, c_char},
@@ -8,7 +7,7 @@ use std::{
 
 use crate::error::{Failure, VIR_ERR_NO_MEMORY, VIR_FROM_NONE};
 
-/// Returns a text of the caller, or `None` for a null pointer.
+/// Returns a text from the caller, or `None` for a null pointer.
 ///
 /// # Safety
 ///
@@ -19,8 +18,7 @@ pub(crate) unsafe fn text(pointer: *const c_char) -> Option<String> {
     Some(text.to_string_lossy().into_owned())
 }
 
-/// Returns the items of an array of the caller that ends with a null pointer, or `None` for a null
-/// pointer in its place.
+/// Returns the items of a null-terminated array from the caller, or `None` for a null pointer.
 ///
 /// # Safety
 ///
@@ -34,7 +32,7 @@ pub(crate) unsafe fn items<T>(array: *const *mut T) -> Option<Vec<*mut T>> {
     Some((0..).map(item).take_while(|item| !item.is_null()).collect())
 }
 
-/// Writes where the caller asked for it.
+/// Writes to a place of the caller.
 ///
 /// # Safety
 ///

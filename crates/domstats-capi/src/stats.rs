@@ -49,7 +49,7 @@ pub const VIR_CONNECT_GET_ALL_DOMAINS_STATS_PAUSED: c_uint = 32;
 pub const VIR_CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF: c_uint = 64;
 /// VIR_CONNECT_LIST_DOMAINS_OTHER
 pub const VIR_CONNECT_GET_ALL_DOMAINS_STATS_OTHER: c_uint = 128;
-/// Ask no monitor that is not free at once.
+/// Skip busy monitors.
 pub const VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT: c_uint = 0x2000_0000;
 /// List every image of a disk's backing chain, not only the top one.
 pub const VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING: c_uint = 0x4000_0000;
@@ -61,11 +61,11 @@ pub const DOMSTATS_FORMAT_JSON: c_uint = 0x1_0000;
 /// Returns the statistics of all domains that match flags, by name: a document to be released with
 /// free(), or NULL on error.
 ///
-/// stats are groups, VIR_DOMAIN_STATS_... combined with |; 0 stands for all. flags are
-/// VIR_CONNECT_GET_ALL_DOMAINS_STATS_... and DOMSTATS_FORMAT_JSON; 0 stands for all domains and XML.
+/// stats are groups, VIR_DOMAIN_STATS_... combined with |; 0 selects all of libvirt's. flags are
+/// VIR_CONNECT_GET_ALL_DOMAINS_STATS_... and DOMSTATS_FORMAT_JSON; 0 selects all domains and XML.
 ///
-/// The call is back when the time of the connection is up, 1 second unless
-/// domstatsConnectSetTimeout says otherwise. What could not be read is absent, and the document says
+/// The call returns within the timeout of the connection, which is 1 second unless
+/// domstatsConnectSetTimeout changed it. What could not be read is absent, and the document says
 /// why: `<missing group='block' reason='timeout'>`. One broken domain is never an error.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectGetAllDomainStats(
@@ -80,10 +80,10 @@ pub extern "C" fn virConnectGetAllDomainStats(
 }
 
 /// Returns the statistics of these domains of one connection, in their order: a document to be
-/// released with free(), or NULL on error. doms is an array with NULL at its end.
+/// released with free(), or NULL on error. doms is a NULL-terminated array.
 ///
-/// A domain that vanished has no record, and the document says so. Else it is
-/// virConnectGetAllDomainStats; domains that do not match flags have no record.
+/// A domain that vanished has no record, and the document says so; domains that do not match flags
+/// have none either. Otherwise this works like virConnectGetAllDomainStats.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virDomainListGetStats(
     doms: *mut virDomainPtr,
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn virDomainListGetStats(
     })
 }
 
-/// Does what virDomainListGetStats does for a list of one domain.
+/// The same as virDomainListGetStats for a list of one domain.
 #[unsafe(no_mangle)]
 pub extern "C" fn virDomainGetStats(
     dom: virDomainPtr,
@@ -111,10 +111,10 @@ pub extern "C" fn virDomainGetStats(
     })
 }
 
-/// What a document is written in.
+/// The format of a document.
 struct Form {
     json: bool,
-    /// The flags that say something else.
+    /// The other flags.
     flags: c_uint,
 }
 
@@ -166,7 +166,7 @@ fn of_domains(
 ) -> Result<StatsReport, Failure> {
     let request = match domains.first() {
         Some(first) => call.connection(first.connection.handle())?.request(stats, flags),
-        // The library says what is wrong with a list of none.
+        // The library reports an empty list.
         None => StatsRequest::from_flags(stats, flags),
     };
     let domains: Vec<_> = domains.iter().map(|domain| domain.domain.clone()).collect();

@@ -1,5 +1,5 @@
 //! The statistics one by one, for programs that do not want to parse a document. libvirt has no such
-//! function.
+//! functions.
 
 use std::{
     ffi::{CString, c_char, c_double, c_int, c_longlong, c_uint, c_ulonglong, c_void},
@@ -17,9 +17,9 @@ use crate::{
     stats,
 };
 
-/// Not a value: what key names is missing in whole or in part. word is the reason, such as
-/// "timeout" or "unsupported", and value.s the sentence for people, which may be empty. key is the
-/// name of a group, such as "cpu-total", or empty if the whole domain is missing.
+/// Not a value: the group in key is missing in whole or in part. word is the reason, such as
+/// "timeout" or "unsupported", and value.s the explanation for people, which may be empty. key is the
+/// name of the group, such as "cpu-total", or empty if the whole domain is missing.
 pub const DOMSTATS_MISSING: c_int = 0;
 /// Another domain has its name.
 pub const DOMSTATS_CONFLICT_NAME: c_int = 1;
@@ -37,11 +37,10 @@ pub const VIR_TYPED_PARAM_ULLONG: c_int = 4;
 pub const VIR_TYPED_PARAM_DOUBLE: c_int = 5;
 /// The value is value.b, 0 or 1.
 pub const VIR_TYPED_PARAM_BOOLEAN: c_int = 6;
-/// The value is value.s. The bins of a histogram of the hypervisor are numbers with spaces between
-/// them.
+/// The value is value.s. The bins of a hypervisor's histogram are numbers separated by spaces.
 pub const VIR_TYPED_PARAM_STRING: c_int = 7;
 
-/// A value; the type says which member it is. They are those of libvirt's virTypedParameter.
+/// A value; the type says which member holds it. They are those of libvirt's virTypedParameter.
 #[repr(C)]
 pub union domstatsNumber {
     /// VIR_TYPED_PARAM_INT
@@ -60,8 +59,8 @@ pub union domstatsNumber {
     pub s: *const c_char,
 }
 
-/// A statistic. It and its texts are valid until the visitor returns. A newer version of the
-/// library may add members at the end.
+/// A statistic. It and its texts are valid until the visitor returns. Newer versions of the library
+/// may add members at the end.
 #[repr(C)]
 pub struct domstatsValue {
     /// The name of the domain.
@@ -70,7 +69,7 @@ pub struct domstatsValue {
     pub uuid: *const c_char,
     /// Its number, or (unsigned int) -1 if it is not active.
     pub id: c_uint,
-    /// Which of VIR_TYPED_PARAM_... the value is, or DOMSTATS_MISSING.
+    /// The type of the value, VIR_TYPED_PARAM_..., or DOMSTATS_MISSING.
     pub r#type: c_int,
     /// Its key, as libvirt spells it: "block.0.rd.reqs".
     pub key: *const c_char,
@@ -81,8 +80,8 @@ pub struct domstatsValue {
     pub word: *const c_char,
     /// The value.
     pub value: domstatsNumber,
-    /// The user that the domain's QEMU belongs to, from the kernel, or (unsigned int) -1 where nobody
-    /// says, as with libvirt.
+    /// The user that the domain's QEMU runs as, from the kernel, or (unsigned int) -1 if unknown, as
+    /// with libvirt.
     pub uid: c_uint,
     /// 1 if that user is not trusted, so that name and UUID may be those of another domain, else 0.
     pub untrusted: c_int,
@@ -90,14 +89,14 @@ pub struct domstatsValue {
     pub conflict: c_int,
 }
 
-/// A function that is told of each statistic, with the argument that came with it. It returns 0, or
-/// something else to be told no more. It may call this library, and must not leave by longjmp() or
-/// by a C++ exception.
+/// A function that is called for each statistic, with the argument of the visit. It returns 0 to go
+/// on, anything else to stop. It may call this library, and must not exit by longjmp() or by a C++
+/// exception.
 pub type domstatsVisitor =
     Option<extern "C" fn(value: *const domstatsValue, opaque: *mut c_void) -> c_int>;
 
-/// Visits the statistics that virConnectGetAllDomainStats would return, domain by domain, each with
-/// what is missing behind its values. stats and flags are those of that function, except
+/// Visits the statistics that virConnectGetAllDomainStats would return, domain by domain: first the
+/// values, then what is missing. stats and flags are those of that function, except
 /// DOMSTATS_FORMAT_JSON.
 ///
 /// Returns the number of visits, or -1 on error.
@@ -116,8 +115,8 @@ pub extern "C" fn domstatsConnectVisitAllDomainStats(
     })
 }
 
-/// Visits the statistics that virDomainListGetStats would return; doms is an array with NULL at its
-/// end. Else it is domstatsConnectVisitAllDomainStats.
+/// Visits the statistics that virDomainListGetStats would return; doms is a NULL-terminated array.
+/// Otherwise this works like domstatsConnectVisitAllDomainStats.
 ///
 /// Returns the number of visits, or -1 on error.
 #[unsafe(no_mangle)]
@@ -136,17 +135,17 @@ pub unsafe extern "C" fn domstatsDomainListVisitStats(
     })
 }
 
-/// A visit that is under way.
+/// A visit in progress.
 struct Visit {
     visitor: extern "C" fn(*const domstatsValue, *mut c_void) -> c_int,
     opaque: *mut c_void,
     visits: c_int,
-    /// Whether the visitor has seen enough.
+    /// Whether the visitor asked to stop.
     over: bool,
 }
 
-/// Who a domain is, in C's terms.
-struct Who {
+/// The identity of a domain, for C.
+struct Identity {
     name: CString,
     uuid: Option<CString>,
     id: c_uint,
@@ -155,7 +154,7 @@ struct Who {
     conflict: c_int,
 }
 
-impl Who {
+impl Identity {
     fn new(domain: &domstats::DomainInfo) -> Self {
         Self {
             name: c_string(&domain.name),
@@ -179,19 +178,19 @@ impl Visit {
             self.record(record);
         }
         for domain in &report.missing {
-            self.missing(&Who::new(&domain.domain), "", &domain.missing);
+            self.missing(&Identity::new(&domain.domain), "", &domain.missing);
         }
     }
 
     fn record(&mut self, record: &DomainStats) {
-        let who = Who::new(&record.domain);
-        record.visit_params(|key, field, value| self.value(&who, key, field, value));
+        let domain = Identity::new(&record.domain);
+        record.visit_params(|key, field, value| self.value(&domain, key, field, value));
         for group in &record.missing {
-            self.missing(&who, &group.group, &group.missing);
+            self.missing(&domain, &group.group, &group.missing);
         }
     }
 
-    fn value(&mut self, who: &Who, key: &str, field: Option<&Field>, value: &Value<'_>) {
+    fn value(&mut self, domain: &Identity, key: &str, field: Option<&Field>, value: &Value<'_>) {
         let (mut text, mut word) = (None, None);
         let (r#type, value) = match value {
             Value::Int(i) => (VIR_TYPED_PARAM_INT, domstatsNumber { i: *i }),
@@ -212,8 +211,8 @@ impl Visit {
             _ => return,
         };
         let unit = field.map_or("", |field| field.unit.symbol());
-        self.tell(
-            who,
+        self.call(
+            domain,
             r#type,
             key,
             unit,
@@ -223,15 +222,15 @@ impl Visit {
         drop(text);
     }
 
-    fn missing(&mut self, who: &Who, what: &str, missing: &Missing) {
+    fn missing(&mut self, domain: &Identity, what: &str, missing: &Missing) {
         let (word, text) = (c_string(missing.reason.word()), c_string(&missing.text));
         let value = domstatsNumber { s: text.as_ptr() };
-        self.tell(who, DOMSTATS_MISSING, what, "", word.as_ptr(), value);
+        self.call(domain, DOMSTATS_MISSING, what, "", word.as_ptr(), value);
     }
 
-    fn tell(
+    fn call(
         &mut self,
-        who: &Who,
+        domain: &Identity,
         r#type: c_int,
         key: &str,
         unit: &str,
@@ -243,17 +242,17 @@ impl Visit {
         }
         let (key, unit) = (c_string(key), c_string(unit));
         let value = domstatsValue {
-            domain: who.name.as_ptr(),
-            uuid: who.uuid.as_ref().map_or(ptr::null(), |uuid| uuid.as_ptr()),
-            id: who.id,
+            domain: domain.name.as_ptr(),
+            uuid: domain.uuid.as_ref().map_or(ptr::null(), |uuid| uuid.as_ptr()),
+            id: domain.id,
             r#type,
             key: key.as_ptr(),
             unit: unit.as_ptr(),
             word,
             value,
-            uid: who.uid,
-            untrusted: who.untrusted,
-            conflict: who.conflict,
+            uid: domain.uid,
+            untrusted: domain.untrusted,
+            conflict: domain.conflict,
         };
         self.visits = self.visits.saturating_add(1);
         self.over = (self.visitor)(&raw const value, self.opaque) != 0;
