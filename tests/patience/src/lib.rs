@@ -89,11 +89,20 @@ impl Time {
     /// Fails unless the yardstick got less far than the limit.
     #[track_caller]
     pub fn assert_within(self, limit: Duration) {
+        if let Some(late) = self.exceeds(limit) {
+            panic!("{late}");
+        }
+    }
+
+    /// Says how far the yardstick got, unless that is less than the limit.
+    #[must_use]
+    pub fn exceeds(self, limit: Duration) -> Option<String> {
         let Self { passed, steps } = self;
-        assert!(
-            steps < limit,
-            "took {passed:?}, {steps:?} corrected for the machine's delays; less than {limit:?} expected"
-        );
+        (steps >= limit).then(|| {
+            format!(
+                "took {passed:?}, {steps:?} corrected for the machine's delays; less than {limit:?} expected"
+            )
+        })
     }
 }
 
