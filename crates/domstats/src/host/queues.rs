@@ -5,7 +5,6 @@
 //! path is only text, which may occur again in another folder or mount namespace. The kernel lists
 //! the sockets of one network namespace (sock_diag(7)); where it does not, `/proc/PID/net/unix` has
 //! the inodes too.
-//! inodes too.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
