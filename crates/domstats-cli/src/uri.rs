@@ -5,7 +5,7 @@ use std::error::Error;
 use domstats::{
     Connect, ConnectOptions, Domain, DomainFilter, DomainInfo, ErrorKind, ErrorOrigin, StatsReport,
     StatsRequest, Uuid,
-    default_uri::{NamedUri, PROCESSES, daemons},
+    default_uri::{self, Candidate, PROCESSES},
     error_chain,
 };
 
@@ -14,17 +14,14 @@ use crate::exit::{self, Failure, Result};
 /// Returns the URIs that `domstats doctor` examines: the given one, or all that are configured or
 /// usual.
 pub(crate) fn all(option: Option<&str>) -> Result<Vec<String>> {
-    if option.is_some() {
-        return Ok(NamedUri::find(option)?.iter().map(|named| named.uri().to_owned()).collect());
-    }
-    let named = NamedUri::all()?;
-    let named = named.iter().map(NamedUri::uri);
-    let usual = daemons().iter().copied().chain([PROCESSES, "qemu+qmp:///session"]);
-    let mut uris: Vec<String> = Vec::new();
-    for uri in named.chain(usual) {
-        if !uris.iter().any(|known| known == uri) {
-            uris.push(uri.to_owned());
-        }
+    let candidates = match option {
+        Some(_) => default_uri::candidates(option)?,
+        None => default_uri::all()?,
+    };
+    let mut uris: Vec<_> = candidates.iter().map(|one| one.uri().to_owned()).collect();
+    const OWN_PROCESSES: &str = "qemu+qmp:///session";
+    if option.is_none() && !uris.iter().any(|uri| uri == OWN_PROCESSES) {
+        uris.push(OWN_PROCESSES.to_owned());
     }
     Ok(uris)
 }
@@ -40,15 +37,19 @@ impl Hypervisor {
     /// Opens the configured URI, else the first libvirt daemon of this host that answers, else its
     /// QEMU processes. Never the test driver unless it is configured.
     pub(crate) fn open(option: Option<&str>, options: &ConnectOptions) -> Result<Self> {
-        if let Some(named) = NamedUri::find(option)? {
-            return Ok(Self { connect: named.open(options)?, tried: None });
-        }
+        let candidates = default_uri::candidates(option)?;
+        let is_last_resort =
+            |candidate: &Candidate| !candidate.is_named() && candidate.uri() == PROCESSES;
         let mut tried = Vec::new();
-        for uri in daemons() {
-            match Connect::open_with(uri, options) {
-                Ok(connect) => return Ok(Self { connect, tried: None }),
+        for candidate in candidates {
+            match candidate.open(options) {
+                Ok(connect) => {
+                    let tried = is_last_resort(&candidate).then_some(tried);
+                    return Ok(Self { connect, tried });
+                }
+                Err(error) if candidate.is_named() => return Err(error.into()),
                 Err(error) => {
-                    let why = error_chain(&error);
+                    let (uri, why) = (candidate.uri(), error_chain(&error));
                     if error.kind() == ErrorKind::Timeout {
                         // There is a daemon, and the processes tell less about its domains.
                         exit::warn(&format!("{uri} does not answer: {why}"));
@@ -57,10 +58,7 @@ impl Hypervisor {
                 }
             }
         }
-        match Connect::open_with(PROCESSES, options) {
-            Ok(connect) => Ok(Self { connect, tried: Some(tried) }),
-            Err(error) => Err(none_found(&tried, &error_chain(&error))),
-        }
+        Err(none_found(&tried))
     }
 
     /// Returns the statistics of all domains. An empty report is valid from a configured hypervisor,
@@ -78,7 +76,9 @@ impl Hypervisor {
         let domains = self.connect.domains(DomainFilter::empty())?;
         match &self.tried {
             Some(tried) if domains.is_empty() => {
-                Err(none_found(tried, "no QEMU process runs here"))
+                let mut tried = tried.clone();
+                tried.push(format!("{PROCESSES} (no QEMU process runs here)"));
+                Err(none_found(&tried))
             }
             _ => Ok(domains),
         }
@@ -104,10 +104,7 @@ impl Hypervisor {
     }
 }
 
-/// `tried` are the daemons that failed; `why` is what is wrong with the processes.
-fn none_found(tried: &[String], why: &str) -> Box<dyn Error> {
-    let mut tried = tried.to_vec();
-    tried.push(format!("{PROCESSES} ({why})"));
+fn none_found(tried: &[String]) -> Box<dyn Error> {
     Failure::new(format!(
         "no hypervisor found: tried {}; `domstats -c test:///default` shows simulated domains, \
          `domstats doctor` examines this host",

@@ -4,7 +4,6 @@
 //! longer than its request allows: they belong on a thread that may.
 
 use std::{
-    path::Path,
     sync::Arc,
     thread,
     time::{Duration, Instant, SystemTime},
@@ -13,7 +12,7 @@ use std::{
 use domstats::{
     Connect, ConnectOptions, Domain, DomainFilter, DomainInfo, Error, ErrorKind, ErrorOrigin, Nic,
     StatsReport, StatsRequest,
-    default_uri::PROCESSES,
+    default_uri::{self, PROCESSES},
     wire::{self, Call, Relay, Relayed},
 };
 use domstats_rpc::{Xdr, message, procedure::ProcedureId, xdr::Decoder};
@@ -70,7 +69,7 @@ impl Host {
     pub(crate) fn new(config: &Config) -> Self {
         let options = ConnectOptions::from_env().timeout(config.timeout);
         let source = |uri: &String| Source::new(uri.clone(), options.clone());
-        let default = [default_uri()];
+        let default = [default_uri(&options)];
         let uris = if config.connect.is_empty() { &default } else { config.connect.as_slice() };
         let sources = uris.iter().map(source).collect();
         Self { sources, timeout: config.timeout, conflicts: Conflicts::default() }
@@ -283,11 +282,10 @@ fn until(request: &StatsRequest, deadline: Instant) -> StatsRequest {
     request.clone().timeout(deadline.saturating_duration_since(Instant::now()))
 }
 
-/// Returns the hypervisor of a configuration that names none: the one that libvirt's tools would
-/// ask if there is its daemon's socket, else the QEMU processes.
-fn default_uri() -> String {
-    let sockets = ["virtqemud-sock-ro", "libvirt-sock-ro"];
-    let is_there = |name| Path::new("/run/libvirt").join(name).exists();
-    let found = sockets.into_iter().any(is_there);
-    if found { "qemu:///system".to_owned() } else { PROCESSES.to_owned() }
+/// Returns the hypervisor of a configuration that names none: libvirt's daemon if its socket is
+/// there, else the QEMU processes. Settings of clients do not count: they may name this daemon.
+fn default_uri(options: &ConnectOptions) -> String {
+    let mut candidates = default_uri::of_this_host();
+    let found = candidates.find(|candidate| candidate.is_there(options));
+    found.map_or(PROCESSES.to_owned(), |candidate| candidate.uri().to_owned())
 }

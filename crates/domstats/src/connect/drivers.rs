@@ -18,6 +18,8 @@ struct DriverEntry {
     open: fn(&Uri, &ConnectOptions) -> Result<Box<dyn Driver>>,
     /// Finds what `open` would refuse in the URI, without asking the hypervisor.
     check: fn(&Uri, &ConnectOptions) -> Result<()>,
+    /// False if the hypervisor is certainly not there. Does not ask it either.
+    is_there: fn(&Uri, &ConnectOptions) -> bool,
 }
 
 const DRIVERS: &[DriverEntry] = &[
@@ -27,6 +29,7 @@ const DRIVERS: &[DriverEntry] = &[
         example: "qemu:///system",
         open: libvirt::open,
         check: libvirt::check,
+        is_there: libvirt::is_there,
     },
     #[cfg(feature = "qemu")]
     DriverEntry {
@@ -34,12 +37,14 @@ const DRIVERS: &[DriverEntry] = &[
         example: "qemu+qmp:///system",
         open: qemu::open,
         check: |uri, options| qemu::open(uri, options).map(drop),
+        is_there: |_, _| true,
     },
     DriverEntry {
         serves: |scheme| scheme == "test",
         example: "test:///default",
         open: test::open,
         check: |uri, options| test::open(uri, options).map(drop),
+        is_there: |_, _| true,
     },
 ];
 
@@ -51,6 +56,16 @@ pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> Result<Box<dyn Driver
 /// Finds what is wrong with a URI, without asking the hypervisor.
 pub(super) fn check(uri: &Uri, options: &ConnectOptions) -> Result<()> {
     (entry(uri)?.check)(uri, options)
+}
+
+/// Returns whether the hypervisor can be there.
+pub(super) fn is_there(uri: &Uri, options: &ConnectOptions) -> bool {
+    entry(uri).is_ok_and(|entry| (entry.is_there)(uri, options))
+}
+
+/// Returns whether this build has a driver for the URI.
+pub(super) fn serve(uri: &str) -> bool {
+    uri.parse().is_ok_and(|uri| entry(&uri).is_ok())
 }
 
 fn entry(uri: &Uri) -> Result<&'static DriverEntry> {

@@ -52,8 +52,8 @@ use std::{
 use domstats_rpc::{message::DomainFlags, procedure::DomainGetXmlDesc};
 use uuid::Uuid;
 
-use address::Address;
 pub(crate) use address::serves;
+use address::{Address, Transport};
 use hello::Peer;
 use link::silent;
 use listing::Selection;
@@ -92,6 +92,14 @@ pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> error::Result<Box<dyn
 /// Says what is wrong with a URI, without looking for the daemon.
 pub(crate) fn check(uri: &Uri, options: &ConnectOptions) -> error::Result<()> {
     Address::new(uri, options).map(drop)
+}
+
+/// Returns whether the daemon can be there: a local one has a socket.
+pub(crate) fn is_there(uri: &Uri, options: &ConnectOptions) -> bool {
+    Address::new(uri, options).is_ok_and(|address| match address.transport {
+        Transport::Unix { sockets } => sockets.iter().any(|socket| socket.exists()),
+        _ => true,
+    })
 }
 
 struct Libvirt {
