@@ -46,15 +46,7 @@ impl BlockingCall {
         work: impl FnOnce() -> T + Send + 'static,
         tell: impl FnOnce(T) + Send + 'static,
     ) -> Result<(), Blocked> {
-        let running = Running::new(self).ok_or(Blocked)?;
-        let run = move || {
-            let result = work();
-            // Whoever receives the result may start the work again.
-            drop(running);
-            tell(result);
-        };
-        let thread = thread::Builder::new().name("call".to_owned()).spawn(run);
-        thread.map(drop).map_err(|_| Blocked)
+        Running::new(&self).map_err(|_| Blocked)?.begin(work, tell)
     }
 
     /// Starts the work, so that its result can be awaited. If another call has just started the
@@ -69,16 +61,18 @@ impl BlockingCall {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Started<T>, Blocked> {
         let until = Instant::now() + time;
-        while self.was_just_begun() && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
-        }
+        let running = loop {
+            match Running::new(&self) {
+                Ok(running) => break running,
+                Err(Some(since)) if since.elapsed() < NEW && Instant::now() < until => {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Err(_) => return Err(Blocked),
+            }
+        };
         let (sender, receiver) = mpsc::sync_channel(1);
-        self.begin(work, move |result| drop(sender.send(result)))?;
+        running.begin(work, move |result| drop(sender.send(result)))?;
         Ok(Started(receiver))
-    }
-
-    fn was_just_begun(&self) -> bool {
-        Running::all().get(self).is_some_and(|since| since.elapsed() < NEW)
     }
 
     /// Does the work, and waits for its result for at most `time`.
@@ -119,14 +113,38 @@ static RUNNING: LazyLock<Mutex<HashMap<BlockingCall, Instant>>> = LazyLock::new(
 struct Running(BlockingCall);
 
 impl Running {
-    fn new(call: BlockingCall) -> Option<Self> {
+    /// Marks the work as in flight.
+    ///
+    /// # Errors
+    ///
+    /// When the same work started, if it is in flight; `None` if there are too many threads.
+    fn new(call: &BlockingCall) -> Result<Self, Option<Instant>> {
         let mut all = Self::all();
+        if let Some(since) = all.get(call) {
+            return Err(Some(*since));
+        }
         let of_user = all.keys().filter(|other| other.user == call.user).count();
-        if all.len() >= MOST || of_user >= OF_USER || all.contains_key(&call) {
-            return None;
+        if all.len() >= MOST || of_user >= OF_USER {
+            return Err(None);
         }
         all.insert(call.clone(), Instant::now());
-        Some(Self(call))
+        Ok(Self(call.clone()))
+    }
+
+    /// Does the work on a thread, and passes its result to `tell`.
+    fn begin<T>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+        tell: impl FnOnce(T) + Send + 'static,
+    ) -> Result<(), Blocked> {
+        let run = move || {
+            let result = work();
+            // Whoever receives the result may start the work again.
+            drop(self);
+            tell(result);
+        };
+        let thread = thread::Builder::new().name("call".to_owned()).spawn(run);
+        thread.map(drop).map_err(|_| Blocked)
     }
 
     fn all() -> MutexGuard<'static, HashMap<BlockingCall, Instant>> {
@@ -174,11 +192,13 @@ mod tests {
         drop(first);
         wait_until(PATIENCE, "it returned", || call(user, "blocked").run(PATIENCE, || ()).is_ok());
         drop(held);
-        let slow =
-            || call(other, "both").run(PATIENCE, || thread::sleep(Duration::from_millis(50)));
+        let quick =
+            || call(other, "both").run(PATIENCE, || thread::sleep(Duration::from_millis(1)));
         thread::scope(|scope| {
-            let both = [scope.spawn(slow), scope.spawn(slow)];
-            assert!(both.into_iter().all(|one| one.join().unwrap().is_ok()), "one after the other");
+            // At the same moment, again and again: neither may find the other's work and give up.
+            let both = || (0..20).all(|_| quick().is_ok());
+            let both = [scope.spawn(both), scope.spawn(both)];
+            assert!(both.into_iter().all(|one| one.join().unwrap()), "one after the other");
         });
         assert_eq!(
             call(other, "slow").run(Duration::ZERO, || thread::sleep(Duration::from_millis(50))),
