@@ -45,7 +45,8 @@ pub mod format;
 #[doc(hidden)]
 pub mod fuzz;
 #[cfg(feature = "qemu")]
-mod host;
+#[doc(hidden)]
+pub mod host;
 #[cfg_attr(
     not(all(feature = "qemu", feature = "libvirt")),
     allow(dead_code, reason = "the model serves all drivers")

@@ -1,4 +1,6 @@
 //! Readers of the Linux host, each with an injectable root so that tests can build a host.
+//!
+//! Not part of the API. What is public is for the daemon.
 
 pub(crate) mod allowance;
 pub(crate) mod blocking;
@@ -14,5 +16,6 @@ pub(crate) mod procfs;
 pub(crate) mod queues;
 pub(crate) mod resctrl;
 pub(crate) mod rtnetlink;
-pub(crate) mod shares;
+pub mod shares;
 pub(crate) mod sock_diag;
+pub mod tcp_owner;

@@ -28,8 +28,8 @@ const PARTS: usize = 64 << 10;
 
 const NLMSG_ERROR: u16 = 2;
 pub(super) const NLMSG_DONE: u16 = 3;
-/// `NLM_F_REQUEST`, `NLM_F_DUMP`.
-const DUMP: u16 = 0x301;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 
 pub(super) const HEADER: usize = 16;
@@ -56,9 +56,7 @@ impl Questions {
         question: impl FnOnce(u32) -> Vec<u8>,
         mut each: impl FnMut(u16, &[u8]),
     ) -> io::Result<()> {
-        self.sequence = self.sequence.wrapping_add(1).max(1);
-        let kernel = SocketAddrNetlink::new(0, 0);
-        sendto(&self.socket, &question(self.sequence), SendFlags::empty(), &kernel)?;
+        self.send(question)?;
         for _ in 0..PARTS {
             let (length, _) = match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
                 Err(Errno::INTR) => continue,
@@ -75,6 +73,32 @@ impl Questions {
             }
         }
         Err(io::ErrorKind::InvalidData.into())
+    }
+
+    /// Asks about one object, and returns what `read` makes of the reply. The kernel replies before the request is
+    /// sent, so this waits for nothing.
+    pub(super) fn ask_one<T>(
+        &mut self,
+        question: impl FnOnce(u32) -> Vec<u8>,
+        read: impl FnOnce(u16, &[u8]) -> Option<T>,
+    ) -> io::Result<T> {
+        self.send(question)?;
+        let mut buffer = [0; 1024];
+        let (length, _) = recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT)?;
+        match cut(&buffer[..length]).next() {
+            Some((sequence, Cut::Other { kind, body })) if sequence == self.sequence => {
+                read(kind, body)
+            }
+            _ => None,
+        }
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    fn send(&mut self, question: impl FnOnce(u32) -> Vec<u8>) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        let kernel = SocketAddrNetlink::new(0, 0);
+        sendto(&self.socket, &question(self.sequence), SendFlags::empty(), &kernel)?;
+        Ok(())
     }
 }
 
@@ -93,11 +117,20 @@ pub(super) fn own_namespace() -> Option<u64> {
 
 /// Builds a dump request of the given type.
 pub(super) fn request(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+    message(kind, NLM_F_REQUEST | NLM_F_DUMP, sequence, body)
+}
+
+/// Builds a request about one object of the given type.
+pub(super) fn request_one(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+    message(kind, NLM_F_REQUEST, sequence, body)
+}
+
+fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     // At most some dozens of bytes.
     let length = (HEADER + body.len()) as u32;
     let mut message = Vec::from(length.to_ne_bytes());
     message.extend(kind.to_ne_bytes());
-    message.extend(DUMP.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
     message.extend(sequence.to_ne_bytes());
     message.extend(0u32.to_ne_bytes());
     message.extend(body);

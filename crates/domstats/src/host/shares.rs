@@ -5,42 +5,64 @@
 //! processes that need more, and the processes of one user never get more of it than is left for
 //! others.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::Hash};
 
-/// The amount left to distribute.
+/// The amount left to distribute among users, by default by their uids.
 #[derive(Debug)]
-pub(crate) struct Shares {
+pub struct Shares<U = Option<u32>> {
     each: u64,
     left: u64,
     /// What each user's processes have of the rest. Processes of unknown users count as one user's.
-    taken: HashMap<Option<u32>, u64>,
+    taken: HashMap<U, u64>,
 }
 
-impl Shares {
+impl<U: Eq + Hash> Shares<U> {
     /// Grants `each` to every process, and `rest` to all that need more.
-    pub(crate) fn new(each: u64, rest: u64) -> Self {
+    #[must_use]
+    pub fn new(each: u64, rest: u64) -> Self {
         Self { each, left: rest, taken: HashMap::new() }
     }
 
     /// Changes a process's amount. Returns whether that is granted; if not, the amount stays the
     /// same.
-    pub(crate) fn change(
+    pub fn change(&mut self, from: u64, to: u64, user: impl FnOnce() -> U) -> bool {
+        self.change_if(from, to, user, |after, left| after <= left)
+    }
+
+    /// Does what [`change`](Self::change) does, for a user who may have all that is left.
+    pub fn change_unlimited(&mut self, from: u64, to: u64, user: impl FnOnce() -> U) -> bool {
+        self.change_if(from, to, user, |_, _| true)
+    }
+
+    /// Returns how many users have more than their processes may have in any case.
+    #[must_use]
+    pub fn holders(&self) -> usize {
+        self.taken.len()
+    }
+
+    fn change_if(
         &mut self,
         from: u64,
         to: u64,
-        user: impl FnOnce() -> Option<u32>,
+        user: impl FnOnce() -> U,
+        may: impl FnOnce(u64, u64) -> bool,
     ) -> bool {
         let [from, to] = [from, to].map(|amount| amount.saturating_sub(self.each));
         if from == to {
             return true;
         }
-        let taken = self.taken.entry(user()).or_default();
+        let user = user();
+        let taken = self.taken.get(&user).copied().unwrap_or_default();
         let after = taken.saturating_sub(from).saturating_add(to);
-        let left = self.left.saturating_add(from).saturating_sub(to);
-        if to > from && after > left {
+        let left = self.left.saturating_add(from);
+        if to > from && (to > left || !may(after, left - to)) {
             return false;
         }
-        (*taken, self.left) = (after, left);
+        self.left = left.saturating_sub(to);
+        match after {
+            0 => drop(self.taken.remove(&user)),
+            after => drop(self.taken.insert(user, after)),
+        }
         true
     }
 }
@@ -68,12 +90,13 @@ mod tests {
 
     #[test]
     fn returned_amounts_can_be_taken_again() {
-        let mut shares = Shares::new(0, 100);
+        let mut shares = Shares::<Option<u32>>::new(0, 100);
         assert!(shares.change(0, 50, || None));
         assert!(!shares.change(50, 60, || None));
         assert!(shares.change(50, 20, || None));
         assert!(shares.change(20, 50, || None));
         assert!(shares.change(50, 0, || None));
+        assert_eq!(shares.holders(), 0);
         assert!(!shares.change(0, 51, || None));
         assert!(!shares.change(0, u64::MAX, || None));
     }
