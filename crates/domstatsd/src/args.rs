@@ -5,10 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use axum::http::Uri;
 use clap::Parser;
 
-use crate::{
-    config::{self, Config, ConfigError, LogFormat, LogLevel},
-    usable,
-};
+use crate::config::{self, Config, ConfigError, LogFormat, LogLevel};
 
 /// The end of `--help` and of the manual page.
 const AFTER_HELP: &str = "\
@@ -98,7 +95,7 @@ impl Args {
         config.rpc.socket = self.rpc_socket.clone().or(config.rpc.socket);
         config.otlp.endpoint = self.otlp.clone().or(config.otlp.endpoint);
         config.rpc.tls = self.rpc_tls.or(config.rpc.tls);
-        usable::check(&config).map_err(ConfigError::Unusable)?;
+        config::check::check(&config).map_err(ConfigError::Unusable)?;
         Ok(config)
     }
 }

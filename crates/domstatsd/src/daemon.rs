@@ -1,4 +1,4 @@
-//! The life of the daemon: it starts, is told to read its configuration again, and ends.
+//! The life of the daemon: start, reload, end.
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -12,11 +12,10 @@ use tokio::{
 use crate::{
     args::Args,
     config::{self, Config},
-    host::Host,
     http::{Control, Http, HttpError, Pusher},
-    listen::{self, UnixSocket},
+    hypervisors::{Host, Hypervisors},
     log::Log,
-    pass::Passes,
+    net::listen::{self, UnixSocket},
     rpc::{self, Server, Tls},
     systemd::{self, Sockets},
 };
@@ -28,16 +27,16 @@ fn cannot<E: std::fmt::Display>(what: String) -> impl FnOnce(E) -> Failure {
     move |error| Failure(format!("{what}: {error}"))
 }
 
-/// How long the answers by HTTP may take that are under way at the end.
+/// How long HTTP responses in flight may take at the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
-/// Serves until a signal says that it is enough.
+/// Serves until a signal ends it.
 pub(crate) async fn run(args: Args, config: Config, log: &Log) -> Result<(), Failure> {
-    // First: a signal that comes while it starts is not lost.
+    // First, so that no signal is lost during the start.
     let signals = Signals::new().map_err(cannot("cannot wait for signals".to_owned()))?;
     let given = Sockets::take().map_err(Failure)?;
-    let passes = Passes::new(Arc::new(Host::new(&config)), config.timeout);
-    let server = Arc::new(Server::new(passes.clone(), &config.rpc));
+    let hypervisors = Hypervisors::new(Arc::new(Host::new(&config)), config.timeout);
+    let server = Arc::new(Server::new(hypervisors.clone(), &config.rpc));
     let unix = start_unix(given.rpc, &config.rpc, &server)?;
     let tls = start_tls(given.rpc_tls, &config.rpc, &server).await?;
 
@@ -46,7 +45,7 @@ pub(crate) async fn run(args: Args, config: Config, log: &Log) -> Result<(), Fai
         given => given.iter().map(std::net::TcpListener::local_addr).collect(),
     };
     let addresses = addresses.map_err(cannot("cannot serve HTTP".to_owned()))?;
-    let http = Http::new(&config, addresses, passes.clone(), server)
+    let http = Http::new(&config, addresses, hypervisors.clone(), server)
         .map_err(|error| Failure(error.to_string()))?;
     let listeners = listeners(given.http, Some(config.http.listen), "HTTP").await?;
     for listener in &listeners {
@@ -55,8 +54,14 @@ pub(crate) async fn run(args: Args, config: Config, log: &Log) -> Result<(), Fai
     let control = http.control();
     let (stop, stopped) = watch::channel(false);
     let http = tokio::spawn(http.serve(listeners, stopped));
-    let mut daemon =
-        Daemon { args, log, passes: passes.clone(), tls, control, pusher: JoinSet::new() };
+    let mut daemon = Daemon {
+        args,
+        log,
+        hypervisors: hypervisors.clone(),
+        tls,
+        control,
+        pusher: JoinSet::new(),
+    };
     daemon.push(&config.otlp).map_err(|error| Failure(error.to_string()))?;
 
     systemd::ready();
@@ -69,12 +74,11 @@ pub(crate) async fn run(args: Args, config: Config, log: &Log) -> Result<(), Fai
     }
     stop.send_replace(true);
     let _ = tokio::time::timeout(LAST_ANSWERS, http).await;
-    passes.close();
+    hypervisors.close();
     Ok(())
 }
 
-/// Serves libvirt's protocol on the Unix sockets that systemd gave, else on that of the
-/// configuration. Returns what does so.
+/// Serves libvirt's protocol on systemd's Unix sockets, else on the configured one. Returns the tasks.
 fn start_unix(
     given: Vec<std::os::unix::net::UnixListener>,
     config: &config::Rpc,
@@ -98,8 +102,8 @@ fn start_unix(
     sockets.into_iter().map(serve).collect()
 }
 
-/// Serves libvirt's protocol by TLS on the sockets that systemd gave, else at the address of the
-/// configuration. Returns our certificates, if it does.
+/// Serves libvirt's protocol over TLS on systemd's sockets, else at the configured address. Returns the
+/// certificates, if it does.
 async fn start_tls(
     given: Vec<std::net::TcpListener>,
     config: &config::Rpc,
@@ -111,13 +115,13 @@ async fn start_tls(
     }
     let tls = Arc::new(Tls::load(&config.pki).map_err(cannot("cannot serve TLS".to_owned()))?);
     for listener in listeners {
-        tracing::info!(address = %address_of(&listener), "serving libvirt's protocol by TLS");
+        tracing::info!(address = %address_of(&listener), "serving libvirt's protocol over TLS");
         tokio::spawn(rpc::serve_tls(listener, Arc::clone(&tls), Arc::clone(server)));
     }
     Ok(Some(tls))
 }
 
-/// Returns the sockets that systemd gave, else one at the address of the configuration.
+/// Returns systemd's sockets, else one at the configured address.
 async fn listeners(
     given: Vec<std::net::TcpListener>,
     address: Option<SocketAddr>,
@@ -143,11 +147,11 @@ fn address_of(listener: &TcpListener) -> String {
     listener.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string())
 }
 
-/// Reads what the configuration names, as [`run`] would.
+/// Reads the files that the configuration names, as [`run`] would.
 pub(crate) fn check(config: &Config) -> Result<(), Failure> {
-    let passes = Passes::new(Arc::new(Host::new(config)), config.timeout);
-    let server = Arc::new(Server::new(passes.clone(), &config.rpc));
-    Http::new(config, vec![config.http.listen], passes, server)
+    let hypervisors = Hypervisors::new(Arc::new(Host::new(config)), config.timeout);
+    let server = Arc::new(Server::new(hypervisors.clone(), &config.rpc));
+    Http::new(config, vec![config.http.listen], hypervisors, server)
         .and_then(|http| http.control().pusher(&config.otlp))
         .map_err(|error| Failure(error.to_string()))?;
     if let Some(group) = &config.rpc.group {
@@ -159,7 +163,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the daemon can be told.
+/// The signals that the daemon handles.
 struct Signals {
     hangup: Signal,
     terminate: Signal,
@@ -176,19 +180,19 @@ impl Signals {
     }
 }
 
-/// What runs, and can be told to go on otherwise.
+/// The parts that run, and that a reload changes.
 struct Daemon<'a> {
     args: Args,
     log: &'a Log,
-    passes: Passes,
+    hypervisors: Hypervisors,
     tls: Option<Arc<Tls>>,
     control: Control,
-    /// What pushes metrics to a collector.
+    /// The task that pushes metrics to a collector.
     pusher: JoinSet<()>,
 }
 
 impl Daemon<'_> {
-    /// Waits for signals; returns when one says that it is the end.
+    /// Handles signals; returns when one ends the daemon.
     async fn live(&mut self, mut signals: Signals, mut config: Config) {
         let watchdog = systemd::watchdog();
         loop {
@@ -209,7 +213,7 @@ impl Daemon<'_> {
                             self.reload(&config, &new);
                             config = new;
                         }
-                        // It goes on with what it has.
+                        // The old configuration stays.
                         Err(error) => tracing::error!(%error, "the configuration was not read again"),
                     }
                     systemd::ready();
@@ -218,18 +222,18 @@ impl Daemon<'_> {
         }
     }
 
-    /// Pushes metrics as this says, and no longer as before.
+    /// Pushes metrics as configured now, and no longer as before.
     fn push(&mut self, otlp: &config::Otlp) -> Result<(), HttpError> {
         let pusher = self.control.pusher(otlp)?;
         self.pusher = pusher.into_iter().map(Pusher::run).collect();
         Ok(())
     }
 
-    /// Takes over what can change while clients are connected, and says what cannot.
+    /// Applies the settings that can change while clients are connected, and logs those that cannot.
     fn reload(&mut self, old: &Config, new: &Config) {
         self.log.change(&new.log);
         if (&new.connect, new.timeout) != (&old.connect, old.timeout) {
-            self.passes.replace(Arc::new(Host::new(new)), new.timeout);
+            self.hypervisors.replace(Arc::new(Host::new(new)), new.timeout);
         }
         if let Some(tls) = &self.tls
             && let Err(error) = tls.reload(&new.rpc.pki)

@@ -1,32 +1,23 @@
 //! `domstatsd`: the statistics of all virtual machines of a host, for every client.
 //!
 //! ```text
-//! hypervisors ── Source ─┐
-//!                        ├─ Host ─ one pass for all that ask ─┬─ rpc/   libvirt's protocol
-//! hypervisors ── Source ─┘                                    └─ http/  metrics and documents
+//! clients ── net/ ─┬─ rpc/   libvirt's protocol ────┬─ hypervisors/ ── libvirt, QEMU
+//!                  └─ http/  metrics, documents ────┘  one pass for equal queries
 //! ```
 //!
-//! A library so that the fuzz targets reach into it. The program is [`main`].
+//! A library so that the fuzz targets can call it. The program is [`main`].
 
 mod args;
-mod client;
 mod config;
-mod conflicts;
 mod daemon;
-mod host;
 mod http;
-mod listen;
+mod hypervisors;
 mod log;
-mod merge;
-mod pass;
+mod net;
 mod rpc;
-mod secret;
-mod shared;
-mod source;
-mod strangers;
 mod systemd;
-mod tls;
-mod usable;
+#[cfg(test)]
+mod tests;
 
 /// What the fuzz targets in `fuzz/` run.
 #[doc(hidden)]
@@ -53,7 +44,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use args::Args;
 use log::Log;
 
-/// The passes that can be under way at a time: each waits on a thread.
+/// The passes that can be in flight at a time: each blocks a thread.
 const PASSES: usize = 64;
 
 /// Prints help, the version or a mistake of the command line, and returns the exit code.
@@ -69,7 +60,7 @@ fn print(instead: &clap::Error) -> ExitCode {
     }
 }
 
-/// Runs the daemon with the arguments of the process until it is told to end.
+/// Runs the daemon with the arguments of the process until a signal ends it.
 #[must_use]
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -102,7 +93,7 @@ pub fn main() -> ExitCode {
     let result = match runtime {
         Ok(runtime) => {
             let result = runtime.block_on(daemon::run(args, config, &log));
-            // A pass that waits for a stuck hypervisor keeps nobody here.
+            // A pass that waits for a stuck hypervisor does not delay the end.
             runtime.shutdown_background();
             result
         }
@@ -117,18 +108,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Each client takes a descriptor: as many as the host allows.
+/// Raises the limit of open files to the maximum: each client takes a descriptor.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// Lets the memory of an answer go back to the kernel once the answer is sent. glibc would keep up to
-/// 64 MiB of it in each of eight arenas for every CPU.
+/// Returns the memory of an answer to the kernel once the answer is sent. glibc would keep up to 64 MiB in each of
+/// eight arenas for every CPU.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "only C's library can tell its allocator")]
 fn give_memory_back() {
-    /// More than the answer for a hundred domains: smaller ones are written into memory that is there.
+    /// More than the answer for a hundred domains: smaller ones reuse memory.
     const LARGE: libc::c_int = 4 << 20;
     let settings =
         [(libc::M_ARENA_MAX, 2), (libc::M_MMAP_THRESHOLD, LARGE), (libc::M_TRIM_THRESHOLD, LARGE)];

@@ -2,16 +2,17 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, RwLock},
 };
 
+use domstats::sync::unpoisoned;
 use rustix::system::uname;
 use tokio_rustls::TlsAcceptor;
 
 use super::{HttpError, auth::Auth};
 use crate::{
     config,
-    tls::{self, Clients},
+    net::tls::{self, Clients},
 };
 
 /// Who may ask, and who we are, as it was read last.
@@ -38,7 +39,7 @@ impl Access {
     }
 
     pub(super) fn current(&self) -> Arc<Secrets> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&*unpoisoned(self.current.read()))
     }
 
     /// Reads everything again. Connections that are there stay as they are; each question is asked
@@ -49,7 +50,7 @@ impl Access {
     /// The sentence that says what is wrong: what was valid stays.
     pub(crate) fn reload(&self, http: &config::Http) -> Result<(), HttpError> {
         let secrets = Arc::new(Secrets::read(http, &self.addresses)?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = secrets;
+        *unpoisoned(self.current.write()) = secrets;
         Ok(())
     }
 }

@@ -13,10 +13,10 @@ use axum::{
 };
 use subtle::ConstantTimeEq;
 
-use super::{HttpError, Shared, listen::Client, refusal::Refusal};
+use super::{App, HttpError, listen::Client, refusal::Refusal};
 use crate::{
     config::{self, BadFile},
-    secret,
+    net::secret,
 };
 
 /// What a client has to show.
@@ -61,18 +61,14 @@ pub(super) fn token(path: &Path, what: &'static str, shortest: usize) -> Result<
 }
 
 /// Refuses who may not ask. Whether the daemon lives, everybody may know.
-pub(super) async fn check(
-    State(shared): State<Arc<Shared>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     let has_certificate =
         request.extensions().get::<Client>().is_some_and(|client| client.has_certificate);
-    let auth = &shared.access.current().auth;
+    let auth = &app.access.current().auth;
     if request.uri().path() == "/healthz" || auth.allows(has_certificate, shown) {
         return next.run(request).await;
     }

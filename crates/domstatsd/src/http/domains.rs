@@ -12,70 +12,72 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domstats::{DomainInfo, ErrorKind, ErrorOrigin, StatsReport, Uuid};
+use domstats::{DomainInfo, ErrorKind, ErrorOrigin, Format, StatsReport, Uuid};
 
 use super::{
-    Shared,
-    answers::Pass,
-    form::{self, Form},
+    App,
+    format::{self, content_type, media_type},
     listen::Client,
     refusal::Refusal,
 };
+use crate::hypervisors::Snapshot;
 
-const FORMS: [Form; 2] = [Form::Json, Form::Xml];
+const FORMATS: [Format; 2] = [Format::Json, Format::Xml];
 
 /// The document of all domains.
 pub(super) async fn all(
-    State(shared): State<Arc<Shared>>,
+    State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (form, pass) = ask(&shared, client, query.as_deref(), &headers).await?;
-    let all = move |pass: &Pass| Ok(pass.text(form, || text(form, &pass.answer.of_all)));
-    answer(&shared, form, &headers, pass, all).await
+    let (format, snapshot) = ask(&app, client, query.as_deref(), &headers).await?;
+    let all =
+        move |snapshot: &Snapshot| Ok(snapshot.encoded(format, || text(format, snapshot.report())));
+    answer(&app, format, &headers, snapshot, all).await
 }
 
 /// The document of one domain, by its name, UUID or id.
 pub(super) async fn one(
-    State(shared): State<Arc<Shared>>,
+    State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
     domain: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let Path(domain) = domain.map_err(Refusal::bad_path)?;
-    let (form, pass) = ask(&shared, client, query.as_deref(), &headers).await?;
-    let one = move |pass: &Pass| {
-        let report = only(&pass.answer.of_all, &domain)?;
-        Ok(text(form, &report).into())
+    let (format, snapshot) = ask(&app, client, query.as_deref(), &headers).await?;
+    let one = move |snapshot: &Snapshot| {
+        let report = only(snapshot.report(), &domain)?;
+        Ok(text(format, &report).into())
     };
-    answer(&shared, form, &headers, pass, one).await
+    answer(&app, format, &headers, snapshot, one).await
 }
 
-/// Asks the hypervisors. Returns the client's form, and the answer.
+/// Returns the client's format, and a snapshot of what it asks for.
 async fn ask(
-    shared: &Shared,
+    app: &App,
     client: Client,
     query: Option<&str>,
     headers: &HeaderMap,
-) -> Result<(Form, Arc<Pass>), Refusal> {
-    let (query, form) = form::read(query, headers, FORMS)?;
-    let form = form.ok_or_else(|| {
-        let types = FORMS.map(Form::media_type).join(" or ");
+) -> Result<(Format, Arc<Snapshot>), Refusal> {
+    let (query, format) = format::read(query, headers, FORMATS)?;
+    let format = format.ok_or_else(|| {
+        let types = FORMATS.map(media_type).join(" or ");
         let sentence = format!("the document is {types}: accept one of them");
         Refusal::new(StatusCode::NOT_ACCEPTABLE, sentence)
     })?;
-    let max_age = query.max_age.unwrap_or(shared.max_age);
-    let question = shared.answers.question(query.of_domains(), query.timeout);
-    let pass = shared.answers.ask(question, max_age, client.source).await?;
-    if pass.is_down() {
-        return Err(Refusal::unreachable(&pass.answer.failures));
+    let max_age = query.max_age.unwrap_or(app.max_age);
+    let configured = app.admission.hypervisors.timeout();
+    let wanted = query.stats().within(query.timeout.unwrap_or(configured), configured);
+    let snapshot = app.admission.snapshot(wanted, max_age, client.source).await?;
+    match snapshot.gathered.unreachable() {
+        Some(failures) => Err(Refusal::unreachable(failures)),
+        None => Ok((format, snapshot)),
     }
-    Ok((form, pass))
 }
 
-/// Returns the report of one domain, by its name or UUID, else by its number.
+/// Returns the report of one domain, by its name or UUID, else by its id.
 fn only(report: &StatsReport, word: &str) -> Result<StatsReport, Refusal> {
     let domains = report.domains.iter().map(|stats| &stats.domain);
     let all = || domains.clone().chain(report.missing.iter().map(|missing| &missing.domain));
@@ -106,33 +108,33 @@ fn only(report: &StatsReport, word: &str) -> Result<StatsReport, Refusal> {
     Ok(one)
 }
 
-fn text(form: Form, report: &StatsReport) -> String {
-    match form {
-        Form::Xml => report.to_xml(),
+fn text(format: Format, report: &StatsReport) -> String {
+    match format {
+        Format::Xml => report.to_xml(),
         _ => report.to_json(),
     }
 }
 
-/// Sends the document, unless the client has it.
+/// Sends the document, unless the client has it already.
 async fn answer(
-    shared: &Shared,
-    form: Form,
+    app: &App,
+    format: Format,
     headers: &HeaderMap,
-    pass: Arc<Pass>,
-    document: impl FnOnce(&Pass) -> Result<Bytes, Refusal> + Send + 'static,
+    snapshot: Arc<Snapshot>,
+    document: impl FnOnce(&Snapshot) -> Result<Bytes, Refusal> + Send + 'static,
 ) -> Result<Response, Refusal> {
     let known = headers.get(header::IF_NONE_MATCH).cloned();
-    let write = move || -> Result<_, Refusal> {
-        let text = document(&pass)?;
+    let encode = move || -> Result<_, Refusal> {
+        let text = document(&snapshot)?;
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
         // Weak: the same document may be sent with and without gzip.
         let tag = format!("W/\"{:016x}\"", hasher.finish());
-        let unreachable: Vec<&str> =
-            pass.answer.failures.iter().map(|failure| failure.uri.as_str()).collect();
+        let failures = &snapshot.gathered.failures;
+        let unreachable: Vec<&str> = failures.iter().map(|failure| failure.uri.as_str()).collect();
         Ok((text, tag, unreachable.join(" ")))
     };
-    let (text, tag, unreachable) = shared.write(write).await??;
+    let (text, tag, unreachable) = app.encode(encode).await??;
     let is_known = known
         .as_ref()
         .and_then(|known| known.to_str().ok())
@@ -141,7 +143,7 @@ async fn answer(
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => Body::from(text).into_response(),
     };
-    let content_type = HeaderValue::from_static(form.content_type());
+    let content_type = HeaderValue::from_static(content_type(format));
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     let mut insert = |name: &'static str, value: &str| {

@@ -28,10 +28,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::Shared;
-use crate::{
-    client::{Counted, PerSource, Source},
+use super::App;
+use crate::net::{
     listen::refused,
+    source::{Counted, PerSource, Source},
     strangers::Strangers,
 };
 
@@ -78,13 +78,13 @@ pub(super) struct Client {
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
-    shared: Arc<Shared>,
+    app: Arc<App>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
     loop {
-        let tls = shared.access.current().tls.clone();
+        let tls = app.access.current().tls.clone();
         let accepted = async {
             // The others wait in the kernel's queue until one goes. With TLS they get a place when they have
             // greeted.
@@ -112,7 +112,7 @@ pub(super) async fn serve(
                     client: Client { source, has_certificate: false },
                     _counted: counted,
                 };
-                shared.own.connected();
+                app.own.connected();
                 connections.spawn(connection.serve((stream, client), tls, place));
             }
             Err(error) => refused(&error).await,

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -14,10 +14,11 @@ use domstats::{
     DomainFilter, DomainInfo, ErrorKind, StatsReport, Uuid, Value,
     format::{LabelSet, Labelled, Metrics, labelled},
     stats::{Kind, Unit},
+    sync::lock,
 };
 
 use super::description::{self, Said};
-use crate::host::Host;
+use crate::hypervisors::Host;
 
 /// The pause between two rounds, when something is left to fetch.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -44,7 +45,7 @@ fn life(domain: &DomainInfo) -> Option<Life> {
 
 impl Metadata {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Returns what is known of a domain.
@@ -95,13 +96,13 @@ impl Metadata {
 
     /// Asks every domain that is not known, until one does not answer in time.
     fn round(&self, host: &Host) {
-        let answer = host.domains(DomainFilter::empty());
-        if answer.failures.is_empty() {
+        let listed = host.domains(DomainFilter::empty());
+        if listed.failures.is_empty() {
             let lives: HashSet<_> =
-                answer.of_all.iter().filter_map(|domain| life(domain.info())).collect();
+                listed.value.iter().filter_map(|domain| life(domain.info())).collect();
             self.state().known.retain(|life, _| lives.contains(life));
         }
-        for domain in answer.of_all {
+        for domain in listed.value {
             let Some(life) = life(domain.info()) else { continue };
             if self.state().known.contains_key(&life) {
                 continue;

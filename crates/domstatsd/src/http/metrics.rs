@@ -1,4 +1,4 @@
-//! `/metrics`: the metrics of all domains, in the form that the client likes best.
+//! `/metrics`: the metrics of all domains, in the format that the client prefers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,77 +10,76 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domstats::{
-    Value,
+    Format, Value,
     format::{LabelSet, Metrics},
     stats::{Kind, Unit},
 };
 
 use super::{
-    Shared,
-    answers::Pass,
+    App,
+    body::TwoParts,
     compat::Profile,
-    form::{self, Form},
+    format::{self, content_type},
     listen::Client,
     own,
-    parts::Parts,
     refusal::Refusal,
 };
+use crate::hypervisors::Snapshot;
 
-const FORMS: [Form; 2] = [Form::Prometheus, Form::OpenMetrics];
+const FORMATS: [Format; 2] = [Format::Prometheus, Format::OpenMetrics];
 
-/// All metrics, and those of the daemon.
+/// The metrics of all domains and of the daemon.
 pub(super) async fn metrics(
-    State(shared): State<Arc<Shared>>,
+    State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let (form, pass) = ask(&shared, client, query.as_deref(), &headers).await?;
-    let its = Arc::clone(&shared);
-    let write = move || {
-        let shared = its;
-        let text = pass.text(form, || {
-            let mut metrics = of_domains(&shared, &pass);
-            for profile in &shared.compat {
-                profile.push(&pass, &shared.metadata, &mut metrics);
+    let (format, snapshot) = ask(&app, client, query.as_deref(), &headers).await?;
+    let its = Arc::clone(&app);
+    let encode = move || {
+        let text = snapshot.encoded(format, || {
+            let mut metrics = of_domains(&its, &snapshot);
+            for profile in &its.compat {
+                profile.push(&snapshot, &its.metadata, &mut metrics);
             }
-            metrics.to_text(form.format())
+            metrics.to_text(format)
         });
-        // Ours are new for each client, and stand behind what all have in common.
+        // Ours are new for each client, and follow the text that all clients share.
         let mut ours = Metrics::new();
-        push_ours(&shared, &pass, &mut ours);
+        push_ours(&its, &snapshot, &mut ours);
         let end = text.strip_suffix(b"# EOF\n").map_or(text.len(), <[u8]>::len);
-        Parts::new(text.slice(..end), ours.to_text(form.format()).into())
+        TwoParts::new(text.slice(..end), ours.to_text(format).into())
     };
-    Ok(response(form, Body::new(shared.write(write).await?)))
+    Ok(response(format, Body::new(app.encode(encode).await?)))
 }
 
-/// Returns the metrics of the domains, and names in the log what has none.
-pub(super) fn of_domains(shared: &Shared, pass: &Pass) -> Metrics {
-    shared.own.name_unknown(&pass.answer.of_all);
+/// Returns the metrics of the domains, and logs values without a metric.
+pub(super) fn of_domains(app: &App, snapshot: &Snapshot) -> Metrics {
+    app.own.log_unknown(snapshot.report());
     let mut metrics = Metrics::new();
-    if pass.is_down() {
+    if snapshot.is_down() {
         let up = metrics.family("libvirt_up", Kind::Gauge, "Whether the hypervisor answered.");
         metrics.push(up, &LabelSet::new(), Unit::None, &Value::Boolean(false));
     } else {
-        metrics.push_report(&pass.answer.of_all);
+        metrics.push_report(snapshot.report());
     }
     metrics
 }
 
-/// Adds what is to be said of a pass when it is answered with, and of the daemon. What is not known
-/// of its domains is fetched for the next one.
-pub(super) fn push_ours(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
-    let report = &pass.answer.of_all;
-    metrics.push_age(report, pass.began.elapsed());
-    shared.metadata.push(report, metrics);
-    own::push(shared, pass, metrics);
-    shared.metadata.fetch(report, shared.answers.host());
+/// Adds the metrics that are new for each answer: the age of the snapshot, metadata, and the daemon's own.
+/// Unknown metadata is fetched for the next answer.
+pub(super) fn push_ours(app: &App, snapshot: &Snapshot, metrics: &mut Metrics) {
+    let report = snapshot.report();
+    metrics.push_age(report, snapshot.began.elapsed());
+    app.metadata.push(report, metrics);
+    own::push(app, snapshot, metrics);
+    app.metadata.fetch(report, app.admission.hypervisors.host());
 }
 
 /// The metrics of another exporter, alone.
 pub(super) async fn compat(
-    State(shared): State<Arc<Shared>>,
+    State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
     name: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
@@ -89,45 +88,46 @@ pub(super) async fn compat(
     let Path(name) = name.map_err(Refusal::bad_path)?;
     let profile = Profile::named(&name)
         .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, Profile::unknown(&name)))?;
-    let (form, pass) = ask(&shared, client, query.as_deref(), &headers).await?;
-    let its = Arc::clone(&shared);
-    let write = move || {
+    let (format, snapshot) = ask(&app, client, query.as_deref(), &headers).await?;
+    let its = Arc::clone(&app);
+    let encode = move || {
         let mut metrics = Metrics::new();
-        profile.push(&pass, &its.metadata, &mut metrics);
-        its.metadata.fetch(&pass.answer.of_all, its.answers.host());
-        metrics.to_text(form.format())
+        profile.push(&snapshot, &its.metadata, &mut metrics);
+        its.metadata.fetch(snapshot.report(), its.admission.hypervisors.host());
+        metrics.to_text(format)
     };
-    Ok(response(form, shared.write(write).await?))
+    Ok(response(format, app.encode(encode).await?))
 }
 
-/// Asks the hypervisors. Returns the client's form, and the answer.
+/// Returns the client's format, and a snapshot of what it asks for.
 async fn ask(
-    shared: &Shared,
+    app: &App,
     client: Client,
     query: Option<&str>,
     headers: &HeaderMap,
-) -> Result<(Form, Arc<Pass>), Refusal> {
-    let (query, form) = form::read(query, headers, FORMS)?;
-    // A client that likes neither is best served by the one that everybody reads.
-    let form = form.unwrap_or(Form::Prometheus);
-    let answers = &shared.answers;
-    let scrape = || scrape_timeout(headers).map(|most| most.min(answers.timeout()));
-    let question = answers.question(query.of_domains(), query.timeout.or_else(scrape));
-    let max_age = query.max_age.unwrap_or(shared.max_age);
-    Ok((form, answers.ask(question, max_age, client.source).await?))
+) -> Result<(Format, Arc<Snapshot>), Refusal> {
+    let (query, format) = format::read(query, headers, FORMATS)?;
+    // For a client that accepts neither: every program reads this one.
+    let format = format.unwrap_or(Format::Prometheus);
+    let configured = app.admission.hypervisors.timeout();
+    let scrape = || scrape_timeout(headers).map(|most| most.min(configured));
+    let timeout = query.timeout.or_else(scrape).unwrap_or(configured);
+    let wanted = query.stats().within(timeout, configured);
+    let max_age = query.max_age.unwrap_or(app.max_age);
+    Ok((format, app.admission.snapshot(wanted, max_age, client.source).await?))
 }
 
-/// The time that Prometheus gives a scrape, less what the way takes.
+/// Returns the timeout of a Prometheus scrape, less a tenth for the network.
 fn scrape_timeout(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get("x-prometheus-scrape-timeout-seconds")?.to_str().ok()?;
     let seconds = seconds.parse::<f64>().ok().filter(|seconds| *seconds > 0.0)?;
-    // To the millisecond: those who ask alike are to share a pass.
+    // To the millisecond, so that similar clients share a snapshot.
     let time = Duration::try_from_secs_f64((seconds * 900.0).round() / 1000.0).ok()?;
     Some(time.max(Duration::from_millis(1)))
 }
 
-fn response(form: Form, text: impl IntoResponse) -> Response {
-    let content_type = HeaderValue::from_static(form.content_type());
+fn response(format: Format, text: impl IntoResponse) -> Response {
+    let content_type = HeaderValue::from_static(content_type(format));
     let mut response = text.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response

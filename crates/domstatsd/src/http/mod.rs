@@ -2,25 +2,26 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `listen.rs` | connections, and what a client may take of time |
-//! | `access.rs`, `auth.rs`, `site.rs` | who may ask |
-//! | `answers.rs` | what is asked of the hypervisors, and for how many at once |
-//! | `query.rs`, `accept.rs`, `form.rs` | what a client says, and the form that it gets |
-//! | `metrics.rs`, `parts.rs`, `own.rs`, `compat/` | `/metrics` |
-//! | `metadata.rs`, `description.rs` | what management layers say of the domains |
+//! | `listen.rs` | connections, and the time that each may take |
+//! | `access.rs`, `auth.rs`, `site.rs` | which clients get an answer |
+//! | `admission.rs` | the queries in flight: how many, and for how long |
+//! | `query.rs`, `accept.rs`, `format.rs` | what a client asks for, and in which format |
+//! | `metrics.rs`, `body.rs`, `own.rs`, `compat/` | `/metrics` |
+//! | `metadata.rs`, `description.rs` | what management layers store in the domains' descriptions |
 //! | `domains.rs` | `/v1/domains` |
 //! | `otlp/` | the metrics pushed to a collector |
 //! | `health.rs` | `/healthz`, `/readyz` |
-//! | `openapi.json` | what all of that is, for programs |
+//! | `openapi.json` | all of it, for programs |
 
 mod accept;
 mod access;
-mod answers;
+mod admission;
 mod auth;
+mod body;
 pub(crate) mod compat;
 mod description;
 mod domains;
-mod form;
+mod format;
 pub(crate) mod fuzz;
 mod health;
 mod listen;
@@ -28,12 +29,17 @@ mod metadata;
 mod metrics;
 mod otlp;
 mod own;
-mod parts;
 pub(crate) mod query;
 mod refusal;
 mod site;
 
-use std::{fmt, net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+    thread,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -41,7 +47,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     middleware,
     response::IntoResponse,
-    routing::get,
+    routing::{MethodRouter, get},
 };
 use tokio::{
     net::TcpListener,
@@ -52,50 +58,50 @@ use tower_http::compression::CompressionLayer;
 
 use crate::{
     config::{self, BadFile, Config},
-    pass::Passes,
+    hypervisors::Hypervisors,
     rpc,
 };
 use access::Access;
-use answers::{Answers, KEPT};
+use admission::{Admission, OLDEST};
 use compat::Profile;
 pub(crate) use otlp::Pusher;
 use refusal::Refusal;
 
-/// What every answer needs.
-pub(crate) struct Shared {
-    answers: Answers,
+/// The state of the server, which every handler needs.
+pub(crate) struct App {
+    admission: Admission,
     max_age: Duration,
-    /// Whose names `/metrics` has beside the usual ones.
+    /// The exporters whose names `/metrics` has beside ours.
     compat: Vec<&'static Profile>,
     access: Access,
     own: own::Own,
     metadata: Arc<metadata::Metadata>,
-    /// The other server, whose clients are counted here too.
+    /// The other server, for metrics of its clients.
     rpc: Arc<rpc::Server>,
-    /// As many answers are written at a time as there are CPUs: more would only take more memory.
-    writers: Semaphore,
+    /// A permit for each CPU: more answers encoded at a time would only take more memory.
+    encoders: Semaphore,
 }
 
-impl Shared {
-    /// Runs what writes an answer on a thread that may take its time.
-    async fn write<T: Send + 'static>(
+impl App {
+    /// Encodes an answer on a thread that may block.
+    async fn encode<T: Send + 'static>(
         &self,
-        write: impl FnOnce() -> T + Send + 'static,
+        encode: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let _writer = self.writers.acquire().await;
-        tokio::task::spawn_blocking(write).await.map_err(|_| {
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be written")
+        let _permit = self.encoders.acquire().await;
+        tokio::task::spawn_blocking(encode).await.map_err(|_| {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be encoded")
         })
     }
 }
 
 /// The server, before it serves.
 pub(crate) struct Http {
-    shared: Arc<Shared>,
+    app: Arc<App>,
     limits: listen::Limits,
 }
 
-/// What is wrong with the configuration of HTTP.
+/// Why HTTP cannot be served as configured.
 #[derive(Debug)]
 pub(crate) enum HttpError {
     Unreadable(BadFile),
@@ -120,110 +126,102 @@ impl From<BadFile> for HttpError {
 }
 
 impl Http {
-    /// Reads secrets and certificates, and checks that the settings go together, and with the
-    /// addresses where it is to be served.
+    /// Reads secrets and certificates, and checks that the settings fit together and fit the addresses.
     ///
     /// # Errors
     ///
-    /// The sentence that says what is wrong.
+    /// A sentence about the setting or file that is wrong.
     pub(crate) fn new(
         config: &Config,
         addresses: Vec<SocketAddr>,
-        passes: Passes,
+        hypervisors: Hypervisors,
         rpc: Arc<rpc::Server>,
     ) -> Result<Self, HttpError> {
         let http = &config.http;
         let access = Access::new(http, addresses)?;
         let compat = http.compat.iter().map(|name| Profile::beside(name).map_err(HttpError::Wrong));
-        let shared = Shared {
-            answers: Answers::new(passes),
-            max_age: http.max_age.min(KEPT),
+        let app = App {
+            admission: Admission::new(hypervisors),
+            max_age: http.max_age.min(OLDEST),
             compat: compat.collect::<Result<_, _>>()?,
             access,
             own: own::Own::default(),
             metadata: Arc::default(),
             rpc,
-            writers: Semaphore::new(thread::available_parallelism().map_or(1, usize::from)),
+            encoders: Semaphore::new(thread::available_parallelism().map_or(1, usize::from)),
         };
         let limits = listen::Limits::new(http.max_connections, http.client_timeout);
-        Ok(Self { shared: Arc::new(shared), limits })
+        Ok(Self { app: Arc::new(app), limits })
     }
 
-    /// Returns what can change while it serves.
+    /// Returns the handle that changes settings while it serves.
     pub(crate) fn control(&self) -> Control {
-        Control(Arc::clone(&self.shared))
+        Control(Arc::clone(&self.app))
     }
 
-    /// Serves until it is told to stop, then ends what it has begun.
+    /// Serves until it is told to stop, then finishes the answers in flight.
     pub(crate) async fn serve(self, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {
-        let router = router(Arc::clone(&self.shared));
+        let router = router(Arc::clone(&self.app));
         let serve = |listener| {
-            let (router, shared) = (router.clone(), Arc::clone(&self.shared));
-            listen::serve(listener, router, shared, self.limits.clone(), stop.clone())
+            let (router, app) = (router.clone(), Arc::clone(&self.app));
+            listen::serve(listener, router, app, self.limits.clone(), stop.clone())
         };
         listeners.into_iter().map(serve).collect::<JoinSet<()>>().join_all().await;
     }
 }
 
-/// What can change while HTTP is served.
-pub(crate) struct Control(Arc<Shared>);
+/// Changes settings while HTTP is served.
+pub(crate) struct Control(Arc<App>);
 
 impl Control {
     /// Reads tokens and certificates again.
     ///
     /// # Errors
     ///
-    /// The sentence that says what is wrong: what was valid stays.
+    /// A sentence about the file that is wrong: those read before stay valid.
     pub(crate) fn reload(&self, http: &config::Http) -> Result<(), HttpError> {
         self.0.access.reload(http)
     }
 
-    /// Returns what pushes metrics to the collector, if there is one.
+    /// Returns the pusher of metrics to the collector, if one is configured.
     ///
     /// # Errors
     ///
-    /// The sentence that says what is wrong.
+    /// A sentence about the setting or file that is wrong.
     pub(crate) fn pusher(&self, otlp: &config::Otlp) -> Result<Option<Pusher>, HttpError> {
         Pusher::new(Arc::clone(&self.0), otlp)
     }
 }
 
-/// Every path, with what answers it. `openapi.json` describes these and no others.
-const ROUTES: [&str; 8] = [
-    "/",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/metrics/compat/{profile}",
-    "/v1/domains",
-    "/v1/domains/{domain}",
-    "/v1/openapi.json",
-];
+/// Every path and its handler. `openapi.json` describes these and no others.
+fn routes() -> [(&'static str, MethodRouter<Arc<App>>); 8] {
+    [
+        ("/", get(index)),
+        ("/healthz", get(health::healthz)),
+        ("/readyz", get(health::readyz)),
+        ("/metrics", get(metrics::metrics)),
+        ("/metrics/compat/{profile}", get(metrics::compat)),
+        ("/v1/domains", get(domains::all)),
+        ("/v1/domains/{domain}", get(domains::one)),
+        ("/v1/openapi.json", get(openapi)),
+    ]
+}
 
-fn router(shared: Arc<Shared>) -> Router {
-    let route = |router: Router<Arc<Shared>>, path: &'static str| {
-        let method = match path {
-            "/" => get(index),
-            "/healthz" => get(health::healthz),
-            "/readyz" => get(health::readyz),
-            "/metrics" => get(metrics::metrics),
-            "/metrics/compat/{profile}" => get(metrics::compat),
-            "/v1/domains" => get(domains::all),
-            "/v1/domains/{domain}" => get(domains::one),
-            _ => get(openapi),
-        };
-        router.route(path, method)
-    };
-    ROUTES
+/// The paths of [`routes`], but for the index.
+static PATHS: LazyLock<Vec<&str>> =
+    LazyLock::new(|| routes().into_iter().skip(1).map(|(path, _)| path).collect());
+
+fn router(app: Arc<App>) -> Router {
+    routes()
         .into_iter()
-        .fold(Router::new(), route)
-        .fallback(nothing_there)
+        .fold(Router::new(), |router, (path, handler)| router.route(path, handler))
+        .fallback(not_found)
         .method_not_allowed_fallback(only_get)
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), auth::check))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), site::check))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), auth::check))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), site::check))
         .layer(CompressionLayer::new())
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), own::count))
-        .with_state(shared)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), own::count))
+        .with_state(app)
 }
 
 async fn index() -> impl IntoResponse {
@@ -236,9 +234,9 @@ async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, json)], include_str!("openapi.json"))
 }
 
-async fn nothing_there(request: Request) -> Refusal {
+async fn not_found(request: Request) -> Refusal {
     let path: String = request.uri().path().chars().take(60).collect();
-    let sentence = format!("there is nothing at '{path}': {}", ROUTES[1..].join(", "));
+    let sentence = format!("there is nothing at '{path}': {}", PATHS.join(", "));
     Refusal::new(StatusCode::NOT_FOUND, sentence)
 }
 
@@ -263,7 +261,7 @@ mod tests {
         let document = openapi();
         let mut described: Vec<&str> =
             document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-        let mut routes = ROUTES[1..].to_vec();
+        let mut routes = PATHS.clone();
         described.sort_unstable();
         routes.sort_unstable();
         assert_eq!(described, routes);

@@ -1,9 +1,9 @@
-//! Metrics about the daemon itself.
+//! Metrics of the daemon itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::{Instant, SystemTime},
@@ -18,21 +18,23 @@ use domstats::{
     DomainStats, MissingReason, StatsReport, Value,
     format::{LabelSet, Metrics},
     stats::{Kind, Unit},
+    sync::lock,
 };
 
-use super::{Shared, answers::Pass, otlp};
+use super::{App, otlp};
+use crate::hypervisors::Snapshot;
 
-/// The unknown values that are named in the log, at most.
-const MOST_NAMED: usize = 100;
+/// The most unknown values that are logged.
+const MOST_LOGGED: usize = 100;
 
-/// What HTTP did so far.
+/// Counts since the daemon started.
 pub(crate) struct Own {
     started: Instant,
     connections: AtomicU64,
     pub(super) otlp: otlp::Counters,
-    /// What has no metric and was named in the log.
+    /// Values without a metric that were logged.
     unknown: Mutex<BTreeSet<String>>,
-    /// Requests by path and status. Paths are those of the routes, so there are only so many.
+    /// Requests by path and status. Paths are those of the routes, so their number is bounded.
     requests: Mutex<BTreeMap<(String, u16), u64>>,
 }
 
@@ -49,20 +51,20 @@ impl Default for Own {
 }
 
 impl Own {
-    /// Returns since when it counts.
+    /// Returns when it began to count.
     pub(super) fn started(&self) -> SystemTime {
         let now = SystemTime::now();
         now.checked_sub(self.started.elapsed()).unwrap_or(now)
     }
 
-    /// Names in the log, once each, the values of a report that have no metric.
-    pub(super) fn name_unknown(&self, report: &StatsReport) {
+    /// Logs the values of a report that have no metric, once each.
+    pub(super) fn log_unknown(&self, report: &StatsReport) {
         let keys = report.domains.iter().flat_map(DomainStats::unknown_keys);
-        let mut named = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = lock(&self.unknown);
         let mut new = Vec::new();
         for key in keys.map(|key| without_numbers(&key)) {
-            // A peer may make up any number of them.
-            if named.len() < MOST_NAMED && named.insert(key.clone()) {
+            // A peer can make up any number of them.
+            if logged.len() < MOST_LOGGED && logged.insert(key.clone()) {
                 new.push(key);
             }
         }
@@ -87,28 +89,25 @@ fn without_numbers(key: &str) -> String {
     words.collect::<Vec<_>>().join(".").escape_debug().to_string()
 }
 
-/// Counts a request when its answer is known.
-pub(super) async fn count(
-    State(shared): State<Arc<Shared>>,
-    request: Request,
-    next: Next,
-) -> Response {
+/// Counts a request by the status of its response.
+pub(super) async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str);
     let path = path.to_owned();
     let response = next.run(request).await;
-    let mut requests = shared.own.requests.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut requests = lock(&app.own.requests);
     *requests.entry((path, response.status().as_u16())).or_default() += 1;
     response
 }
 
-/// Adds what the daemon says of itself, and of the pass that it answers with.
-pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
-    let counters = &shared.answers.counters;
+/// Adds the daemon's metrics, some of them about the snapshot of this answer.
+pub(super) fn push(app: &App, snapshot: &Snapshot, metrics: &mut Metrics) {
+    let hypervisors = &app.admission.hypervisors;
+    let counters = &app.admission.counters;
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let uptime = u64::try_from(shared.own.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    let (taken, rpc) = (shared.answers.taken(), &shared.rpc.counters);
+    let uptime = u64::try_from(app.own.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let (passes, rpc) = (&hypervisors.counters, &app.rpc.counters);
     let counted = [
-        ("domstatsd_passes", "Times that all hypervisors were asked.", &taken.passes),
+        ("domstatsd_passes", "Times that all hypervisors were asked.", &passes.passes),
         (
             "domstatsd_answers",
             "Answers from a pass; more than passes where clients share them.",
@@ -122,7 +121,7 @@ pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
         (
             "domstatsd_http_connections",
             "HTTP connections that were accepted.",
-            &shared.own.connections,
+            &app.own.connections,
         ),
         (
             "domstatsd_rpc_connections",
@@ -137,24 +136,24 @@ pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
         (
             "domstatsd_otlp_retries",
             "Times that metrics were sent to the collector again.",
-            &shared.own.otlp.retries,
+            &app.own.otlp.retries,
         ),
     ];
     let now = [
         (
             "domstatsd_questions",
             "Different questions that are being asked.",
-            shared.answers.questions(),
+            app.admission.in_flight(),
         ),
         (
             "domstatsd_stuck_domains",
             "Domains whose monitor did not answer in time, or is taken.",
-            stuck(&pass.answer.of_all),
+            stuck(snapshot.report()),
         ),
         (
             "domstatsd_rpc_clients",
             "Clients of libvirt's protocol that are connected.",
-            shared.rpc.clients(),
+            app.rpc.clients(),
         ),
     ];
     let mut push = |name, kind, help, unit, value| {
@@ -164,7 +163,7 @@ pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
     let help = "Time since HTTP is served.";
     push("domstatsd_uptime_seconds", Kind::Gauge, help, Unit::Nanoseconds, uptime);
     let help = "Time that asking all hypervisors took.";
-    let took = load(&taken.nanoseconds);
+    let took = load(&passes.nanoseconds);
     push("domstatsd_pass_seconds", Kind::Counter, help, Unit::Nanoseconds, took);
     for (name, help, counter) in counted {
         push(name, Kind::Counter, help, Unit::Count, load(counter));
@@ -177,7 +176,7 @@ pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
         Kind::Counter,
         "Data points for the collector: sent and taken, or dropped.",
     );
-    let otlp = &shared.own.otlp;
+    let otlp = &app.own.otlp;
     for (result, count) in [("sent", &otlp.sent), ("dropped", &otlp.dropped)] {
         let labels = LabelSet::new().with("result", result);
         metrics.push(family, &labels, Unit::Count, &Value::ULLong(load(count)));
@@ -187,13 +186,13 @@ pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
         Kind::Counter,
         "Calls by libvirt's protocol: served, or refused with an error.",
     );
-    for (procedure, calls) in shared.rpc.counters.calls() {
+    for (procedure, calls) in app.rpc.counters.calls() {
         for (result, count) in [("served", calls.served), ("refused", calls.refused)] {
             let labels = LabelSet::new().with("procedure", procedure).with("result", result);
             metrics.push(family, &labels, Unit::Count, &Value::ULLong(count));
         }
     }
-    let requests = shared.own.requests.lock().unwrap_or_else(PoisonError::into_inner);
+    let requests = lock(&app.own.requests);
     let family = metrics.family(
         "domstatsd_http_requests",
         Kind::Counter,
@@ -205,18 +204,14 @@ pub(super) fn push(shared: &Shared, pass: &Pass, metrics: &mut Metrics) {
     }
     let family =
         metrics.family("domstatsd_source_up", Kind::Gauge, "Whether a hypervisor could be asked.");
-    for uri in shared.answers.uris() {
-        let is_up = pass.answer.failures.iter().all(|failure| failure.uri != *uri);
-        metrics.push(
-            family,
-            &LabelSet::new().with("uri", &uri),
-            Unit::None,
-            &Value::Boolean(is_up),
-        );
+    for uri in hypervisors.host().uris() {
+        let is_up = snapshot.gathered.failures.iter().all(|failure| failure.uri != *uri);
+        let labels = LabelSet::new().with("uri", uri);
+        metrics.push(family, &labels, Unit::None, &Value::Boolean(is_up));
     }
 }
 
-/// Returns how many domains have groups that came too late, or whose monitor somebody else has.
+/// Returns how many domains have groups that were late, or a monitor that another client holds.
 fn stuck(report: &StatsReport) -> usize {
     let is =
         |reason: &MissingReason| matches!(reason, MissingReason::Timeout | MissingReason::Busy);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use domstats::{DomainFilter, Format, StatsGroups, StatsOptions, stats::GROUPS};
 
-use crate::pass::Question;
+use crate::hypervisors::StatsQuery;
 
-/// What a client asks for. What it does not say is as the configuration says.
+/// The query of a client. The configuration decides what it leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Query {
     pub(crate) groups: StatsGroups,
@@ -17,7 +17,7 @@ pub(crate) struct Query {
     pub(crate) format: Option<Format>,
 }
 
-/// The states by which domains are chosen.
+/// The states that a query can filter by.
 const STATES: [(&str, DomainFilter); 8] = [
     ("active", DomainFilter::ACTIVE),
     ("inactive", DomainFilter::INACTIVE),
@@ -29,25 +29,25 @@ const STATES: [(&str, DomainFilter); 8] = [
     ("other", DomainFilter::OTHER),
 ];
 
-/// The flags of libvirt's call that are of use here.
+/// The flags of libvirt's call that apply here.
 const OPTIONS: [(&str, StatsOptions); 2] =
     [("nowait", StatsOptions::NOWAIT), ("backing", StatsOptions::BACKING)];
 
 impl Query {
-    /// The longest time that a client may ask for.
+    /// The longest timeout of a query.
     pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// Returns what it asks of domains.
-    pub(crate) fn of_domains(&self) -> Question {
+    /// Returns the statistics that it asks for, within the configured timeout.
+    pub(crate) fn stats(&self) -> StatsQuery {
         let Self { groups, filter, options, .. } = *self;
-        Question { filter, options, ..Question::new(groups) }
+        StatsQuery { filter, options, ..StatsQuery::new(groups) }
     }
 
-    /// Reads what stands behind the question mark. `formats` are those that can be asked for.
+    /// Reads a query string. `formats` are those on offer.
     ///
     /// # Errors
     ///
-    /// The sentence that says what is wrong.
+    /// A sentence about the parameter that is wrong.
     pub(crate) fn parse(text: &str, formats: &[Format]) -> Result<Self, String> {
         let mut query = Self::default();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
@@ -74,7 +74,7 @@ impl Query {
     }
 }
 
-/// Joins the sets that the words of a list stand for.
+/// Returns the union of the sets that a list names.
 fn union<T: Default + std::ops::BitOr<Output = T>>(
     list: &str,
     what: &str,
@@ -97,7 +97,7 @@ fn names<T>(table: &[(&str, T)]) -> String {
     table.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-/// The groups by the command's names for them, and `cpu` as the RFC means it.
+/// Returns a group by the command's name for it, or the RFC's `cpu`.
 fn group(word: &str) -> Option<StatsGroups> {
     if word == "cpu" {
         return Some(StatsGroups::CPU);
@@ -131,7 +131,7 @@ fn format(value: &str, formats: &[Format]) -> Result<Format, String> {
     })
 }
 
-/// Returns as much of a client's word as an answer repeats.
+/// Returns as much of a client's word as an error repeats.
 fn shown(word: &str) -> String {
     word.chars().take(60).collect()
 }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_parameter_and_the_choices() {
         for (text, sentence) in [
             ("stat=cpu", "there is no parameter 'stat': use stats, state,"),
             ("stats=cpu,disk", "there is no group 'disk': use cpu, state, cpu-total,"),

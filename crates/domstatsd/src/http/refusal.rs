@@ -1,4 +1,4 @@
-//! An answer that is an error: its status, and one sentence in JSON.
+//! Error responses: a status, and one sentence in JSON.
 
 use axum::{
     extract::rejection::PathRejection,
@@ -7,10 +7,10 @@ use axum::{
 };
 use serde_json::json;
 
-use super::answers::NoAnswer;
-use crate::host::Failure;
+use super::admission::NoSnapshot;
+use crate::hypervisors::Failure;
 
-/// Why a client does not get what it asked for.
+/// Why a client gets no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     status: StatusCode,
@@ -38,11 +38,11 @@ impl Refusal {
     }
 }
 
-impl From<NoAnswer> for Refusal {
-    fn from(why: NoAnswer) -> Self {
+impl From<NoSnapshot> for Refusal {
+    fn from(why: NoSnapshot) -> Self {
         let status = match why {
-            NoAnswer::Busy => StatusCode::SERVICE_UNAVAILABLE,
-            NoAnswer::Late => StatusCode::GATEWAY_TIMEOUT,
+            NoSnapshot::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            NoSnapshot::Late => StatusCode::GATEWAY_TIMEOUT,
         };
         Self::new(status, why.to_string())
     }

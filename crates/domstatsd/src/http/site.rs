@@ -14,15 +14,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Shared, refusal::Refusal};
+use super::{App, refusal::Refusal};
 
 /// Refuses requests that another site's page sends.
-pub(super) async fn check(
-    State(shared): State<Arc<Shared>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let secrets = shared.access.current();
+pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let secrets = app.access.current();
     let (uri, headers) = (request.uri(), request.headers());
     let refused = match secrets.auth.is_open() {
         true => strange_host(uri, headers, &secrets.hosts).or_else(|| strange_page(headers)),

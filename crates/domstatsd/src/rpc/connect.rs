@@ -2,9 +2,10 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
+use domstats::sync::lock;
 use domstats_rpc::{
     message::{AUTH_NONE, AuthTypes, EventArgs, OpenArgs},
     xdr::List,
@@ -50,7 +51,7 @@ impl Client {
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.session)
     }
 
     /// Refuses what needs an open hypervisor.

@@ -21,7 +21,7 @@ use super::{
     refuse::{self, Refusal},
     writes,
 };
-use crate::client::Source;
+use crate::net::source::Source;
 
 /// The largest packet that a client may send: a call about 16,384 domains with names as long as
 /// names of files can be. libvirt's own limit would let each client take eight times the memory.

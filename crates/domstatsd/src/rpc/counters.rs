@@ -3,10 +3,12 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
+
+use domstats::sync::lock;
 
 /// Counts since the daemon started.
 #[derive(Default)]
@@ -35,13 +37,13 @@ impl Counters {
     }
 
     pub(super) fn called(&self, procedure: &'static str, is_served: bool) {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = lock(&self.calls);
         let its = calls.entry(procedure).or_default();
         *if is_served { &mut its.served } else { &mut its.refused } += 1;
     }
 
     /// Returns the calls by procedure.
     pub(crate) fn calls(&self) -> BTreeMap<&'static str, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.calls).clone()
     }
 }

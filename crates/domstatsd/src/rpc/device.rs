@@ -1,12 +1,12 @@
 //! One domain, one device: the calls of clients that do not know the bulk call.
 //!
-//! Each is a pass over one domain, where libvirt is not the one to answer. These answers have no room
-//! for a reason: what was not read is -1 where libvirt says so, is left out where it can be, and
-//! refuses the call elsewhere.
+//! Where libvirt does not answer, each is a pass over one domain. These replies have no room for a reason: a
+//! value that was not read is -1 where libvirt uses that, is left out where it can be, and refuses the call
+//! elsewhere.
 
 use std::{slice, sync::Arc, time::Instant};
 
-use domstats::{DomainStats, StatsGroups, StatsReport, stats::Block};
+use domstats::{DomainStats, StatsGroups, stats::Block};
 use domstats_rpc::{
     limits,
     message::{
@@ -19,34 +19,34 @@ use domstats_rpc::{
 
 use super::{
     connect::Client,
-    domains::{meant, not_there},
+    domains::{meant, not_found, not_there},
     refuse::{self, Refusal},
 };
-use crate::{host::Answer, pass::Question};
+use crate::hypervisors::{Snapshot, StatsQuery};
 
-/// What was read of one domain.
+/// The statistics of one domain.
 pub(super) struct Reading {
-    /// When that began.
+    /// When the client asked.
     pub(super) began: Instant,
-    answer: Arc<Answer<StatsReport>>,
+    snapshot: Arc<Snapshot>,
 }
 
 impl Reading {
     pub(super) fn stats(&self) -> &DomainStats {
-        // There is one: `read` has looked.
-        &self.answer.of_all.domains[0]
+        // `read` has checked that there is one.
+        &self.snapshot.report().domains[0]
     }
 
     pub(super) fn is_active(&self) -> bool {
         self.stats().domain.id.is_some()
     }
 
-    /// Refuses what only a running domain has.
+    /// Refuses a domain that is not running.
     pub(super) fn check_active(&self) -> Result<(), Refusal> {
         if self.is_active() { Ok(()) } else { Err(refuse::not_running()) }
     }
 
-    /// Returns the error for a value of a group that was not read.
+    /// Returns the error for a value that was not read.
     pub(super) fn missing(&self, group: StatsGroups) -> Refusal {
         match self.stats().why_missing(group) {
             Some(missing) => refuse::missing(missing),
@@ -74,44 +74,37 @@ impl Reading {
     }
 }
 
-/// Reads the basic values of groups of the domain that a client means.
+/// Returns the query for the basic values of groups.
+pub(super) fn basic(groups: StatsGroups) -> StatsQuery {
+    StatsQuery { basic: groups, ..StatsQuery::new(groups) }
+}
+
+/// Reads the domain that a client names.
 pub(super) async fn read(
     client: &Client,
     domain: &message::Domain<'_>,
-    groups: StatsGroups,
-) -> Result<Reading, Refusal> {
-    read_more(client, domain, groups, StatsGroups::empty()).await
-}
-
-/// The same, and all values of `whole` groups.
-pub(super) async fn read_more(
-    client: &Client,
-    domain: &message::Domain<'_>,
-    groups: StatsGroups,
-    whole: StatsGroups,
+    query: StatsQuery,
 ) -> Result<Reading, Refusal> {
     let began = Instant::now();
     let meant = meant(client, slice::from_ref(domain)).await?;
-    let question = Question { basic: groups, ..Question::new(groups | whole) };
-    let answer = client.server.passes.report_of(meant, question).await;
-    if answer.of_all.domains.is_empty() {
-        let missing = answer.of_all.missing.first();
-        return Err(match (missing, answer.failures.first()) {
-            (Some(known), _) => refuse::missing(&known.missing),
-            (None, Some(failure)) => refuse::unreachable(failure),
-            (None, None) => not_there(domain),
+    let snapshot = client.server.hypervisors.snapshot_of(meant, query).await;
+    let report = snapshot.report();
+    if report.domains.is_empty() {
+        return Err(match report.missing.first() {
+            Some(known) => refuse::missing(&known.missing),
+            None => not_found(&snapshot.gathered, || not_there(domain)),
         });
     }
-    Ok(Reading { began, answer })
+    Ok(Reading { began, snapshot })
 }
 
 pub(super) async fn state(client: &Client, args: StateArgs<'_>) -> Result<StateReply, Refusal> {
     if args.flags != 0 {
         return Err(refuse::unsupported_flags(args.flags, "qemuDomainGetState"));
     }
-    let reading = read(client, &args.domain, StatsGroups::STATE).await?;
+    let reading = read(client, &args.domain, basic(StatsGroups::STATE)).await?;
     let reason = reading.stats().state.as_ref().and_then(|state| state.reason);
-    // Every state has the reason 0, which is "unknown".
+    // Every state has the reason 0, "unknown".
     Ok(StateReply { state: state_of(&reading)?, reason: reason.map_or(0, |reason| reason.code()) })
 }
 
@@ -127,7 +120,7 @@ pub(super) async fn summary(
 ) -> Result<DomainSummary, Refusal> {
     let groups =
         StatsGroups::STATE | StatsGroups::CPU_TOTAL | StatsGroups::BALLOON | StatsGroups::VCPU;
-    let reading = read(client, &domain, groups).await?;
+    let reading = read(client, &domain, basic(groups)).await?;
     let stats = reading.stats();
     let maximum = memory(&reading, |balloon| balloon.maximum)?;
     let memory = memory(&reading, |balloon| balloon.current)?;
@@ -150,7 +143,7 @@ fn memory(
     known.ok_or_else(|| reading.missing(StatsGroups::BALLOON))
 }
 
-/// Returns how many vCPUs a domain has, or may have at most.
+/// Returns how many vCPUs a domain has, or can have.
 fn vcpus_of(reading: &Reading, at_most: bool) -> Result<i32, Refusal> {
     let number =
         |vcpus: &domstats::stats::Vcpus| if at_most { vcpus.maximum } else { vcpus.current };
@@ -163,7 +156,7 @@ pub(super) async fn max_memory(
     client: &Client,
     domain: message::Domain<'_>,
 ) -> Result<u64, Refusal> {
-    let reading = read(client, &domain, StatsGroups::BALLOON).await?;
+    let reading = read(client, &domain, basic(StatsGroups::BALLOON)).await?;
     memory(&reading, |balloon| balloon.maximum)
 }
 
@@ -171,13 +164,13 @@ pub(super) async fn max_vcpus(
     client: &Client,
     domain: message::Domain<'_>,
 ) -> Result<i32, Refusal> {
-    let reading = read(client, &domain, StatsGroups::VCPU).await?;
+    let reading = read(client, &domain, basic(StatsGroups::VCPU)).await?;
     reading.check_active()?;
     vcpus_of(&reading, true)
 }
 
 pub(super) async fn count_vcpus(client: &Client, args: DomainFlags<'_>) -> Result<i32, Refusal> {
-    // `virDomainVcpuFlags`: live, configured, the most there may be, and what the guest says.
+    // `virDomainVcpuFlags`: live, configured, the maximum, and as the guest sees it.
     const LIVE: u32 = 1;
     const CONFIG: u32 = 2;
     const MAXIMUM: u32 = 4;
@@ -195,7 +188,7 @@ pub(super) async fn count_vcpus(client: &Client, args: DomainFlags<'_>) -> Resul
     if unknown != 0 {
         return Err(refuse::unsupported_flags(unknown, "qemuDomainGetVcpusFlags"));
     }
-    let reading = read(client, &args.domain, StatsGroups::VCPU).await?;
+    let reading = read(client, &args.domain, basic(StatsGroups::VCPU)).await?;
     match (args.flags & LIVE != 0, args.flags & CONFIG != 0, reading.is_active()) {
         (true, _, false) => Err(refuse::not_running()),
         (_, true, true) if !reading.stats().domain.persistent => Err(refuse::transient()),
@@ -205,7 +198,7 @@ pub(super) async fn count_vcpus(client: &Client, args: DomainFlags<'_>) -> Resul
 }
 
 pub(super) async fn vcpus(client: &Client, args: VcpusArgs<'_>) -> Result<VcpusReply, Refusal> {
-    /// libvirt's number for a processor that cannot be told.
+    /// libvirt's number for an unknown processor.
     const UNAVAILABLE: i32 = -2;
     let (Ok(most), Ok(length)) = (usize::try_from(args.most), usize::try_from(args.map_length))
     else {
@@ -214,7 +207,7 @@ pub(super) async fn vcpus(client: &Client, args: VcpusArgs<'_>) -> Result<VcpusR
     if most > limits::VCPUS || most.saturating_mul(length) > limits::CPU_MAPS {
         return Err(refuse::invalid_argument("maxinfo or maplen is over its limit"));
     }
-    let reading = read(client, &args.domain, StatsGroups::VCPU).await?;
+    let reading = read(client, &args.domain, basic(StatsGroups::VCPU)).await?;
     if !reading.is_active() {
         return Err(refuse::no_vcpus());
     }
@@ -226,23 +219,23 @@ pub(super) async fn vcpus(client: &Client, args: VcpusArgs<'_>) -> Result<VcpusR
         Some(VcpuInfo { number: vcpu.id, state: state?, cpu_time: vcpu.time?, cpu: UNAVAILABLE })
     };
     let vcpus: Vec<VcpuInfo> = vcpus.cpus.iter().filter_map(vcpu).take(most).collect();
-    // Where they may run is not known: a map would say that they may run somewhere, or nowhere.
+    // The affinity is unknown: a map would claim that they may run somewhere, or nowhere.
     let maps = Opaque(Vec::new());
     Ok(VcpusReply { vcpus: List(vcpus), maps })
 }
 
-/// A counter as the old structures have it: -1 if unknown.
+/// Returns a counter for the old structures: -1 if unknown.
 pub(super) fn counter(value: Option<u64>) -> i64 {
     value.and_then(|value| i64::try_from(value).ok()).unwrap_or(-1)
 }
 
-/// Reads a domain's disks: their counters, and their images if they may be known by one.
+/// Reads the counters of a domain's disks, and their images if the client may name a disk by its image.
 async fn disks(client: &Client, device: &Device<'_>) -> Result<Reading, Refusal> {
-    let [basic, whole] = match device.name.contains('/') {
-        true => [StatsGroups::empty(), StatsGroups::BLOCK],
-        false => [StatsGroups::BLOCK, StatsGroups::empty()],
+    let query = match device.name.contains('/') {
+        true => StatsQuery::new(StatsGroups::BLOCK),
+        false => basic(StatsGroups::BLOCK),
     };
-    let reading = read_more(client, &device.domain, basic, whole).await?;
+    let reading = read(client, &device.domain, query).await?;
     reading.check_active()?;
     Ok(reading)
 }
@@ -262,8 +255,8 @@ pub(super) async fn block_stats(
     })
 }
 
-/// The sizes of a disk by the numbers that the statistics have, as libvirt puts them together for a
-/// domain that runs; but the physical size stays what the image takes.
+/// Returns the sizes of a disk from the statistics, as libvirt combines them for a running domain; but the
+/// physical size stays what the image takes.
 pub(super) async fn block_info(
     client: &Client,
     args: DeviceFlags<'_>,
@@ -272,8 +265,7 @@ pub(super) async fn block_info(
         return Err(refuse::unsupported_flags(args.flags, "qemuDomainGetBlockInfo"));
     }
     let Device { domain, name } = &args.device;
-    let (basic, whole) = (StatsGroups::empty(), StatsGroups::BLOCK);
-    let reading = read_more(client, domain, basic, whole).await?;
+    let reading = read(client, domain, StatsQuery::new(StatsGroups::BLOCK)).await?;
     let block = reading.block(name, || format!("invalid path {name} not assigned to domain"))?;
     if block.path.is_none() {
         let what = format!("disk '{name}' does not currently have a source assigned");
@@ -311,7 +303,7 @@ pub(super) async fn block_params(
     });
     let mut params: Vec<_> = known.collect();
     let count = params.len() as i32;
-    // Clients ask for the number first, and then for so many.
+    // Clients ask for the count first, and then for so many.
     params.truncate(usize::try_from(args.count).unwrap_or(0));
     let count = if args.count == 0 { count } else { params.len() as i32 };
     Ok(BlockParams { params: List(params), count })
@@ -321,14 +313,13 @@ pub(super) async fn memory_stats(
     client: &Client,
     args: MemoryStatsArgs<'_>,
 ) -> Result<MemoryStats, Refusal> {
-    let (basic, whole) = (StatsGroups::empty(), StatsGroups::BALLOON);
-    let reading = read_more(client, &args.domain, basic, whole).await?;
+    let reading = read(client, &args.domain, StatsQuery::new(StatsGroups::BALLOON)).await?;
     reading.check_active()?;
     let Some(balloon) = &reading.stats().balloon else {
         return Err(reading.missing(StatsGroups::BALLOON));
     };
-    // In libvirt's order, by its tags (`virDomainMemoryStatTags`). Without a balloon, a domain has
-    // all its memory.
+    // In libvirt's order, by its tags (`virDomainMemoryStatTags`). Without a balloon, a domain has all its
+    // memory.
     let values = [
         (6, balloon.actual.or(balloon.current)),
         (0, balloon.swap_in),

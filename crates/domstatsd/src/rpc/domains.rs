@@ -1,6 +1,6 @@
 //! Which domains there are.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc};
 
 use domstats::{Domain, DomainFilter, DomainInfo, ErrorKind, ErrorOrigin, Uuid, wire};
 use domstats_rpc::{
@@ -13,28 +13,35 @@ use super::{
     connect::Client,
     refuse::{self, Refusal},
 };
-use crate::host::Answer;
+use crate::hypervisors::Gathered;
 
-/// Returns the domains that match: libvirt's clients accept no old answer.
-pub(super) async fn matching(
-    client: &Client,
-    filter: DomainFilter,
-) -> Result<Vec<Domain>, Refusal> {
-    let answer = client.server.passes.domains(filter, Duration::ZERO).await;
-    check(&answer)?;
-    Ok(answer.of_all.clone())
+/// Returns all domains, as they are now.
+async fn all(client: &Client) -> Arc<Gathered<Vec<Domain>>> {
+    client.server.hypervisors.domains(DomainFilter::empty()).await
 }
 
-/// Refuses an answer that is about no hypervisor at all.
-pub(super) fn check<T>(answer: &Answer<T>) -> Result<(), Refusal> {
-    match answer.failures.first() {
-        Some(failure) if answer.asked == answer.failures.len() => Err(refuse::unreachable(failure)),
+/// Returns the domains that match; an error if no hypervisor could be asked.
+async fn matching(client: &Client, filter: DomainFilter) -> Result<Vec<Domain>, Refusal> {
+    let domains = client.server.hypervisors.domains(filter).await;
+    check(&domains)?;
+    Ok(domains.value.clone())
+}
+
+/// Refuses an answer of no hypervisor at all.
+pub(super) fn check<T>(gathered: &Gathered<T>) -> Result<(), Refusal> {
+    match gathered.unreachable() {
+        Some([first, ..]) => Err(refuse::unreachable(first)),
         _ => Ok(()),
     }
 }
 
-/// Returns who a client means by these, for the hypervisors: those with their UUIDs. One that got
-/// its UUID here is looked for, for no hypervisor knows it by that.
+/// Returns the error for a domain that was not found: a hypervisor that could not be asked may have it.
+pub(super) fn not_found<T>(gathered: &Gathered<T>, refusal: impl FnOnce() -> Refusal) -> Refusal {
+    gathered.failures.first().map_or_else(refusal, refuse::unreachable)
+}
+
+/// Returns the domains that a client names, as the hypervisors know them. A UUID that was made up here is
+/// looked up, because no hypervisor knows it.
 pub(super) async fn meant(
     client: &Client,
     wanted: &[message::Domain<'_>],
@@ -54,7 +61,7 @@ pub(super) async fn meant(
     Ok(wanted.iter().map(meant).collect())
 }
 
-/// Returns whether a domain is the very one that a client means.
+/// Returns whether a domain is the very one that a client names.
 fn is_very(info: &DomainInfo, domain: &message::Domain<'_>) -> bool {
     let uuid = Uuid::from_bytes(domain.uuid);
     uuid_of(info) == uuid
@@ -62,27 +69,27 @@ fn is_very(info: &DomainInfo, domain: &message::Domain<'_>) -> bool {
         && id(info).unwrap_or(-1) == domain.id
 }
 
-/// Returns the domain that a client means.
+/// Returns the domain that a client names.
 async fn listed(client: &Client, domain: &message::Domain<'_>) -> Result<Domain, Refusal> {
-    let answer = client.server.passes.domains(DomainFilter::empty(), Duration::ZERO).await;
-    if let Some(very) = answer.of_all.iter().find(|it| is_very(it.info(), domain)) {
+    let all = all(client).await;
+    if let Some(very) = all.value.iter().find(|it| is_very(it.info(), domain)) {
         return Ok(very.clone());
     }
     let uuid = Uuid::from_bytes(domain.uuid);
     let is = |info: &DomainInfo| uuid_of(info) == uuid;
-    the_one(&answer, is, &format!("the UUID {uuid}"), || not_there(domain))
+    the_one(&all, is, &format!("the UUID {uuid}"), || not_there(domain))
 }
 
-/// Returns the error for a domain that a client knows, and that is not there.
+/// Returns the error for a domain that no longer exists.
 pub(super) fn not_there(domain: &message::Domain<'_>) -> Refusal {
     let uuid = Uuid::from_bytes(domain.uuid);
     refuse::no_domain(format!("no domain with matching uuid '{uuid}' ({})", domain.name))
 }
 
-/// Returns the UUID by which clients know a domain. A QEMU that was started by hand may have none:
-/// it gets one that stays the same as long as it runs, for all clients and across restarts of this daemon.
-/// It is the FNV-1a hash of the name, a zero byte and the process's number in decimal, as a UUID of
-/// version 8. No manager gives such UUIDs: the version is the mark of one that is made up.
+/// Returns the UUID by which clients know a domain. A QEMU that was started by hand may have none: it gets one
+/// that stays the same as long as it runs, for all clients and across restarts of this daemon: the FNV-1a hash
+/// of the name, a zero byte and the process id in decimal, as a UUID of version 8. No manager uses that
+/// version, so it marks a made-up UUID.
 pub(super) fn uuid_of(info: &DomainInfo) -> Uuid {
     info.uuid.unwrap_or_else(|| {
         let id = info.id.map(|id| id.to_string()).unwrap_or_default();
@@ -91,19 +98,19 @@ pub(super) fn uuid_of(info: &DomainInfo) -> Uuid {
     })
 }
 
-/// Returns the FNV-1a hash of 128 bits.
+/// Returns the 128-bit FNV-1a hash.
 fn fnv(bytes: impl Iterator<Item = u8>) -> u128 {
     const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     bytes.fold(BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
 }
 
-/// Returns whether [`uuid_of`] can have made up a UUID.
+/// Returns whether a UUID is one that [`uuid_of`] makes up.
 fn is_made_up(uuid: Uuid) -> bool {
     uuid.get_version() == Some(uuid::Version::Custom)
 }
 
-/// Returns a domain as it is sent.
+/// Returns a domain for the wire.
 pub(super) fn sent(info: &DomainInfo) -> message::Domain<'static> {
     message::Domain {
         name: Cow::Owned(info.name.to_string()),
@@ -121,8 +128,8 @@ pub(super) async fn list(
     args: ListDomainsArgs,
 ) -> Result<ListedDomains<'static>, Refusal> {
     let filter = DomainFilter::from_bits_retain(args.flags);
-    // Which domains are started with the host or have snapshots is not known here: clients that
-    // ask for that ask again without, as they do with an old libvirt.
+    // Autostart and snapshots are not known here: clients that filter by them retry without, as they do with
+    // an old libvirt.
     let unknown = filter.difference(DomainFilter::all_known());
     if !unknown.is_empty() {
         return Err(refuse::unsupported_flags(unknown.bits(), "qemuConnectListAllDomains"));
@@ -144,22 +151,20 @@ pub(super) async fn list(
     Ok(ListedDomains { domains: List(listed), count })
 }
 
-/// Returns the one domain that is meant. Without it, a hypervisor that could not be asked may be
-/// the one that has it.
+/// Returns the one domain for which `is` holds.
 fn the_one(
-    answer: &Answer<Vec<Domain>>,
+    all: &Gathered<Vec<Domain>>,
     is: impl Fn(&DomainInfo) -> bool,
     what: &str,
     not_there: impl Fn() -> Refusal,
 ) -> Result<Domain, Refusal> {
-    let claimants: Vec<_> = answer.of_all.iter().filter(|domain| is(domain.info())).collect();
+    let claimants: Vec<_> = all.value.iter().filter(|domain| is(domain.info())).collect();
     let is_claimed = !claimants.is_empty();
     let meant = DomainInfo::meant(claimants, what, ErrorOrigin::Qemu).cloned();
-    meant.map_err(|error| match (error.kind(), answer.failures.first()) {
-        (ErrorKind::Ambiguous, _) => refuse::ambiguous(error.to_string()),
-        (_, Some(failure)) => refuse::unreachable(failure),
-        (_, None) if is_claimed => refuse::no_domain(error.to_string()),
-        (_, None) => not_there(),
+    meant.map_err(|error| match error.kind() {
+        ErrorKind::Ambiguous => refuse::ambiguous(error.to_string()),
+        _ if is_claimed => not_found(all, || refuse::no_domain(error.to_string())),
+        _ => not_found(all, not_there),
     })
 }
 
@@ -169,8 +174,7 @@ async fn lookup(
     what: &str,
     not_there: impl Fn() -> String,
 ) -> Result<message::Domain<'static>, Refusal> {
-    let answer = client.server.passes.domains(DomainFilter::empty(), Duration::ZERO).await;
-    let domain = the_one(&answer, is, what, || refuse::no_domain(not_there()))?;
+    let domain = the_one(&*all(client).await, is, what, || refuse::no_domain(not_there()))?;
     Ok(sent(domain.info()))
 }
 
@@ -179,18 +183,15 @@ pub(super) async fn by_id(
     number: i32,
 ) -> Result<message::Domain<'static>, Refusal> {
     if let Ok(number) = u32::try_from(number)
-        && let Some(domain) = client.server.passes.domain_by_id(number).await
+        && let Some(domain) = client.server.hypervisors.domain_by_id(number).await
     {
         return Ok(sent(domain.info()));
     }
-    let answer = client.server.passes.domains(DomainFilter::empty(), Duration::ZERO).await;
-    // Nobody gives a process its number: that of a domain whose user is not trusted is its own.
-    let found = answer.of_all.iter().find(|domain| id(domain.info()) == Some(number));
-    match (found, answer.failures.first()) {
-        (Some(domain), _) => Ok(sent(domain.info())),
-        (None, Some(failure)) => Err(refuse::unreachable(failure)),
-        (None, None) => Err(refuse::no_domain(format!("no domain with matching id {number}"))),
-    }
+    let all = all(client).await;
+    // Nobody gives a process its number, so that of an untrusted user's domain counts too.
+    let found = all.value.iter().find(|domain| id(domain.info()) == Some(number));
+    let not_there = || refuse::no_domain(format!("no domain with matching id {number}"));
+    found.map(|domain| sent(domain.info())).ok_or_else(|| not_found(&all, not_there))
 }
 
 pub(super) async fn by_name(
@@ -264,7 +265,7 @@ pub(super) async fn is_persistent(
     Ok(listed(client, &domain).await?.info().persistent)
 }
 
-/// QEMU virtualizes whole machines.
+/// QEMU always virtualizes whole machines.
 pub(super) async fn os_type(
     client: &Client,
     domain: message::Domain<'_>,
@@ -273,7 +274,7 @@ pub(super) async fn os_type(
     Ok("hvm".into())
 }
 
-/// libvirt keeps such an image: there is none where it has not the domain.
+/// libvirt keeps such images: a domain that libvirt does not have has none.
 pub(super) async fn has_managed_save(
     client: &Client,
     args: DomainFlags<'_>,
@@ -287,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_is_the_published_one() {
+    fn the_hash_is_fnv_1a() {
         assert_eq!(fnv(b"a".iter().copied()), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
     }
 }

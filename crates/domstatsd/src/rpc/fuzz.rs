@@ -1,4 +1,4 @@
-//! What clients say of libvirt's protocol, as the fuzz target `rpc_server` and its corpus say it.
+//! The fuzz target `rpc_server`: clients of libvirt's protocol that send any bytes.
 
 use std::{
     collections::HashMap,
@@ -21,69 +21,68 @@ use tokio::{
 
 use super::{Server, connection};
 use crate::{
-    client::Source,
     config::{Config, Rpc},
-    host::Host,
-    pass::Passes,
+    hypervisors::{Host, Hypervisors},
+    net::source::Source,
 };
 
-/// How long all answers may take: those of the made-up domains are at hand.
+/// How long all answers may take: those of the test driver are at hand.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 static SERVER: LazyLock<(Runtime, Arc<Server>)> = LazyLock::new(|| {
     let runtime = Builder::new_current_thread().enable_all().build().expect("threads can be made");
-    // However slow the host is, the server says nothing that it was not asked.
+    // Without pings the server only replies, however slow the host is.
     (runtime, server(Rpc { keepalive: Duration::ZERO, ..Rpc::default() }))
 });
 
-/// Returns a server of the made-up domains.
+/// Returns a server of the test driver's domains.
 pub(super) fn server(rpc: Rpc) -> Arc<Server> {
     let config = Config { connect: vec!["test:///default".to_owned()], rpc, ..Config::default() };
-    let passes = Passes::new(Arc::new(Host::new(&config)), config.timeout);
-    Arc::new(Server::new(passes, &config.rpc))
+    let hypervisors = Hypervisors::new(Arc::new(Host::new(&config)), config.timeout);
+    Arc::new(Server::new(hypervisors, &config.rpc))
 }
 
-/// A client says this over a pipe, in pieces. Each of its calls is answered once, by a packet that
-/// bears its marks and can be read, and each ping. When it says what is no packet, or that it
-/// closes, the connection ends, and what was not answered is not.
+/// Sends the bytes over a pipe, in two pieces. The server answers each call once, with a packet that bears the
+/// call's marks and can be decoded, and each ping. Bytes that are no packet, and a call that closes, end the
+/// connection, and calls that were not answered by then are not.
 pub fn rpc_server(bytes: &[u8]) {
     let (runtime, server) = &*SERVER;
     let expected = Expected::of(bytes);
-    let (heard, served) = runtime.block_on(async {
+    let (received, served) = runtime.block_on(async {
         let (client, theirs) = tokio::io::duplex(1 << 16);
         let served =
             tokio::spawn(connection::serve(Arc::clone(server), theirs, Source::Daemon, true));
         let (mut read, mut write) = tokio::io::split(client);
         let cut = bytes.last().map_or(0, |byte| usize::from(*byte).min(bytes.len()));
         let (first, rest) = bytes.split_at(cut);
-        let speaking = async {
+        let sending = async {
             for piece in [first, rest] {
                 // It may be over already.
                 let _ = write.write_all(piece).await;
             }
         };
-        let hearing = async {
-            let mut heard = Vec::new();
-            while expected.is_more_to_come(&heard) && read.read_buf(&mut heard).await? > 0 {}
-            io::Result::Ok(heard)
+        let receiving = async {
+            let mut received = Vec::new();
+            while expected.is_more_to_come(&received) && read.read_buf(&mut received).await? > 0 {}
+            io::Result::Ok(received)
         };
-        let (_, heard) = time::timeout(PATIENCE, async { tokio::join!(speaking, hearing) })
+        let (_, received) = time::timeout(PATIENCE, async { tokio::join!(sending, receiving) })
             .await
             .expect("every call is answered in time");
         drop((read, write));
         let served = time::timeout(PATIENCE, served).await.expect("the connection ends");
-        (heard.expect("a pipe can be read"), served.expect("it does not panic"))
+        (received.expect("a pipe can be read"), served.expect("it does not panic"))
     });
     if !expected.closes {
         assert_eq!(served.is_err(), expected.is_nonsense, "{served:?}");
     }
-    expected.check(&heard);
+    expected.check(&received);
 }
 
-/// What must come, and how it may end.
+/// The replies that must come, and how the connection may end.
 #[derive(Default)]
 struct Expected {
-    /// How often there is a call of these marks.
+    /// The number of calls with these marks.
     calls: HashMap<Marks, usize>,
     pings: usize,
     /// Whether what follows the calls is no packet.
@@ -92,7 +91,7 @@ struct Expected {
     closes: bool,
 }
 
-/// What a reply repeats of its call: program, version, procedure, serial.
+/// The fields that a reply repeats from its call: program, version, procedure, serial.
 type Marks = (Program, u32, i32, u32);
 
 fn marks(header: &Header) -> Marks {
@@ -143,14 +142,14 @@ impl Expected {
         }
     }
 
-    fn is_more_to_come(&self, heard: &[u8]) -> bool {
+    fn is_more_to_come(&self, received: &[u8]) -> bool {
         let wanted = self.calls.values().sum::<usize>() + self.pings;
-        self.is_nonsense || self.closes || packets(heard).count() < wanted
+        self.is_nonsense || self.closes || packets(received).count() < wanted
     }
 
-    fn check(mut self, heard: &[u8]) {
+    fn check(mut self, received: &[u8]) {
         let mut length = 0;
-        for (packet, its) in packets(heard) {
+        for (packet, its) in packets(received) {
             length += its;
             let Packet { header, payload } = packet;
             if header.kind == Kind::Message {
@@ -169,7 +168,7 @@ impl Expected {
                 assert_eq!(header.status, Status::Ok);
             }
         }
-        assert_eq!(length, heard.len(), "whole packets");
+        assert_eq!(length, received.len(), "whole packets");
         if !self.is_nonsense && !self.closes {
             assert_eq!((self.calls.values().sum::<usize>(), self.pings), (0, 0));
         }

@@ -1,18 +1,18 @@
-//! One network interface, which clients name by its device or by its MAC address.
+//! One network interface, named by its device or by its MAC address.
 
 use domstats::{Nic, StatsGroups, stats::Interface};
 use domstats_rpc::message::{Device, InterfaceStats};
 
 use super::{
     connect::Client,
-    device::{Reading, counter, read},
+    device::{Reading, basic, counter, read},
     refuse::{self, Refusal},
 };
 
 impl Reading {
-    /// Returns what the NICs of the domain are, as far as that is known.
+    /// Returns what is known of the domain's NICs.
     pub(super) async fn nics(&self, client: &Client) -> Vec<Nic> {
-        client.server.passes.nics(self.stats().domain.clone(), self.began).await
+        client.server.hypervisors.nics(self.stats().domain.clone(), self.began).await
     }
 
     fn interface(&self, name: &str) -> Option<&Interface> {
@@ -22,7 +22,7 @@ impl Reading {
 }
 
 pub(super) async fn stats(client: &Client, device: Device<'_>) -> Result<InterfaceStats, Refusal> {
-    let reading = read(client, &device.domain, StatsGroups::INTERFACE).await?;
+    let reading = read(client, &device.domain, basic(StatsGroups::INTERFACE)).await?;
     reading.check_active()?;
     if reading.stats().interface.is_none() {
         return Err(reading.missing(StatsGroups::INTERFACE));

@@ -15,9 +15,9 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use super::{Place, Server, Tls, tls};
-use crate::{
-    client::Source,
+use crate::net::{
     listen::{self, UnixSocket},
+    source::Source,
     strangers::Strangers,
 };
 

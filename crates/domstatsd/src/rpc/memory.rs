@@ -1,54 +1,35 @@
-//! The memory that packets of clients may take: those that come, those that are worked on, and answers that
-//! nobody took yet.
+//! The memory that packets of clients may take: calls as they arrive and are worked on, and replies that no
+//! client has read yet.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex};
 
-use crate::client::Source;
+use domstats::{host::shares::Shares, sync::lock};
 
-/// What each client may have in any case, in bytes: the questions and answers of most are smaller.
-const EACH: usize = 64 << 10;
+use crate::net::source::Source;
 
-/// What there is for clients that need more. One whose answers are the largest that fit in a packet, five at a time,
-/// takes 160 MiB.
-const REST: usize = 256 << 20;
+/// What each client may have in any case, in bytes: the calls and replies of most are smaller.
+const EACH: u64 = 64 << 10;
 
-/// What clients have beyond [`EACH`]. Those of one source, root's excepted, never have more than is left to others.
-pub(super) struct Memory {
-    taken: Mutex<Taken>,
-}
+/// What there is for clients that need more. One client with the largest replies that fit in a packet, five at a
+/// time, takes 160 MiB.
+const REST: u64 = 256 << 20;
 
-struct Taken {
-    left: usize,
-    by_source: HashMap<Source, usize>,
-}
+/// What clients have. Those of one source, root's excepted, never have more beyond [`EACH`] than is left to others.
+pub(super) struct Memory(Mutex<Shares<Source>>);
 
 impl Memory {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { taken: Mutex::new(Taken { left: REST, by_source: HashMap::new() }) })
+        Arc::new(Self(Mutex::new(Shares::new(EACH, REST))))
     }
 
-    /// Changes what a client has. More is refused if there is not enough; then it has what it had.
+    /// Changes what a client has. Returns whether there is enough; if not, nothing changes.
     fn change(&self, source: Source, from: usize, to: usize) -> bool {
-        let [from, to] = [from, to].map(|bytes| bytes.saturating_sub(EACH));
-        if from == to {
-            return true;
+        let [from, to] = [from, to].map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
+        let mut shares = lock(&self.0);
+        match source.is_limited() {
+            true => shares.change(from, to, || source),
+            false => shares.change_unlimited(from, to, || source),
         }
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let its = taken.by_source.get(&source).copied().unwrap_or_default();
-        let (its, left) = (its.saturating_sub(from) + to, taken.left + from);
-        let is_refused = to > left || (source.is_limited() && its > left - to);
-        if to > from && is_refused {
-            return false;
-        }
-        taken.left = left.saturating_sub(to);
-        match its {
-            0 => _ = taken.by_source.remove(&source),
-            its => _ = taken.by_source.insert(source, its),
-        }
-        true
     }
 }
 
@@ -64,14 +45,10 @@ impl Account {
         Arc::new(Self { memory: Arc::clone(memory), source, has: Mutex::default() })
     }
 
-    /// Takes memory that is given back when what is returned drops; `None` if there is not enough.
+    /// Takes memory until the returned value drops; `None` if there is not enough.
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Held> {
         let mut held = Held { account: Arc::clone(self), bytes: 0 };
         held.resize(bytes).then_some(held)
-    }
-
-    fn has(&self) -> MutexGuard<'_, usize> {
-        self.has.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -82,9 +59,9 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Makes it more or less. Returns whether there is enough; if not, it stays as it was.
+    /// Changes its size. Returns whether there is enough; if not, it stays as it was.
     pub(super) fn resize(&mut self, bytes: usize) -> bool {
-        let mut has = self.account.has();
+        let mut has = lock(&self.account.has);
         let after = has.saturating_sub(self.bytes).saturating_add(bytes);
         let may = self.account.memory.change(self.account.source, *has, after);
         if may {
@@ -104,8 +81,11 @@ impl Drop for Held {
 mod tests {
     use super::*;
 
+    const EACH: usize = super::EACH as usize;
+    const REST: usize = super::REST as usize;
+
     #[test]
-    fn one_user_leaves_something_to_others_and_root_may_have_all() {
+    fn one_user_leaves_memory_to_others_and_root_may_have_all() {
         let memory = Memory::new();
         let account = |source| Account::new(&memory, source);
         let one = account(Source::User(1));
@@ -119,16 +99,16 @@ mod tests {
         let root = account(Source::User(0)).take(EACH + REST / 4).unwrap();
         drop((half, other, root));
         assert!(account(Source::User(0)).take(EACH + REST).is_some());
-        assert!(memory.taken.lock().unwrap().by_source.is_empty());
+        assert_eq!(lock(&memory.0).holders(), 0, "sources that left are forgotten");
     }
 
     #[test]
-    fn what_grew_and_was_refused_is_as_it_was() {
+    fn a_refused_change_changes_nothing() {
         let memory = Memory::new();
         let one = Account::new(&memory, Source::User(1));
         let mut held = one.take(10).unwrap();
         assert!(!held.resize(REST) && held.resize(EACH + REST / 2) && held.resize(10));
         drop(held);
-        assert_eq!(*one.has(), 0);
+        assert_eq!(*lock(&one.has), 0);
     }
 }

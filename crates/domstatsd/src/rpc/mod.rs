@@ -55,14 +55,14 @@ pub(crate) use listen::{serve_tls, serve_unix};
 pub(crate) use tls::Tls;
 
 use crate::{
-    client::{Counted, PerSource, Source},
     config,
-    pass::Passes,
+    hypervisors::Hypervisors,
+    net::source::{Counted, PerSource, Source},
 };
 
 /// What all clients share.
 pub(crate) struct Server {
-    passes: Passes,
+    hypervisors: Hypervisors,
     pub(crate) counters: Counters,
     /// A permit for each client that may be connected.
     clients: Arc<Semaphore>,
@@ -80,7 +80,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(passes: Passes, config: &config::Rpc) -> Self {
+    pub(crate) fn new(hypervisors: Hypervisors, config: &config::Rpc) -> Self {
         let max_clients = config.max_clients.min(descriptors() / 2).min(Semaphore::MAX_PERMITS);
         if max_clients < config.max_clients {
             tracing::warn!(
@@ -89,7 +89,7 @@ impl Server {
             );
         }
         Self {
-            passes,
+            hypervisors,
             counters: Counters::default(),
             clients: Arc::new(Semaphore::new(max_clients)),
             sources: PerSource::new(max_clients / 2),

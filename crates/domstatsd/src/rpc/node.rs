@@ -19,7 +19,7 @@ const CPUS: &str = "/sys/devices/system/cpu";
 const NODES: &str = "/sys/devices/system/node";
 
 pub(super) async fn hostname(client: &Client, (): ()) -> Result<Cow<'static, str>, Refusal> {
-    match client.server.passes.first().await {
+    match client.server.hypervisors.first().await {
         Ok(Some(first)) => Ok(first.hostname().into()),
         Ok(None) => Err(refuse::no_support("virConnectGetHostname")),
         Err(failure) => Err(refuse::unreachable(&failure)),

@@ -15,7 +15,7 @@ use super::{
     refuse::{self, Refusal},
     stats, writes, xml,
 };
-use crate::host::About;
+use crate::hypervisors::Scope;
 
 /// What a procedure is called that libvirt does not have, or that is not known here.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -34,8 +34,8 @@ macro_rules! served {
                     served!(@check client $($how)?);
                     let args = packet.decode::<<$name as Procedure>::Args<'_>>();
                     let args = args.map_err(|_| refuse::undecodable())?;
-                    if let Some(about) = served!(@about $($how)?)
-                        && let Some(reply) = relay::<$name>(client, serial, packet, about).await?
+                    if let Some(scope) = served!(@scope $($how)?)
+                        && let Some(reply) = relay::<$name>(client, serial, packet, scope).await?
                     {
                         return Ok(reply);
                     }
@@ -61,12 +61,12 @@ macro_rules! served {
     };
     (@check $client:ident early) => {};
     (@check $client:ident $($how:ident)?) => { $client.check_open()? };
-    (@about host) => { Some(About::Host) };
-    (@about monitor) => { Some(About::Monitor) };
-    (@about domain) => { Some(About::Domain) };
-    (@about domains) => { Some(About::Domains) };
-    (@about counters) => { Some(About::Counters) };
-    (@about $($how:ident)?) => { None };
+    (@scope host) => { Some(Scope::Host) };
+    (@scope monitor) => { Some(Scope::Monitor) };
+    (@scope domain) => { Some(Scope::Domain) };
+    (@scope domains) => { Some(Scope::Domains) };
+    (@scope counters) => { Some(Scope::Counters) };
+    (@scope $($how:ident)?) => { None };
     (@answer $client:ident $serial:ident $args:ident $name:ident $handler:path) => {{
         let result = $handler($client, $args).await?;
         reply::<$name>($serial, &result).map_err(unsendable)
@@ -156,10 +156,10 @@ async fn relay<P: Procedure>(
     client: &Client,
     serial: u32,
     packet: &Packet<'_>,
-    about: About,
+    scope: Scope,
 ) -> Result<Option<Vec<u8>>, Refusal> {
-    let (passes, procedure) = (&client.server.passes, ProcedureId::of::<P>());
-    match passes.relay(about, procedure, packet.payload.to_vec()).await {
+    let (hypervisors, procedure) = (&client.server.hypervisors, ProcedureId::of::<P>());
+    match hypervisors.relay(scope, procedure, packet.payload.to_vec()).await {
         None => Ok(None),
         Some(Err(failure)) => Err(refuse::unreachable(&failure)),
         Some(Ok(Err(error))) => Err(error),

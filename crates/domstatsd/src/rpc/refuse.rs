@@ -8,7 +8,7 @@ use domstats_rpc::{
     message::{RemoteError, code},
 };
 
-use crate::host::Failure;
+use crate::hypervisors::Failure;
 
 /// An error as it is sent.
 pub(super) type Refusal = Box<RemoteError<'static>>;

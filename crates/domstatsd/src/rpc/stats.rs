@@ -15,43 +15,44 @@ use super::{
     domains::{self, check},
     refuse::{self, Refusal},
 };
-use crate::pass::Question;
+use crate::hypervisors::StatsQuery;
 
 pub(super) async fn all(
     client: &Client,
     args: DomainStatsArgs<'_>,
 ) -> Result<StatsRecords<'static>, Refusal> {
-    let (question, is_of_nothing) = question(args.stats, args.flags)?;
-    let answer = if args.domains.0.is_empty() {
-        client.server.passes.report(question, Duration::ZERO).await
+    let (query, is_empty) = query(args.stats, args.flags)?;
+    let hypervisors = &client.server.hypervisors;
+    let snapshot = if args.domains.0.is_empty() {
+        hypervisors.snapshot(query, Duration::ZERO, ()).await
     } else {
-        // Those that are not there any more have no record.
+        // Domains that no longer exist have no record.
         let domains = domains::meant(client, &args.domains.0).await?;
-        client.server.passes.report_of(domains, question).await
+        hypervisors.snapshot_of(domains, query).await
     };
-    check(&answer)?;
-    let records = answer.of_all.domains.len();
+    check(&snapshot.gathered)?;
+    let records = snapshot.report().domains.len();
     if records > limits::DOMAINS {
         return Err(refuse::internal(format!(
             "Number of domain stats records is {records}, which exceeds max limit: {}",
             limits::DOMAINS
         )));
     }
-    // Thousands take a while, and memory: one answer of a client is made at a time, and no more than
-    // there are threads; others have the thread in between.
+    // Thousands of records take time and memory: a client's replies are built one at a time, and no more at a
+    // time than there are CPUs; other tasks run in between.
     let _its_only = client.making.lock().await;
     let _one_of_few = client.server.making.acquire().await;
     let mut sent = Vec::with_capacity(records);
-    for part in answer.of_all.domains.chunks(64) {
-        sent.extend(part.iter().map(|stats| record(stats, is_of_nothing)));
+    for part in snapshot.report().domains.chunks(64) {
+        sent.extend(part.iter().map(|stats| record(stats, is_empty)));
         task::yield_now().await;
     }
     Ok(List(sent))
 }
 
-/// Understands libvirt's two numbers. Who asks only for groups that do not exist gets records with
-/// nothing in them, as libvirt gives.
-fn question(stats: u32, flags: u32) -> Result<(Question, bool), Refusal> {
+/// Reads libvirt's two masks. A request for unknown groups only gets records with nothing in them, as from
+/// libvirt.
+fn query(stats: u32, flags: u32) -> Result<(StatsQuery, bool), Refusal> {
     let options = StatsOptions::from_bits_truncate(flags);
     let filter = DomainFilter::from_bits_retain(flags & !options.bits());
     let unknown = filter.difference(DomainFilter::all_known());
@@ -65,10 +66,10 @@ fn question(stats: u32, flags: u32) -> Result<(Question, bool), Refusal> {
     }
     let known = groups & StatsGroups::all_known();
     if known.is_empty() && !unknown.is_empty() {
-        // To ask for nothing would be to ask for everything: the least that gives records.
-        return Ok((Question { filter, options, ..Question::new(StatsGroups::STATE) }, true));
+        // The empty set means all groups: the state is the least that gives records.
+        return Ok((StatsQuery { filter, options, ..StatsQuery::new(StatsGroups::STATE) }, true));
     }
-    Ok((Question { filter, options, ..Question::new(known) }, false))
+    Ok((StatsQuery { filter, options, ..StatsQuery::new(known) }, false))
 }
 
 fn record(stats: &DomainStats, is_empty: bool) -> StatsRecord<'static> {

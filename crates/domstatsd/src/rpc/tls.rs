@@ -4,16 +4,17 @@
 use std::{
     io,
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, RwLock},
 };
 
+use domstats::sync::unpoisoned;
 use rustls::ServerConfig;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
     config::BadFile,
-    tls::{self, Clients},
+    net::tls::{self, Clients},
 };
 
 /// What a client that was let in reads first.
@@ -48,7 +49,7 @@ impl Tls {
     /// Those of [`Tls::load`]: then everything stays as it was.
     pub(crate) fn reload(&self, pki: &Path) -> Result<(), BadFile> {
         let config = Arc::new(config(pki)?);
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        *unpoisoned(self.config.write()) = config;
         Ok(())
     }
 
@@ -61,7 +62,7 @@ impl Tls {
         // A host that vanished without a word is noticed: not every client is pinged.
         rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
         stream.set_nodelay(true)?;
-        let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
+        let config = Arc::clone(&*unpoisoned(self.config.read()));
         TlsAcceptor::from(config).accept(stream).await
     }
 }

@@ -1,5 +1,5 @@
-//! What a domain that no libvirt has consists of, as far as its statistics tell: the document from
-//! which clients take the names of disks and interfaces.
+//! The description of a domain that no libvirt has, as far as its statistics tell: clients read the names of
+//! disks and interfaces from it.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -13,8 +13,9 @@ use super::{
     domains::uuid_of,
     refuse::{self, Refusal},
 };
+use crate::hypervisors::StatsQuery;
 
-/// libvirt's flag for passwords (`VIR_DOMAIN_XML_SECURE`), which only clients that may write get.
+/// libvirt's flag for passwords (`VIR_DOMAIN_XML_SECURE`), which only clients with write access get.
 const SECURE: u32 = 1;
 
 pub(super) async fn description(
@@ -26,7 +27,8 @@ pub(super) async fn description(
     }
     let basic = StatsGroups::BALLOON | StatsGroups::VCPU;
     let whole = StatsGroups::INTERFACE | StatsGroups::BLOCK | StatsGroups::IOTHREAD;
-    let reading = device::read_more(client, &args.domain, basic, whole).await?;
+    let query = StatsQuery { basic, ..StatsQuery::new(basic | whole) };
+    let reading = device::read(client, &args.domain, query).await?;
     let interfaces = &reading.stats().interface;
     let nics = match interfaces.as_ref().is_none_or(|all| all.interfaces.is_empty()) {
         true => Vec::new(),
@@ -76,7 +78,7 @@ fn document(reading: &Reading, nics: &[Nic]) -> String {
     }
     for interface in stats.interface.iter().flat_map(|interfaces| &interfaces.interfaces) {
         let Some(name) = &interface.name else { continue };
-        // The guest's own address: that of the host's device is another one.
+        // The guest's own address; the host's device has another one.
         let nic = nics.iter().find(|nic| nic.device == *name);
         line(format_args!("    <interface type='ethernet'>"));
         if let Some(nic) = nic {
@@ -101,10 +103,10 @@ struct Source {
 }
 
 impl Source {
-    /// Understands QEMU's name of an image.
+    /// Reads QEMU's name of an image.
     fn new(path: &str) -> Self {
         let of = |kind, attributes| Self { kind, attributes };
-        // Some characters no XML can carry.
+        // XML cannot carry every character.
         let text = escape(printable(path));
         let protocol = path.split_once(':').map(|(protocol, _)| protocol);
         let is_protocol = |word: &&str| {
@@ -112,7 +114,7 @@ impl Source {
         };
         match protocol.filter(is_protocol) {
             _ if path.is_empty() => of("file", String::new()),
-            // A description of the image, not a name: it says that there is one.
+            // A description of the image, not a name: it shows that there is an image.
             Some("json") => of("network", format!(" name='{text}'")),
             Some("host_device") => of("block", format!(" dev='{text}'")),
             Some(protocol) if protocol != "file" => {
@@ -124,15 +126,14 @@ impl Source {
     }
 }
 
-/// Returns whether a path is that of a device. Files below `/dev` are in memory: to look at one
-/// waits for no storage.
+/// Returns whether a path is a device. Files below `/dev` are in memory, so a look at one waits for no storage.
 fn is_device(path: &str) -> bool {
     let kind = |path| std::fs::metadata(path).map(|data| data.file_type());
     path.starts_with("/dev/") && !kind(path).is_ok_and(|kind| kind.is_file())
 }
 
-/// Describes how many vCPUs there are, and can be. If nobody says how many can be, they are those
-/// that there are: a QEMU without `-smp` takes no more.
+/// Describes how many vCPUs there are, and can be. Without a known maximum, it is the current number: a QEMU
+/// without `-smp` takes no more.
 fn vcpus(vcpus: &Vcpus) -> Option<String> {
     Some(match (vcpus.current, vcpus.maximum.or(vcpus.current)?) {
         (Some(current), maximum) if current != maximum => {
@@ -147,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn vcpus_are_as_many_as_is_known() {
+    fn vcpus_are_described_as_far_as_known() {
         for (current, maximum, expected) in [
             (Some(2), Some(4), Some("<vcpu current='2'>4</vcpu>")),
             (Some(4), Some(4), Some("<vcpu>4</vcpu>")),
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_where_its_name_says() {
+    fn a_disk_source_follows_from_its_name() {
         for (path, kind, attributes) in [
             ("", "file", ""),
             ("/var/a&b.img", "file", " file='/var/a&amp;b.img'"),

@@ -1,8 +1,8 @@
-//! The names of other exporters, for dashboards that were made for them.
+//! The metrics of other exporters, for dashboards that were made for them.
 //!
-//! Some differ from ours in every name, and can stand beside ours (`--compat`). Others use a name of
-//! ours with more labels: beside ours a sum would count everything twice, so they are only at
-//! `/metrics/compat/NAME`, where all are.
+//! Some exporters share no name with ours, and can be served beside ours (`--compat`). Others use a name of ours
+//! with more labels: beside ours, a sum would count everything twice, so their metrics are only at
+//! `/metrics/compat/NAME`, which serves each exporter.
 
 mod kubevirt;
 mod kumina;
@@ -19,10 +19,10 @@ use domstats::{
 };
 
 use super::{
-    answers::Pass,
     description::{NOVA, Said},
     metadata::Metadata,
 };
+use crate::hypervisors::Snapshot;
 
 /// Another exporter.
 pub(crate) struct Profile {
@@ -30,17 +30,17 @@ pub(crate) struct Profile {
     /// Whether none of its names is one of ours.
     is_beside: bool,
     help: &'static str,
-    /// What it calls whether the hypervisor answered, and the number of its domains.
+    /// Its metrics without labels.
     whole: &'static [Whole],
     labels: LabelNames,
     aliases: &'static [Alias],
 }
 
 /// The name of a metric without labels, and its value.
-type Whole = (&'static str, fn(&Pass) -> Value<'static>);
+type Whole = (&'static str, fn(&Snapshot) -> Value<'static>);
 
-/// A domain, how it is called in labels, and what management layers say of it.
-struct About<'a> {
+/// A domain, its name in labels, and the metadata of management layers.
+struct Domain<'a> {
     name: Cow<'a, str>,
     /// Empty if it has none.
     uuid: String,
@@ -48,22 +48,22 @@ struct About<'a> {
     said: Arc<[Said]>,
 }
 
-impl About<'_> {
+impl Domain<'_> {
     /// Returns whether OpenStack made it.
     fn is_of_nova(&self) -> bool {
         self.said.iter().any(|said| said.layer.metric == NOVA)
     }
 
-    /// Returns what OpenStack says of it; empty if nothing.
+    /// Returns a value of OpenStack's metadata; empty without one.
     fn nova(&self, label: &str) -> &str {
         let nova = self.said.iter().find(|said| said.layer.metric == NOVA);
         nova.and_then(|said| said.value(label)).unwrap_or_default()
     }
 }
 
-/// How it labels what it measures. What a domain lacks, such as a UUID, leaves it out.
+/// The labels of its metrics. A domain without a value that a label needs, such as a UUID, is left out.
 struct LabelNames {
-    domain: fn(LabelSet, &About<'_>) -> Option<LabelSet>,
+    domain: fn(LabelSet, &Domain<'_>) -> Option<LabelSet>,
     vcpu: fn(LabelSet, &Vcpu) -> LabelSet,
     interface: fn(LabelSet, usize, &Interface) -> LabelSet,
     block: fn(LabelSet, usize, &Block) -> LabelSet,
@@ -74,27 +74,28 @@ struct Alias {
     name: &'static str,
     kind: Kind,
     unit: Unit,
-    of: Of,
+    per: Per,
 }
 
-enum Of {
+/// What a metric has one sample for.
+enum Per {
     Domain(fn(&DomainStats) -> Option<Value<'static>>),
-    /// A domain, with more labels than its other metrics.
-    Labelled(fn(LabelSet, &About<'_>) -> Option<(LabelSet, Value<'static>)>),
+    /// Each domain, with more labels than its other metrics.
+    LabelledDomain(fn(LabelSet, &Domain<'_>) -> Option<(LabelSet, Value<'static>)>),
     Vcpu(fn(&Vcpu) -> Option<u64>),
     Interface(fn(&Interface) -> Option<u64>),
     Block(fn(&Block) -> Option<u64>),
-    /// A disk, with more labels than its other metrics; always 1.
-    BlockLabels(fn(LabelSet, &Block) -> LabelSet),
+    /// Each disk, with more labels than its other metrics; always 1.
+    LabelledBlock(fn(LabelSet, &Block) -> LabelSet),
 }
 
 impl Alias {
-    const fn counter(name: &'static str, unit: Unit, of: Of) -> Self {
-        Self { name, kind: Kind::Counter, unit, of }
+    const fn counter(name: &'static str, unit: Unit, per: Per) -> Self {
+        Self { name, kind: Kind::Counter, unit, per }
     }
 
-    const fn gauge(name: &'static str, unit: Unit, of: Of) -> Self {
-        Self { name, kind: Kind::Gauge, unit, of }
+    const fn gauge(name: &'static str, unit: Unit, per: Per) -> Self {
+        Self { name, kind: Kind::Gauge, unit, per }
     }
 }
 
@@ -112,11 +113,11 @@ impl Profile {
         PROFILES.into_iter().find(|profile| profile.name == name)
     }
 
-    /// Returns the exporter of this name, whose metrics are to stand beside ours.
+    /// Returns the exporter of this name, if its metrics can be served beside ours.
     ///
     /// # Errors
     ///
-    /// The sentence that says why it cannot.
+    /// A sentence that says why they cannot.
     pub(crate) fn beside(name: &str) -> Result<&'static Self, String> {
         match Self::named(name) {
             Some(profile) if profile.is_beside => Ok(profile),
@@ -128,32 +129,32 @@ impl Profile {
         }
     }
 
-    /// Returns the sentence for a name that no exporter has.
+    /// Returns the error for an unknown exporter.
     pub(crate) fn unknown(name: &str) -> String {
         let known = PROFILES.map(|profile| profile.name).join(", ");
         let name: String = name.chars().take(60).collect();
-        format!("there are no names of '{name}': use {known}")
+        format!("there is no exporter '{name}' here: use {known}")
     }
 
-    /// Adds the domains of a report under its names.
-    pub(super) fn push(&self, pass: &Pass, metadata: &Metadata, metrics: &mut Metrics) {
+    /// Adds its metrics for a snapshot.
+    pub(super) fn push(&self, snapshot: &Snapshot, metadata: &Metadata, metrics: &mut Metrics) {
         for (name, value) in self.whole {
             let family = metrics.family(name, Kind::Gauge, self.help);
-            metrics.push(family, &LabelSet::new(), Unit::None, &value(pass));
+            metrics.push(family, &LabelSet::new(), Unit::None, &value(snapshot));
         }
         let mut seen = HashSet::new();
-        let about = |Labelled { labels, name, uuid, stats, .. }| {
+        let labelled_domain = |Labelled { labels, name, uuid, stats, .. }| {
             let said = metadata.of(&stats.domain);
-            let about = About { name, uuid: uuid.unwrap_or_default(), stats, said };
-            let mut labels = (self.labels.domain)(labels, &about)?;
-            // Domains of one name, where the other exporter has that alone.
+            let domain = Domain { name, uuid: uuid.unwrap_or_default(), stats, said };
+            let mut labels = (self.labels.domain)(labels, &domain)?;
+            // Domains that share a name, where the other exporter has only that.
             if !seen.insert(labels.clone()) {
                 labels = labels.with("id", &stats.domain.id?.to_string());
             }
-            Some((labels, about))
+            Some((labels, domain))
         };
-        let domains: Vec<(LabelSet, About<'_>)> =
-            labelled(&pass.answer.of_all).filter_map(about).collect();
+        let domains: Vec<(LabelSet, Domain<'_>)> =
+            labelled(snapshot.report()).filter_map(labelled_domain).collect();
         for alias in self.aliases {
             let family = metrics.family(alias.name, alias.kind, self.help);
             let mut push = |labels: &LabelSet, value: Option<Value<'static>>| {
@@ -161,20 +162,20 @@ impl Profile {
                     metrics.push(family, labels, alias.unit, &value);
                 }
             };
-            for (labels, about) in &domains {
-                let stats = about.stats;
-                match alias.of {
-                    Of::Domain(of) => push(labels, of(stats)),
-                    Of::Labelled(of) => {
-                        let (labels, value) = of(labels.clone(), about).unzip();
+            for (labels, domain) in &domains {
+                let stats = domain.stats;
+                match alias.per {
+                    Per::Domain(of) => push(labels, of(stats)),
+                    Per::LabelledDomain(of) => {
+                        let (labels, value) = of(labels.clone(), domain).unzip();
                         push(&labels.unwrap_or_default(), value);
                     }
-                    Of::Vcpu(of) => {
+                    Per::Vcpu(of) => {
                         for vcpu in stats.vcpu.iter().flat_map(|group| &group.cpus) {
                             push(&(self.labels.vcpu)(labels.clone(), vcpu), number(of(vcpu)));
                         }
                     }
-                    Of::Interface(of) => {
+                    Per::Interface(of) => {
                         let all = stats.interface.iter().flat_map(|group| &group.interfaces);
                         let mut seen = HashSet::new();
                         for (place, one) in all.enumerate() {
@@ -184,12 +185,12 @@ impl Profile {
                             }
                         }
                     }
-                    Of::Block(of) => {
+                    Per::Block(of) => {
                         for (labels, one) in self.blocks(labels, stats) {
                             push(&labels, number(of(one)));
                         }
                     }
-                    Of::BlockLabels(with) => {
+                    Per::LabelledBlock(with) => {
                         for (labels, one) in self.blocks(labels, stats) {
                             push(&with(labels, one), Some(Value::UInt(1)));
                         }
@@ -208,7 +209,7 @@ impl Profile {
         let mut seen = HashSet::new();
         let all = stats.block.iter().flat_map(|group| &group.blocks).enumerate();
         all.filter_map(move |(place, one)| {
-            // The images under a disk have its name.
+            // The backing images of a disk have its name.
             let is_new = seen.insert(one.name.as_deref());
             is_new.then(|| ((self.labels.block)(labels.clone(), place, one), one))
         })
@@ -219,17 +220,17 @@ fn number(value: Option<u64>) -> Option<Value<'static>> {
     value.map(Value::ULLong)
 }
 
-/// The number that libvirt has for a domain's state.
+/// Returns libvirt's number of a domain's state.
 fn state(stats: &DomainStats) -> Option<Value<'static>> {
     stats.state.as_ref()?.state.map(|state| Value::Int(state.code()))
 }
 
-/// libvirt's number for a vCPU's state.
+/// Returns libvirt's number of a vCPU's state.
 fn vcpu_state(vcpu: &Vcpu) -> Option<u64> {
     u64::try_from(vcpu.state?.code()).ok()
 }
 
-/// The part of the guest's memory that it uses, in percent.
+/// Returns the part of the guest's memory that it uses, in percent.
 fn used_percent(stats: &DomainStats) -> Option<Value<'static>> {
     let balloon = stats.balloon.as_ref()?;
     let (total, usable) = (balloon.available?, balloon.usable?);
@@ -244,9 +245,9 @@ mod tests {
 
     use super::*;
 
-    fn pass() -> Pass {
+    fn snapshot() -> Snapshot {
         let connect = Connect::open("test:///default?clock=fixed").unwrap();
-        Pass::of(connect.all_domain_stats(&StatsRequest::new()).unwrap())
+        Snapshot::of(connect.all_domain_stats(&StatsRequest::new()).unwrap())
     }
 
     fn names(text: &str) -> HashSet<String> {
@@ -256,11 +257,11 @@ mod tests {
 
     #[test]
     fn names_beside_ours_are_not_ours() {
-        let pass = pass();
-        let ours = names(&pass.answer.of_all.to_prometheus());
+        let snapshot = snapshot();
+        let ours = names(&snapshot.report().to_prometheus());
         for profile in PROFILES {
             let mut metrics = Metrics::new();
-            profile.push(&pass, &Metadata::default(), &mut metrics);
+            profile.push(&snapshot, &Metadata::default(), &mut metrics);
             let theirs = names(&metrics.to_text(Format::Prometheus));
             assert!(theirs.len() > 3, "{}: {theirs:?}", profile.name);
             let both: Vec<_> = ours.intersection(&theirs).collect();
@@ -270,15 +271,15 @@ mod tests {
 
     #[test]
     fn values_are_in_the_unit_of_the_other_exporter() {
-        let pass = pass();
-        let vm2 = pass.answer.of_all.domain("vm2").unwrap();
+        let snapshot = snapshot();
+        let vm2 = snapshot.report().domain("vm2").unwrap();
         let time = vm2.cpu.as_ref().unwrap().time.unwrap();
         let current = vm2.balloon.as_ref().unwrap().current.unwrap();
         let uuid = vm2.domain.uuid.unwrap();
         let vcpu = vm2.vcpu.as_ref().unwrap().cpus[0].state.unwrap().code();
         let mut metrics = Metrics::new();
         let metadata = Metadata::default();
-        PROFILES.iter().for_each(|profile| profile.push(&pass, &metadata, &mut metrics));
+        PROFILES.iter().for_each(|profile| profile.push(&snapshot, &metadata, &mut metrics));
         let text = metrics.to_text(Format::Prometheus);
         for line in [
             format!("libvirtd_domain_cpu_time{{uuid=\"{uuid}\"}} {time}\n"),
@@ -286,7 +287,7 @@ mod tests {
             "libvirt_domain_info_vstate{domain=\"vm2\"} 3\n".to_owned(),
             format!("libvirtd_domain_vcpu_state{{uuid=\"{uuid}\",vcpu=\"0\"}} {vcpu}\n"),
             format!("opennebula_libvirt_vcpu_state{{domain=\"vm2\",vcpu=\"0\"}} {vcpu}\n"),
-            format!("libvirt_domains_number {}\n", pass.answer.of_all.domains.len()),
+            format!("libvirt_domains_number {}\n", snapshot.report().domains.len()),
             "opennebula_libvirt_daemon_up 1\n".to_owned(),
             format!("libvirt_domain_state_code{{domain=\"vm2\",uuid=\"{uuid}\"}} 3\n"),
             "kubevirt_vmi_network_receive_bytes_total{name=\"vm2\",interface=\"vnet1\"} 1883825856000\n"
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_beside_ours_says_where_it_is() {
+    fn errors_name_the_place_of_metrics_that_clash_with_ours() {
         assert!(Profile::beside("tinkoff").is_ok());
         let error = Profile::beside("kumina").err().unwrap();
         assert!(error.contains("scrape /metrics/compat/kumina instead"), "{error}");

@@ -2,16 +2,16 @@
 
 use domstats::{Value, stats::Unit};
 
-use super::{Alias, LabelNames, Of, Profile, number, state, vcpu_state};
+use super::{Alias, LabelNames, Per, Profile, number, state, vcpu_state};
 
 pub(super) const PROFILE: Profile = Profile {
     name: "opennebula",
     is_beside: true,
     help: "A name of OpenNebula's exporter.",
-    whole: &[("opennebula_libvirt_daemon_up", |pass| Value::Boolean(!pass.is_down()))],
+    whole: &[("opennebula_libvirt_daemon_up", |snapshot| Value::Boolean(!snapshot.is_down()))],
     labels: LabelNames {
-        domain: |labels, about| {
-            Some(match about.name.strip_prefix("one-") {
+        domain: |labels, domain| {
+            Some(match domain.name.strip_prefix("one-") {
                 Some(number) => labels.with("one_vm_id", number),
                 None => labels,
             })
@@ -27,167 +27,167 @@ pub(super) const PROFILE: Profile = Profile {
         },
     },
     aliases: &[
-        Alias::gauge("opennebula_libvirt_state", Unit::None, Of::Domain(state)),
+        Alias::gauge("opennebula_libvirt_state", Unit::None, Per::Domain(state)),
         Alias::counter(
             "opennebula_libvirt_cpu_seconds",
             Unit::Nanoseconds,
-            Of::Domain(|stats| number(stats.cpu.as_ref()?.time)),
+            Per::Domain(|stats| number(stats.cpu.as_ref()?.time)),
         ),
         Alias::counter(
             "opennebula_libvirt_cpu_system_seconds",
             Unit::Nanoseconds,
-            Of::Domain(|stats| number(stats.cpu.as_ref()?.system)),
+            Per::Domain(|stats| number(stats.cpu.as_ref()?.system)),
         ),
         Alias::counter(
             "opennebula_libvirt_cpu_user_seconds",
             Unit::Nanoseconds,
-            Of::Domain(|stats| number(stats.cpu.as_ref()?.user)),
+            Per::Domain(|stats| number(stats.cpu.as_ref()?.user)),
         ),
         Alias::gauge(
             "opennebula_libvirt_memory_total_bytes",
             Unit::Kibibytes,
-            Of::Domain(|stats| number(stats.balloon.as_ref()?.current)),
+            Per::Domain(|stats| number(stats.balloon.as_ref()?.current)),
         ),
         Alias::gauge(
             "opennebula_libvirt_memory_maximum_bytes",
             Unit::Kibibytes,
-            Of::Domain(|stats| number(stats.balloon.as_ref()?.maximum)),
+            Per::Domain(|stats| number(stats.balloon.as_ref()?.maximum)),
         ),
         Alias::gauge(
             "opennebula_libvirt_memory_unsed_bytes",
             Unit::Kibibytes,
-            Of::Domain(|stats| number(stats.balloon.as_ref()?.unused)),
+            Per::Domain(|stats| number(stats.balloon.as_ref()?.unused)),
         ),
         Alias::gauge(
             "opennebula_libvirt_memory_available_bytes",
             Unit::Kibibytes,
-            Of::Domain(|stats| number(stats.balloon.as_ref()?.available)),
+            Per::Domain(|stats| number(stats.balloon.as_ref()?.available)),
         ),
         Alias::gauge(
             "opennebula_libvirt_memory_rss_bytes",
             Unit::Kibibytes,
-            Of::Domain(|stats| number(stats.balloon.as_ref()?.rss)),
+            Per::Domain(|stats| number(stats.balloon.as_ref()?.rss)),
         ),
         Alias::counter(
             "opennebula_libvirt_memory_swapin_bytes",
             Unit::Kibibytes,
-            Of::Domain(|stats| number(stats.balloon.as_ref()?.swap_in)),
+            Per::Domain(|stats| number(stats.balloon.as_ref()?.swap_in)),
         ),
         Alias::counter(
             "opennebula_libvirt_memory_swapout_bytes",
             Unit::Kibibytes,
-            Of::Domain(|stats| number(stats.balloon.as_ref()?.swap_out)),
+            Per::Domain(|stats| number(stats.balloon.as_ref()?.swap_out)),
         ),
         Alias::gauge(
             "opennebula_libvirt_vcpu_online",
             Unit::Count,
-            Of::Domain(|stats| stats.vcpu.as_ref()?.current.map(Value::UInt)),
+            Per::Domain(|stats| stats.vcpu.as_ref()?.current.map(Value::UInt)),
         ),
         Alias::gauge(
             "opennebula_libvirt_vcpu_maximum",
             Unit::Count,
-            Of::Domain(|stats| stats.vcpu.as_ref()?.maximum.map(Value::UInt)),
+            Per::Domain(|stats| stats.vcpu.as_ref()?.maximum.map(Value::UInt)),
         ),
-        Alias::gauge("opennebula_libvirt_vcpu_state", Unit::None, Of::Vcpu(vcpu_state)),
+        Alias::gauge("opennebula_libvirt_vcpu_state", Unit::None, Per::Vcpu(vcpu_state)),
         Alias::counter(
             "opennebula_libvirt_vcpu_time_seconds",
             Unit::Nanoseconds,
-            Of::Vcpu(|one| one.time),
+            Per::Vcpu(|one| one.time),
         ),
         Alias::counter(
             "opennebula_libvirt_vcpu_wait_seconds",
             Unit::Nanoseconds,
-            Of::Vcpu(|one| one.wait),
+            Per::Vcpu(|one| one.wait),
         ),
         Alias::gauge(
             "opennebula_libvirt_net_devices",
             Unit::Count,
-            Of::Domain(|stats| stats.interface.as_ref()?.count.map(Value::UInt)),
+            Per::Domain(|stats| stats.interface.as_ref()?.count.map(Value::UInt)),
         ),
         Alias::gauge(
             "opennebula_libvirt_net_rx_total_bytes",
             Unit::None,
-            Of::Interface(|one| one.rx_bytes),
+            Per::Interface(|one| one.rx_bytes),
         ),
         Alias::gauge(
             "opennebula_libvirt_net_rx_packets",
             Unit::None,
-            Of::Interface(|one| one.rx_pkts),
+            Per::Interface(|one| one.rx_pkts),
         ),
         Alias::gauge(
             "opennebula_libvirt_net_rx_errors",
             Unit::None,
-            Of::Interface(|one| one.rx_errs),
+            Per::Interface(|one| one.rx_errs),
         ),
         Alias::gauge(
             "opennebula_libvirt_net_rx_drops",
             Unit::None,
-            Of::Interface(|one| one.rx_drop),
+            Per::Interface(|one| one.rx_drop),
         ),
         Alias::gauge(
             "opennebula_libvirt_net_tx_total_bytes",
             Unit::None,
-            Of::Interface(|one| one.tx_bytes),
+            Per::Interface(|one| one.tx_bytes),
         ),
         Alias::gauge(
             "opennebula_libvirt_net_tx_packets",
             Unit::None,
-            Of::Interface(|one| one.tx_pkts),
+            Per::Interface(|one| one.tx_pkts),
         ),
         Alias::gauge(
             "opennebula_libvirt_net_tx_errors",
             Unit::None,
-            Of::Interface(|one| one.tx_errs),
+            Per::Interface(|one| one.tx_errs),
         ),
         Alias::gauge(
             "opennebula_libvirt_net_tx_drops",
             Unit::None,
-            Of::Interface(|one| one.tx_drop),
+            Per::Interface(|one| one.tx_drop),
         ),
         Alias::gauge(
             "opennebula_libvirt_block_devices",
             Unit::Count,
-            Of::Domain(|stats| stats.block.as_ref()?.count.map(Value::UInt)),
+            Per::Domain(|stats| stats.block.as_ref()?.count.map(Value::UInt)),
         ),
         Alias::gauge(
             "opennebula_libvirt_block_rd_requests",
             Unit::None,
-            Of::Block(|one| one.rd_reqs),
+            Per::Block(|one| one.rd_reqs),
         ),
         Alias::gauge(
             "opennebula_libvirt_block_rd_bytes",
             Unit::None,
-            Of::Block(|one| one.rd_bytes),
+            Per::Block(|one| one.rd_bytes),
         ),
         Alias::gauge(
             "opennebula_libvirt_block_rd_time_seconds",
             Unit::Nanoseconds,
-            Of::Block(|one| one.rd_times),
+            Per::Block(|one| one.rd_times),
         ),
         Alias::gauge(
             "opennebula_libvirt_block_wr_requests",
             Unit::None,
-            Of::Block(|one| one.wr_reqs),
+            Per::Block(|one| one.wr_reqs),
         ),
         Alias::gauge(
             "opennebula_libvirt_block_wr_bytes",
             Unit::None,
-            Of::Block(|one| one.wr_bytes),
+            Per::Block(|one| one.wr_bytes),
         ),
         Alias::gauge(
             "opennebula_libvirt_block_wr_time_seconds",
             Unit::Nanoseconds,
-            Of::Block(|one| one.wr_times),
+            Per::Block(|one| one.wr_times),
         ),
         Alias::gauge(
             "opennebula_libvirt_block_virtual_bytes",
             Unit::None,
-            Of::Block(|one| one.capacity),
+            Per::Block(|one| one.capacity),
         ),
         Alias::gauge(
             "opennebula_libvirt_block_physical_bytes",
             Unit::None,
-            Of::Block(|one| one.physical),
+            Per::Block(|one| one.physical),
         ),
     ],
 };

@@ -2,7 +2,7 @@
 
 use domstats::{Value, format::LabelSet, stats::Unit};
 
-use super::{About, Alias, LabelNames, Of, Profile, number, state, used_percent};
+use super::{Alias, Domain, LabelNames, Per, Profile, number, state, used_percent};
 
 pub(super) const PROFILE: Profile = Profile {
     name: "tinkoff",
@@ -20,40 +20,40 @@ pub(super) const PROFILE: Profile = Profile {
         },
     },
     aliases: &[
-        Alias::gauge("libvirt_domain_info_vstate", Unit::None, Of::Domain(state)),
+        Alias::gauge("libvirt_domain_info_vstate", Unit::None, Per::Domain(state)),
         Alias::gauge(
             "libvirt_domain_memory_stats_disk_cache_bytes",
             Unit::Kibibytes,
-            Of::Domain(|stats| number(stats.balloon.as_ref()?.disk_caches)),
+            Per::Domain(|stats| number(stats.balloon.as_ref()?.disk_caches)),
         ),
         Alias::gauge(
             "libvirt_domain_memory_stats_used_percent",
             Unit::None,
-            Of::Domain(used_percent),
+            Per::Domain(used_percent),
         ),
         Alias::gauge(
             "libvirt_domain_block_stats_allocation",
             Unit::Bytes,
-            Of::Block(|one| one.allocation),
+            Per::Block(|one| one.allocation),
         ),
-        Alias::gauge("libvirt_domain_info_meta", Unit::None, Of::Labelled(meta)),
+        Alias::gauge("libvirt_domain_info_meta", Unit::None, Per::LabelledDomain(meta)),
         Alias::gauge(
             "libvirt_domain_block_meta",
             Unit::None,
-            Of::BlockLabels(|labels, one| {
+            Per::LabelledBlock(|labels, one| {
                 labels.with("source_file", one.path.as_deref().unwrap_or_default())
             }),
         ),
-        Alias::gauge("libvirt_domain_interface_meta", Unit::None, Of::Interface(|_| Some(1))),
+        Alias::gauge("libvirt_domain_interface_meta", Unit::None, Per::Interface(|_| Some(1))),
     ],
 };
 
 /// Who the domain is, and what OpenStack says of it.
-fn meta(labels: LabelSet, about: &About<'_>) -> Option<(LabelSet, Value<'static>)> {
+fn meta(labels: LabelSet, domain: &Domain<'_>) -> Option<(LabelSet, Value<'static>)> {
     // Domains of one name have it already.
     let labels = match labels.has("uuid") {
         true => labels,
-        false => labels.with("uuid", &about.uuid),
+        false => labels.with("uuid", &domain.uuid),
     };
     let said = [
         ("instance_name", "instance_name"),
@@ -65,6 +65,6 @@ fn meta(labels: LabelSet, about: &About<'_>) -> Option<(LabelSet, Value<'static>
         ("root_type", "root_type"),
         ("root_uuid", "root_id"),
     ];
-    let with = |labels: LabelSet, (label, its)| labels.with(label, about.nova(its));
+    let with = |labels: LabelSet, (label, its)| labels.with(label, domain.nova(its));
     Some((said.into_iter().fold(labels, with), Value::UInt(1)))
 }

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     config::{self, BadFile},
-    tls,
+    net::tls,
 };
 
 /// The longest answer that is read.

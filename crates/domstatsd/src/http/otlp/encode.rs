@@ -9,6 +9,7 @@ use std::{
 
 use axum::body::Bytes;
 use domstats::{
+    StatsReport,
     format::{Labelled, MetricFamily, MetricSample, Metrics, Number, labelled},
     stats::Kind,
 };
@@ -23,8 +24,6 @@ use opentelemetry_proto::tonic::{
     resource::v1::Resource,
 };
 use prost::Message;
-
-use super::super::answers::Pass;
 
 /// The points of one request, at most: collectors take no more than some megabytes.
 const MOST_POINTS: usize = 10_000;
@@ -47,12 +46,11 @@ struct Known {
 /// Writes the metrics of the domains, as old as they are, and those of a daemon that counts since it
 /// started.
 pub(super) fn exports(
-    pass: &Pass,
+    report: &StatsReport,
     domains: &Metrics,
     ours: &Metrics,
     started: SystemTime,
 ) -> Vec<Export> {
-    let report = &pass.answer.of_all;
     let mut known: HashMap<Cow<'_, str>, Known> = HashMap::with_capacity(report.domains.len());
     for Labelled { name, uuid, stats, .. } in labelled(report) {
         let taken_at = stats.taken_at.unwrap_or(report.taken_at);

@@ -1,11 +1,11 @@
 //! The metrics pushed to a collector, by OTLP over HTTP.
 //!
 //! ```text
-//! every interval ── pass, shared with who asks ── encode.rs ── collector.rs ── again, or dropped
+//! every interval ── snapshot ── encode.rs ── collector.rs ── retried, or dropped
 //! ```
 //!
-//! What a collector does not take by the next interval is dropped and counted: so no more than one
-//! pass is ever kept for it, and scrapes wait for nothing here.
+//! What a collector does not take by the next interval is dropped and counted: no more than one snapshot is ever
+//! kept for it, and scrapes wait for nothing here.
 
 mod collector;
 mod encode;
@@ -22,31 +22,31 @@ use std::{
 use domstats::format::Metrics;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::{HttpError, Shared, metrics, query::Query};
-use crate::{client::Source, config};
+use super::{App, HttpError, metrics};
+use crate::{config, hypervisors::StatsQuery, net::source::Source};
 use collector::{Collector, Failure};
 use encode::Export;
 
 /// The pause before a second attempt, which doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// The longest that a collector can ask to be left alone.
+/// The longest backoff that a collector can ask for.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
 /// The shortest interval.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// What was pushed so far, in data points.
+/// The data points that were pushed so far.
 #[derive(Default)]
 pub(super) struct Counters {
-    /// Those that a collector took.
+    /// Points that a collector took.
     pub(super) sent: AtomicU64,
-    /// Those that it did not, and that are lost.
+    /// Points that no collector took, which are lost.
     pub(super) dropped: AtomicU64,
-    /// The times that something was sent again.
+    /// Requests that were sent again.
     pub(super) retries: AtomicU64,
 }
 
-/// The points that nobody took yet: dropped with it, also if pushing is aborted.
+/// The points that no collector took yet: dropped with it, also if pushing is aborted.
 struct Undelivered<'a> {
     points: u64,
     counters: &'a Counters,
@@ -65,26 +65,23 @@ impl Drop for Undelivered<'_> {
     }
 }
 
-/// What pushes.
+/// Pushes metrics to a collector.
 pub(crate) struct Pusher {
-    shared: Arc<Shared>,
+    app: Arc<App>,
     collector: Collector,
     interval: Duration,
-    /// Until when the collector wants to be left alone.
+    /// When the backoff ends that the collector asked for.
     rest: Option<Instant>,
     is_failing: bool,
 }
 
 impl Pusher {
-    /// Reads what the configuration names; `None` without a collector.
+    /// Reads the files that the configuration names; `None` without a collector.
     ///
     /// # Errors
     ///
-    /// The sentence that says what is wrong.
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        config: &config::Otlp,
-    ) -> Result<Option<Self>, HttpError> {
+    /// A sentence about the setting or file that is wrong.
+    pub(super) fn new(app: Arc<App>, config: &config::Otlp) -> Result<Option<Self>, HttpError> {
         let Some(endpoint) = &config.endpoint else { return Ok(None) };
         if config.interval < SHORTEST {
             let interval = humantime::format_duration(config.interval);
@@ -92,13 +89,7 @@ impl Pusher {
             return Err(HttpError::Wrong(sentence));
         }
         let collector = Collector::new(endpoint, config)?;
-        Ok(Some(Self {
-            shared,
-            collector,
-            interval: config.interval,
-            rest: None,
-            is_failing: false,
-        }))
+        Ok(Some(Self { app, collector, interval: config.interval, rest: None, is_failing: false }))
     }
 
     /// Pushes until it is aborted.
@@ -115,15 +106,15 @@ impl Pusher {
         }
     }
 
-    /// Takes a pass and delivers it, as long as there is time.
+    /// Delivers a snapshot, as long as there is time.
     async fn push(&mut self) {
         let until = Instant::now() + self.interval;
         let exports = match self.exports().await {
             Ok(exports) => exports,
             Err(sentence) => return tracing::warn!("nothing to push: {sentence}"),
         };
-        let shared = Arc::clone(&self.shared);
-        let counters = &shared.own.otlp;
+        let app = Arc::clone(&self.app);
+        let counters = &app.own.otlp;
         let points = exports.iter().map(|export| export.points).sum();
         let mut undelivered = Undelivered { points, counters };
         let mut result = Ok(());
@@ -144,27 +135,22 @@ impl Pusher {
         self.note(result.err());
     }
 
-    /// Returns what is to be sent of a pass that is taken now: the metrics of `/metrics`.
+    /// Returns the requests for a snapshot that is taken now: the metrics of `/metrics`.
     async fn exports(&self) -> Result<Vec<Export>, String> {
-        let answers = &self.shared.answers;
-        let question = answers.question(Query::default().of_domains(), None);
-        let pass = answers.ask(question, Duration::ZERO, Source::Daemon).await;
-        let pass = pass.map_err(|why| why.to_string())?;
-        let shared = Arc::clone(&self.shared);
-        let write = move || {
+        let snapshot =
+            self.app.admission.snapshot(StatsQuery::default(), Duration::ZERO, Source::Daemon);
+        let snapshot = snapshot.await.map_err(|why| why.to_string())?;
+        let app = Arc::clone(&self.app);
+        let encode = move || {
             let mut ours = Metrics::new();
-            metrics::push_ours(&shared, &pass, &mut ours);
-            encode::exports(
-                &pass,
-                &metrics::of_domains(&shared, &pass),
-                &ours,
-                shared.own.started(),
-            )
+            metrics::push_ours(&app, &snapshot, &mut ours);
+            let domains = metrics::of_domains(&app, &snapshot);
+            encode::exports(snapshot.report(), &domains, &ours, app.own.started())
         };
-        self.shared.write(write).await.map_err(|_| "it could not be written".to_owned())
+        self.app.encode(encode).await.map_err(|_| "it could not be encoded".to_owned())
     }
 
-    /// Logs when pushing begins to fail, and when that is over.
+    /// Logs when pushing begins to fail, and when it recovers.
     fn note(&mut self, failure: Option<Failure>) {
         let endpoint = self.collector.address();
         match failure {
@@ -201,7 +187,7 @@ impl Collector {
             };
             self.disconnect();
             let rest = failure.rest.map(|rest| rest.min(LONGEST_REST));
-            let wait = rest.unwrap_or_default().max(scattered(pause));
+            let wait = rest.unwrap_or_default().max(jittered(pause));
             if !failure.is_passing || Instant::now() + wait >= until {
                 return Err(Failure { rest, ..failure });
             }
@@ -212,8 +198,9 @@ impl Collector {
     }
 }
 
-/// Returns a time between the half and the whole: hosts that failed together come back one by one.
-fn scattered(time: Duration) -> Duration {
+/// Returns a random time between the half and the whole, so that hosts that failed together do not come back at
+/// once.
+fn jittered(time: Duration) -> Duration {
     let thousandths = RandomState::new().hash_one(()) % 500 + 500;
     time * u32::try_from(thousandths).unwrap_or(1000) / 1000
 }

@@ -12,7 +12,8 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 
-use crate::{config::BadFile, secret};
+use super::secret;
+use crate::config::BadFile;
 
 const CERTIFICATE: &str = "our certificate";
 const PRIVATE_KEY: &str = "our private key";

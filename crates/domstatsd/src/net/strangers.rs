@@ -6,13 +6,14 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use domstats::sync::lock;
 use tokio::{sync::oneshot, time};
 
-use crate::client::Source;
+use super::source::Source;
 
 /// The strangers of one listener.
 pub(crate) struct Strangers {
@@ -56,7 +57,7 @@ impl Strangers {
             },
             _ = goes => Err(io::Error::other("it made place for others")),
         };
-        self.all().retain(|stranger| stranger.number != number);
+        lock(&self.all).retain(|stranger| stranger.number != number);
         result.map_err(|error| self.log(client, &error)).ok()
     }
 
@@ -64,7 +65,7 @@ impl Strangers {
         let (_place, goes) = oneshot::channel();
         // One that no client can foresee.
         let number = RandomState::new().hash_one(());
-        let mut all = self.all();
+        let mut all = lock(&self.all);
         let mut of_source = (0..all.len()).filter(|place| all[*place].source == source);
         let most_of_one = self.most.div_ceil(Self::PART);
         let leaves = if of_source.clone().count() >= most_of_one && source.is_limited() {
@@ -81,7 +82,7 @@ impl Strangers {
 
     /// Logs a failed greeting, at a limited rate.
     fn log(&self, client: SocketAddr, error: &io::Error) {
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = lock(&self.log);
         match &mut *log {
             Some((last, more)) if last.elapsed() < Self::LOG => *more += 1,
             last => {
@@ -90,10 +91,6 @@ impl Strangers {
                 tracing::info!(%client, %error, more, "TLS failed");
             }
         }
-    }
-
-    fn all(&self) -> MutexGuard<'_, Vec<Stranger>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,7 +115,7 @@ mod tests {
             silent(&strangers, Source::User(uid));
             tokio::task::yield_now().await;
         }
-        assert_eq!(strangers.all().len(), 16);
+        assert_eq!(lock(&strangers.all).len(), 16);
         let client = (CLIENT.parse().unwrap(), Source::User(1000));
         let known = strangers.greet(client, PATIENCE, async { Ok(7) }).await;
         assert_eq!(known, Some(7));
@@ -133,7 +130,7 @@ mod tests {
             silent(&strangers, Source::User(1));
             tokio::task::yield_now().await;
         }
-        assert_eq!(strangers.all().len(), 1 + 16 / Strangers::PART);
+        assert_eq!(lock(&strangers.all).len(), 1 + 16 / Strangers::PART);
         assert!(!other.is_finished(), "somebody else's connection was let go");
     }
 }

@@ -4,14 +4,10 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
-    netlink::{SOCK_DIAG, SocketAddrNetlink},
-    recv, sendto, socket_with,
-};
+use domstats::{host::tcp_owner::tcp_owner, sync::lock};
 
 /// Where requests come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +26,7 @@ impl Source {
     pub(crate) fn of(client: SocketAddr, server: SocketAddr) -> Self {
         let address = client.ip().to_canonical();
         let is_local = address.is_loopback() || address == server.ip().to_canonical();
-        if is_local && let Some(uid) = uid(client, server) {
+        if is_local && let Some(uid) = tcp_owner(client, server) {
             return Self::User(uid);
         }
         match address {
@@ -67,7 +63,7 @@ impl PerSource {
 
     /// Returns `None` if the source has reached its limit.
     pub(crate) fn enter(self: &Arc<Self>, source: Source) -> Option<Counted> {
-        let mut count = self.count();
+        let mut count = lock(&self.count);
         let its = count.entry(source).or_default();
         if *its >= self.most && source.is_limited() {
             return None;
@@ -75,72 +71,17 @@ impl PerSource {
         *its += 1;
         Some(Counted { all: Arc::clone(self), source })
     }
-
-    fn count(&self) -> MutexGuard<'_, HashMap<Source, usize>> {
-        self.count.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut its) = self.all.count().entry(self.source) {
+        if let Entry::Occupied(mut its) = lock(&self.all.count).entry(self.source) {
             *its.get_mut() -= 1;
             if *its.get() == 0 {
                 its.remove();
             }
         }
     }
-}
-
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
-const NLM_F_REQUEST: u16 = 1;
-const IPPROTO_TCP: u8 = 6;
-/// `nlmsghdr`, `inet_diag_req_v2`; and where an `inet_diag_msg` has the uid.
-const HEADER: usize = 16;
-const REQUEST: usize = 56;
-const UID: usize = HEADER + 64;
-
-/// Returns the uid of a local client's socket, by asking the kernel about that one connection (sock_diag(7)).
-/// Never blocks; `None` where the kernel does not say.
-fn uid(client: SocketAddr, server: SocketAddr) -> Option<u32> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let kernel =
-        socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(SOCK_DIAG)).ok()?;
-    sendto(&kernel, &request(client, server), SendFlags::empty(), &SocketAddrNetlink::new(0, 0))
-        .ok()?;
-    let mut answer = [0; 512];
-    let (length, _) = recv(&kernel, &mut answer, RecvFlags::empty()).ok()?;
-    let answer = answer.get(..length)?;
-    let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
-    let uid = u32::from_ne_bytes(answer.get(UID..UID + 4)?.try_into().ok()?);
-    (kind == SOCK_DIAG_BY_FAMILY).then_some(uid)
-}
-
-fn request(client: SocketAddr, server: SocketAddr) -> Vec<u8> {
-    let (own, other) = (client.ip().to_canonical(), server.ip().to_canonical());
-    let family = if own.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let mut bytes = Vec::with_capacity(HEADER + REQUEST);
-    bytes.extend(u32::try_from(HEADER + REQUEST).unwrap_or_default().to_ne_bytes());
-    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    bytes.extend(NLM_F_REQUEST.to_ne_bytes());
-    bytes.extend([0; 8]);
-    bytes.extend([family.as_raw().to_ne_bytes()[0], IPPROTO_TCP, 0, 0]);
-    // Connections in any state.
-    bytes.extend(u32::MAX.to_ne_bytes());
-    bytes.extend(client.port().to_be_bytes());
-    bytes.extend(server.port().to_be_bytes());
-    for address in [own, other] {
-        let mut space = [0; 16];
-        match address {
-            IpAddr::V4(address) => space[..4].copy_from_slice(&address.octets()),
-            IpAddr::V6(address) => space = address.octets(),
-        }
-        bytes.extend(space);
-    }
-    // Any interface, any cookie.
-    bytes.extend(0u32.to_ne_bytes());
-    bytes.extend([0xff; 8]);
-    bytes
 }
 
 #[cfg(test)]
@@ -187,6 +128,6 @@ mod tests {
         let _roots: Vec<_> = (0..5).map(|_| all.enter(Source::User(0)).unwrap()).collect();
         drop(held);
         assert!(all.enter(Source::User(1)).is_some());
-        assert_eq!(all.count().len(), 1, "sources that left are forgotten");
+        assert_eq!(lock(&all.count).len(), 1, "sources that left are forgotten");
     }
 }

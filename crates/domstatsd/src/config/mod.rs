@@ -1,5 +1,7 @@
 //! The configuration: a TOML file, then the environment, then the command line; the later one wins.
 
+pub(crate) mod check;
+
 use std::{
     collections::BTreeMap,
     fmt, fs, io,
@@ -414,7 +416,7 @@ mod tests {
 
     #[test]
     fn the_example_has_every_key_and_its_default() {
-        let example = include_str!("../../../docs/domstatsd.toml");
+        let example = include_str!("../../../../docs/domstatsd.toml");
         let read =
             |text: &str| Config::parse(text).unwrap_or_else(|wrong| panic!("{}", wrong.what));
         assert_eq!(read(example), Config::default());

@@ -1,8 +1,8 @@
-//! The answers of several hypervisors as one.
+//! Merges the answers of several hypervisors.
 //!
-//! Two may have the same domain: libvirt, and its QEMU directly. It is told by its UUID, and is that of the
-//! first one. Anybody can start a QEMU with that UUID, so this goes for domains of trusted users only, and
-//! only for one of each hypervisor: all others are shown.
+//! Two may have the same domain: libvirt, and its QEMU directly. The UUID tells, and the first hypervisor's
+//! record is kept. Anybody can start a QEMU with that UUID, so this applies to domains of trusted users only,
+//! and to one domain of each hypervisor: all others are shown.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,13 +11,13 @@ use std::{
 
 use domstats::{DomainInfo, DomainStats, MissingDomain, MissingReason, Name, StatsReport, Uuid};
 
-use crate::host::Answer;
+use super::Gathered;
 
 /// When asking began.
-pub(crate) type Start = (SystemTime, Instant);
+pub(super) type Start = (SystemTime, Instant);
 
-/// Returns for each of the domains of each hypervisor, in their order, whether no hypervisor before has it.
-pub(crate) fn are_new(hypervisors: &[Vec<&DomainInfo>]) -> Vec<bool> {
+/// Returns for each domain of each hypervisor, in their order, whether no earlier hypervisor has it.
+pub(super) fn are_new(hypervisors: &[Vec<&DomainInfo>]) -> Vec<bool> {
     let mut uuids: HashSet<Uuid> = HashSet::new();
     let mut processes = HashSet::new();
     let mut are_new = Vec::new();
@@ -37,14 +37,14 @@ pub(crate) fn are_new(hypervisors: &[Vec<&DomainInfo>]) -> Vec<bool> {
     are_new
 }
 
-/// Returns who a QEMU of this host is.
+/// Returns the identity of a QEMU process of this host.
 fn process(info: &DomainInfo) -> Option<(u32, u32, &str, Option<Uuid>)> {
     Some((info.uid?, info.id?, &info.name, info.uuid))
 }
 
 /// Makes one report of all domains.
-pub(crate) fn all(reports: Answer<Vec<StatsReport>>, start: Start) -> Answer<StatsReport> {
-    let infos = reports.of_all.iter().map(|report| {
+pub(super) fn all(reports: Gathered<Vec<StatsReport>>, start: Start) -> Gathered<StatsReport> {
+    let infos = reports.value.iter().map(|report| {
         let domains = report.domains.iter().map(|stats| &stats.domain);
         domains.chain(report.missing.iter().map(|missing| &missing.domain)).collect()
     });
@@ -61,22 +61,22 @@ pub(crate) fn all(reports: Answer<Vec<StatsReport>>, start: Start) -> Answer<Sta
     })
 }
 
-/// Makes one report of these domains, of each of the hypervisors that were asked for all of them: a record for
-/// each that is there.
-pub(crate) fn of(
+/// Makes one report of these domains from the reports of hypervisors that were each asked for all of them: a
+/// record for each domain that is there.
+pub(super) fn of(
     handles: &[DomainInfo],
-    reports: Answer<Vec<StatsReport>>,
+    reports: Gathered<Vec<StatsReport>>,
     start: Start,
-) -> Answer<StatsReport> {
+) -> Gathered<StatsReport> {
     let mut records: HashMap<_, Vec<DomainStats>> = HashMap::new();
     let mut missing: HashMap<_, Vec<MissingDomain>> = HashMap::new();
-    let mut answer = reports.merge(start, |report, merged| {
+    let mut gathered = reports.merge(start, |report, merged| {
         for stats in report.domains {
             let stats = aged(stats, report.taken_at, merged.taken_at);
             records.entry(called(&stats.domain)).or_default().push(stats);
         }
         for one in report.missing {
-            // Another one may have it.
+            // Another hypervisor may have it.
             if one.missing.reason != MissingReason::Gone {
                 missing.entry(called(&one.domain)).or_default().push(one);
             }
@@ -85,21 +85,21 @@ pub(crate) fn of(
     for handle in handles {
         let called = called(handle);
         if let Some(stats) = find(records.get(&called), handle, |stats| &stats.domain) {
-            answer.of_all.domains.push(stats.clone());
+            gathered.value.domains.push(stats.clone());
         } else if let Some(one) = find(missing.get(&called), handle, |missing| &missing.domain) {
-            answer.of_all.missing.push(one.clone());
+            gathered.value.missing.push(one.clone());
         }
     }
-    answer
+    gathered
 }
 
-/// Returns by what a domain is looked for: its UUID, without one its name.
+/// Returns the key of a look-up: the UUID, or the name of a domain without one.
 fn called(info: &DomainInfo) -> (Option<Uuid>, Name) {
     let name = if info.uuid.is_none() { info.name.clone() } else { Name::default() };
     (info.uuid, name)
 }
 
-/// Returns what there is about a handle: about the very domain, else about the same.
+/// Returns the entry of a handle: that of the very domain, else that of the same domain.
 fn find<'a, T>(
     all: Option<&'a Vec<T>>,
     handle: &DomainInfo,
@@ -109,25 +109,25 @@ fn find<'a, T>(
     very.next().or_else(|| all?.iter().find(|one| info(one).is_same(handle)))
 }
 
-/// Says when a record was taken, if it is younger than the report that it goes into.
+/// Sets the time of a record that is younger than the merged report.
 fn aged(mut stats: DomainStats, report: SystemTime, merged: SystemTime) -> DomainStats {
     stats.taken_at = Some(stats.taken_at.unwrap_or(report)).filter(|taken_at| *taken_at > merged);
     stats
 }
 
-impl Answer<Vec<StatsReport>> {
+impl Gathered<Vec<StatsReport>> {
     /// Puts the reports into one.
     fn merge(
         self,
         start: Start,
         mut put: impl FnMut(StatsReport, &mut StatsReport),
-    ) -> Answer<StatsReport> {
-        // An answer is as old as its oldest part.
-        let times = self.of_all.iter().map(|report| report.taken_at);
+    ) -> Gathered<StatsReport> {
+        // The merged report is as old as its oldest part.
+        let times = self.value.iter().map(|report| report.taken_at);
         let mut merged = StatsReport::new(times.fold(start.0, SystemTime::min));
-        self.of_all.into_iter().for_each(|report| put(report, &mut merged));
+        self.value.into_iter().for_each(|report| put(report, &mut merged));
         merged.elapsed = start.1.elapsed();
-        Answer { of_all: merged, asked: self.asked, failures: self.failures }
+        Gathered { value: merged, asked: self.asked, failures: self.failures }
     }
 }
 
@@ -143,22 +143,22 @@ mod tests {
         info
     }
 
-    fn answer(hypervisors: &[&[&DomainInfo]]) -> Answer<Vec<StatsReport>> {
+    fn answer(hypervisors: &[&[&DomainInfo]]) -> Gathered<Vec<StatsReport>> {
         let report = |infos: &&[&DomainInfo]| {
             let mut report = StatsReport::new(SystemTime::now());
             report.domains = infos.iter().map(|info| DomainStats::new((*info).clone())).collect();
             report
         };
-        let of_all: Vec<_> = hypervisors.iter().map(report).collect();
-        Answer { asked: of_all.len(), of_all, failures: Vec::new() }
+        let value: Vec<_> = hypervisors.iter().map(report).collect();
+        Gathered { asked: value.len(), value, failures: Vec::new() }
     }
 
     fn start() -> Start {
         (SystemTime::now(), Instant::now())
     }
 
-    fn ids(answer: &Answer<StatsReport>) -> Vec<u32> {
-        answer.of_all.domains.iter().filter_map(|stats| stats.domain.id).collect()
+    fn ids(answer: &Gathered<StatsReport>) -> Vec<u32> {
+        answer.value.domains.iter().filter_map(|stats| stats.domain.id).collect()
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
         let (nameless, other) = (info("a", 0, 90, Some(0)), info("b", 2, 91, Some(0)));
         let merged = all(answer(&[&[&told], &[&stranger, &qemu, &nameless]]), start());
         assert_eq!(ids(&merged), [3, 80, 90]);
-        let conflicts = merged.of_all.domains.iter().map(|stats| stats.domain.conflict.to_string());
+        let conflicts = merged.value.domains.iter().map(|stats| stats.domain.conflict.to_string());
         assert_eq!(conflicts.collect::<Vec<_>>(), ["uuid", "uuid", ""]);
         // Before it: the first one's is another domain.
         let merged =

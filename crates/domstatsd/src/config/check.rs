@@ -1,15 +1,14 @@
-//! What each setting allows, and what would break later: refused at the start, and when the configuration is
-//! read again.
+//! Refuses settings that cannot work, at the start and when the configuration is read again.
 
 use axum::http::uri::Authority;
 
-use crate::config::Config;
+use super::Config;
 
-/// Says what cannot work.
+/// Refuses a configuration that cannot work.
 ///
 /// # Errors
 ///
-/// The sentence about the first such setting.
+/// A sentence about the first such setting.
 pub(crate) fn check(config: &Config) -> Result<(), String> {
     let Config { connect, timeout, rpc, http, otlp, .. } = config;
     if let Some(uri) = repeated(connect) {
@@ -35,7 +34,7 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
             return Err(format!("{key} is 0, and {what}: use more"));
         }
     }
-    // A name is compared with that of a `Host`, of which the port is taken off.
+    // It is compared with the header `Host`, without the port.
     let is_name = |host: &String| {
         let parsed = host.parse::<Authority>();
         parsed.is_ok_and(|authority| authority.host() == host && !host.ends_with('.'))
@@ -48,7 +47,7 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
     }
 }
 
-/// Returns one that comes twice.
+/// Returns the first item that comes twice.
 fn repeated(all: &[String]) -> Option<&String> {
     all.iter().enumerate().find(|(place, one)| all[..*place].contains(one)).map(|(_, one)| one)
 }
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_later_is_refused() {
+    fn settings_that_would_break_later_are_refused() {
         let two = |one: &str| vec![one.to_owned(), "test:///default".to_owned(), one.to_owned()];
         let sentence = refused(|config| config.connect = two("qemu+qmp:///system"));
         assert!(sentence.starts_with("connect names 'qemu+qmp:///system' twice"), "{sentence}");

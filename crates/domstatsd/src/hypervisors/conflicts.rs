@@ -1,21 +1,21 @@
-//! What the log says of domains that claim the same name or UUID.
+//! Logs domains that claim the same name or UUID.
 
 use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
-use domstats::{DomainInfo, StatsReport};
+use domstats::{DomainInfo, StatsReport, sync::lock};
 
-/// Those that were logged. Whoever starts QEMUs at will cannot make it long.
+/// The domains that were logged. Its size is bounded, however many QEMUs a user starts.
 #[derive(Default)]
-pub(crate) struct Conflicts(Mutex<Logged>);
+pub(super) struct Conflicts(Mutex<Logged>);
 
 #[derive(Default)]
 struct Logged {
-    /// By a hash that nobody can foresee.
+    /// By a hash that no user can foresee.
     known: HashSet<u64>,
     hasher: RandomState,
     last: Option<Instant>,
@@ -24,13 +24,13 @@ struct Logged {
 impl Conflicts {
     /// The shortest time between two lines.
     const PAUSE: Duration = Duration::from_secs(10);
-    /// The domains that a line names.
+    /// The most domains that a line names.
     const NAMED: usize = 8;
-    /// Those that are known, at most.
+    /// The most domains that are remembered.
     const KNOWN: usize = 4096;
 
-    /// Logs the domains in conflict that were not logged, those of trusted users first.
-    pub(crate) fn log(&self, report: &StatsReport) {
+    /// Logs new domains in conflict, those of trusted users first.
+    pub(super) fn log(&self, report: &StatsReport) {
         if let Some(line) = self.line(report) {
             tracing::warn!("domains in conflict: {line}");
         }
@@ -43,7 +43,7 @@ impl Conflicts {
         if all.is_empty() {
             return None;
         }
-        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = lock(&self.0);
         if logged.last.is_some_and(|last| last.elapsed() < Self::PAUSE) {
             return None;
         }

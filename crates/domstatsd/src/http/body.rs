@@ -1,4 +1,4 @@
-//! A body in two parts: one that many clients get, kept once for all of them, and one of its own.
+//! A body in two parts: one that many clients share, kept once for all of them, and one of its own.
 
 use std::{
     convert::Infallible,
@@ -9,15 +9,15 @@ use std::{
 use axum::body::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-pub(super) struct Parts([Bytes; 2]);
+pub(super) struct TwoParts([Bytes; 2]);
 
-impl Parts {
+impl TwoParts {
     pub(super) fn new(common: Bytes, own: Bytes) -> Self {
         Self([common, own])
     }
 }
 
-impl Body for Parts {
+impl Body for TwoParts {
     type Data = Bytes;
     type Error = Infallible;
 
