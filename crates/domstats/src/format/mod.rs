@@ -20,7 +20,8 @@ mod xml;
 use std::{fmt, io, str::FromStr};
 
 pub use openmetrics::{
-    FamilyId, LabelPairs, LabelSet, Labelled, MetricFamily, MetricSample, Metrics, Number, labelled,
+    FamilyId, LabelSet, Labelled, Labels, MetricFamily, MetricSample, Metrics, Number, TextLabels,
+    labelled, push_label_value,
 };
 
 use crate::model::{

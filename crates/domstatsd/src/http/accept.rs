@@ -1,7 +1,7 @@
-//! Which of several forms a client wants, by its header `Accept`.
+//! Chooses a format by the header `Accept`.
 
-/// Returns the offer that the client likes best; of those that it likes the same, the first one.
-/// `None` if it takes none of them. Parameters other than `q` do not matter.
+/// Returns the offer that the client prefers; of equal ones, the first. `None` if it accepts none of them.
+/// Parameters other than `q` are ignored.
 pub(crate) fn best(accept: &str, offers: &[&str]) -> Option<usize> {
     if accept.trim().is_empty() {
         return Some(0);
@@ -15,11 +15,11 @@ pub(crate) fn best(accept: &str, offers: &[&str]) -> Option<usize> {
             _ => range.eq_ignore_ascii_case(offer).then_some(2),
         };
         let fitting = ranges.iter().filter_map(|(range, q)| Some((matches(range)?, *q)));
-        // The most exact range decides; said twice, the better one does.
+        // The most specific range decides; of equal ones, the better quality.
         fitting.max().map_or(0, |(_, q)| q)
     };
-    let likings = offers.iter().map(|offer| quality(offer)).enumerate();
-    likings
+    let qualities = offers.iter().map(|offer| quality(offer)).enumerate();
+    qualities
         .filter(|(_, q)| *q > 0)
         .max_by_key(|(place, q)| (*q, usize::MAX - place))
         .map(|(place, _)| place)
@@ -45,7 +45,7 @@ mod tests {
     const DOCUMENTS: [&str; 2] = ["application/json", "application/xml"];
 
     #[test]
-    fn clients_get_what_they_like_best() {
+    fn clients_get_the_format_that_they_prefer() {
         let prometheus = "application/openmetrics-text;version=1.0.0,\
              application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";

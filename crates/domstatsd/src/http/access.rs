@@ -1,4 +1,4 @@
-//! Tokens and certificates: read when the daemon starts, and again when it is told to.
+//! Tokens and certificates, read at the start and on reload.
 
 use std::{
     net::SocketAddr,
@@ -15,9 +15,9 @@ use crate::{
     net::tls::{self, Clients},
 };
 
-/// Who may ask, and who we are, as it was read last.
+/// The secrets that were read last.
 pub(crate) struct Access {
-    /// Where it is served, which stays.
+    /// The addresses that HTTP listens on, which a reload does not change.
     addresses: Vec<SocketAddr>,
     current: RwLock<Arc<Secrets>>,
 }
@@ -32,7 +32,7 @@ pub(super) struct Secrets {
 impl Access {
     /// # Errors
     ///
-    /// The sentence that says what is wrong.
+    /// A sentence about the setting or file that is wrong.
     pub(super) fn new(http: &config::Http, addresses: Vec<SocketAddr>) -> Result<Self, HttpError> {
         let secrets = Secrets::read(http, &addresses)?;
         Ok(Self { addresses, current: RwLock::new(Arc::new(secrets)) })
@@ -42,12 +42,12 @@ impl Access {
         Arc::clone(&*unpoisoned(self.current.read()))
     }
 
-    /// Reads everything again. Connections that are there stay as they are; each question is asked
-    /// for what is valid when it comes.
+    /// Reads everything again. Existing connections stay; each request is checked against the secrets that are
+    /// valid when it arrives.
     ///
     /// # Errors
     ///
-    /// The sentence that says what is wrong: what was valid stays.
+    /// A sentence about the setting or file that is wrong: then nothing changes.
     pub(crate) fn reload(&self, http: &config::Http) -> Result<(), HttpError> {
         let secrets = Arc::new(Secrets::read(http, &self.addresses)?);
         *unpoisoned(self.current.write()) = secrets;
@@ -72,7 +72,7 @@ impl Secrets {
     }
 }
 
-/// Returns what answers TLS; nothing without a certificate.
+/// Returns the TLS acceptor; none without a certificate.
 fn acceptor(http: &config::Http) -> Result<Option<TlsAcceptor>, HttpError> {
     let (certificate, key) = match (&http.certificate, &http.key) {
         (Some(certificate), Some(key)) => (certificate, key),
@@ -86,7 +86,7 @@ fn acceptor(http: &config::Http) -> Result<Option<TlsAcceptor>, HttpError> {
     let clients = http.client_ca.as_ref().map(|authority| Clients {
         authority,
         revoked: None,
-        // With a token, a client may show that instead.
+        // With a token, a client may send that instead.
         or_others: http.token_file.is_some(),
     });
     let mut config = tls::server(certificate, key, clients)?;

@@ -1,4 +1,4 @@
-//! Who may ask: whoever has the token, or a certificate of an authority that is trusted.
+//! Authentication: a token, or a certificate of a trusted authority.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,7 +19,7 @@ use crate::{
     net::secret,
 };
 
-/// What a client has to show.
+/// What authenticates a client.
 pub(crate) struct Auth {
     token: Option<String>,
     certificate: bool,
@@ -33,7 +33,7 @@ impl Auth {
         Ok(Self { token, certificate: http.client_ca.is_some() })
     }
 
-    /// Returns whether everybody may ask.
+    /// Returns whether no authentication is needed.
     pub(super) fn is_open(&self) -> bool {
         self.token.is_none() && !self.certificate
     }
@@ -60,7 +60,7 @@ pub(super) fn token(path: &Path, what: &'static str, shortest: usize) -> Result<
     }
 }
 
-/// Refuses who may not ask. Whether the daemon lives, everybody may know.
+/// Refuses clients that are not authenticated, except at `/healthz`.
 pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;

@@ -1,4 +1,4 @@
-//! What management layers write into the `<metadata>` of a domain's description.
+//! Reads what management layers store in the `<metadata>` of a domain's description.
 
 use domstats::is_deceptive;
 use quick_xml::{
@@ -8,16 +8,16 @@ use quick_xml::{
     name::ResolveResult,
 };
 
-/// The characters that are kept of a value: names are shorter, and anybody may have written it.
+/// The most characters of a value that are kept: names are shorter, and anybody may have written it.
 const LONGEST: usize = 256;
 
-/// What one management layer writes, and the metric that says it.
+/// A management layer, what it stores, and the metric for it.
 #[derive(Debug)]
 pub(super) struct Layer {
     /// The metric's name; its value is 1.
     pub(super) metric: &'static str,
     pub(super) help: &'static str,
-    /// How its namespaces begin, which end with a version.
+    /// The beginning of its namespaces, which end with a version.
     namespace: &'static str,
     root: &'static str,
     /// Whether the domain's UUID is the instance's.
@@ -25,14 +25,13 @@ pub(super) struct Layer {
     labels: &'static [Label],
 }
 
-/// A label, and where its value stands below the layer's element: the text of an element, or an
-/// attribute of it.
+/// A label, and the place of its value below the layer's element: the text of an element, or an attribute.
 #[derive(Debug)]
 struct Label {
     name: &'static str,
     path: &'static [&'static str],
     attribute: Option<&'static str>,
-    /// Whether the layer's metric has it; others are for the names of other exporters.
+    /// Whether the layer's metric has it; others are for the metrics of other exporters.
     is_shown: bool,
 }
 
@@ -102,18 +101,18 @@ static LAYERS: [Layer; 4] = [
     },
 ];
 
-/// What one layer says of a domain.
+/// The metadata of one layer about a domain.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct Metadatum {
     pub(super) layer: &'static Layer,
     labels: Vec<(&'static str, String)>,
 }
 
-/// Returns what the layers say in a description. What is not XML ends it.
-pub(super) fn read(description: &str) -> Vec<Said> {
+/// Returns the metadata in a description, up to the first error of its XML.
+pub(super) fn read(description: &str) -> Vec<Metadatum> {
     let mut reader = NsReader::from_str(description);
     let mut path: Vec<String> = Vec::new();
-    let mut said: Vec<Said> = Vec::new();
+    let mut found: Vec<Metadatum> = Vec::new();
     // Whether the element of the last one is open.
     let mut is_inside = false;
     while let Ok((namespace, event)) = reader.read_resolved_event() {
@@ -124,9 +123,9 @@ pub(super) fn read(description: &str) -> Vec<Said> {
                 if path.len() == 3 && path[..2] == ["domain", "metadata"] {
                     let layer = layer(&namespace, &path[2]);
                     is_inside = layer.is_some();
-                    said.extend(layer.map(|layer| Said { layer, labels: Vec::new() }));
+                    found.extend(layer.map(|layer| Metadatum { layer, labels: Vec::new() }));
                 }
-                if let Some(last) = said.last_mut().filter(|_| is_inside) {
+                if let Some(last) = found.last_mut().filter(|_| is_inside) {
                     last.take_attributes(&path[3..], &start);
                 }
                 if is_empty {
@@ -136,19 +135,19 @@ pub(super) fn read(description: &str) -> Vec<Said> {
             Event::End(_) => {
                 path.pop();
                 is_inside &= path.len() > 2;
-                if path == ["domain"] && !said.is_empty() {
+                if path == ["domain"] && !found.is_empty() {
                     break;
                 }
             }
             Event::Eof => break,
             text => {
-                if let Some(last) = said.last_mut().filter(|_| is_inside) {
+                if let Some(last) = found.last_mut().filter(|_| is_inside) {
                     last.take_text(&path[3..], &text);
                 }
             }
         }
     }
-    said
+    found
 }
 
 fn layer(namespace: &ResolveResult<'_>, root: &str) -> Option<&'static Layer> {
@@ -157,7 +156,7 @@ fn layer(namespace: &ResolveResult<'_>, root: &str) -> Option<&'static Layer> {
     LAYERS.iter().find(is)
 }
 
-impl Said {
+impl Metadatum {
     /// Returns the labels of the layer's metric.
     pub(super) fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let shown = self.layer.labels.iter().filter(|label| label.is_shown);
@@ -224,8 +223,9 @@ mod tests {
             "<domain type='kvm' id='3'><name>a</name><metadata>{metadata}</metadata>\
              <devices><uid xmlns='http://kubevirt.io'>no</uid></devices></domain>"
         );
-        let owned =
-            |said: &Said| said.labels().map(|(name, value)| (name, value.to_owned())).collect();
+        let owned = |said: &Metadatum| {
+            said.labels().map(|(name, value)| (name, value.to_owned())).collect()
+        };
         read(&description).iter().map(|said| (said.layer.metric, owned(said))).collect()
     }
 

@@ -1,11 +1,10 @@
-//! What clients say, as the fuzz target `http_query` and its corpus say it.
+//! The fuzz target `http_query`: queries and headers of any text.
 
 use domstats::{DomainFilter, Format, StatsGroups};
 
 use super::{accept, query::Query};
 
-/// Any text is a query that asks for what exists, or a sentence that is not long. Any text is a
-/// header too, by which one of the offers is chosen or none.
+/// Any text is a valid query or a short error. As the header `Accept`, it chooses one of the offers or none.
 pub fn http_query(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     match Query::parse(text, &Format::ALL) {

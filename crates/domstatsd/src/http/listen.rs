@@ -1,8 +1,7 @@
-//! Connections: how many there are, and how long each may take for its part.
+//! Connections: how many there are, and how long each may take.
 //!
-//! A client has the same time for each step: to greet with TLS, to send its question, to take the
-//! answer. One that needs longer, or stays silent between two questions, loses its connection and
-//! nobody else's.
+//! A client has the same time for each step: the TLS handshake, sending a request, reading the response. One that
+//! takes longer, or is silent between two requests, loses its connection, and no other client does.
 
 use std::{
     io,
@@ -35,14 +34,14 @@ use crate::net::{
     strangers::Strangers,
 };
 
-/// What clients may take, at all addresses together.
+/// The limits of clients, at all addresses together.
 #[derive(Clone)]
 pub(super) struct Limits {
-    /// A permit for each connection that there may be at a time.
+    /// A permit for each connection.
     connections: Arc<Semaphore>,
-    /// A quarter of them may be of one source.
+    /// One source may have a quarter of them.
     of_one: Arc<PerSource>,
-    /// As many again may be greeting with TLS.
+    /// As many again may be in the TLS handshake.
     strangers: Arc<Strangers>,
     /// The time for each step.
     patience: Duration,
@@ -66,15 +65,15 @@ impl Limits {
     }
 }
 
-/// Who asks.
+/// The client of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Client {
     pub(super) source: Source,
-    /// Whether it has shown a certificate of a trusted authority.
+    /// Whether it has a certificate of a trusted authority.
     pub(super) has_certificate: bool,
 }
 
-/// Accepts connections until it is told to stop, then waits for the answers under way.
+/// Accepts connections until it is told to stop, then waits for the responses in flight.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -86,8 +85,8 @@ pub(super) async fn serve(
     loop {
         let tls = app.access.current().tls.clone();
         let accepted = async {
-            // The others wait in the kernel's queue until one goes. With TLS they get a place when they have
-            // greeted.
+            // Others wait in the kernel's queue until one ends. With TLS, a client gets its place after the
+            // handshake.
             let place = match &tls {
                 None => Some(limits.place().await?),
                 Some(_) => None,
@@ -103,7 +102,7 @@ pub(super) async fn serve(
             Ok((place, (stream, client))) => {
                 let server = stream.local_addr().unwrap_or(client);
                 let source = Source::of(client, server);
-                // A client that has its share is let go without a word, as the kernel does.
+                // A source with its share is disconnected without a response, as the kernel does.
                 let Some(counted) = limits.of_one.enter(source) else { continue };
                 let connection = Connection {
                     router: router.clone(),
@@ -142,7 +141,7 @@ impl Connection {
         tls: Option<TlsAcceptor>,
         place: Option<OwnedSemaphorePermit>,
     ) {
-        // Answers are written at once: there is nothing to gather.
+        // Responses are written at once: there is nothing to gather.
         let _ = stream.set_nodelay(true);
         let patience = self.limits.patience;
         let stream = Patient::new(stream, patience);
@@ -185,11 +184,11 @@ impl Connection {
     }
 }
 
-/// A connection whose other end has so much time to take what was written.
+/// A connection whose peer has this much time to read what was written.
 struct Patient<S> {
     stream: S,
     patience: Duration,
-    /// Runs from the first write that had to wait until all is written.
+    /// Runs from the first write that blocked until all is written.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -198,7 +197,7 @@ impl<S> Patient<S> {
         Self { stream, patience, waiting: None }
     }
 
-    /// Passes on what a write came to, unless the other end had its time.
+    /// Returns the result of a write, or an error if the peer's time is over.
     fn wait<T>(
         &mut self,
         context: &mut Context<'_>,

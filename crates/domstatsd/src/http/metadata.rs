@@ -1,8 +1,7 @@
-//! What the management layers say of the domains: fetched beside the scrapes, and rarely.
+//! Metadata that management layers store in the descriptions of domains, fetched rarely and beside the scrapes.
 //!
-//! A scrape shows what is known. If it has domains of which nothing is known yet, their
-//! descriptions are fetched once it was answered, so that the next one shows theirs. A domain is
-//! asked again when it has started again.
+//! A scrape shows what is known. If it has domains without known metadata, their descriptions are fetched after the
+//! answer, for the next scrape. A domain that was restarted is fetched again.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,20 +11,20 @@ use std::{
 
 use domstats::{
     DomainFilter, DomainInfo, ErrorKind, StatsReport, Uuid, Value,
-    format::{LabelSet, Labelled, Metrics, labelled},
+    format::{LabelSet, Labelled, Labels, Metrics, labelled},
     stats::{Kind, Unit},
     sync::lock,
 };
 
-use super::description::{self, Said};
+use super::description::{self, Metadatum};
 use crate::hypervisors::Host;
 
-/// The pause between two rounds, when something is left to fetch.
+/// The pause between two rounds.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How long a hypervisor may take for one description.
+/// The timeout of one description.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A domain in one of its lives.
+/// A domain in one of its lives: its UUID and id.
 type Life = (Uuid, Option<u32>);
 
 #[derive(Default)]
@@ -33,7 +32,7 @@ pub(super) struct Metadata(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    known: HashMap<Life, Arc<[Said]>>,
+    known: HashMap<Life, Arc<[Metadatum]>>,
     is_fetching: bool,
     /// When the last round ended.
     ended: Option<Instant>,
@@ -48,32 +47,32 @@ impl Metadata {
         lock(&self.0)
     }
 
-    /// Returns what is known of a domain.
-    pub(super) fn of(&self, domain: &DomainInfo) -> Arc<[Said]> {
+    /// Returns the known metadata of a domain.
+    pub(super) fn of(&self, domain: &DomainInfo) -> Arc<[Metadatum]> {
         let known = life(domain).and_then(|life| self.state().known.get(&life).cloned());
         known.unwrap_or_default()
     }
 
-    /// Adds what is known of the domains of a report.
-    pub(super) fn push(&self, report: &StatsReport, metrics: &mut Metrics) {
+    /// Adds the known metadata of the domains of a report.
+    pub(super) fn push<L: Labels>(&self, report: &StatsReport, metrics: &mut Metrics<L>) {
         let state = self.state();
         for Labelled { labels, stats, .. } in labelled(report) {
             let Some(life) = life(&stats.domain) else { continue };
-            for said in state.known.get(&life).into_iter().flat_map(|said| said.iter()) {
+            for metadatum in state.known.get(&life).into_iter().flat_map(|all| all.iter()) {
                 let mut labels = labels.clone();
-                if said.layer.is_instance {
+                if metadatum.layer.is_instance {
                     labels = labels.with("instance_id", &life.0.to_string());
                 }
-                let with = |labels: LabelSet, (name, value)| labels.with(name, value);
-                let labels = said.labels().fold(labels, with);
-                let family = metrics.family(said.layer.metric, Kind::Gauge, said.layer.help);
+                let with = |labels: LabelSet<L>, (name, value)| labels.with(name, value);
+                let labels = metadatum.labels().fold(labels, with);
+                let family =
+                    metrics.family(metadatum.layer.metric, Kind::Gauge, metadatum.layer.help);
                 metrics.push(family, &labels, Unit::None, &Value::Int(1));
             }
         }
     }
 
-    /// Fetches what is not known of the domains of a report, on a thread of its own, unless that is
-    /// being done.
+    /// Fetches unknown metadata of the domains of a report, on a thread of its own, unless a round is in flight.
     pub(super) fn fetch(self: &Arc<Self>, report: &StatsReport, host: Arc<Host>) {
         let mut state = self.state();
         let is_early = state.ended.is_some_and(|ended| ended.elapsed() < PAUSE);
@@ -94,7 +93,7 @@ impl Metadata {
         state.is_fetching = started.is_ok();
     }
 
-    /// Asks every domain that is not known, until one does not answer in time.
+    /// Fetches the descriptions of all unknown domains, until one is late.
     fn round(&self, host: &Host) {
         let listed = host.domains(DomainFilter::empty());
         if listed.failures.is_empty() {
@@ -107,7 +106,7 @@ impl Metadata {
             if self.state().known.contains_key(&life) {
                 continue;
             }
-            let said = match domain.xml(PATIENCE) {
+            let metadata = match domain.xml(PATIENCE) {
                 Ok(xml) => description::read(&xml),
                 Err(error)
                     if matches!(error.kind(), ErrorKind::NoSupport | ErrorKind::NoDomain) =>
@@ -119,7 +118,7 @@ impl Metadata {
                     return;
                 }
             };
-            self.state().known.insert(life, said.into());
+            self.state().known.insert(life, metadata.into());
         }
     }
 }

@@ -11,7 +11,7 @@ use axum::{
 };
 use domstats::{
     Format, Value,
-    format::{LabelSet, Metrics},
+    format::{LabelSet, Labels, Metrics},
     stats::{Kind, Unit},
 };
 
@@ -39,7 +39,8 @@ pub(super) async fn metrics(
     let its = Arc::clone(&app);
     let encode = move || {
         let text = snapshot.encoded(format, || {
-            let mut metrics = of_domains(&its, &snapshot);
+            let mut metrics = Metrics::new();
+            push_domains(&its, &snapshot, &mut metrics);
             for profile in &its.compat {
                 profile.push(&snapshot, &its.metadata, &mut metrics);
             }
@@ -54,22 +55,20 @@ pub(super) async fn metrics(
     Ok(response(format, Body::new(app.encode(encode).await?)))
 }
 
-/// Returns the metrics of the domains, and logs values without a metric.
-pub(super) fn of_domains(app: &App, snapshot: &Snapshot) -> Metrics {
+/// Adds the metrics of the domains, and logs values without a metric.
+pub(super) fn push_domains<L: Labels>(app: &App, snapshot: &Snapshot, metrics: &mut Metrics<L>) {
     app.own.log_unknown(snapshot.report());
-    let mut metrics = Metrics::new();
     if snapshot.is_down() {
         let up = metrics.family("libvirt_up", Kind::Gauge, "Whether the hypervisor answered.");
         metrics.push(up, &LabelSet::new(), Unit::None, &Value::Boolean(false));
     } else {
         metrics.push_report(snapshot.report());
     }
-    metrics
 }
 
 /// Adds the metrics that are new for each answer: the age of the snapshot, metadata, and the daemon's own.
 /// Unknown metadata is fetched for the next answer.
-pub(super) fn push_ours(app: &App, snapshot: &Snapshot, metrics: &mut Metrics) {
+pub(super) fn push_ours<L: Labels>(app: &App, snapshot: &Snapshot, metrics: &mut Metrics<L>) {
     let report = snapshot.report();
     metrics.push_age(report, snapshot.began.elapsed());
     app.metadata.push(report, metrics);

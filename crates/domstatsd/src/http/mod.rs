@@ -11,7 +11,7 @@
 //! | `domains.rs` | `/v1/domains` |
 //! | `otlp/` | the metrics pushed to a collector |
 //! | `health.rs` | `/healthz`, `/readyz` |
-//! | `openapi.json` | all of it, for programs |
+//! | `openapi.rs`, `openapi.json` | the description of all of it, for programs |
 
 mod accept;
 mod access;
@@ -27,24 +27,19 @@ mod health;
 mod listen;
 mod metadata;
 mod metrics;
+mod openapi;
 mod otlp;
 mod own;
 pub(crate) mod query;
 mod refusal;
 mod site;
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    sync::{Arc, LazyLock},
-    thread,
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, sync::Arc, thread, time::Duration};
 
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::StatusCode,
     middleware,
     response::IntoResponse,
     routing::{MethodRouter, get},
@@ -64,6 +59,7 @@ use crate::{
 use access::Access;
 use admission::{Admission, OLDEST};
 use compat::Profile;
+use openapi::{Body, InPath, Operation};
 pub(crate) use otlp::Pusher;
 use refusal::Refusal;
 
@@ -193,28 +189,89 @@ impl Control {
     }
 }
 
-/// Every path and its handler. `openapi.json` describes these and no others.
-fn routes() -> [(&'static str, MethodRouter<Arc<App>>); 8] {
-    [
-        ("/", get(index)),
-        ("/healthz", get(health::healthz)),
-        ("/readyz", get(health::readyz)),
-        ("/metrics", get(metrics::metrics)),
-        ("/metrics/compat/{profile}", get(metrics::compat)),
-        ("/v1/domains", get(domains::all)),
-        ("/v1/domains/{domain}", get(domains::one)),
-        ("/v1/openapi.json", get(openapi)),
-    ]
+/// An endpoint: its path, its handler, and what `/v1/openapi.json` says about it.
+struct Route {
+    path: &'static str,
+    handler: fn() -> MethodRouter<Arc<App>>,
+    operation: Option<Operation>,
 }
 
-/// The paths of [`routes`], but for the index.
-static PATHS: LazyLock<Vec<&str>> =
-    LazyLock::new(|| routes().into_iter().skip(1).map(|(path, _)| path).collect());
+impl Route {
+    const fn new(
+        path: &'static str,
+        handler: fn() -> MethodRouter<Arc<App>>,
+        operation: Operation,
+    ) -> Self {
+        Self { path, handler, operation: Some(operation) }
+    }
+}
+
+/// All endpoints.
+const ROUTES: [Route; 8] = [
+    Route { path: "/", handler: || get(index), operation: None },
+    Route::new(
+        "/healthz",
+        || get(health::healthz),
+        Operation {
+            is_open: true,
+            ..Operation::new("Whether the daemon is alive", Body::Text("It is."))
+        },
+    ),
+    Route::new(
+        "/readyz",
+        || get(health::readyz),
+        Operation {
+            errors: &[503, 504],
+            ..Operation::new("Whether at least one hypervisor can be asked", Body::Text("One can."))
+        },
+    ),
+    Route::new(
+        "/metrics",
+        || get(metrics::metrics),
+        Operation::new("Metrics of all domains and of the daemon, for Prometheus", Body::Metrics),
+    ),
+    Route::new(
+        "/metrics/compat/{profile}",
+        || get(metrics::compat),
+        Operation {
+            in_path: Some(InPath {
+                name: "profile",
+                description: "The exporter.",
+                values: &compat::NAMES,
+            }),
+            errors: &[404],
+            ..Operation::new("The metrics of another exporter, alone", Body::Metrics)
+        },
+    ),
+    Route::new(
+        "/v1/domains",
+        || get(domains::all),
+        Operation::new("The document of all domains", Body::Document),
+    ),
+    Route::new(
+        "/v1/domains/{domain}",
+        || get(domains::one),
+        Operation {
+            in_path: Some(InPath {
+                name: "domain",
+                description: "A name or a UUID, else an id.",
+                values: &[],
+            }),
+            errors: &[404, 409],
+            ..Operation::new("The document of one domain", Body::Document)
+        },
+    ),
+    Route::new(
+        "/v1/openapi.json",
+        || get(openapi::openapi),
+        Operation::new("This description", Body::Json("OpenAPI 3.1.")),
+    ),
+];
 
 fn router(app: Arc<App>) -> Router {
-    routes()
-        .into_iter()
-        .fold(Router::new(), |router, (path, handler)| router.route(path, handler))
+    ROUTES
+        .iter()
+        .fold(Router::new(), |router, route| router.route(route.path, (route.handler)()))
         .fallback(not_found)
         .method_not_allowed_fallback(only_get)
         .layer(middleware::from_fn_with_state(Arc::clone(&app), auth::check))
@@ -229,14 +286,10 @@ async fn index() -> impl IntoResponse {
     TEXT
 }
 
-async fn openapi() -> impl IntoResponse {
-    let json = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, json)], include_str!("openapi.json"))
-}
-
 async fn not_found(request: Request) -> Refusal {
     let path: String = request.uri().path().chars().take(60).collect();
-    let sentence = format!("there is nothing at '{path}': {}", PATHS.join(", "));
+    let known = ROUTES[1..].iter().map(|route| route.path).collect::<Vec<_>>();
+    let sentence = format!("there is nothing at '{path}': {}", known.join(", "));
     Refusal::new(StatusCode::NOT_FOUND, sentence)
 }
 
@@ -252,24 +305,29 @@ mod tests {
 
     use super::{query::Query, *};
 
-    fn openapi() -> Value {
-        serde_json::from_str(include_str!("openapi.json")).unwrap()
-    }
-
     #[test]
-    fn openapi_describes_the_routes_that_exist() {
-        let document = openapi();
-        let mut described: Vec<&str> =
-            document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-        let mut routes = PATHS.clone();
+    fn openapi_describes_every_route_and_refers_to_what_it_has() {
+        let document = openapi::document();
+        let mut described: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
         described.sort_unstable();
+        let mut routes: Vec<&str> = ROUTES[1..].iter().map(|route| route.path).collect();
         routes.sort_unstable();
         assert_eq!(described, routes);
+        let text = document.to_string();
+        let references: Vec<&str> = text
+            .split("\"$ref\":\"#")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap())
+            .collect();
+        assert!(references.len() > 40, "{}", references.len());
+        for reference in references {
+            assert!(document.pointer(reference).is_some(), "{reference}");
+        }
     }
 
     #[test]
     fn openapi_has_the_words_that_are_read() {
-        let document = openapi();
+        let document = openapi::document();
         let words = |schema: &Value| -> Vec<String> {
             let words = schema.get("enum").or(schema["items"].get("enum")).unwrap();
             words.as_array().unwrap().iter().map(|word| word.as_str().unwrap().into()).collect()

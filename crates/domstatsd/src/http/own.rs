@@ -16,7 +16,7 @@ use axum::{
 };
 use domstats::{
     DomainStats, MissingReason, StatsReport, Value,
-    format::{LabelSet, Metrics},
+    format::{LabelSet, Labels, Metrics},
     stats::{Kind, Unit},
     sync::lock,
 };
@@ -100,7 +100,7 @@ pub(super) async fn count(State(app): State<Arc<App>>, request: Request, next: N
 }
 
 /// Adds the daemon's metrics, some of them about the snapshot of this answer.
-pub(super) fn push(app: &App, snapshot: &Snapshot, metrics: &mut Metrics) {
+pub(super) fn push<L: Labels>(app: &App, snapshot: &Snapshot, metrics: &mut Metrics<L>) {
     let hypervisors = &app.admission.hypervisors;
     let counters = &app.admission.counters;
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -8,8 +8,9 @@ use std::{fmt::Write, io};
 use super::{
     super::{
         Flush,
-        append::{has_any, push_double, push_integer, push_number, push_numbers},
+        append::{has_any, push_double, push_integer},
     },
+    labels::{Kept, Store, TextLabels},
     samples::Number,
 };
 use crate::model::{
@@ -45,8 +46,7 @@ pub(super) struct Sample {
     bits: u64,
     form: Form,
     unit: Unit,
-    kind: u16,
-    labels: u32,
+    pub(super) labels: Kept,
 }
 
 #[derive(Clone, Copy)]
@@ -72,53 +72,6 @@ impl Form {
     }
 }
 
-/// The texts between the names and the numbers of samples: `{domain="vm1",vcpu="0"} `. All the
-/// samples of a section share one. Those of one kind of section are adjacent, because they are
-/// written one after the other: fetching them from all over the memory would take longer than all
-/// the rest.
-#[derive(Default)]
-pub(super) struct Labels(Vec<Texts>);
-
-#[derive(Default)]
-struct Texts {
-    text: String,
-    ends: Vec<usize>,
-}
-
-/// Labels that were kept.
-#[derive(Clone, Copy)]
-pub(super) struct Kept {
-    kind: u16,
-    number: u32,
-}
-
-impl Labels {
-    /// Returns the number of another kind.
-    pub(super) fn new_kind(&mut self) -> u16 {
-        self.0.push(Texts::default());
-        u16::try_from(self.0.len() - 1).unwrap_or(u16::MAX)
-    }
-
-    pub(super) fn keep(&mut self, kind: u16, labels: &str) -> Kept {
-        let Texts { text, ends } = &mut self.0[usize::from(kind)];
-        if !labels.is_empty() {
-            text.push('{');
-            text.push_str(labels);
-            text.push('}');
-        }
-        text.push(' ');
-        ends.push(text.len());
-        Kept { kind, number: u32::try_from(ends.len() - 1).unwrap_or(u32::MAX) }
-    }
-
-    pub(super) fn of(&self, sample: &Sample) -> &str {
-        let Texts { text, ends } = &self.0[usize::from(sample.kind)];
-        let number = sample.labels as usize;
-        let start = number.checked_sub(1).map_or(0, |before| ends[before]);
-        &text[start..ends[number]]
-    }
-}
-
 impl Family {
     pub(super) fn new(name: &str, kind: Kind, help: &'static str) -> Self {
         let ending = if kind == Kind::Counter { "_total" } else { "" };
@@ -129,8 +82,7 @@ impl Family {
     /// Adds a sample with these labels; a text is no sample, nor are many numbers.
     pub(super) fn push(&mut self, labels: Kept, unit: Unit, value: &Value<'_>) {
         if let Some((form, bits)) = Form::of(value) {
-            let Kept { kind, number: labels } = labels;
-            self.samples.push(Sample { bits, form, unit, kind, labels });
+            self.samples.push(Sample { bits, form, unit, labels });
         }
     }
 
@@ -144,7 +96,7 @@ impl Family {
     pub(super) fn write(
         &self,
         dialect: Dialect,
-        labels: &Labels,
+        labels: &Store<TextLabels>,
         out: &mut String,
         flush: Flush<'_>,
     ) -> io::Result<()> {
@@ -256,33 +208,9 @@ fn push_billionths(out: &mut String, number: i128) {
     }
 }
 
-/// Appends a label, after a comma if it is not the first.
-pub(super) fn push_label(labels: &mut String, name: &str, value: &str) {
-    push_label_of(labels, name, &Value::String(value.into()));
-}
-
-/// Appends a label whose value is one of a statistic.
-pub(super) fn push_label_of(labels: &mut String, name: &str, value: &Value<'_>) {
-    if !labels.is_empty() {
-        labels.push(',');
-    }
-    labels.push_str(name);
-    labels.push_str("=\"");
-    match value {
-        Value::String(text) => push_escaped(labels, text, true),
-        Value::Word { word: Some(word), .. } => labels.push_str(word),
-        Value::Boolean(truth) => labels.push_str(if *truth { "true" } else { "false" }),
-        Value::Numbers(numbers) => push_numbers(labels, numbers, " "),
-        // What is not finite.
-        Value::Double(number) if !number.is_finite() => push_double(labels, *number),
-        number => drop(push_number(labels, number)),
-    }
-    labels.push('"');
-}
-
 /// Appends a text with escapes for special characters and U+FFFD for deceptive ones; only labels are
 /// quoted.
-fn push_escaped(out: &mut String, text: &str, quoted: bool) {
+pub(super) fn push_escaped(out: &mut String, text: &str, quoted: bool) {
     if !has_any(text, |byte| matches!(byte, b'\\' | b'"') | !matches!(byte, b' '..=b'~')) {
         return out.push_str(text);
     }

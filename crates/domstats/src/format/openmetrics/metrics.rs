@@ -3,10 +3,11 @@
 use std::{collections::HashMap, io, time::Duration};
 
 use super::{
-    family::{Dialect, Family, Kept, Labels, push_label},
+    family::{Dialect, Family},
+    labels::{Kept, LabelSet, Labels, Store, TextLabels},
     names::{Labelled, labelled},
     push_report,
-    samples::{LabelPairs, MetricFamily},
+    samples::MetricFamily,
 };
 use crate::{
     format::{Flush, Format},
@@ -34,9 +35,9 @@ const OWN: u16 = 0;
 /// assert!(metrics.to_text(Format::Prometheus).ends_with("site_rack{row=\"B\"} 7\n"));
 /// # Ok::<(), domstats::Error>(())
 /// ```
-pub struct Metrics {
+pub struct Metrics<L = TextLabels> {
     all: Vec<Family>,
-    pub(super) labels: Labels,
+    pub(super) labels: Store<L>,
     by_name: HashMap<String, usize>,
 }
 
@@ -44,40 +45,43 @@ pub struct Metrics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FamilyId(usize);
 
-/// The labels of a sample.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct LabelSet(pub(super) String);
-
-impl LabelSet {
-    /// Returns no labels.
+impl Metrics {
+    /// Returns a collection without metrics.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a label. Its name must be one of Prometheus: letters, digits and `_`.
+    /// Returns the text in one of the formats of metrics; any other is written as OpenMetrics.
     #[must_use]
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        push_label(&mut self.0, name, value);
-        self
+    pub fn to_text(&self, format: Format) -> String {
+        let dialect = match format {
+            Format::Prometheus => Dialect::Prometheus,
+            _ => Dialect::OpenMetrics,
+        };
+        let mut text = String::new();
+        // Nothing takes the pieces away, so nothing can fail.
+        let _ = self.write_in_pieces(dialect, &mut text, &mut |_| Ok(()));
+        text
     }
 
-    /// Returns whether it has a label of this name.
-    #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        LabelPairs::new(&self.0).any(|(its, _)| its == name)
+    pub(super) fn write_in_pieces(
+        &self,
+        dialect: Dialect,
+        buffer: &mut String,
+        flush: Flush<'_>,
+    ) -> io::Result<()> {
+        for family in &self.all {
+            family.write(dialect, &self.labels, buffer, flush)?;
+        }
+        if dialect == Dialect::OpenMetrics {
+            buffer.push_str("# EOF\n");
+        }
+        flush(buffer)
     }
 }
 
-impl Metrics {
-    /// Returns a collection without metrics.
-    #[must_use]
-    pub fn new() -> Self {
-        let mut labels = Labels::default();
-        labels.new_kind();
-        Self { all: Vec::new(), labels, by_name: HashMap::new() }
-    }
-
+impl<L: Labels> Metrics<L> {
     /// Adds the metrics of a report.
     pub fn push_report(&mut self, report: &StatsReport) {
         push_report(report, self);
@@ -107,64 +111,38 @@ impl Metrics {
     }
 
     /// Adds a sample in the base unit: seconds for nanoseconds, bytes for KiB. Texts are no samples.
-    pub fn push(&mut self, family: FamilyId, labels: &LabelSet, unit: Unit, value: &Value<'_>) {
+    pub fn push(&mut self, family: FamilyId, labels: &LabelSet<L>, unit: Unit, value: &Value<'_>) {
         let labels = self.keep_own(&labels.0);
         self.sample(family, labels, unit, value);
     }
 
     /// Returns the families, in the order of their output; those without samples are left out.
-    pub fn families(&self) -> impl Iterator<Item = MetricFamily<'_>> {
+    pub fn families(&self) -> impl Iterator<Item = MetricFamily<'_, L>> {
         let labels = &self.labels;
         let all = self.all.iter().filter(|family| !family.samples.is_empty());
         all.map(move |family| MetricFamily { family, labels })
     }
 
-    /// Returns the text in one of the formats of metrics; any other is written as OpenMetrics.
-    #[must_use]
-    pub fn to_text(&self, format: Format) -> String {
-        let dialect = match format {
-            Format::Prometheus => Dialect::Prometheus,
-            _ => Dialect::OpenMetrics,
-        };
-        let mut text = String::new();
-        // The pieces stay in the buffer, so nothing can fail.
-        let _ = self.write_in_pieces(dialect, &mut text, &mut |_| Ok(()));
-        text
-    }
-
-    pub(super) fn push_count(&mut self, family: FamilyId, labels: &str, count: usize) {
+    pub(super) fn push_count(&mut self, family: FamilyId, labels: &L, count: usize) {
         let labels = self.keep_own(labels);
         let value = Value::ULLong(count.try_into().unwrap_or(u64::MAX));
         self.sample(family, labels, Unit::None, &value);
     }
 
     /// Keeps labels that no section shares.
-    pub(super) fn keep_own(&mut self, labels: &str) -> Kept {
+    pub(super) fn keep_own(&mut self, labels: &L) -> Kept {
         self.labels.keep(OWN, labels)
     }
 
     pub(super) fn sample(&mut self, family: FamilyId, labels: Kept, unit: Unit, value: &Value<'_>) {
         self.all[family.0].push(labels, unit, value);
     }
-
-    pub(super) fn write_in_pieces(
-        &self,
-        dialect: Dialect,
-        buffer: &mut String,
-        flush: Flush<'_>,
-    ) -> io::Result<()> {
-        for family in &self.all {
-            family.write(dialect, &self.labels, buffer, flush)?;
-        }
-        if dialect == Dialect::OpenMetrics {
-            buffer.push_str("# EOF\n");
-        }
-        flush(buffer)
-    }
 }
 
-impl Default for Metrics {
+impl<L: Labels> Default for Metrics<L> {
     fn default() -> Self {
-        Self::new()
+        let mut labels = Store::default();
+        labels.new_kind();
+        Self { all: Vec::new(), labels, by_name: HashMap::new() }
     }
 }

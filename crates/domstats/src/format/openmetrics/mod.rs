@@ -15,6 +15,7 @@
 //!   than all the rest of a domain has.
 
 mod family;
+mod labels;
 mod metrics;
 mod names;
 mod samples;
@@ -22,13 +23,15 @@ mod samples;
 use std::{
     collections::{BTreeSet, HashSet},
     io,
+    time::SystemTime,
 };
 
-use family::{Dialect, push_label, push_label_of, sample_name};
-pub use metrics::{FamilyId, LabelSet, Metrics};
+use family::{Dialect, sample_name};
+pub use labels::{LabelSet, Labels, TextLabels, push_label_value};
+pub use metrics::{FamilyId, Metrics};
 use names::Names;
 pub use names::{Labelled, labelled};
-pub use samples::{LabelPairs, MetricFamily, MetricSample, Number};
+pub use samples::{MetricFamily, MetricSample, Number};
 
 use super::Flush;
 use crate::model::{
@@ -65,20 +68,23 @@ fn write(
     metrics.write_in_pieces(dialect, buffer, flush)
 }
 
-fn push_report(report: &StatsReport, metrics: &mut Metrics) {
+fn push_report<L: Labels>(report: &StatsReport, metrics: &mut Metrics<L>) {
     let own = Own::new(metrics);
     let groups: Vec<Plan> =
         GROUPS.iter().map(|group| Plan::new(group.schema, group.info, metrics)).collect();
 
-    metrics.push_count(own.up, "", 1);
-    metrics.push_count(own.domains, "", report.domains.len());
+    let mut labels = L::default();
+    labels.begin(report.taken_at);
+    metrics.push_count(own.up, &labels, 1);
+    metrics.push_count(own.domains, &labels, report.domains.len());
     let unknown = report.domains.iter().map(|stats| stats.unknown_keys().len()).sum();
-    metrics.push_count(own.unknown, "", unknown);
+    metrics.push_count(own.unknown, &labels, unknown);
     let mut names = Names::new(report);
-    let mut labels = String::new();
     for stats in &report.domains {
-        if names.set_labels(&stats.domain, &mut labels) {
-            own.push_domain(stats, &names, &mut labels, metrics);
+        labels.truncate(0);
+        labels.begin(stats.taken_at.unwrap_or(report.taken_at));
+        if names.push_labels(&stats.domain, &mut labels) {
+            own.push_domain(stats, report.taken_at, &names, &mut labels, metrics);
             for (group, plan) in GROUPS.iter().zip(&groups) {
                 if let Some(section) = group.of(stats) {
                     push_section(section, plan, &mut labels, metrics);
@@ -87,7 +93,9 @@ fn push_report(report: &StatsReport, metrics: &mut Metrics) {
         }
     }
     for missing in &report.missing {
-        if names.set_labels(&missing.domain, &mut labels) {
+        labels.truncate(0);
+        labels.begin(report.taken_at);
+        if names.push_labels(&missing.domain, &mut labels) {
             own.push_status(&[&missing.missing.reason], &mut labels, metrics);
         }
     }
@@ -108,7 +116,7 @@ struct Own {
 }
 
 impl Own {
-    fn new(metrics: &mut Metrics) -> Self {
+    fn new<L: Labels>(metrics: &mut Metrics<L>) -> Self {
         let mut gauge = |name, help| metrics.family(&format!("libvirt_{name}"), Kind::Gauge, help);
         Self {
             up: gauge("up", "Whether the hypervisor answered."),
@@ -139,21 +147,23 @@ impl Own {
         }
     }
 
-    fn push_domain(
+    fn push_domain<L: Labels>(
         &self,
         stats: &DomainStats,
+        report_taken_at: SystemTime,
         names: &Names<'_>,
-        labels: &mut String,
-        metrics: &mut Metrics,
+        labels: &mut L,
+        metrics: &mut Metrics<L>,
     ) {
         let domain = &stats.domain;
-        let mut info = String::new();
-        push_label(&mut info, "domain", &names.name(domain));
+        let mut info = L::default();
+        info.begin(stats.taken_at.unwrap_or(report_taken_at));
+        info.push_text("domain", &names.name(domain));
         names.push_identity(&mut info, domain);
         metrics.push_count(self.info, &info, 1);
         for what in domain.conflict.words() {
-            let outer = labels.len();
-            push_label(labels, "of", what);
+            let outer = labels.length();
+            labels.push_text("of", what);
             metrics.push_count(self.conflict, labels, 1);
             labels.truncate(outer);
         }
@@ -161,10 +171,10 @@ impl Own {
         self.push_status(&reasons, labels, metrics);
         let groups = stats.missing.iter();
         let groups = groups.map(|group| (group.group.as_str(), group.missing.reason.word()));
-        let outer = labels.len();
+        let outer = labels.length();
         for (group, reason) in groups.collect::<BTreeSet<_>>() {
-            push_label(labels, "group", group);
-            push_label(labels, "reason", reason);
+            labels.push_text("group", group);
+            labels.push_text("reason", reason);
             metrics.push_count(self.missing, labels, 1);
             labels.truncate(outer);
         }
@@ -183,7 +193,12 @@ impl Own {
         push(self.virtual_cpus, Unit::Count, current.map(u64::from));
     }
 
-    fn push_status(&self, reasons: &[&MissingReason], labels: &mut String, metrics: &mut Metrics) {
+    fn push_status<L: Labels>(
+        &self,
+        reasons: &[&MissingReason],
+        labels: &mut L,
+        metrics: &mut Metrics<L>,
+    ) {
         let is_ok = reasons.iter().all(|reason| reason.is_expected());
         // A report of all domains never has an ambiguous one.
         let known = [0, 1, 2, 3, 4, 5, 6].map(|place| MissingReason::WORDS[place]);
@@ -191,9 +206,9 @@ impl Own {
         let statuses = known.into_iter().map(|known| (known, words().any(|word| word == known)));
         let others: BTreeSet<&str> = words().filter(|word| !known.contains(word)).collect();
         let others = others.into_iter().map(|word| (word, true));
-        let outer = labels.len();
+        let outer = labels.length();
         for (status, is) in [("ok", is_ok)].into_iter().chain(statuses).chain(others) {
-            push_label(labels, "status", status);
+            labels.push_text("status", status);
             metrics.push_count(self.status, labels, is.into());
             labels.truncate(outer);
         }
@@ -223,7 +238,11 @@ enum Step {
 }
 
 impl Plan {
-    fn new(schema: &'static Schema, info: Option<&'static str>, metrics: &mut Metrics) -> Self {
+    fn new<L: Labels>(
+        schema: &'static Schema,
+        info: Option<&'static str>,
+        metrics: &mut Metrics<L>,
+    ) -> Self {
         const HELP: &str = "The texts that describe it.";
         let info = info
             .map(|info| metrics.family(&format!("libvirt_domain_{info}_info"), Kind::Gauge, HELP));
@@ -252,15 +271,20 @@ impl Plan {
     }
 }
 
-fn push_section(section: &dyn Section, plan: &Plan, labels: &mut String, metrics: &mut Metrics) {
-    let outer = labels.len();
+fn push_section<L: Labels>(
+    section: &dyn Section,
+    plan: &Plan,
+    labels: &mut L,
+    metrics: &mut Metrics<L>,
+) {
+    let outer = labels.length();
     for (number, label) in &plan.texts {
         if let Cell::Field(Some(value)) = &section.cell(*number) {
-            push_label_of(labels, label, value);
+            labels.push(label, value);
         }
     }
     if let Some(info) = plan.info {
-        if labels.len() > outer {
+        if labels.length() > outer {
             metrics.push_count(info, labels, 1);
         }
         labels.truncate(outer);
@@ -280,8 +304,8 @@ fn push_section(section: &dyn Section, plan: &Plan, labels: &mut String, metrics
                 push_list(row, *list, plan, labels, metrics);
             }
             (Step::Part(row, plan), Cell::Part(Some(part))) => {
-                let length = labels.len();
-                push_label(labels, row.label.0, row.label.1);
+                let length = labels.length();
+                labels.push_text(row.label.0, row.label.1);
                 push_section(*part, plan, labels, metrics);
                 labels.truncate(length);
             }
@@ -291,22 +315,22 @@ fn push_section(section: &dyn Section, plan: &Plan, labels: &mut String, metrics
     labels.truncate(outer);
 }
 
-fn push_list(
+fn push_list<L: Labels>(
     row: &ListRow,
     list: &dyn List,
     plan: &Plan,
-    labels: &mut String,
-    metrics: &mut Metrics,
+    labels: &mut L,
+    metrics: &mut Metrics<L>,
 ) {
-    let outer = labels.len();
+    let outer = labels.length();
     // Names usually ascend: then none is repeated, and none has to be kept.
     let grow = names_grow(list, plan);
     let mut seen = HashSet::new();
     for position in 0..list.len() {
         if let Some((key, item)) = list.get(position) {
-            push_label_of(labels, row.label, &name(key, item, plan));
-            if !grow && !seen.insert(labels[outer..].to_owned()) {
-                push_label(labels, "index", &position.to_string());
+            labels.push(row.label, &name(key, item, plan));
+            if !grow && !seen.insert(labels.part(outer..labels.length()).to_owned()) {
+                labels.push_text("index", &position.to_string());
             }
             push_section(item, plan, labels, metrics);
             labels.truncate(outer);

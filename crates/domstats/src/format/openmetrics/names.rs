@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     super::attribute,
     LabelSet,
-    family::{push_label, push_label_of},
+    labels::{Labels, TextLabels},
 };
 use crate::model::{
     identity::DomainInfo,
@@ -26,9 +26,9 @@ use crate::model::{
 /// A domain of a report, and its names in labels.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Labelled<'a> {
+pub struct Labelled<'a, L = TextLabels> {
     /// The labels that identify it: `domain`, and if trusted users share the name, `uuid`, `id` and `uid`.
-    pub labels: LabelSet,
+    pub labels: LabelSet<L>,
     /// The value of its label `domain`.
     pub name: Cow<'a, str>,
     /// The value of its label `uuid`, if it has one.
@@ -39,11 +39,11 @@ pub struct Labelled<'a> {
 
 /// Returns the domains of a report with the labels that identify them. A domain that was listed twice comes
 /// once.
-pub fn labelled(report: &StatsReport) -> impl Iterator<Item = Labelled<'_>> {
+pub fn labelled<L: Labels>(report: &StatsReport) -> impl Iterator<Item = Labelled<'_, L>> {
     let mut names = Names::new(report);
     report.domains.iter().filter_map(move |stats| {
         let mut labels = LabelSet::new();
-        let is_new = names.set_labels(&stats.domain, &mut labels.0);
+        let is_new = names.push_labels(&stats.domain, &mut labels.0);
         let (name, uuid) = (names.name(&stats.domain), names.uuid(&stats.domain));
         is_new.then_some(Labelled { labels, name, uuid, stats })
     })
@@ -111,30 +111,38 @@ impl<'a> Names<'a> {
         Self { repeated: repeated.collect(), claimed, numbers, written: HashSet::new() }
     }
 
-    /// Sets the labels of a domain; false if its series were written already.
-    pub(super) fn set_labels(&mut self, domain: &'a DomainInfo, labels: &mut String) -> bool {
-        labels.clear();
-        push_label(labels, "domain", &self.name(domain));
+    /// Appends the labels of a domain; false if its series were written already.
+    pub(super) fn push_labels<L: Labels>(
+        &mut self,
+        domain: &'a DomainInfo,
+        labels: &mut L,
+    ) -> bool {
+        labels.push_text("domain", &self.name(domain));
         let is_shared = match domain.untrusted {
             true => Some(false),
             false => self.repeated.get(domain.name.as_str()).copied(),
         };
-        let Some(is_shared) = is_shared else { return true };
-        if is_shared {
+        if is_shared == Some(true) {
             self.push_identity(labels, domain);
+        } else if L::WITH_UUID {
+            self.push_uuid(labels, domain);
         }
-        self.written.insert((&domain.name, identity(domain)))
+        is_shared.is_none() || self.written.insert((&domain.name, identity(domain)))
     }
 
     /// Adds the labels of a domain's identity, apart from its name.
-    pub(super) fn push_identity(&self, labels: &mut String, domain: &DomainInfo) {
-        if let Some(uuid) = self.uuid(domain) {
-            push_label(labels, "uuid", &uuid);
-        }
+    pub(super) fn push_identity<L: Labels>(&self, labels: &mut L, domain: &DomainInfo) {
+        self.push_uuid(labels, domain);
         for row in DomainInfo::ATTRIBUTES.iter().filter(|row| row.is_label) {
             if let Some(value) = row.get(domain) {
-                push_label_of(labels, row.name, &attribute::value(value));
+                labels.push(row.name, &attribute::value(value));
             }
+        }
+    }
+
+    fn push_uuid<L: Labels>(&self, labels: &mut L, domain: &DomainInfo) {
+        if let Some(uuid) = self.uuid(domain) {
+            labels.push_text("uuid", &uuid);
         }
     }
 

@@ -1,23 +1,31 @@
 //! The samples of a collection one by one, for forms other than text.
 
-use std::borrow::Cow;
-
-use super::family::{Family, Labels};
+use super::{
+    family::Family,
+    labels::{Labels, Store},
+};
 use crate::model::stats::Kind;
 
 /// A family of a [`Metrics`](super::Metrics): all samples of one name.
-#[derive(Clone, Copy)]
-pub struct MetricFamily<'a> {
+pub struct MetricFamily<'a, L> {
     pub(super) family: &'a Family,
-    pub(super) labels: &'a Labels,
+    pub(super) labels: &'a Store<L>,
 }
 
+impl<L> Clone for MetricFamily<'_, L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for MetricFamily<'_, L> {}
+
 /// One sample of a family.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct MetricSample<'a> {
-    /// Its labels, in the order in which they are written.
-    pub labels: LabelPairs<'a>,
+pub struct MetricSample<'a, P: ?Sized> {
+    /// Its labels, in their form.
+    pub labels: &'a P,
     /// Its value, in the base unit: seconds for nanoseconds, bytes for KiB.
     pub value: Number,
 }
@@ -31,7 +39,7 @@ pub enum Number {
     Double(f64),
 }
 
-impl<'a> MetricFamily<'a> {
+impl<'a, L: Labels> MetricFamily<'a, L> {
     /// Returns its name; a counter's is without `_total`.
     #[must_use]
     pub fn name(self) -> &'a str {
@@ -58,56 +66,10 @@ impl<'a> MetricFamily<'a> {
     }
 
     /// Returns its samples.
-    pub fn samples(self) -> impl ExactSizeIterator<Item = MetricSample<'a>> {
+    pub fn samples(self) -> impl ExactSizeIterator<Item = MetricSample<'a, L::Part>> {
         self.family.samples.iter().map(move |sample| MetricSample {
-            labels: LabelPairs(self.labels.of(sample)),
+            labels: self.labels.of(sample),
             value: sample.number(),
         })
     }
-}
-
-/// The labels of a sample: pairs of a name and its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LabelPairs<'a>(&'a str);
-
-impl<'a> LabelPairs<'a> {
-    pub(super) fn new(labels: &'a str) -> Self {
-        Self(labels)
-    }
-}
-
-impl<'a> Iterator for LabelPairs<'a> {
-    type Item = (&'a str, Cow<'a, str>);
-
-    /// Reads what is kept as it is written: `{domain="vm1",vcpu="0"} `.
-    fn next(&mut self) -> Option<Self::Item> {
-        let (name, rest) = self.0.trim_start_matches(['{', ',']).split_once("=\"")?;
-        let mut is_escape = false;
-        let end = rest.bytes().position(|byte| {
-            let is_end = byte == b'"' && !is_escape;
-            is_escape = byte == b'\\' && !is_escape;
-            is_end
-        })?;
-        self.0 = &rest[end + 1..];
-        Some((name, unescape(&rest[..end])))
-    }
-}
-
-fn unescape(text: &str) -> Cow<'_, str> {
-    if !text.contains('\\') {
-        return text.into();
-    }
-    let mut characters = text.chars();
-    let mut plain = String::with_capacity(text.len());
-    while let Some(character) = characters.next() {
-        plain.push(match character {
-            '\\' => match characters.next() {
-                Some('n') => '\n',
-                Some(other) => other,
-                None => break,
-            },
-            character => character,
-        });
-    }
-    plain.into()
 }

@@ -19,7 +19,7 @@ use domstats::{
 };
 
 use super::{
-    description::{NOVA, Said},
+    description::{Metadatum, NOVA},
     metadata::Metadata,
 };
 use crate::hypervisors::Snapshot;
@@ -45,19 +45,19 @@ struct Domain<'a> {
     /// Empty if it has none.
     uuid: String,
     stats: &'a DomainStats,
-    said: Arc<[Said]>,
+    metadata: Arc<[Metadatum]>,
 }
 
 impl Domain<'_> {
     /// Returns whether OpenStack made it.
     fn is_of_nova(&self) -> bool {
-        self.said.iter().any(|said| said.layer.metric == NOVA)
+        self.metadata.iter().any(|one| one.layer.metric == NOVA)
     }
 
     /// Returns a value of OpenStack's metadata; empty without one.
     fn nova(&self, label: &str) -> &str {
-        let nova = self.said.iter().find(|said| said.layer.metric == NOVA);
-        nova.and_then(|said| said.value(label)).unwrap_or_default()
+        let nova = self.metadata.iter().find(|one| one.layer.metric == NOVA);
+        nova.and_then(|nova| nova.value(label)).unwrap_or_default()
     }
 }
 
@@ -107,6 +107,10 @@ const PROFILES: [&Profile; 5] = [
     &kumina::PROFILE,
 ];
 
+/// Their names.
+pub(super) const NAMES: [&str; 5] =
+    [PROFILES[0].name, PROFILES[1].name, PROFILES[2].name, PROFILES[3].name, PROFILES[4].name];
+
 impl Profile {
     /// Returns the exporter of this name.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
@@ -131,7 +135,7 @@ impl Profile {
 
     /// Returns the error for an unknown exporter.
     pub(crate) fn unknown(name: &str) -> String {
-        let known = PROFILES.map(|profile| profile.name).join(", ");
+        let known = NAMES.join(", ");
         let name: String = name.chars().take(60).collect();
         format!("there is no exporter '{name}' here: use {known}")
     }
@@ -144,8 +148,8 @@ impl Profile {
         }
         let mut seen = HashSet::new();
         let labelled_domain = |Labelled { labels, name, uuid, stats, .. }| {
-            let said = metadata.of(&stats.domain);
-            let domain = Domain { name, uuid: uuid.unwrap_or_default(), stats, said };
+            let metadata = metadata.of(&stats.domain);
+            let domain = Domain { name, uuid: uuid.unwrap_or_default(), stats, metadata };
             let mut labels = (self.labels.domain)(labels, &domain)?;
             // Domains that share a name, where the other exporter has only that.
             if !seen.insert(labels.clone()) {

@@ -1,4 +1,4 @@
-//! A client of one collector: a POST, and what came of it.
+//! A client of one collector: a POST, and its result.
 
 use std::{
     sync::Arc,
@@ -15,7 +15,6 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
 use tokio::{
@@ -29,25 +28,26 @@ use tokio_rustls::TlsConnector;
 use super::{
     super::{HttpError, auth},
     encode::Export,
+    messages::ExportResponse,
 };
 use crate::{
     config::{self, BadFile},
     net::tls,
 };
 
-/// The longest answer that is read.
-const LONGEST_ANSWER: usize = 64 * 1024;
+/// The longest response that is read.
+const LONGEST_RESPONSE: usize = 64 * 1024;
 /// The path by the specification, where the endpoint names none.
 const PATH: &str = "/v1/metrics";
 
 /// A collector, connected or not.
 pub(super) struct Collector {
-    /// As it was given, for people.
+    /// As configured, for messages.
     endpoint: String,
     host: String,
     port: u16,
     tls: Option<TlsConnector>,
-    /// What is posted, but for its body.
+    /// The path and headers of every request.
     path: String,
     headers: HeaderMap,
     /// How long one attempt may take.
@@ -57,28 +57,28 @@ pub(super) struct Collector {
 
 struct Connection {
     sender: SendRequest<Body>,
-    /// What moves the bytes; ends with the connection.
+    /// The task that moves the bytes; ends with the connection.
     _driver: JoinSet<()>,
 }
 
-/// Why something was not taken.
+/// Why a request was not accepted.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) sentence: String,
-    /// Whether the same may be taken later.
-    pub(super) is_passing: bool,
-    /// How long the collector wants to be left alone, if it says.
-    pub(super) rest: Option<Duration>,
+    /// Whether the same request may succeed later.
+    pub(super) is_transient: bool,
+    /// The backoff that the collector asks for.
+    pub(super) backoff: Option<Duration>,
 }
 
 impl Failure {
-    fn passing(sentence: String) -> Self {
-        Self { sentence, is_passing: true, rest: None }
+    fn transient(sentence: String) -> Self {
+        Self { sentence, is_transient: true, backoff: None }
     }
 }
 
 impl Collector {
-    /// Reads what the configuration names.
+    /// Reads the files that the configuration names.
     pub(super) fn new(endpoint: &Uri, config: &config::Otlp) -> Result<Self, HttpError> {
         let is_secure = endpoint.scheme_str() == Some("https");
         let host = endpoint.host().unwrap_or_default();
@@ -99,22 +99,22 @@ impl Collector {
         })
     }
 
-    /// Returns its address, for people.
+    /// Returns its address, for messages.
     pub(super) fn address(&self) -> &str {
         &self.endpoint
     }
 
-    /// Closes the connection: the next attempt has a new one.
+    /// Closes the connection: the next attempt opens a new one.
     pub(super) fn disconnect(&mut self) {
         self.connection = None;
     }
 
-    /// Makes one attempt. Returns how many points the collector rejected of what it took.
+    /// Makes one attempt. Returns how many points of an accepted request the collector rejected.
     pub(super) async fn post(&mut self, export: &Export) -> Result<u64, Failure> {
         let time = self.timeout;
         let late = || {
             let time = humantime::format_duration(time);
-            Failure::passing(format!("it did not answer within {time}"))
+            Failure::transient(format!("it did not answer within {time}"))
         };
         timeout(time, self.attempt(export)).await.unwrap_or_else(|_| Err(late()))
     }
@@ -122,14 +122,14 @@ impl Collector {
     async fn attempt(&mut self, export: &Export) -> Result<u64, Failure> {
         let mut request = Request::post(&self.path)
             .body(Body::from(export.body.clone()))
-            .map_err(|error| Failure::passing(error.to_string()))?;
+            .map_err(|error| Failure::transient(error.to_string()))?;
         request.headers_mut().clone_from(&self.headers);
         if self.connection.is_none() {
-            self.connection = Some(self.connect().await.map_err(Failure::passing)?);
+            self.connection = Some(self.connect().await.map_err(Failure::transient)?);
         }
         let Some(connection) = &mut self.connection else { return Ok(0) };
         let broken =
-            |error: hyper::Error| Failure::passing(format!("the connection broke: {error}"));
+            |error: hyper::Error| Failure::transient(format!("the connection broke: {error}"));
         connection.sender.ready().await.map_err(broken)?;
         let response = connection.sender.send_request(request).await.map_err(broken)?;
         judge(response).await
@@ -160,13 +160,13 @@ impl Connection {
     }
 }
 
-/// Decides by the status what became of an attempt.
+/// Returns the result of an attempt by the status of its response.
 async fn judge(response: Response<Incoming>) -> Result<u64, Failure> {
     let (head, body) = response.into_parts();
-    let body = to_bytes(Body::new(body), LONGEST_ANSWER).await;
+    let body = to_bytes(Body::new(body), LONGEST_RESPONSE).await;
     if head.status.is_success() {
-        // An answer that cannot be read takes nothing back.
-        let answer = body.ok().and_then(|body| ExportMetricsServiceResponse::decode(body).ok());
+        // A response that cannot be decoded rejects nothing.
+        let answer = body.ok().and_then(|body| ExportResponse::decode(body).ok());
         let Some(partial) = answer.and_then(|answer| answer.partial_success) else { return Ok(0) };
         if !partial.error_message.is_empty() {
             tracing::warn!("the collector says: {}", shown(partial.error_message.as_bytes()));
@@ -176,19 +176,19 @@ async fn judge(response: Response<Incoming>) -> Result<u64, Failure> {
     let said = body.map(|body| shown(&body)).unwrap_or_default();
     Err(Failure {
         sentence: format!("it answered {} {said}", head.status).trim_end().to_owned(),
-        is_passing: matches!(
+        is_transient: matches!(
             head.status,
             StatusCode::TOO_MANY_REQUESTS
                 | StatusCode::BAD_GATEWAY
                 | StatusCode::SERVICE_UNAVAILABLE
                 | StatusCode::GATEWAY_TIMEOUT
         ),
-        rest: head.headers.get(header::RETRY_AFTER).and_then(rest),
+        backoff: head.headers.get(header::RETRY_AFTER).and_then(retry_after),
     })
 }
 
 /// Reads `Retry-After`: seconds, or a date.
-fn rest(value: &HeaderValue) -> Option<Duration> {
+fn retry_after(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -197,14 +197,14 @@ fn rest(value: &HeaderValue) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// Returns the beginning of what a collector says, as far as people can read it.
+/// Returns the beginning of a collector's words, without characters that are not readable.
 fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let readable = text.chars().filter(|one| !is_deceptive(*one) && *one != '\u{fffd}');
     readable.take(200).collect()
 }
 
-/// Returns the headers of every question.
+/// Returns the headers of every request.
 fn headers(endpoint: &Uri, config: &config::Otlp) -> Result<HeaderMap, HttpError> {
     let mut headers = config.headers.clone();
     let host = endpoint.authority().map(|authority| authority.as_str()).unwrap_or_default();
@@ -228,8 +228,7 @@ fn headers(endpoint: &Uri, config: &config::Otlp) -> Result<HeaderMap, HttpError
     Ok(headers)
 }
 
-/// Returns what speaks TLS with a collector of the authorities that are trusted: those of a file, or
-/// the system's.
+/// Returns the TLS connector. It trusts the authorities of a file, or the system's.
 fn connector(config: &config::Otlp) -> Result<TlsConnector, HttpError> {
     let mut roots = RootCertStore::empty();
     let authorities = match &config.ca {
@@ -273,18 +272,18 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_says_how_long_it_wants_to_rest() {
-        let read = |text: &str| rest(&HeaderValue::from_str(text).unwrap());
+    fn a_collector_asks_for_a_backoff() {
+        let read = |text: &str| retry_after(&HeaderValue::from_str(text).unwrap());
         assert_eq!(read("120"), Some(Duration::from_secs(120)));
         assert_eq!(read("soon"), None);
         assert_eq!(read("Thu, 01 Jan 1970 00:00:10 GMT"), Some(Duration::ZERO));
         let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
-        let rest = read(&date).unwrap();
-        assert!(rest > Duration::from_secs(57) && rest <= Duration::from_secs(60), "{rest:?}");
+        let later = read(&date).unwrap();
+        assert!(later > Duration::from_secs(57) && later <= Duration::from_secs(60), "{later:?}");
     }
 
     #[test]
-    fn only_what_can_be_read_is_shown() {
+    fn only_readable_characters_are_shown() {
         assert_eq!(shown(b"\x08\x03\x12\x04slow\xff\n"), "slow");
         assert_eq!(shown(&[b'x'; 900]).len(), 200);
     }

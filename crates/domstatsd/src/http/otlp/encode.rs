@@ -1,123 +1,118 @@
-//! Metrics as OTLP has them: gauges, and sums that only grow.
+//! Metrics in the form of OTLP: gauges, and sums that only grow.
+//!
+//! The library walks the model, and has [`Attributes`] encode the labels as it goes: a data point is its value, and
+//! a copy of the attributes of its section.
 
 use std::{
-    borrow::Cow,
-    collections::HashMap,
     io::Write,
+    ops::Range,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use axum::body::Bytes;
 use domstats::{
-    StatsReport,
-    format::{Labelled, MetricFamily, MetricSample, Metrics, Number, labelled},
-    stats::Kind,
+    format::{Labels, MetricFamily, MetricSample, Metrics, Number, push_label_value},
+    stats::{Kind, Value},
 };
 use flate2::{Compression, write::GzEncoder};
-use opentelemetry_proto::tonic::{
-    collector::metrics::v1::ExportMetricsServiceRequest,
-    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
-    metrics::v1::{
-        AggregationTemporality, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
-        metric::Data, number_data_point,
-    },
-    resource::v1::Resource,
-};
 use prost::Message;
 
-/// The points of one request, at most: collectors take no more than some megabytes.
+use super::messages::{
+    self, CUMULATIVE, Data, ExportRequest, Gauge, KeyValue, Metric, Point, PointValue, Resource,
+    ResourceMetrics, Scope, ScopeMetrics, Sum,
+};
+
+/// The most points of one request: collectors accept no more than some megabytes.
 const MOST_POINTS: usize = 10_000;
 
 const NAME: &str = env!("CARGO_PKG_NAME");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// A request: its body, in gzip, and the data points in it.
+/// A request: its body, in gzip, and the number of its data points.
 pub(super) struct Export {
     pub(super) body: Bytes,
     pub(super) points: u64,
 }
 
-/// What is known of a domain beside its samples.
-struct Known {
-    uuid: Option<String>,
-    taken_at: SystemTime,
+/// The time and the labels of samples, as encoded fields of a data point.
+#[derive(Clone, Default)]
+pub(super) struct Attributes(Vec<u8>);
+
+impl Attributes {
+    fn encode(&mut self, fields: &messages::Attributes) {
+        // A vector grows as needed.
+        let _ = fields.encode(&mut self.0);
+    }
 }
 
-/// Writes the metrics of the domains, as old as they are, and those of a daemon that counts since it
-/// started.
+impl Labels for Attributes {
+    type Part = [u8];
+
+    const WITH_UUID: bool = true;
+
+    fn begin(&mut self, taken_at: SystemTime) {
+        let time_unix_nano = nanoseconds(taken_at);
+        self.encode(&messages::Attributes { time_unix_nano, attributes: Vec::new() });
+    }
+
+    fn push(&mut self, name: &str, value: &Value<'_>) {
+        let mut text = String::new();
+        push_label_value(&mut text, value);
+        let attributes = vec![KeyValue::new(name, text)];
+        self.encode(&messages::Attributes { time_unix_nano: 0, attributes });
+    }
+
+    fn length(&self) -> usize {
+        self.0.len()
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
+    }
+
+    fn part(&self, range: Range<usize>) -> &[u8] {
+        &self.0[range]
+    }
+
+    fn append(&mut self, labels: &Self) {
+        self.0.extend_from_slice(&labels.0);
+    }
+}
+
+/// Encodes the metrics of the domains, with the times of their records, and the metrics of this answer, whose
+/// counters count since the daemon started.
 pub(super) fn exports(
-    report: &StatsReport,
-    domains: &Metrics,
-    ours: &Metrics,
+    taken_at: SystemTime,
+    domains: &Metrics<Attributes>,
+    ours: &Metrics<Attributes>,
     started: SystemTime,
 ) -> Vec<Export> {
-    let mut known: HashMap<Cow<'_, str>, Known> = HashMap::with_capacity(report.domains.len());
-    for Labelled { name, uuid, stats, .. } in labelled(report) {
-        let taken_at = stats.taken_at.unwrap_or(report.taken_at);
-        let known = known.entry(name);
-        // Domains of one name have their UUIDs as labels.
-        known
-            .and_modify(|known| known.taken_at = known.taken_at.min(taken_at))
-            .or_insert(Known { uuid, taken_at });
-    }
     let mut writer = Writer::new();
-    let (taken_at, now) = (nanoseconds(report.taken_at), nanoseconds(SystemTime::now()));
+    let taken_at = nanoseconds(taken_at);
     for family in domains.families() {
-        // Since when something of a domain is counted is not known, which 0 says.
+        // The start of a domain's counters is unknown. The time is the first of the attributes, if there are any.
         writer.push(family, |sample| {
-            let (attributes, known) = attributes(&sample, &known);
-            let time = known.map_or(taken_at, |known| nanoseconds(known.taken_at));
-            point(attributes, 0, time, sample.value)
+            point(0, if sample.labels.is_empty() { taken_at } else { 0 }, sample)
         });
     }
-    let started = nanoseconds(started);
+    let (started, now) = (nanoseconds(started), nanoseconds(SystemTime::now()));
     for family in ours.families() {
-        writer.push(family, |sample| {
-            let (attributes, _) = attributes(&sample, &known);
-            let start = if family.kind() == Kind::Counter { started } else { 0 };
-            point(attributes, start, now, sample.value)
-        });
+        let start = if family.kind() == Kind::Counter { started } else { 0 };
+        writer.push(family, |sample| point(start, now, sample));
     }
     writer.end()
 }
 
-/// Returns the labels of a sample, the UUID of its domain among them, and what is known of that.
-fn attributes<'a>(
-    sample: &MetricSample<'_>,
-    known: &'a HashMap<Cow<'_, str>, Known>,
-) -> (Vec<KeyValue>, Option<&'a Known>) {
-    let mut domain = None;
-    let mut attributes: Vec<KeyValue> = Vec::with_capacity(3);
-    for (name, value) in sample.labels.clone() {
-        if name == "domain" {
-            domain = known.get(value.as_ref());
-        }
-        attributes.push(attribute(name, value));
-    }
-    if let Some(uuid) = domain.and_then(|domain| domain.uuid.as_ref())
-        && attributes.iter().all(|attribute| attribute.key != "uuid")
-    {
-        attributes.push(attribute("uuid", uuid));
-    }
-    (attributes, domain)
-}
-
-fn attribute(name: &str, value: impl Into<String>) -> KeyValue {
-    let value = AnyValue { value: Some(any_value::Value::StringValue(value.into())) };
-    KeyValue { key: name.to_owned(), value: Some(value), ..KeyValue::default() }
-}
-
-fn point(attributes: Vec<KeyValue>, start: u64, time: u64, value: Number) -> NumberDataPoint {
-    NumberDataPoint {
-        attributes,
-        start_time_unix_nano: start,
-        time_unix_nano: time,
-        value: Some(match value {
-            Number::Integer(whole) => number_data_point::Value::AsInt(whole),
-            Number::Double(number) => number_data_point::Value::AsDouble(number),
-        }),
-        ..NumberDataPoint::default()
-    }
+fn point(start: u64, time: u64, sample: MetricSample<'_, [u8]>) -> Vec<u8> {
+    let value = match sample.value {
+        Number::Integer(whole) => PointValue::Integer(whole),
+        Number::Double(number) => PointValue::Double(number),
+    };
+    let point = Point { start_time_unix_nano: start, time_unix_nano: time, value: Some(value) };
+    let mut bytes = Vec::with_capacity(point.encoded_len() + sample.labels.len());
+    let _ = point.encode(&mut bytes);
+    bytes.extend_from_slice(sample.labels);
+    bytes
 }
 
 fn nanoseconds(time: SystemTime) -> u64 {
@@ -125,7 +120,7 @@ fn nanoseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Fills requests.
+/// Builds requests.
 struct Writer {
     resource: Resource,
     metrics: Vec<Metric>,
@@ -144,16 +139,16 @@ impl Writer {
             ("service.instance.id", &host),
             ("host.name", &host),
         ];
-        let attributes = attributes.into_iter().map(|(name, value)| attribute(name, value));
-        let resource = Resource { attributes: attributes.collect(), ..Resource::default() };
+        let attributes = attributes.into_iter().map(|(name, value)| KeyValue::new(name, value));
+        let resource = Resource { attributes: attributes.collect() };
         Self { resource, metrics: Vec::new(), points: 0, done: Vec::new() }
     }
 
     /// Adds a family.
     fn push(
         &mut self,
-        family: MetricFamily<'_>,
-        point: impl Fn(MetricSample<'_>) -> NumberDataPoint,
+        family: MetricFamily<'_, Attributes>,
+        point: impl Fn(MetricSample<'_, [u8]>) -> Vec<u8>,
     ) {
         let mut samples = family.samples();
         while samples.len() > 0 {
@@ -167,24 +162,14 @@ impl Writer {
         }
     }
 
-    /// Ends a request.
+    /// Finishes a request.
     fn finish(&mut self) {
-        let scope = InstrumentationScope {
-            name: NAME.to_owned(),
-            version: VERSION.to_owned(),
-            ..InstrumentationScope::default()
-        };
-        let scope_metrics = ScopeMetrics {
-            scope: Some(scope),
-            metrics: std::mem::take(&mut self.metrics),
-            ..ScopeMetrics::default()
-        };
-        let resource_metrics = ResourceMetrics {
-            resource: Some(self.resource.clone()),
-            scope_metrics: vec![scope_metrics],
-            ..ResourceMetrics::default()
-        };
-        let request = ExportMetricsServiceRequest { resource_metrics: vec![resource_metrics] };
+        let scope = Scope { name: NAME.to_owned(), version: VERSION.to_owned() };
+        let metrics = std::mem::take(&mut self.metrics);
+        let scope_metrics = vec![ScopeMetrics { scope: Some(scope), metrics }];
+        let resource_metrics =
+            vec![ResourceMetrics { resource: Some(self.resource.clone()), scope_metrics }];
+        let request = ExportRequest { resource_metrics };
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
         // Writing to memory cannot fail.
         let _ = gzip.write_all(&request.encode_to_vec());
@@ -201,9 +186,9 @@ impl Writer {
     }
 }
 
-/// Returns a metric of a family with some of its points. Names are those of `/metrics`, counters
-/// without `_total`: what translates to Prometheus appends that, and finds the unit in the name.
-fn metric(family: MetricFamily<'_>, data_points: Vec<NumberDataPoint>) -> Metric {
+/// Returns a metric of a family with some of its points. Names are those of `/metrics`, counters without `_total`:
+/// translators to Prometheus append that, and find the unit in the name.
+fn metric(family: MetricFamily<'_, Attributes>, data_points: Vec<Vec<u8>>) -> Metric {
     let unit = match family.unit() {
         Some("seconds") => "s",
         Some("bytes") => "By",
@@ -212,11 +197,9 @@ fn metric(family: MetricFamily<'_>, data_points: Vec<NumberDataPoint>) -> Metric
         _ => "",
     };
     let data = match family.kind() {
-        Kind::Counter => Data::Sum(Sum {
-            data_points,
-            aggregation_temporality: AggregationTemporality::Cumulative.into(),
-            is_monotonic: true,
-        }),
+        Kind::Counter => {
+            Data::Sum(Sum { data_points, aggregation_temporality: CUMULATIVE, is_monotonic: true })
+        }
         Kind::Gauge | Kind::Info => Data::Gauge(Gauge { data_points }),
     };
     Metric {
@@ -224,6 +207,64 @@ fn metric(family: MetricFamily<'_>, data_points: Vec<NumberDataPoint>) -> Metric
         description: family.help().to_owned(),
         unit: unit.to_owned(),
         data: Some(data),
-        ..Metric::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use domstats::{Connect, Format, StatsRequest};
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    fn decoded(export: &Export) -> ExportRequest {
+        let mut bytes = Vec::new();
+        GzDecoder::new(export.body.as_ref()).read_to_end(&mut bytes).unwrap();
+        ExportRequest::decode(bytes.as_slice()).unwrap()
+    }
+
+    #[test]
+    fn points_are_the_samples_of_the_text_with_time_and_uuid() {
+        let connect = Connect::open("test:///default?clock=fixed").unwrap();
+        let report = connect.all_domain_stats(&StatsRequest::new()).unwrap();
+        let mut domains = Metrics::default();
+        domains.push_report(&report);
+        let mut ours = Metrics::default();
+        ours.push_age(&report, std::time::Duration::from_secs(1));
+        let started = SystemTime::now();
+        let exports = exports(report.taken_at, &domains, &ours, started);
+        let [export] = exports.as_slice() else { panic!("one request") };
+        let request = decoded(export);
+        let metrics = &request.resource_metrics[0].scope_metrics[0].metrics;
+        let mut points = 0;
+        for metric in metrics {
+            let data_points = match metric.data.as_ref().unwrap() {
+                Data::Gauge(gauge) => &gauge.data_points,
+                Data::Sum(sum) => &sum.data_points,
+            };
+            for bytes in data_points {
+                // A data point has the fields of both.
+                let point = Point::decode(bytes.as_slice()).unwrap();
+                let attributes = messages::Attributes::decode(bytes.as_slice()).unwrap().attributes;
+                assert!(point.value.is_some(), "{}", metric.name);
+                let has = |name: &str| attributes.iter().filter(|one| one.key == name).count();
+                assert_eq!(has("domain"), has("uuid"), "{}: {attributes:?}", metric.name);
+                let time = match metric.name.as_str() {
+                    "libvirt_domain_sample_age_seconds" => point.time_unix_nano,
+                    _ => nanoseconds(report.taken_at),
+                };
+                assert_eq!(point.time_unix_nano, time, "{}", metric.name);
+                assert!(time > 0 && point.start_time_unix_nano == 0);
+                points += 1;
+            }
+        }
+        let mut text = Metrics::new();
+        text.push_report(&report);
+        let samples = text.to_text(Format::Prometheus);
+        let samples = samples.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(points, samples + report.domains.len());
+        assert_eq!(export.points, points as u64);
     }
 }

@@ -9,6 +9,7 @@
 
 mod collector;
 mod encode;
+mod messages;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -27,11 +28,11 @@ use crate::{config, hypervisors::StatsQuery, net::source::Source};
 use collector::{Collector, Failure};
 use encode::Export;
 
-/// The pause before a second attempt, which doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The backoff before a second attempt, which doubles with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// The longest backoff that a collector can ask for.
-const LONGEST_REST: Duration = Duration::from_secs(3600);
+const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 /// The shortest interval.
 const SHORTEST: Duration = Duration::from_secs(1);
 
@@ -71,7 +72,7 @@ pub(crate) struct Pusher {
     collector: Collector,
     interval: Duration,
     /// When the backoff ends that the collector asked for.
-    rest: Option<Instant>,
+    backoff: Option<Instant>,
     is_failing: bool,
 }
 
@@ -89,7 +90,13 @@ impl Pusher {
             return Err(HttpError::Wrong(sentence));
         }
         let collector = Collector::new(endpoint, config)?;
-        Ok(Some(Self { app, collector, interval: config.interval, rest: None, is_failing: false }))
+        Ok(Some(Self {
+            app,
+            collector,
+            interval: config.interval,
+            backoff: None,
+            is_failing: false,
+        }))
     }
 
     /// Pushes until it is aborted.
@@ -99,8 +106,8 @@ impl Pusher {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            if let Some(rest) = self.rest.take() {
-                sleep_until(rest).await;
+            if let Some(until) = self.backoff.take() {
+                sleep_until(until).await;
             }
             self.push().await;
         }
@@ -129,8 +136,8 @@ impl Pusher {
         }
         drop(undelivered);
         self.collector.disconnect();
-        if let Err(Failure { rest: Some(rest), .. }) = &result {
-            self.rest = Some(Instant::now() + *rest);
+        if let Err(Failure { backoff: Some(backoff), .. }) = &result {
+            self.backoff = Some(Instant::now() + *backoff);
         }
         self.note(result.err());
     }
@@ -142,10 +149,10 @@ impl Pusher {
         let snapshot = snapshot.await.map_err(|why| why.to_string())?;
         let app = Arc::clone(&self.app);
         let encode = move || {
-            let mut ours = Metrics::new();
+            let (mut domains, mut ours) = (Metrics::default(), Metrics::default());
+            metrics::push_domains(&app, &snapshot, &mut domains);
             metrics::push_ours(&app, &snapshot, &mut ours);
-            let domains = metrics::of_domains(&app, &snapshot);
-            encode::exports(snapshot.report(), &domains, &ours, app.own.started())
+            encode::exports(snapshot.report().taken_at, &domains, &ours, app.own.started())
         };
         self.app.encode(encode).await.map_err(|_| "it could not be encoded".to_owned())
     }
@@ -168,32 +175,32 @@ impl Pusher {
 }
 
 impl Collector {
-    /// Sends until it is taken, and returns how many points the collector rejected.
+    /// Sends a request until it is accepted, and returns how many points the collector rejected.
     ///
     /// # Errors
     ///
-    /// The collector refuses it, or there is no time for another attempt.
+    /// The collector refuses the request, or there is no time for another attempt.
     async fn deliver(
         &mut self,
         export: &Export,
         until: Instant,
         counters: &Counters,
     ) -> Result<u64, Failure> {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = FIRST_BACKOFF;
         loop {
             let failure = match self.post(export).await {
                 Ok(rejected) => return Ok(rejected),
                 Err(failure) => failure,
             };
             self.disconnect();
-            let rest = failure.rest.map(|rest| rest.min(LONGEST_REST));
-            let wait = rest.unwrap_or_default().max(jittered(pause));
-            if !failure.is_passing || Instant::now() + wait >= until {
-                return Err(Failure { rest, ..failure });
+            let asked = failure.backoff.map(|backoff| backoff.min(LONGEST_ASKED));
+            let wait = asked.unwrap_or_default().max(jittered(backoff));
+            if !failure.is_transient || Instant::now() + wait >= until {
+                return Err(Failure { backoff: asked, ..failure });
             }
             counters.retries.fetch_add(1, Ordering::Relaxed);
             sleep(wait).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            backoff = (backoff * 2).min(LONGEST_BACKOFF);
         }
     }
 }
