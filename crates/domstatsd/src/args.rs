@@ -10,28 +10,28 @@ use crate::config::{self, Config, ConfigError, LogFormat, LogLevel};
 /// The end of `--help` and of the manual page.
 const AFTER_HELP: &str = "\
 Examples:
-  domstatsd                           this host: its libvirt, else its QEMUs
+  domstatsd                           this host's libvirt, else its QEMU processes
   domstatsd -c qemu+qmp:///system     its QEMU processes, without libvirt
   domstatsd --rpc-socket /run/domstatsd/sock
                                       libvirt's protocol too, for virsh -c
                                       'qemu+unix:///system?socket=/run/domstatsd/sock'
-  domstatsd --config d.toml --check   what is wrong with a configuration
+  domstatsd --config d.toml --check   check a configuration
   curl http://127.0.0.1:9177/metrics  the metrics
   curl 'http://127.0.0.1:9177/v1/domains/vm1?stats=cpu-total,block'
                                       two groups of one domain, as a document
 
 Signals:
-  SIGHUP           read the configuration, certificates and tokens again
-  SIGTERM, SIGINT  end
+  SIGHUP           reload the configuration, certificates and tokens
+  SIGTERM, SIGINT  exit
 
 Exit status:
-  0  told to end, or nothing is wrong with the configuration
+  0  ended by a signal, or the configuration is valid
   1  failure: the reason is on standard error
-  2  the command line is wrong";
+  2  usage error";
 
 /// Statistics of all virtual machines, for every client: libvirt's protocol, metrics, documents
 ///
-/// Options win over the environment, and both over the configuration file.
+/// Options override the environment, and both override the configuration file.
 #[derive(Debug, Parser)]
 #[command(name = "domstatsd", version, args_override_self = true, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -40,45 +40,44 @@ pub(crate) struct Args {
     pub(crate) config: Option<PathBuf>,
     /// Hypervisor to ask, such as qemu:///system or qemu+qmp:///system; can be repeated
     ///
-    /// Without it: what libvirt's tools would ask here, else the QEMU processes of this host.
+    /// Without it: this host's libvirt, else its QEMU processes.
     #[arg(short, long, value_name = "URI", env = "DOMSTATSD_CONNECT", value_delimiter = ' ', value_parser = config::hypervisor)]
     connect: Vec<String>,
-    /// Longest time that an answer may take [default: 1s]
+    /// Timeout of an answer [default: 1s]
     #[arg(long, value_name = "DURATION", env = "DOMSTATSD_TIMEOUT", value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
     /// Unix socket for clients of libvirt [default: none]
     #[arg(long, value_name = "PATH", env = "DOMSTATSD_RPC_SOCKET")]
     rpc_socket: Option<PathBuf>,
-    /// Address for clients of libvirt by TLS, such as 0.0.0.0:16514 [default: none]
+    /// Address for clients of libvirt over TLS, such as 0.0.0.0:16514 [default: none]
     #[arg(long, value_name = "ADDR", env = "DOMSTATSD_RPC_TLS")]
     rpc_tls: Option<SocketAddr>,
     /// Address for HTTP [default: 127.0.0.1:9177]
     #[arg(long, value_name = "ADDR", env = "DOMSTATSD_HTTP")]
     http: Option<SocketAddr>,
-    /// Exporter whose metric names are served beside the usual ones: tinkoff, vexxhost, opennebula,
-    /// kubevirt
+    /// Exporter whose metrics are served beside ours: tinkoff, vexxhost, opennebula, kubevirt
     #[arg(long, value_name = "EXPORTER", env = "DOMSTATSD_COMPAT", value_delimiter = ',')]
     compat: Vec<String>,
-    /// Collector to push metrics to by OTLP, such as http://localhost:4318
+    /// Collector to push metrics to over OTLP, such as http://localhost:4318
     #[arg(long, value_name = "URL", env = "DOMSTATSD_OTLP", value_parser = config::collector)]
     otlp: Option<Uri>,
-    /// Form of the log [default: text]
-    #[arg(long, value_name = "FORM", env = "DOMSTATSD_LOG_FORMAT")]
+    /// Format of the log [default: text]
+    #[arg(long, value_name = "FORMAT", env = "DOMSTATSD_LOG_FORMAT")]
     log_format: Option<LogFormat>,
-    /// What is logged: this, and what is worse [default: info]
+    /// Least severe level that is logged [default: info]
     #[arg(long, value_name = "LEVEL", env = "DOMSTATSD_LOG")]
     log: Option<LogLevel>,
-    /// Check the configuration, say what is wrong with it, and end
+    /// Check the configuration and exit
     #[arg(long)]
     pub(crate) check: bool,
 }
 
 impl Args {
-    /// Returns the configuration: the file's, then what the environment and the options say.
+    /// Returns the configuration: the file, overridden by the environment and the options.
     ///
     /// # Errors
     ///
-    /// Those of [`Config::read`], and the sentence that says what cannot work.
+    /// Those of [`Config::read`], and a sentence about settings that cannot work.
     pub(crate) fn settings(&self) -> Result<Config, ConfigError> {
         let mut config =
             self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_that_the_help_tells_are_those_of_the_configuration() {
+    fn the_defaults_of_the_help_are_those_of_the_configuration() {
         let config = Args::parse_from(["domstatsd"]).settings().unwrap_or_default();
         let told = [
             ("timeout", humantime::format_duration(config.timeout).to_string()),

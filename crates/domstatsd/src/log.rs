@@ -1,4 +1,4 @@
-//! The log, on standard error: its level and form can change while it is written.
+//! The log, on standard error. Its level and format can change at run time.
 
 use std::{
     borrow::Cow,
@@ -17,7 +17,7 @@ use tracing_subscriber::{
 
 use crate::config::{self, LogFormat, LogLevel};
 
-/// What decides whether a line is written, below what writes it.
+/// The filter below the writer.
 type Filtered = Layered<reload::Layer<LevelFilter, Registry>, Registry>;
 type Writer = Box<dyn Layer<Filtered> + Send + Sync>;
 
@@ -28,7 +28,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Starts it; to be called once.
+    /// Starts it. Call it once.
     pub(crate) fn start(config: &config::Log) -> Self {
         let (level, level_handle) = reload::Layer::new(filter(config.level));
         let (writer, writer_handle) = reload::Layer::new(writer(config.format));
@@ -36,9 +36,9 @@ impl Log {
         Self { level: level_handle, writer: writer_handle }
     }
 
-    /// Goes on as this says.
+    /// Applies new settings.
     pub(crate) fn change(&self, config: &config::Log) {
-        // It fails only where the log itself is gone.
+        // It fails only if the log itself is gone.
         let _ = self.level.reload(filter(config.level));
         let _ = self.writer.reload(writer(config.format));
     }
@@ -62,7 +62,7 @@ fn writer(format: LogFormat) -> Writer {
     }
 }
 
-/// Standard error, a line for each event. Words of others are in it: an error of a daemon, say.
+/// Standard error, a line for each event. Events contain the words of others, such as errors of a hypervisor.
 struct OneLine;
 
 impl Write for OneLine {
@@ -78,9 +78,9 @@ impl Write for OneLine {
     }
 }
 
-/// Returns the text of an event with escapes for what would begin another line, or turn this one.
+/// Returns the text of an event with escapes for characters that would begin another line or reverse this one.
 fn one_line(event: &str) -> Cow<'_, str> {
-    // Colours begin with an escape; of others there is none, `fmt` has escaped it.
+    // Colours begin with an escape; `fmt` has escaped all others.
     let deceives = |character| is_deceptive(character) && character != '\u{1b}';
     let line = event.strip_suffix('\n').unwrap_or(event);
     if !line.contains(deceives) {

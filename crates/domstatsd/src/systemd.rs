@@ -1,4 +1,4 @@
-//! What systemd and the daemon tell each other. Without systemd, nothing happens here.
+//! systemd: its sockets, and notifications to it. Does nothing without systemd.
 
 use std::{
     net::TcpListener,
@@ -11,8 +11,7 @@ use std::{
 
 use sd_notify::NotifyState;
 
-/// Sockets that systemd made, by the `FileDescriptorName=` of their units. Several can bear one
-/// name.
+/// systemd's sockets, by the `FileDescriptorName=` of their units. Several can have the same name.
 #[derive(Default)]
 pub(crate) struct Sockets {
     /// `rpc`: Unix sockets.
@@ -24,12 +23,12 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Takes them; to be called once.
+    /// Takes them. Call it once.
     ///
     /// # Errors
     ///
-    /// The sentence that says which socket is of another kind than its name promises: whoever
-    /// reaches a Unix socket is trusted, which nobody on a network is.
+    /// Which socket is of another kind than its name says: clients of a Unix socket are trusted, those of a network are
+    /// not.
     #[expect(unsafe_code, reason = "systemd passes sockets by the numbers of their descriptors")]
     pub(crate) fn take() -> Result<Self, String> {
         let mut sockets = Self::default();
@@ -82,7 +81,7 @@ pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// `Type=notify-reload` wants to know when it began.
+/// `Type=notify-reload` needs the time at which it began.
 pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -94,7 +93,7 @@ pub(crate) fn alive() {
     tell(&[NotifyState::Watchdog]);
 }
 
-/// Returns how often systemd wants to hear that the daemon is alive: twice as often, to be safe.
+/// Returns the interval of watchdog notifications: half of systemd's timeout.
 pub(crate) fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|interval| interval / 2)
 }

@@ -14,14 +14,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use domstats::{Connect, ConnectOptions, StatsRequest, error_chain};
 use serde::{Deserialize, Deserializer, de};
 
-/// All that can be set. `docs/domstatsd.toml` has every key with its meaning.
+/// All settings. `docs/domstatsd.toml` explains every key.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// The hypervisors, each a URI. A domain that several of them have is the first one's.
+    /// The URIs of the hypervisors. If two have the same domain, the first one's record is kept.
     #[serde(deserialize_with = "hypervisors")]
     pub(crate) connect: Vec<String>,
-    /// How long one answer may take, whatever the domains do.
+    /// The timeout of an answer, whatever the domains do.
     #[serde(deserialize_with = "duration")]
     pub(crate) timeout: Duration,
     pub(crate) rpc: Rpc,
@@ -34,19 +34,19 @@ pub(crate) struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Rpc {
-    /// Where the Unix socket is made; none without it.
+    /// The path of the Unix socket, if there is one.
     pub(crate) socket: Option<PathBuf>,
     /// The group that may use the socket, besides root.
     pub(crate) group: Option<String>,
-    /// Where TLS is served; nowhere without it.
+    /// The address for TLS, if it is served.
     #[serde(deserialize_with = "some_address")]
     pub(crate) tls: Option<SocketAddr>,
     /// The folder with libvirt's files for TLS: `CA/cacert.pem`, `libvirt/servercert.pem`,
     /// `libvirt/private/serverkey.pem`.
     pub(crate) pki: PathBuf,
-    /// The clients that may be connected at a time.
+    /// The most clients at a time.
     pub(crate) max_clients: usize,
-    /// The calls of one client that are worked on at a time.
+    /// The most calls of a client in flight.
     pub(crate) max_client_requests: usize,
     /// The silence after which a client that answers pings is pinged; off if 0.
     #[serde(deserialize_with = "duration")]
@@ -57,27 +57,27 @@ pub(crate) struct Rpc {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Http {
-    /// Where it is served.
+    /// The address.
     #[serde(deserialize_with = "address")]
     pub(crate) listen: SocketAddr,
     /// The names by which clients reach it, beside `localhost` and addresses.
     pub(crate) hosts: Vec<String>,
-    /// How old an answer may be, at most, if the question does not say.
+    /// The greatest age of an answer, if the query does not set `max_age`.
     #[serde(deserialize_with = "duration")]
     pub(crate) max_age: Duration,
-    /// The exporters whose names `/metrics` has beside the usual ones.
+    /// Other exporters whose metrics `/metrics` has beside ours.
     pub(crate) compat: Vec<String>,
-    /// Our certificate, in PEM, with those of its authorities; no TLS without it.
+    /// Our certificate, in PEM, with those of its authorities; without it, there is no TLS.
     pub(crate) certificate: Option<PathBuf>,
     /// Its private key, in PEM.
     pub(crate) key: Option<PathBuf>,
-    /// The authority, in PEM, whose certificates clients may show.
+    /// The authority of client certificates, in PEM.
     pub(crate) client_ca: Option<PathBuf>,
-    /// A file with the token that clients may show.
+    /// A file with the token of clients.
     pub(crate) token_file: Option<PathBuf>,
-    /// The connections at a time; more wait.
+    /// The most connections at a time; more wait.
     pub(crate) max_connections: usize,
-    /// How long a client may take to send its question, or to take its answer.
+    /// How long a client may take to send its request, or to read the response.
     #[serde(deserialize_with = "duration")]
     pub(crate) client_timeout: Duration,
 }
@@ -86,21 +86,21 @@ pub(crate) struct Http {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Otlp {
-    /// The collector; nothing is pushed without it.
+    /// The collector, if there is one.
     #[serde(deserialize_with = "some_collector")]
     pub(crate) endpoint: Option<Uri>,
-    /// How often.
+    /// The interval of pushes.
     #[serde(deserialize_with = "duration")]
     pub(crate) interval: Duration,
-    /// How long one attempt may take.
+    /// The timeout of one attempt.
     #[serde(deserialize_with = "duration")]
     pub(crate) timeout: Duration,
-    /// What is sent along, for collectors of several tenants.
+    /// More headers, for collectors of several tenants.
     #[serde(deserialize_with = "headers")]
     pub(crate) headers: HeaderMap,
-    /// A file with the token that the collector wants to see.
+    /// A file with the token for the collector.
     pub(crate) token_file: Option<PathBuf>,
-    /// The authority, in PEM, of the collector's certificate; the system's without it.
+    /// The authority of the collector's certificate, in PEM; by default the system's.
     pub(crate) ca: Option<PathBuf>,
 }
 
@@ -121,7 +121,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// What is logged: this, and what is worse.
+/// The least severe level that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogLevel {
@@ -152,7 +152,7 @@ impl Default for Rpc {
             group: None,
             tls: None,
             pki: "/etc/pki".into(),
-            // libvirt's own numbers.
+            // libvirt's own defaults.
             max_clients: 5000,
             max_client_requests: 5,
             keepalive: Duration::from_secs(5),
@@ -162,8 +162,8 @@ impl Default for Rpc {
 
 impl Default for Http {
     fn default() -> Self {
-        // The port of the exporters whose metric names these are. This host only: who listens
-        // further away says so, and how clients show who they are.
+        // The port of the exporters with the same metric names. Only this host, unless the configuration sets an
+        // address and how clients authenticate.
         Self {
             listen: ([127, 0, 0, 1], 9177).into(),
             hosts: Vec::new(),
@@ -181,7 +181,7 @@ impl Default for Http {
 
 impl Default for Otlp {
     fn default() -> Self {
-        // OpenTelemetry's own numbers.
+        // OpenTelemetry's own defaults.
         Self {
             endpoint: None,
             interval: Duration::from_secs(60),
@@ -199,7 +199,7 @@ impl Default for Log {
     }
 }
 
-/// What is wrong with a configuration file.
+/// An error in a configuration.
 #[derive(Debug)]
 pub(crate) enum ConfigError {
     Unreadable(PathBuf, io::Error),
@@ -209,7 +209,7 @@ pub(crate) enum ConfigError {
         key: String,
         what: String,
     },
-    /// What the file, the environment and the options come to together.
+    /// In the combination of the file, the environment and the options.
     Unusable(String),
 }
 
@@ -233,11 +233,11 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A file that the configuration names and that is of no use.
+/// A file of the configuration that is unusable.
 #[derive(Debug)]
 pub(crate) struct BadFile {
     pub(crate) path: PathBuf,
-    /// What it was to be.
+    /// What it should be.
     pub(crate) what: &'static str,
     pub(crate) why: String,
 }
@@ -249,11 +249,11 @@ impl fmt::Display for BadFile {
 }
 
 impl Config {
-    /// Reads a file; what it does not say is as it is without a file.
+    /// Reads a file, and takes the defaults for missing keys.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or the sentence with its line and key that is wrong.
+    /// The file cannot be read, or the line and key that are wrong.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path)
             .map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
@@ -283,11 +283,11 @@ struct Wrong {
     what: String,
 }
 
-/// Reads the URI of a hypervisor, which is not asked yet.
+/// Checks the URI of a hypervisor, without asking it.
 ///
 /// # Errors
 ///
-/// The sentence that says what is wrong.
+/// A sentence about what is wrong.
 pub(crate) fn hypervisor(uri: &str) -> Result<String, String> {
     let checked = Connect::check(uri, &ConnectOptions::from_env());
     checked.map(|()| uri.to_owned()).map_err(|error| error_chain(&error))
@@ -302,7 +302,7 @@ fn hypervisors<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Er
         }
     }
 
-    /// Only an error of a visitor has the line of the item; any other has that of the list.
+    /// Only a visitor's error has the line of the item; others have the line of the list.
     struct Uri;
 
     impl de::Visitor<'_> for Uri {
@@ -320,7 +320,7 @@ fn hypervisors<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Er
     Ok(all.into_iter().map(|Hypervisor(uri)| uri).collect())
 }
 
-/// Reads a duration as people write it.
+/// Reads a duration such as `500ms`.
 fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(value)?;
     humantime::parse_duration(&text).map_err(|error| {
@@ -344,7 +344,7 @@ fn some_address<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAddr
 ///
 /// # Errors
 ///
-/// The sentence that says what is wrong.
+/// A sentence about what is wrong.
 pub(crate) fn collector(text: &str) -> Result<Uri, String> {
     let url: Option<Uri> = text.parse().ok().filter(|url: &Uri| {
         let authority = url.authority().map_or("@", |authority| authority.as_str());
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_line_and_key() {
+    fn errors_name_the_line_and_the_key() {
         let error = wrong("timeout = \"1s\"\n\n[http]\nlisten = \"everywhere\"\n");
         assert!(
             error.starts_with("4: http.listen: 'everywhere' is no address, such as"),
@@ -409,7 +409,7 @@ mod tests {
         let error = wrong("connect = [\n\"test:///default\", \"qemu+qmp:///system?hold=1\"]\n");
         assert!(error.starts_with("2: connect[1]: connection URI 'qemu+qmp:///"), "{error}");
         assert!(error.contains("no parameter 'hold'"), "{error}");
-        // The line is that of what was not closed.
+        // The line of the bracket that is not closed.
         let error = wrong("\nconnect = [\n");
         assert!(error.starts_with("2: unclosed array, expected `]`"), "{error}");
     }
@@ -430,7 +430,7 @@ mod tests {
         assert_eq!(otlp.headers["x-scope-orgid"], "tenant");
     }
 
-    /// Returns the setting that stands behind a `#`, if one does: prose has a space there.
+    /// Returns the setting behind a `#`, if there is one: prose has a space there.
     fn example_of(line: &str) -> &str {
         line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line)
     }

@@ -1,4 +1,4 @@
-//! The sockets: made here, or by systemd, and whoever connects to them.
+//! Unix sockets: made here, or by systemd.
 
 use std::{
     fs, io,
@@ -14,13 +14,13 @@ use rustix::{
 };
 use tokio::{net::UnixListener, time};
 
-/// A socket in a file. One that was made here is removed at the end.
+/// A Unix socket. One that was made here is removed at the end.
 pub(crate) struct UnixSocket {
     pub(crate) listener: UnixListener,
     made: Option<Made>,
 }
 
-/// A file, and what tells it from a later one of that name: device and number.
+/// A socket file, and its identity: device and inode.
 struct Made {
     path: PathBuf,
     identity: (u64, u64),
@@ -41,7 +41,7 @@ impl UnixSocket {
             }
             check_left_behind(path)?;
         }
-        // Under another name first: nobody gets in before the rights are right.
+        // Under another name first: no client connects before the permissions are set.
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}", process::id()));
         let temporary = path.with_file_name(name);
@@ -76,7 +76,7 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // Another daemon may have made one since, because this one was removed.
+        // Another daemon may have replaced it after it was removed.
         if let Some(Made { path, identity: ours }) = &self.made
             && identity(path).is_ok_and(|found| found == *ours)
         {
@@ -89,13 +89,13 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
-/// Refuses a socket that somebody serves, or may serve. One that was left behind refuses clients.
+/// Fails if the socket may be served. One that was left behind refuses clients.
 fn check_left_behind(path: &Path) -> io::Result<()> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     match connect(&socket, &SocketAddrUnix::new(path)?) {
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(()),
-        // A daemon that is busy has clients that wait.
+        // A busy daemon has clients that wait.
         Ok(()) | Err(Errno::AGAIN) => {
             Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon serves it"))
         }
@@ -103,7 +103,7 @@ fn check_left_behind(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns the number of a group, by its name in `/etc/group` or as it is.
+/// Returns the gid of a group, by its name in `/etc/group` or as a number.
 ///
 /// # Errors
 ///
@@ -123,10 +123,9 @@ pub(crate) fn group_id(group: &str) -> io::Result<u32> {
     })
 }
 
-/// Says that a client could not be taken, and waits: with no descriptor left, the next try would
-/// fail at once.
+/// Logs that a client could not be accepted, and waits: with no descriptor left, the next attempt would fail at once.
 pub(crate) async fn refused(error: &io::Error) {
-    tracing::warn!(%error, "cannot take a client");
+    tracing::warn!(%error, "cannot accept a client");
     time::sleep(Duration::from_millis(100)).await;
 }
 
@@ -135,14 +134,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_socket_is_made_with_its_rights_and_removed() {
+    async fn a_socket_is_made_with_its_permissions_and_removed() {
         let path = std::env::temp_dir().join(format!("domstatsd-{}.sock", process::id()));
         let socket = UnixSocket::make(&path, None).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
         let other = UnixSocket::make(&path, None).err().unwrap();
         assert_eq!(other.kind(), io::ErrorKind::AddrInUse);
-        // One whose clients wait, because it takes none: the kernel's least is one that waits.
+        // A socket whose client waits: the kernel's shortest queue has one place.
         let busy = path.with_extension("busy");
         let stuck = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
         rustix::net::bind(&stuck, &SocketAddrUnix::new(&busy).unwrap()).unwrap();
@@ -160,11 +159,11 @@ mod tests {
         drop(first);
         assert!(path.exists());
         drop(second);
-        // As after a crash: the file is there, and nobody serves it.
+        // As after a crash: the file exists, and nobody serves it.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         drop(UnixSocket::make(&path, None).unwrap());
         fs::write(&path, "").unwrap();
-        assert!(UnixSocket::make(&path, None).is_err(), "a file of somebody else stays");
+        assert!(UnixSocket::make(&path, None).is_err(), "another file stays");
         fs::remove_file(&path).unwrap();
         let error = UnixSocket::make(&path, Some("no such group")).err().unwrap();
         assert!(error.to_string().contains("no group 'no such group'"), "{error}");

@@ -1,4 +1,4 @@
-//! TLS from files: who we are, and whose clients we trust.
+//! TLS from files: our certificate, and the authority of clients.
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -18,24 +18,23 @@ use crate::config::BadFile;
 const CERTIFICATE: &str = "our certificate";
 const PRIVATE_KEY: &str = "our private key";
 const AUTHORITY: &str = "the authority of clients";
-const REVOKED: &str = "what the authority of clients took back";
+const REVOKED: &str = "the revocation list of the authority of clients";
 
-/// Whose clients may come.
+/// The clients that are accepted.
 #[derive(Debug)]
 pub(crate) struct Clients<'a> {
     pub(crate) authority: &'a Path,
-    /// What it took back.
+    /// Its revocation list.
     pub(crate) revoked: Option<&'a Path>,
-    /// Whether others may come too, that show no certificate.
+    /// Whether clients without a certificate are accepted too.
     pub(crate) or_others: bool,
 }
 
-/// Returns what a server needs: its certificate and key, and the authority of its clients, if they
-/// need one.
+/// Returns the configuration of a server with this certificate and key, and the authority of its clients.
 ///
 /// # Errors
 ///
-/// The file that is missing or makes no sense, and why.
+/// Which file is missing or malformed, and why.
 pub(crate) fn server(
     certificate: &Path,
     key: &Path,
@@ -60,7 +59,7 @@ pub(crate) fn server(
             let revoked: Vec<CertificateRevocationListDer<'_>> = revoked.unwrap_or_default();
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 .with_crls(revoked)
-                // An authority without a list for its own certificate is libvirt's usual case.
+                // libvirt's authorities usually have no list for their own certificate.
                 .only_check_end_entity_revocation()
                 .allow_unknown_revocation_status();
             let verifier =
@@ -72,11 +71,11 @@ pub(crate) fn server(
     builder.with_single_cert(chain, secret).map_err(unusable(certificate, CERTIFICATE))
 }
 
-/// Reads certificates in PEM, at least one. `what` they are, an error says.
+/// Reads certificates in PEM, at least one. `what` names them in an error.
 ///
 /// # Errors
 ///
-/// Why the file is of no use.
+/// Why the file is unusable.
 pub(crate) fn certificates(
     path: &Path,
     what: &'static str,

@@ -1,4 +1,4 @@
-//! Who is there: a client, what it opened, what it wants to hear of.
+//! The session of a client: what it opened, its features and event registrations.
 
 use std::{
     borrow::Cow,
@@ -17,12 +17,11 @@ use super::{
     refuse::{self, Refusal},
 };
 
-/// libvirt's features (`virDrvFeature`) that clients ask for: the client answers pings, and
-/// [typed parameters with texts](FEATURES).
+/// The feature (`virDrvFeature`) of a client that answers pings.
 const KEEPALIVE: i32 = 10;
 
-/// Those that are there: texts in typed parameters, pings, and callbacks for events and for the end
-/// of a connection.
+/// The features on offer: strings in typed parameters, pings, and callbacks for events and for the end of a
+/// connection.
 const FEATURES: [i32; 4] = [9, KEEPALIVE, 14, 15];
 
 /// The libvirt whose procedures these are, 9.0.0: the answer where no libvirt is asked.
@@ -32,14 +31,14 @@ const LIB_VERSION: u64 = 9_000_000;
 pub(super) struct Client {
     pub(super) server: Arc<Server>,
     is_secure: bool,
-    /// Held while a large answer is made.
-    pub(super) making: tokio::sync::Mutex<()>,
+    /// Held while a large reply is built.
+    pub(super) building: tokio::sync::Mutex<()>,
     session: Mutex<Session>,
 }
 
 #[derive(Default)]
 struct Session {
-    /// What was opened.
+    /// The URI that was opened.
     uri: Option<String>,
     is_pinged: bool,
     callbacks: Callbacks,
@@ -47,14 +46,19 @@ struct Session {
 
 impl Client {
     pub(super) fn new(server: Arc<Server>, is_secure: bool) -> Self {
-        Self { server, is_secure, making: tokio::sync::Mutex::default(), session: Mutex::default() }
+        Self {
+            server,
+            is_secure,
+            building: tokio::sync::Mutex::default(),
+            session: Mutex::default(),
+        }
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
         lock(&self.session)
     }
 
-    /// Refuses what needs an open hypervisor.
+    /// Refuses calls that need an open hypervisor.
     pub(super) fn check_open(&self) -> Result<(), Refusal> {
         match self.session().uri {
             Some(_) => Ok(()),
@@ -62,23 +66,23 @@ impl Client {
         }
     }
 
-    /// Whether the client has opened the hypervisor.
+    /// Returns whether the client has opened the hypervisor.
     pub(super) fn has_opened(&self) -> bool {
         self.session().uri.is_some()
     }
 
-    /// Whether the client said that it answers pings.
+    /// Returns whether the client answers pings.
     pub(super) fn is_pinged(&self) -> bool {
         self.session().is_pinged
     }
 }
 
-/// The socket's rights, or the client's certificate, have decided already.
+/// The socket's permissions, or the client's certificate, have decided already.
 pub(super) async fn auth_types(_: &Client, (): ()) -> Result<AuthTypes, Refusal> {
     Ok(List(vec![AUTH_NONE]))
 }
 
-/// Opens for reading, whatever the flags say: most clients that only read do not say so.
+/// Opens read-only, whatever the flags say: most clients that only read do not set the flag.
 pub(super) async fn open(client: &Client, args: OpenArgs<'_>) -> Result<(), Refusal> {
     let Some(name) = args.name else {
         return Err(refuse::internal("connection not open"));
@@ -104,7 +108,7 @@ pub(super) async fn driver(_: &Client, (): ()) -> Result<Cow<'static, str>, Refu
     Ok("QEMU".into())
 }
 
-/// Each domain's QEMU may be another one. Zero is libvirt's word for a version that is not known.
+/// Each domain may run another QEMU. Zero is libvirt's value for an unknown version.
 pub(super) async fn version(_: &Client, (): ()) -> Result<u64, Refusal> {
     Ok(0)
 }
@@ -113,7 +117,7 @@ pub(super) async fn lib_version(_: &Client, (): ()) -> Result<u64, Refusal> {
     Ok(LIB_VERSION)
 }
 
-/// The machines that the host's QEMU could make are not looked at.
+/// The machine types of the host's QEMU are not read.
 pub(super) async fn max_vcpus(_: &Client, _: Option<Cow<'_, str>>) -> Result<i32, Refusal> {
     Err(refuse::no_support("virConnectGetMaxVcpus"))
 }
@@ -126,7 +130,7 @@ pub(super) async fn is_secure(client: &Client, (): ()) -> Result<bool, Refusal> 
     Ok(client.is_secure)
 }
 
-/// Before it opened anything a client may say only that it answers pings.
+/// Before `open`, a client can only announce that it answers pings.
 pub(super) async fn feature(client: &Client, feature: i32) -> Result<bool, Refusal> {
     match feature {
         KEEPALIVE => client.session().is_pinged = true,
@@ -137,7 +141,7 @@ pub(super) async fn feature(client: &Client, feature: i32) -> Result<bool, Refus
 
 pub(super) async fn register(client: &Client, (): ()) -> Result<i32, Refusal> {
     client.session().callbacks.add(events::LIFECYCLE, None)?;
-    // libvirtd returns this, although the field is called otherwise.
+    // libvirtd returns this, whatever the field's name says.
     Ok(0)
 }
 
@@ -168,8 +172,7 @@ pub(super) async fn deregister_callback(client: &Client, number: i32) -> Result<
     client.session().callbacks.remove(number)
 }
 
-/// Whether the client wants to hear of the end of the hypervisor: that is the end of the
-/// connection, which it hears of anyway.
+/// Registers a callback for the end of the hypervisor: that ends the connection, which the client notices anyway.
 pub(super) async fn close_callback(_: &Client, (): ()) -> Result<(), Refusal> {
     Ok(())
 }

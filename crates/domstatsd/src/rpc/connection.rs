@@ -1,4 +1,4 @@
-//! One client: its packets come in, and replies go out, in the order in which they are ready.
+//! One client: packets come in, and replies go out in the order in which they are ready.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -23,27 +23,27 @@ use super::{
 };
 use crate::net::source::Source;
 
-/// The largest packet that a client may send: a call about 16,384 domains with names as long as
-/// names of files can be. libvirt's own limit would let each client take eight times the memory.
+/// The largest packet that a client may send: a call about 16,384 domains whose names are as long as file names
+/// can be. libvirt's own limit would let each client take eight times the memory.
 pub(super) const LARGEST: usize = 5 << 20;
 
-/// The largest packet before the hypervisor is open: nobody needs more to say what to open.
+/// The largest packet before the hypervisor is open: `open` needs no more.
 pub(super) const UNOPENED: usize = 64 << 10;
 
-/// How long a client may take to send a packet that it has begun.
+/// How long a client may take to send a packet once it has begun.
 const PACKET: Duration = Duration::from_secs(30);
 
-/// How long a client may take none of an answer that is there, and of a whole one beside what it
-/// takes at [`PACE`]. The others do not wait for it, but its answers take memory.
+/// How long a client may read none of a reply, and how much longer than at [`PACE`] it may take for a whole one.
+/// Other clients do not wait for it, but its replies take memory.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The bytes that a client takes in a second, at least: less than over any line.
+/// The least that a client must read, in bytes a second: less than any network carries.
 const PACE: usize = 64 << 10;
 
 /// The pings that a client may leave unanswered.
 const PINGS: u32 = 5;
 
-/// Serves a client until it goes, or sends what is no packet.
+/// Serves a client until it disconnects, or sends bytes that are no packet.
 pub(super) async fn serve<S>(
     server: Arc<Server>,
     mut stream: S,
@@ -62,8 +62,8 @@ where
     let mut silence = Silence::new(interval);
     loop {
         tokio::select! {
-            // A client that has as many calls as it may is not read from: its next ones wait in
-            // the socket.
+            // A client with as many calls in flight as it may have is not read from: the next ones wait in the
+            // socket.
             packet = incoming.next(&mut stream, &client), if calls.len() < most => {
                 let Some((header, payload)) = packet? else { return Ok(()) };
                 silence.broken();
@@ -81,7 +81,7 @@ where
                         let pong = keepalive::header(keepalive::PONG);
                         write(&mut stream, &pong.packet(&()).map_err(io::Error::other)?).await?;
                     }
-                    // Answers to nothing, and streams: not to be answered.
+                    // Replies and streams get no answer.
                     _ => {}
                 }
             }
@@ -91,10 +91,10 @@ where
                 if is_last {
                     return time::timeout(PATIENCE, stream.shutdown()).await?;
                 }
-                // If it was not read from meanwhile, it has its time again.
-                incoming.go_on();
+                // It may not have been read from meanwhile.
+                incoming.restart();
             }
-            // Nor is it silent then, for all that is known.
+            // Whether it is silent is unknown while it is not read from.
             () = silence.over(), if is_pinged(&client) && calls.len() < most => {
                 if !silence.may_ping() {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "it answers no ping"));
@@ -115,12 +115,12 @@ fn no_memory() -> io::Error {
     io::Error::new(io::ErrorKind::OutOfMemory, "its packets take more memory than there is for it")
 }
 
-/// The answer to a call.
+/// The reply to a call.
 struct Reply {
     packet: Vec<u8>,
-    /// Whether the client closes.
+    /// Whether the client closes the connection.
     is_last: bool,
-    /// What it takes until it was sent.
+    /// The memory that it takes until it is sent.
     _held: Option<Held>,
 }
 
@@ -128,7 +128,7 @@ async fn reply(client: &Client, account: &Arc<Account>, header: &Header, payload
     let answer = answer(client, header, payload).await;
     let answer = answer.and_then(|packet| match account.take(packet.len()) {
         Some(held) => Ok((packet, held)),
-        None => Err(refuse::internal("too many answers wait until they are taken")),
+        None => Err(refuse::internal("too many replies wait to be read")),
     });
     client.server.counters.called(name(header), answer.is_ok());
     let refusal = match answer {
@@ -139,7 +139,7 @@ async fn reply(client: &Client, account: &Arc<Account>, header: &Header, payload
         Err(refusal) => refusal,
     };
     let packet = procedure::error_reply(header, &refusal);
-    // Only an error that repeats a text of the client can be too large.
+    // Only an error that repeats the client's text can be too large.
     let packet = packet
         .or_else(|_| procedure::error_reply(header, &refuse::too_large()))
         .unwrap_or_default();
@@ -188,11 +188,11 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), packet: &[u8]) -> io::Res
     time::timeout(PATIENCE, stream.flush()).await?
 }
 
-/// What came in and is no whole packet yet. A client that says nothing has none.
+/// Received bytes that are no whole packet yet. A silent client takes no buffer.
 struct Incoming {
     buffer: Vec<u8>,
     held: Held,
-    /// Since when it is read.
+    /// When the packet began.
     since: Instant,
 }
 
@@ -201,13 +201,12 @@ impl Incoming {
         Some(Self { buffer: Vec::new(), held: account.take(0)?, since: Instant::now() })
     }
 
-    /// Gives what is there its time again.
-    fn go_on(&mut self) {
+    /// Restarts the time for the packet.
+    fn restart(&mut self) {
         self.since = Instant::now();
     }
 
-    /// Returns the next packet; `None` when the client has gone. What came before a cancellation is
-    /// there at the next call.
+    /// Returns the next packet; `None` when the client has disconnected. Cancellation loses no bytes.
     async fn next(
         &mut self,
         stream: &mut (impl AsyncRead + Unpin),
@@ -224,7 +223,7 @@ impl Incoming {
             }
             let length = if self.buffer.is_empty() {
                 let length = stream.read_buf(&mut self.buffer).await?;
-                self.go_on();
+                self.restart();
                 length
             } else {
                 let read = stream.read_buf(&mut self.buffer);
@@ -253,7 +252,7 @@ impl Incoming {
                 .ok_or_else(|| invalid("it announced too many descriptors".to_owned()))?,
             _ => (packet.payload, 0),
         };
-        // Each comes on a byte. Nothing here wants one: the kernel closed them when these were read.
+        // Each comes with a byte. None is used here: the kernel closed them when the bytes were read.
         let length = length + descriptors;
         if self.buffer.len() < length {
             return Ok(None);
@@ -263,23 +262,22 @@ impl Incoming {
             true => self.buffer = Vec::new(),
             false => drop(self.buffer.drain(..length)),
         }
-        self.go_on();
+        self.restart();
         Ok(Some(taken))
     }
 }
 
-/// Returns the payload that stands behind the number of descriptors, and that number, if there is one
-/// and it may be so large.
+/// Returns the payload after the number of descriptors, and that number, unless it is missing or too large.
 fn announced(payload: &[u8]) -> Option<(&[u8], usize)> {
     let (word, payload) = payload.split_first_chunk()?;
     let number = u32::from_be_bytes(*word) as usize;
     (number <= limits::DESCRIPTORS).then_some((payload, number))
 }
 
-/// How long a client has said nothing.
+/// How long a client has been silent.
 struct Silence {
     interval: Duration,
-    /// When it said something, or was pinged.
+    /// When it last sent something, or was pinged.
     since: Instant,
     pings: u32,
 }
@@ -293,13 +291,13 @@ impl Silence {
         *self = Self::new(self.interval);
     }
 
-    /// Returns when it is time for the next ping.
+    /// Waits until it is time for the next ping.
     async fn over(&self) {
         time::sleep_until(self.since + self.interval).await;
     }
 
     fn may_ping(&mut self) -> bool {
-        // Pings keep their distance, also when the first of them comes late.
+        // Pings keep their distance, also when the first one is late.
         self.since = Instant::now();
         self.pings += 1;
         self.pings <= PINGS
@@ -318,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn packets_come_in_pieces_and_together() {
+    async fn packets_arrive_in_pieces_and_together() {
         let one = call::<ConnectGetType>(7, &()).unwrap();
         let stream = [one.as_slice(), &one, &one[..9]].concat();
         for size in [1, 5, 28, 40, 65] {
@@ -336,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_packet_ends_the_connection() {
+    fn bytes_that_are_no_packet_end_the_connection() {
         for length in [0, 3, 27, LARGEST as u32 + 1, u32::MAX] {
             let mut incoming = incoming();
             incoming.buffer = length.to_be_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! What clients of libvirt's protocol came for, and what they got.
+//! Counts clients and calls of libvirt's protocol.
 
 use std::{
     collections::BTreeMap,
@@ -13,20 +13,20 @@ use domstats::sync::lock;
 /// Counts since the daemon started.
 #[derive(Default)]
 pub(crate) struct Counters {
-    /// Clients that were let in.
+    /// Clients that were admitted.
     pub(crate) connections: AtomicU64,
-    /// Clients that found as many there as there may be.
+    /// Clients that were turned away because there were enough.
     pub(crate) turned_away: AtomicU64,
-    /// The names are those of a table, so there are only so many.
+    /// By names of a table, so their number is bounded.
     calls: Mutex<BTreeMap<&'static str, Calls>>,
 }
 
 /// The calls of one procedure.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Calls {
-    /// Those that got their result.
+    /// Calls that got a result.
     pub(crate) served: u64,
-    /// Those that got an error.
+    /// Calls that got an error.
     pub(crate) refused: u64,
 }
 

@@ -1,15 +1,13 @@
-//! The events that a client wants to hear of. None is ever sent: nobody has to be told that nothing
-//! was changed here.
+//! Event registrations. No event is ever sent.
 
 use std::collections::BTreeMap;
 
 use super::refuse::{self, Refusal};
 
-/// The event of a domain's life, which the oldest calls mean.
+/// The lifecycle event, which the oldest calls register.
 pub(super) const LIFECYCLE: i32 = 0;
 
-/// The events that exist (`VIR_DOMAIN_EVENT_ID_LAST` of libvirt 9.0), and those that the older calls
-/// know.
+/// The number of events (`VIR_DOMAIN_EVENT_ID_LAST` of libvirt 9.0), and of those that the older calls accept.
 const EVENTS: i32 = 27;
 const OLD_EVENTS: i32 = 16;
 
@@ -18,16 +16,16 @@ const MOST: usize = 1024;
 
 /// The callbacks of a client by their numbers.
 #[derive(Default)]
-pub(super) struct Callbacks(BTreeMap<i32, Wanted>);
+pub(super) struct Callbacks(BTreeMap<i32, Registration>);
 
-/// An event, and the UUID of the domain whose events are meant, if not all are.
-type Wanted = (i32, Option<[u8; 16]>);
+/// An event, and the UUID of the domain if it is not for all.
+type Registration = (i32, Option<[u8; 16]>);
 
 impl Callbacks {
     /// Adds one, and returns its number.
     pub(super) fn add(&mut self, event: i32, domain: Option<[u8; 16]>) -> Result<i32, Refusal> {
         check(event, EVENTS)?;
-        if self.0.values().any(|wanted| *wanted == (event, domain)) {
+        if self.0.values().any(|registered| *registered == (event, domain)) {
             return Err(refuse::already_tracked());
         }
         if self.0.len() >= MOST {
@@ -40,16 +38,17 @@ impl Callbacks {
         Ok(number)
     }
 
-    /// Takes one back by its number.
+    /// Removes one by its number.
     pub(super) fn remove(&mut self, number: i32) -> Result<(), Refusal> {
         self.0.remove(&number).map(drop).ok_or_else(|| {
             refuse::internal(format!("domain event callback {number} not registered"))
         })
     }
 
-    /// Takes one back by its event.
+    /// Removes one by its event.
     pub(super) fn remove_event(&mut self, event: i32) -> Result<(), Refusal> {
-        let found = self.0.iter().find(|(_, wanted)| wanted.0 == event).map(|(number, _)| *number);
+        let found =
+            self.0.iter().find(|(_, registered)| registered.0 == event).map(|(number, _)| *number);
         match found {
             Some(number) => self.remove(number),
             None => Err(refuse::internal(format!("domain event {event} not registered"))),
@@ -57,7 +56,7 @@ impl Callbacks {
     }
 }
 
-/// Refuses an event that the older calls do not know.
+/// Refuses an event that the older calls do not accept.
 pub(super) fn check_old(event: i32) -> Result<(), Refusal> {
     check(event, OLD_EVENTS)
 }
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_given_again_and_there_are_only_so_many() {
+    fn numbers_are_reused_and_bounded() {
         let mut callbacks = Callbacks::default();
         let add = |callbacks: &mut Callbacks, domain: u16| {
             let mut uuid = [0; 16];

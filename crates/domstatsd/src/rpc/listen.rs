@@ -1,4 +1,4 @@
-//! Whoever connects: by the Unix socket, or by TLS with a certificate.
+//! Accepts clients: by the Unix socket, or by TLS with a certificate.
 
 use std::{
     io,
@@ -21,18 +21,18 @@ use crate::net::{
     strangers::Strangers,
 };
 
-/// How long a client may take to show who it is.
+/// How long a client may take to authenticate.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The clients that may be showing who they are at a time.
+/// The clients that may be authenticating at a time.
 const STRANGERS: usize = 256;
 
-/// Serves a Unix socket; its rights have decided who may come.
+/// Serves a Unix socket; its permissions decide who may connect.
 pub(crate) async fn serve_unix(socket: UnixSocket, server: Arc<Server>) {
     loop {
         match socket.listener.accept().await {
             Ok((stream, _)) => {
-                // Who has left already has none.
+                // A client that has disconnected already has none.
                 let Ok(client) = stream.peer_cred() else { continue };
                 let source = Source::User(client.uid());
                 let Some(place) = server.admit(source) else { continue };
@@ -72,7 +72,7 @@ pub(crate) async fn serve_tls(listener: TcpListener, tls: Arc<Tls>, server: Arc<
     }
 }
 
-/// Finds out who a client is, and gives it a place.
+/// Authenticates and admits a client.
 async fn greet(
     stream: TcpStream,
     source: Source,
@@ -81,12 +81,11 @@ async fn greet(
 ) -> io::Result<(TlsStream<TcpStream>, Place)> {
     let mut stream = tls.accept(stream).await?;
     let place = server.admit(source).ok_or_else(|| io::Error::other("there is no place for it"))?;
-    tls::let_in(&mut stream).await?;
+    tls::confirm(&mut stream).await?;
     Ok((stream, place))
 }
 
-/// A Unix socket. Descriptors divide what is read from it, and a read that gives less than it could
-/// means to tokio's own that nothing is left.
+/// A Unix socket. A read ends at passed descriptors; tokio's own takes a short read for an empty socket.
 struct Socket(UnixStream);
 
 impl AsyncRead for Socket {

@@ -1,17 +1,17 @@
 //! libvirt's protocol, for its unmodified clients: everything that reads.
 //!
 //! ```text
-//! listen.rs ── connection.rs ── procedures.rs ── connect.rs  who is there: open, features, events
-//!   tls.rs    packets in,      the table         events.rs   what it wants to hear of
-//!             replies out                        domains.rs  which domains there are
-//!                                                stats.rs    the bulk call
-//!                                                device.rs   one domain, one device
+//! listen.rs ── connection.rs ── procedures.rs ── connect.rs   the session: open, features, events
+//!   tls.rs     packets in,      the table        events.rs    event registrations
+//!              replies out                       domains.rs   lists and look-ups of domains
+//!                                                stats.rs     the bulk call
+//!                                                device.rs    one domain, one device
 //!                                                interface.rs one network interface
-//!                                                node.rs     the host
-//!                                                xml.rs      what a domain consists of
+//!                                                node.rs      the host
+//!                                                xml.rs       descriptions of domains
 //! ```
 //!
-//! Each handler takes the arguments of a procedure and returns its result, or a [`refuse`]d call.
+//! Each handler takes the arguments of a procedure and returns its result, or an error of [`refuse`].
 
 mod connect;
 mod connection;
@@ -60,21 +60,21 @@ use crate::{
     net::source::{Counted, PerSource, Source},
 };
 
-/// What all clients share.
+/// The state that all clients share.
 pub(crate) struct Server {
     hypervisors: Hypervisors,
     pub(crate) counters: Counters,
     /// A permit for each client that may be connected.
     clients: Arc<Semaphore>,
     max_clients: usize,
-    /// Those of one source.
+    /// The clients of each source.
     sources: Arc<PerSource>,
     memory: Arc<Memory>,
-    /// Whether the last one that came found no place.
+    /// Whether the last client that connected was turned away.
     is_full: AtomicBool,
     max_client_requests: usize,
-    /// A permit for each large answer that may be made at a time.
-    making: Semaphore,
+    /// A permit for each large reply that may be built at a time.
+    building: Semaphore,
     /// The silence after which a client is pinged; never if zero.
     keepalive: Duration,
 }
@@ -84,7 +84,7 @@ impl Server {
         let max_clients = config.max_clients.min(descriptors() / 2).min(Semaphore::MAX_PERMITS);
         if max_clients < config.max_clients {
             tracing::warn!(
-                "only {max_clients} clients of libvirt's protocol can come, half as many as this \
+                "only {max_clients} clients of libvirt's protocol can connect, half as many as this \
                  process may have files open: raise its limit, which is LimitNOFILE for systemd"
             );
         }
@@ -96,14 +96,14 @@ impl Server {
             memory: Memory::new(),
             max_clients,
             is_full: AtomicBool::new(false),
-            making: Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)),
+            building: Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)),
             max_client_requests: config.max_client_requests.max(1),
             keepalive: config.keepalive,
         }
     }
 
-    /// Returns the right to be a client: none if there are as many as there may be, or half as many of one
-    /// source. libvirtd lets others wait, without a word; here they hear at once that they are not served.
+    /// Admits a client, unless there are as many as there may be, or half as many of one source. libvirtd lets
+    /// others wait in silence; here their connection ends at once.
     pub(crate) fn admit(&self, source: Source) -> Option<Place> {
         let place = self.sources.enter(source);
         let place = place.and_then(|source| {
@@ -112,10 +112,10 @@ impl Server {
         });
         self.counters.admitted(place.is_some());
         let was_full = self.is_full.swap(place.is_none(), Ordering::Relaxed);
-        // Not for each of many.
+        // Once, however many are turned away.
         if place.is_none() && !was_full {
             tracing::warn!(
-                "there are {} clients, as many as there may be: others are let go",
+                "there are {} clients, as many as there may be: others are turned away",
                 self.max_clients
             );
         }
@@ -127,26 +127,25 @@ impl Server {
         self.max_clients - self.clients.available_permits()
     }
 
-    /// Serves a client until it goes.
+    /// Serves a client until it disconnects.
     pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, source: Source)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         match connection::serve(self, stream, source, true).await {
             Ok(()) => tracing::debug!("a client left"),
-            Err(error) => tracing::debug!(%error, "a client was let go"),
+            Err(error) => tracing::debug!(%error, "a client was disconnected"),
         }
     }
 }
 
-/// The right to be a client, until this drops.
+/// The place of a client, until this drops.
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     _source: Counted,
 }
 
-/// Returns how many files this process may have open. A client takes one; asking hypervisors, and
-/// HTTP, take some too.
+/// Returns how many files this process may have open. A client takes one; hypervisors and HTTP take some too.
 fn descriptors() -> usize {
     let most = getrlimit(Resource::Nofile).current;
     most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX)

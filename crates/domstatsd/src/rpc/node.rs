@@ -1,4 +1,4 @@
-//! The host of the domains, which is this one where no libvirt was asked: also of made-up ones.
+//! The host of the domains: this one, where no libvirt was asked.
 
 use std::{borrow::Cow, collections::BTreeSet, fs, path::Path};
 
@@ -61,7 +61,7 @@ pub(super) async fn cpu_map(_: &Client, args: CpuMapArgs) -> Result<CpuMap, Refu
     })
 }
 
-/// Storage is not looked at: there is no pool here. Exporters ask, and give up for an error.
+/// Storage pools are not read: the list is empty, because exporters give up after an error.
 pub(super) async fn storage_pools(
     _: &Client,
     _: ListPoolsArgs,
@@ -69,7 +69,7 @@ pub(super) async fn storage_pools(
     Ok(ListedPools { pools: List(Vec::new()), count: 0 })
 }
 
-/// How the processors are made up: the product is their number, as clients assume.
+/// The topology of the processors: the product is their number, as clients assume.
 struct Topology {
     nodes: usize,
     sockets: usize,
@@ -79,7 +79,7 @@ struct Topology {
 
 impl Topology {
     fn read(cpus: &BTreeSet<usize>) -> Self {
-        // Where it does not come out even, libvirt too says one socket of so many cores.
+        // Where the product differs, libvirt too reports one socket with all cores.
         let flat = Self { nodes: 1, sockets: 1, cores: cpus.len(), threads: 1 };
         let of = |cpu: &usize, file: &str| {
             let path = format!("{CPUS}/cpu{cpu}/topology/{file}");
@@ -119,8 +119,8 @@ fn list(path: &str) -> Result<BTreeSet<usize>, Refusal> {
     Ok(numbers)
 }
 
-/// Returns a row of the kernel's pages about memory, in KiB: the sum of all NUMA nodes, as libvirt
-/// has it, which can be less than what the page about all memory says.
+/// Returns a row of the kernel's memory files, in KiB: the sum of all NUMA nodes, as in libvirt, which can be less
+/// than the row of all memory.
 fn memory(row: &str) -> Result<u64, Refusal> {
     let Ok(nodes) = list(&format!("{NODES}/has_memory")) else { return meminfo(MEMINFO, row) };
     nodes.iter().map(|node| meminfo(&of_node(*node), row)).sum()
@@ -132,7 +132,7 @@ fn of_node(node: usize) -> String {
     format!("{NODES}/node{node}/meminfo")
 }
 
-/// Returns a row of a page, in KiB. On that of a node, each begins with the node's number.
+/// Returns a row of a file, in KiB. In the file of a node, each row begins with the node's number.
 fn meminfo(path: &str, row: &str) -> Result<u64, Refusal> {
     let text = read(path)?;
     let mut lines =
@@ -158,14 +158,14 @@ pub(super) async fn cpu_stats(
         refuse::bad_argument(refuse::NONE, FUNCTION, "cpuNum", sentence)
     };
     let times = match processor(&row)? {
-        // libvirt tells their number also of a processor that there is not.
+        // libvirt returns the count also for a processor that does not exist.
         None if args.count == 0 => processor("cpu")?,
         times => times,
     };
     stats_of(args.count, FUNCTION, times.ok_or_else(unknown)?)
 }
 
-/// Returns what a processor did, in nanoseconds, by a row of the kernel's page.
+/// Returns the times of a processor, in nanoseconds, from a row of `/proc/stat`.
 fn processor(row: &str) -> Result<Option<[(&'static str, u64); 4]>, Refusal> {
     let text = read("/proc/stat")?;
     let ticks: Option<Vec<u64>> = text.lines().find_map(|line| {
@@ -210,11 +210,11 @@ pub(super) async fn memory_stats(
         let sentence = format!("cellNum in {FUNCTION} must be less than or equal to {last}");
         return Err(refuse::bad_argument(refuse::NONE, FUNCTION, "cellNum", sentence));
     }
-    // The kernel does not tell the rest of one node in these words.
+    // The kernel does not report the other rows for a node.
     stats_of(args.count, FUNCTION, read(&of_node(node), &rows[..2])?)
 }
 
-/// Refuses a number that is none, and not -1 for all.
+/// Refuses a negative number, but for -1, which means all.
 fn check_number(number: i32, function: &'static str, name: &'static str) -> Result<(), Refusal> {
     if number >= -1 {
         return Ok(());
@@ -223,7 +223,7 @@ fn check_number(number: i32, function: &'static str, name: &'static str) -> Resu
     Err(refuse::bad_argument(refuse::DOMAIN, function, name, sentence))
 }
 
-/// Returns values, or their number to a client that asks for that.
+/// Returns the values, or their count if the client asks for 0.
 fn stats_of(
     wanted: i32,
     function: &'static str,
@@ -243,7 +243,7 @@ fn stats_of(
     Ok(NodeStats { stats: List(stats), count })
 }
 
-/// Returns the speed of the first processor; 0, libvirt's word for it, if the kernel does not tell.
+/// Returns the speed of the first processor; 0, as in libvirt, if the kernel does not report it.
 fn mhz() -> i32 {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let speed = text.lines().find_map(|line| {

@@ -1,7 +1,6 @@
-//! The table: every procedure that is served, and what answers it.
+//! The table of all procedures that are served, with their handlers.
 //!
-//! What a libvirt knows better than statistics tell is asked there first: the call is handed on as
-//! it came.
+//! A call that a libvirt can answer better than statistics is relayed to it first, as it came.
 
 use domstats_rpc::{
     Packet, Xdr,
@@ -17,13 +16,13 @@ use super::{
 };
 use crate::hypervisors::Scope;
 
-/// What a procedure is called that libvirt does not have, or that is not known here.
+/// The name of an unknown procedure.
 pub(super) const UNKNOWN: &str = "unknown";
 
-/// Makes `answer` and `name` of a table.
+/// Makes `answer` and `name` from a table.
 macro_rules! served {
     ($($(#[$how:ident])? $name:ident $(=> $handler:path)?,)*) => {
-        /// Returns the packet with the answer to a call.
+        /// Returns the packet that replies to a call.
         pub(super) async fn answer(
             client: &Client,
             serial: u32,
@@ -51,7 +50,7 @@ macro_rules! served {
             }
         }
 
-        /// Returns the name of a procedure: of one that would write, libvirt's function.
+        /// Returns the name of a procedure; for one that writes, libvirt's function.
         pub(super) fn name(number: i32) -> &'static str {
             match number {
                 $($name::NUMBER => stringify!($name),)*
@@ -78,10 +77,10 @@ macro_rules! served {
 }
 
 // `#[early]`: also before the hypervisor was opened.
-// `#[host]`, `#[domain]`: libvirt is asked first, if there is one that knows the host or the
-// domain; `#[monitor]` where it may have to ask the domain's monitor for that, `#[counters]` where a
-// pass knows as much and is the answer while the monitor is stuck. `#[domains]`: it is asked if there
-// is no other hypervisor. What has no other answer is not served without libvirt.
+// `#[host]`, `#[domain]`: relayed to a libvirt that has the host or the domain; `#[monitor]`, where libvirt may
+// have to ask the domain's monitor; `#[counters]`, where a pass has the same values and answers while the monitor
+// is stuck. `#[domains]`: relayed if there is no other hypervisor. Without libvirt, the handler answers; a
+// procedure without a handler is not served.
 served! {
     #[early] ConnectOpen => connect::open,
     #[early] ConnectClose => connect::close,
@@ -151,7 +150,7 @@ served! {
     #[domain] DomainGetAutostartOnce,
 }
 
-/// Hands a call on to libvirt; returns the packet with its answer, `None` if there is none to ask.
+/// Relays a call to libvirt. Returns the packet with its reply; `None` if there is no libvirt to ask.
 async fn relay<P: Procedure>(
     client: &Client,
     serial: u32,
@@ -163,7 +162,7 @@ async fn relay<P: Procedure>(
         None => Ok(None),
         Some(Err(failure)) => Err(refuse::unreachable(&failure)),
         Some(Ok(Err(error))) => Err(error),
-        // A client ends its connection for an answer that it cannot read.
+        // A client closes its connection for a reply that it cannot decode.
         Some(Ok(Ok(result))) => match P::Reply::decode(&mut Decoder::new(&result)) {
             Ok(_) => procedure::reply_of(procedure, serial, &result).map(Some).map_err(unsendable),
             Err(fault) => Err(refuse::internal(format!("libvirt's answer: {fault}"))),
@@ -171,7 +170,7 @@ async fn relay<P: Procedure>(
     }
 }
 
-/// An answer that exceeds one of libvirt's limits.
+/// Returns the error for a reply that exceeds one of libvirt's limits.
 fn unsendable(_: Fault) -> Refusal {
     refuse::too_large()
 }

@@ -1,4 +1,4 @@
-//! Errors, in the words in which libvirt says them.
+//! Errors, in libvirt's own words.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use domstats_rpc::{
 
 use crate::hypervisors::Failure;
 
-/// An error as it is sent.
+/// An error for the wire.
 pub(super) type Refusal = Box<RemoteError<'static>>;
 
 /// libvirt's numbers of errors (`virErrorNumber`): those of the library's errors, and two more.
@@ -48,7 +48,7 @@ fn filled(code: i32, origin: i32, pattern: &'static str, detail: impl Into<Strin
     error
 }
 
-/// A procedure that is not served. Clients know this sentence by its beginning, and do without.
+/// A procedure that is not served. Clients recognize the beginning of this sentence, and do without.
 pub(super) fn unknown_procedure(number: i32) -> Refusal {
     said(code::RPC, RPC, format!("unknown procedure: {number}"))
 }
@@ -68,7 +68,7 @@ pub(super) fn undecodable() -> Refusal {
     said(code::RPC, RPC, "Unable to decode message payload")
 }
 
-/// An answer that no packet holds.
+/// A reply that exceeds a packet.
 pub(super) fn too_large() -> Refusal {
     said(code::RPC, RPC, "Unable to encode message payload")
 }
@@ -77,7 +77,7 @@ pub(super) fn over_limit(what: &str) -> Refusal {
     said(code::RPC, RPC, format!("{what} > REMOTE_DOMAIN_LIST_MAX"))
 }
 
-/// What should not be: of the protocol, or of this program.
+/// A violation of the protocol, or a fault of this program.
 pub(super) fn internal(what: impl Into<String>) -> Refusal {
     filled(INTERNAL, RPC, "internal error: %s", what)
 }
@@ -130,12 +130,12 @@ pub(super) fn bad_argument(
     error
 }
 
-/// A domain that is not there; `what` is how it was looked for.
+/// A domain that does not exist; `what` is how it was looked up.
 pub(super) fn no_domain(what: impl Into<String>) -> Refusal {
     filled(NO_DOMAIN, QEMU, "Domain not found: %s", what)
 }
 
-/// A name or a UUID that several domains have.
+/// A name or a UUID that several domains claim.
 pub(super) fn ambiguous(what: impl Into<String>) -> Refusal {
     filled(INVALID, QEMU, NOT_VALID, what)
 }
@@ -144,7 +144,7 @@ pub(super) fn not_running() -> Refusal {
     filled(INVALID, DOMAIN, NOT_VALID, "domain is not running")
 }
 
-/// What the vCPUs of a domain are while it is off.
+/// The vCPUs of a domain that is shut off.
 pub(super) fn no_vcpus() -> Refusal {
     filled(INVALID, QEMU, NOT_VALID, "cannot retrieve vcpu information for inactive domain")
 }
@@ -154,7 +154,7 @@ pub(super) fn transient() -> Refusal {
     filled(INVALID, DOMAIN, NOT_VALID, "transient domains do not have any persistent config")
 }
 
-/// Something that was not read, and why.
+/// A value that was not read, with its reason.
 pub(super) fn missing(missing: &Missing) -> Refusal {
     let (number, pattern) = match missing.reason {
         MissingReason::Inactive => return not_running(),
@@ -168,23 +168,23 @@ pub(super) fn missing(missing: &Missing) -> Refusal {
     filled(number, QEMU, pattern, missing.to_string())
 }
 
-/// Events that the client gets already.
+/// An event that the client has registered already.
 pub(super) fn already_tracked() -> Refusal {
     filled(INVALID_ARGUMENT, NONE, "invalid argument: %s", "event callback already tracked")
 }
 
-/// A function of libvirt whose answer is not known here.
+/// A function of libvirt that is not supported here.
 pub(super) fn no_support(function: &str) -> Refusal {
     let pattern = "this function is not supported by the connection driver: %s";
     filled(NO_SUPPORT, NONE, pattern, function)
 }
 
-/// Something that no driver gave, without a reason.
+/// A value that no driver provides, without a reason.
 pub(super) fn unsupported(what: impl Into<String>) -> Refusal {
     filled(UNSUPPORTED, QEMU, "Operation not supported: %s", what)
 }
 
-/// A hypervisor that cannot be asked. The library's errors have libvirt's numbers already.
+/// A hypervisor that cannot be asked. The library's errors carry libvirt's numbers.
 pub(super) fn unreachable(failure: &Failure) -> Refusal {
     let Failure { uri, error } = failure;
     let sentence = format!("{uri}: {}", error_chain(error.as_ref()));

@@ -40,8 +40,8 @@ pub(super) async fn all(
     }
     // Thousands of records take time and memory: a client's replies are built one at a time, and no more at a
     // time than there are CPUs; other tasks run in between.
-    let _its_only = client.making.lock().await;
-    let _one_of_few = client.server.making.acquire().await;
+    let _one_of_client = client.building.lock().await;
+    let _one_of_all = client.server.building.acquire().await;
     let mut sent = Vec::with_capacity(records);
     for part in snapshot.report().domains.chunks(64) {
         sent.extend(part.iter().map(|stats| record(stats, is_empty)));

@@ -1,4 +1,4 @@
-//! One client, by a pipe, with a clock that moves at once to the next thing that waits for it.
+//! One client over a pipe, with a paused clock that jumps to the next timer.
 
 use std::io;
 
@@ -22,9 +22,9 @@ struct Client {
 }
 
 impl Client {
-    /// Connects by a pipe that holds so many bytes.
-    fn new(holds: usize) -> Self {
-        let (stream, theirs) = tokio::io::duplex(holds);
+    /// Connects by a pipe of this capacity.
+    fn new(capacity: usize) -> Self {
+        let (stream, theirs) = tokio::io::duplex(capacity);
         Self {
             stream,
             served: tokio::spawn(connection::serve(
@@ -53,7 +53,7 @@ impl Client {
         Some(Packet::split(&packet).unwrap().unwrap().0.header)
     }
 
-    /// Says that it answers pings.
+    /// Announces that it answers pings.
     async fn negotiate(&mut self) {
         self.send(&procedure::call::<ConnectSupportsFeature>(0, &10).unwrap()).await;
         assert_eq!(self.next().await.map(|header| header.status), Some(Status::Ok));
@@ -69,7 +69,7 @@ fn message(number: i32) -> Vec<u8> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_answers_no_ping_is_let_go() {
+async fn a_client_that_answers_no_ping_is_disconnected() {
     let mut client = Client::new(4096);
     client.negotiate().await;
     let start = Instant::now();
@@ -84,12 +84,12 @@ async fn who_answers_no_ping_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_answers_pings_stays() {
+async fn a_client_that_answers_pings_stays_connected() {
     let mut client = Client::new(4096);
     client.negotiate().await;
     for round in 0..20 {
         assert!(is_ping(client.next().await), "{round}");
-        // Any packet is a sign of life, also one that is not to be answered.
+        // Any packet is a sign of life, also one that gets no answer.
         let said = match round % 3 {
             0 => message(PONG),
             1 => Header { kind: Kind::Message, ..keepalive::header(77) }.packet(&()).unwrap(),
@@ -103,7 +103,7 @@ async fn who_answers_pings_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_did_not_say_that_it_answers_is_not_pinged() {
+async fn a_client_that_did_not_announce_it_is_not_pinged() {
     let mut client = Client::new(4096);
     sleep(Duration::from_secs(100_000)).await;
     assert!(client.next().await.is_none());
@@ -112,9 +112,9 @@ async fn who_did_not_say_that_it_answers_is_not_pinged() {
     assert_eq!(client.next().await.map(|header| header.procedure), Some(PONG));
 }
 
-/// The answers of a client that reads nothing do not fit in its pipe.
+/// The replies for a client that reads nothing do not fit in its pipe.
 #[tokio::test(start_paused = true)]
-async fn who_takes_its_answers_late_is_not_taken_for_dead() {
+async fn a_client_that_reads_late_is_not_taken_for_dead() {
     let mut client = Client::new(100);
     client.negotiate().await;
     for serial in 1..=3 {
@@ -136,7 +136,7 @@ async fn who_takes_its_answers_late_is_not_taken_for_dead() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_no_answer_is_let_go() {
+async fn a_client_that_reads_no_reply_is_disconnected() {
     let mut client = Client::new(100);
     let start = Instant::now();
     for serial in 0..3 {
@@ -147,9 +147,9 @@ async fn who_takes_no_answer_is_let_go() {
     assert_eq!(start.elapsed().as_secs(), 60);
 }
 
-/// It takes a byte now and then, so that each write goes on.
+/// It reads a byte now and then, so that each write makes progress.
 #[tokio::test(start_paused = true)]
-async fn who_takes_an_answer_bit_by_bit_is_let_go() {
+async fn a_client_that_reads_byte_by_byte_is_disconnected() {
     let mut client = Client::new(10);
     let start = Instant::now();
     client.send(&procedure::call::<ConnectGetType>(0, &()).unwrap()).await;
@@ -162,7 +162,7 @@ async fn who_takes_an_answer_bit_by_bit_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_end_a_packet_is_let_go() {
+async fn a_client_that_ends_no_packet_is_disconnected() {
     let mut client = Client::new(4096);
     let start = Instant::now();
     client.send(&procedure::call::<ConnectGetType>(0, &()).unwrap()).await;
@@ -181,7 +181,7 @@ async fn who_does_not_end_a_packet_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_opened_nothing_says_little() {
+async fn packets_before_open_are_small() {
     for (opens, length) in [(false, 64 << 10), (false, (64 << 10) + 1), (true, 5 << 20)] {
         let mut client = Client::new(4096);
         if opens {
@@ -197,7 +197,7 @@ async fn who_has_opened_nothing_says_little() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn descriptors_are_passed_over() {
+async fn descriptors_are_skipped() {
     let mut client = Client::new(4096);
     let name = Some("qemu:///system".into());
     let args = domstats_rpc::message::OpenArgs { name, flags: 1 };

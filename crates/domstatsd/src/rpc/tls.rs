@@ -1,5 +1,5 @@
-//! TLS with libvirt's certificates, and its confirmation: when a client is let in, it gets one byte
-//! before anything else.
+//! TLS with libvirt's certificates, and its confirmation: a client that is admitted gets one byte before anything
+//! else.
 
 use std::{
     io,
@@ -17,10 +17,10 @@ use crate::{
     net::tls::{self, Clients},
 };
 
-/// What a client that was let in reads first.
-const LET_IN: &[u8] = &[1];
+/// The first byte for a client that is admitted.
+const ADMITTED: &[u8] = &[1];
 
-/// The daemon's certificate, and those of the authority whose clients may come.
+/// The daemon's certificate, and the authority of its clients.
 pub(crate) struct Tls {
     config: RwLock<Arc<ServerConfig>>,
 }
@@ -31,35 +31,35 @@ impl Tls {
     /// | file | or | what |
     /// |---|---|---|
     /// | `CA/cacert.pem` | `cacert.pem` | the authority |
-    /// | `CA/cacrl.pem` | `cacrl.pem` | what it took back; may be missing |
+    /// | `CA/cacrl.pem` | `cacrl.pem` | its revocation list; may be missing |
     /// | `libvirt/servercert.pem` | `servercert.pem` | the daemon's certificate |
     /// | `libvirt/private/serverkey.pem` | `serverkey.pem` | its key |
     ///
     /// # Errors
     ///
-    /// The file that is missing or makes no sense, and why.
+    /// Which file is missing or malformed, and why.
     pub(crate) fn load(pki: &Path) -> Result<Self, BadFile> {
         Ok(Self { config: RwLock::new(Arc::new(config(pki)?)) })
     }
 
-    /// Reads them again, for the clients to come.
+    /// Reads them again, for new clients.
     ///
     /// # Errors
     ///
-    /// Those of [`Tls::load`]: then everything stays as it was.
+    /// Those of [`Tls::load`]: then nothing changes.
     pub(crate) fn reload(&self, pki: &Path) -> Result<(), BadFile> {
         let config = Arc::new(config(pki)?);
         *unpoisoned(self.config.write()) = config;
         Ok(())
     }
 
-    /// Finds out who a client is.
+    /// Authenticates a client.
     ///
     /// # Errors
     ///
-    /// It speaks no TLS, has no certificate of the authority, or has gone.
+    /// It speaks no TLS, has no certificate of the authority, or has disconnected.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        // A host that vanished without a word is noticed: not every client is pinged.
+        // To notice a host that vanished: not every client is pinged.
         rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
         stream.set_nodelay(true)?;
         let config = Arc::clone(&*unpoisoned(self.config.read()));
@@ -67,13 +67,13 @@ impl Tls {
     }
 }
 
-/// Tells a client that it was let in.
+/// Confirms that a client is admitted.
 ///
 /// # Errors
 ///
-/// It has gone.
-pub(super) async fn let_in(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
-    stream.write_all(LET_IN).await?;
+/// It has disconnected.
+pub(super) async fn confirm(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+    stream.write_all(ADMITTED).await?;
     stream.flush().await
 }
 
@@ -92,8 +92,7 @@ fn config(pki: &Path) -> Result<ServerConfig, BadFile> {
     let certificate = file("libvirt", "servercert.pem");
     let key = file("libvirt/private", "serverkey.pem");
     let mut config = tls::server(&certificate, &key, Some(clients))?;
-    // libvirt's client waits for one record after the handshake, and takes a ticket for the byte
-    // that lets it in.
+    // libvirt's client waits for one record after the handshake, and would take a ticket for the confirmation.
     config.send_tls13_tickets = 0;
     Ok(config)
 }

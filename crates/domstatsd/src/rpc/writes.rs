@@ -1,11 +1,9 @@
-//! The procedures of libvirt that change something: each is refused as libvirt refuses it on a
-//! connection for reading.
+//! The procedures of libvirt that change something. Each is refused as libvirt refuses it on a read-only connection.
 //!
-//! Numbers, names and origins are those that libvirtd 9.0 gave when each procedure was called on
-//! such a connection. Some of them only look, but from inside the guest.
+//! Numbers, names and origins are those of libvirtd 9.0, recorded by calling each procedure on such a connection.
+//! Some of them only read, but from inside the guest.
 
-/// A procedure that is refused: its number, the part of libvirt that refuses it, the function's
-/// name.
+/// A procedure that is refused: its number, the part of libvirt that refuses it, the function's name.
 pub(super) struct Write(pub(super) i32, pub(super) i32, pub(super) &'static str);
 
 /// Returns the procedure of a number, if it changes something.
@@ -14,8 +12,7 @@ pub(super) fn write(procedure: i32) -> Option<&'static Write> {
     Some(&WRITES[place])
 }
 
-/// Returns the function that a procedure of the program for QEMU alone serves, if it changes
-/// something.
+/// Returns the function of a procedure of the QEMU program, if it changes something.
 pub(super) fn qemu_write(procedure: i32) -> Option<&'static str> {
     QEMU.iter().find(|(number, _)| *number == procedure).map(|(_, function)| *function)
 }
