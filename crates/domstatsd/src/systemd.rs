@@ -44,8 +44,8 @@ impl Sockets {
                 "http" => sockets.http.push(tcp(fd, &name)?),
                 name => tracing::warn!(
                     name,
-                    "systemd gave a socket that nobody serves: \
-                     FileDescriptorName= is to be rpc, rpc-tls or http"
+                    "an unknown socket from systemd is not served: \
+                     set FileDescriptorName= to rpc, rpc-tls or http"
                 ),
             }
         }

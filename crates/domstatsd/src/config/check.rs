@@ -26,8 +26,8 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
         ("timeout", timeout.is_zero(), "no domain could answer"),
         ("rpc.max_clients", rpc.max_clients == 0, "no client could come"),
         ("rpc.max_client_requests", rpc.max_client_requests == 0, "no client could ask"),
-        ("http.max_connections", http.max_connections == 0, "nobody could connect"),
-        ("http.client_timeout", http.client_timeout.is_zero(), "nobody could ask"),
+        ("http.max_connections", http.max_connections == 0, "no client could connect"),
+        ("http.client_timeout", http.client_timeout.is_zero(), "no client could ask"),
         ("otlp.timeout", otlp.timeout.is_zero(), "no collector could answer"),
     ] {
         if is_zero {

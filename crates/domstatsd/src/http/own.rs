@@ -70,7 +70,7 @@ impl Own {
         }
         if !new.is_empty() {
             tracing::warn!(
-                "a newer hypervisor tells what has no metric here, only the documents and libvirt's \
+                "a newer hypervisor reports values without a metric here; only the documents and libvirt's \
                  clients get it: {}",
                 new.join(", ")
             );
@@ -107,7 +107,7 @@ pub(super) fn push<L: Labels>(app: &App, snapshot: &Snapshot, metrics: &mut Metr
     let uptime = u64::try_from(app.own.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let (passes, rpc) = (&hypervisors.counters, &app.rpc.counters);
     let counted = [
-        ("domstatsd_passes", "Times that all hypervisors were asked.", &passes.passes),
+        ("domstatsd_passes", "Passes over all hypervisors.", &passes.passes),
         (
             "domstatsd_answers",
             "Answers from a pass; more than passes where clients share them.",
@@ -115,7 +115,7 @@ pub(super) fn push<L: Labels>(app: &App, snapshot: &Snapshot, metrics: &mut Metr
         ),
         (
             "domstatsd_refused",
-            "Questions without an answer: too many passes under way, or none in time.",
+            "Queries without an answer: too many in flight, or none in time.",
             &counters.refused,
         ),
         (
@@ -125,12 +125,12 @@ pub(super) fn push<L: Labels>(app: &App, snapshot: &Snapshot, metrics: &mut Metr
         ),
         (
             "domstatsd_rpc_connections",
-            "Clients of libvirt's protocol that were let in.",
+            "Clients of libvirt's protocol that were admitted.",
             &rpc.connections,
         ),
         (
             "domstatsd_rpc_turned_away",
-            "Clients of libvirt's protocol that found as many as there may be.",
+            "Clients of libvirt's protocol that were turned away because there were enough.",
             &rpc.turned_away,
         ),
         (
@@ -140,14 +140,10 @@ pub(super) fn push<L: Labels>(app: &App, snapshot: &Snapshot, metrics: &mut Metr
         ),
     ];
     let now = [
-        (
-            "domstatsd_questions",
-            "Different questions that are being asked.",
-            app.admission.in_flight(),
-        ),
+        ("domstatsd_questions", "Different queries in flight.", app.admission.in_flight()),
         (
             "domstatsd_stuck_domains",
-            "Domains whose monitor did not answer in time, or is taken.",
+            "Domains whose monitor was late or busy.",
             stuck(snapshot.report()),
         ),
         (
@@ -160,9 +156,9 @@ pub(super) fn push<L: Labels>(app: &App, snapshot: &Snapshot, metrics: &mut Metr
         let family = metrics.family(name, kind, help);
         metrics.push(family, &LabelSet::new(), unit, &Value::ULLong(value));
     };
-    let help = "Time since HTTP is served.";
+    let help = "Time since the daemon began to serve HTTP.";
     push("domstatsd_uptime_seconds", Kind::Gauge, help, Unit::Nanoseconds, uptime);
-    let help = "Time that asking all hypervisors took.";
+    let help = "Time that passes took.";
     let took = load(&passes.nanoseconds);
     push("domstatsd_pass_seconds", Kind::Counter, help, Unit::Nanoseconds, took);
     for (name, help, counter) in counted {
@@ -174,7 +170,7 @@ pub(super) fn push<L: Labels>(app: &App, snapshot: &Snapshot, metrics: &mut Metr
     let family = metrics.family(
         "domstatsd_otlp_points",
         Kind::Counter,
-        "Data points for the collector: sent and taken, or dropped.",
+        "Data points for the collector: accepted, or dropped.",
     );
     let otlp = &app.own.otlp;
     for (result, count) in [("sent", &otlp.sent), ("dropped", &otlp.dropped)] {
@@ -184,7 +180,7 @@ pub(super) fn push<L: Labels>(app: &App, snapshot: &Snapshot, metrics: &mut Metr
     let family = metrics.family(
         "domstatsd_rpc_calls",
         Kind::Counter,
-        "Calls by libvirt's protocol: served, or refused with an error.",
+        "Calls of libvirt's protocol: served, or refused with an error.",
     );
     for (procedure, calls) in app.rpc.counters.calls() {
         for (result, count) in [("served", calls.served), ("refused", calls.refused)] {

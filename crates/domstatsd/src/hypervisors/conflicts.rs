@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_logged_once_and_strangers_push_nobody_out() {
+    fn each_is_logged_once_and_strangers_displace_no_domain() {
         let mut report = StatsReport::new(SystemTime::now());
         let mut add = |name: &str, id: u32, untrusted: bool| {
             let mut info = DomainInfo::default();

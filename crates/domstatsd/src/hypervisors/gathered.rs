@@ -1,4 +1,4 @@
-//! What a question to all hypervisors returns.
+//! What all hypervisors return to one call.
 
 use std::sync::Arc;
 

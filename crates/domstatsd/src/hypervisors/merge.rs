@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_with_a_uuid_hides_nobody_and_is_not_hidden() {
+    fn a_stranger_with_a_uuid_hides_no_domain_and_is_not_hidden() {
         let told = info("vm", 1, 3, None);
         let (qemu, stranger) = (info("vm", 1, 70, Some(64055)), info("fake", 1, 80, Some(1000)));
         let (nameless, other) = (info("a", 0, 90, Some(0)), info("b", 2, 91, Some(0)));
@@ -195,6 +195,6 @@ mod tests {
             assert_ne!(of(71), [80, 80], "in its next life");
         }
         let alone = ids(&of(&[handle(3)], answer(&[&[&stranger]]), start()));
-        assert!(alone.is_empty(), "nobody becomes a stranger");
+        assert!(alone.is_empty(), "no handle becomes a stranger's");
     }
 }

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn silent_strangers_keep_nobody_out() {
+    async fn silent_strangers_do_not_block_others() {
         let strangers = Strangers::new(16);
         for uid in 1..100 {
             silent(&strangers, Source::User(uid));
@@ -131,6 +131,6 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(lock(&strangers.all).len(), 1 + 16 / Strangers::PART);
-        assert!(!other.is_finished(), "somebody else's connection was let go");
+        assert!(!other.is_finished(), "another source's connection was evicted");
     }
 }

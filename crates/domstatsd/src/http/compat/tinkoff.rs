@@ -48,7 +48,7 @@ pub(super) const PROFILE: Profile = Profile {
     ],
 };
 
-/// Who the domain is, and what OpenStack says of it.
+/// The identity of the domain, and OpenStack's metadata.
 fn meta(labels: LabelSet, domain: &Domain<'_>) -> Option<(LabelSet, Value<'static>)> {
     // Domains of one name have it already.
     let labels = match labels.has("uuid") {
