@@ -24,14 +24,14 @@ const EACH: Duration = Duration::from_millis(2);
 
 /// How long a call waits for a [`BlockingCall`](super::blocking::BlockingCall): storage that works
 /// delivers a file that is not in the kernel's caches within this time.
-pub(crate) const WAIT: Duration = Duration::from_millis(20);
+pub(super) const WAIT: Duration = Duration::from_millis(20);
 
 /// The clock is read once in this many steps, of about 2 us each.
 const STEPS: u32 = 16;
 
 /// The time budget of a call.
 #[derive(Debug)]
-pub(crate) struct Allowance {
+pub(super) struct Allowance {
     until: Instant,
     spent: Mutex<Spent>,
     waited: Mutex<Shares>,
@@ -47,7 +47,7 @@ struct Spent {
 impl Allowance {
     /// Grants half of the time until `until` to processes that need more than [`EACH`], and at most
     /// a quarter to those of one user.
-    pub(crate) fn new(until: Instant) -> Self {
+    pub(super) fn new(until: Instant) -> Self {
         let rest = until.saturating_duration_since(Instant::now()) / 2;
         let shares = Shares::new(nanoseconds(EACH), nanoseconds(rest));
         let spent = Mutex::new(Spent { shares, processes: HashMap::new() });
@@ -56,7 +56,7 @@ impl Allowance {
 
     /// Returns how long to wait for a blocking call on behalf of a user: at most [`WAIT`], and all
     /// waits together take at most a quarter of the call's time.
-    pub(crate) fn wait(&self, user: Option<u32>) -> Duration {
+    pub(super) fn wait(&self, user: Option<u32>) -> Duration {
         let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
         match waited.change(0, nanoseconds(WAIT), || user) {
             true => WAIT,

@@ -80,7 +80,7 @@ impl FileStat {
         self.owner
     }
 
-    pub(crate) fn is_block_device(&self) -> bool {
+    pub(super) fn is_block_device(&self) -> bool {
         self.kind == FileType::BlockDevice
     }
 
@@ -106,15 +106,15 @@ impl FileStat {
 
 /// A folder of another process, such as `/proc/PID/root`, to look names up in.
 #[derive(Debug)]
-pub(crate) struct Below(OwnedFd);
+pub(super) struct Below(OwnedFd);
 
 impl Below {
-    pub(crate) fn new(link: &Path) -> Option<Self> {
+    pub(super) fn new(link: &Path) -> Option<Self> {
         Some(Self(open(link, FOLDER, Mode::empty()).ok()?))
     }
 
     /// Looks a file up by name. With `is_root`, the name cannot lead out of the folder.
-    pub(crate) fn look(&self, name: &Path, is_root: bool) -> Option<FileStat> {
+    pub(super) fn look(&self, name: &Path, is_root: bool) -> Option<FileStat> {
         let resolve = if is_root { ResolveFlags::IN_ROOT } else { ResolveFlags::empty() };
         open_cached(&self.0, name, resolve).ok().flatten().map(|(_, look)| look)
     }

@@ -27,7 +27,7 @@ pub(crate) struct DeviceIo {
 const DEVICES: usize = 1024;
 
 /// Parses `cpu.pressure`, `memory.pressure` or `io.pressure`; `None` if it has no totals.
-pub(crate) fn parse_pressure(text: &str) -> Option<Waits> {
+pub(super) fn parse_pressure(text: &str) -> Option<Waits> {
     let total = |kind: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix(' '))?;
         let microseconds = line.split(' ').find_map(|word| word.strip_prefix("total="))?;
@@ -38,7 +38,7 @@ pub(crate) fn parse_pressure(text: &str) -> Option<Waits> {
 }
 
 /// Parses `io.stat` of cgroup version 2: one line per device.
-pub(crate) fn parse_io_stat(text: &str) -> Vec<DeviceIo> {
+pub(super) fn parse_io_stat(text: &str) -> Vec<DeviceIo> {
     let device = |line: &str| {
         let mut words = line.split_ascii_whitespace();
         let number = words.next().filter(|word| is_number(word))?;
@@ -64,7 +64,7 @@ pub(crate) fn parse_io_stat(text: &str) -> Vec<DeviceIo> {
 
 /// Parses `blkio.throttle.io_service_bytes` and `blkio.throttle.io_serviced` of cgroup version 1:
 /// one line per device and direction.
-pub(crate) fn parse_blkio(bytes: &str, requests: &str) -> Vec<DeviceIo> {
+pub(super) fn parse_blkio(bytes: &str, requests: &str) -> Vec<DeviceIo> {
     let mut devices: Vec<DeviceIo> = Vec::new();
     for (text, is_bytes) in [(bytes, true), (requests, false)] {
         for line in text.lines() {

@@ -26,7 +26,7 @@ pub(crate) struct Proc {
     /// Limits the descriptors that may stay open.
     pub(crate) budget: Budget,
     /// Limits the time for reading lists; `None` for no limit.
-    pub(crate) allowance: Option<Arc<Allowance>>,
+    pub(super) allowance: Option<Arc<Allowance>>,
 }
 
 /// The fields of `/proc/PID/stat` that the library uses.
@@ -84,7 +84,7 @@ pub(crate) const SMALL: usize = 1024;
 const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// More than a process's `cgroup` file takes, with long names in a dozen hierarchies.
-pub(crate) const CGROUPS: u64 = 64 << 10;
+pub(super) const CGROUPS: u64 = 64 << 10;
 
 /// More than a host's mounts take, containers included.
 const MOUNTS: u64 = 4 << 20;
@@ -149,7 +149,7 @@ impl Proc {
     }
 
     /// Returns the mounts in the caller's mount namespace.
-    pub(crate) fn mounts(&self) -> io::Result<String> {
+    pub(super) fn mounts(&self) -> io::Result<String> {
         read_at_most(&self.root.join("self/mountinfo"), MOUNTS)
     }
 
@@ -222,14 +222,14 @@ pub(crate) fn parse_stat(text: &[u8]) -> Option<Stat> {
     })
 }
 
-pub(crate) fn parse_sched_stat(text: &[u8]) -> Option<SchedStat> {
+pub(super) fn parse_sched_stat(text: &[u8]) -> Option<SchedStat> {
     let mut numbers = std::str::from_utf8(text).ok()?.split_ascii_whitespace();
     let mut number = || numbers.next()?.parse().ok();
     Some(SchedStat { run_ns: number()?, delay_ns: number()? })
 }
 
 /// Parses `wait_sum` of a thread's `sched`: milliseconds with six decimals.
-pub(crate) fn parse_wait_sum(text: &str) -> Option<u64> {
+pub(super) fn parse_wait_sum(text: &str) -> Option<u64> {
     // The first line starts with the thread's name, which may be anything.
     let line = text.lines().skip(1).find(|line| {
         let key = line.split([' ', ':']).next().unwrap_or_default();

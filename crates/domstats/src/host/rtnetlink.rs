@@ -8,7 +8,7 @@ use super::netlink::{Cut, attributes, cut, request, u32_at};
 
 /// A message from the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Message<'a> {
+pub(super) enum Message<'a> {
     /// A device exists, or has changed.
     Link(Link<'a>),
     /// A device has gone.
@@ -32,17 +32,17 @@ pub(crate) enum Message<'a> {
 
 /// A network device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Link<'a> {
+pub(super) struct Link<'a> {
     /// The device index.
-    pub(crate) index: u32,
+    pub(super) index: u32,
     /// The name, in bytes: the kernel enforces no encoding.
-    pub(crate) name: &'a [u8],
+    pub(super) name: &'a [u8],
     /// Whether it is a tap as QEMU opens them: of kind `tun` or `macvtap`.
-    pub(crate) is_tap: bool,
+    pub(super) is_tap: bool,
 }
 
 /// The multicast group for device notifications: the first bit of the mask.
-pub(crate) const GROUP_LINK: u32 = 1;
+pub(super) const GROUP_LINK: u32 = 1;
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -61,7 +61,7 @@ const IFINFOMSG: usize = 16;
 const IF_STATS_MSG: usize = 12;
 
 /// Builds the request for all devices, without their counters.
-pub(crate) fn links(sequence: u32) -> Vec<u8> {
+pub(super) fn links(sequence: u32) -> Vec<u8> {
     let mut body = vec![0; IFINFOMSG];
     body.extend(8u16.to_ne_bytes());
     body.extend(IFLA_EXT_MASK.to_ne_bytes());
@@ -70,7 +70,7 @@ pub(crate) fn links(sequence: u32) -> Vec<u8> {
 }
 
 /// Builds the request for all devices' counters.
-pub(crate) fn counters(sequence: u32) -> Vec<u8> {
+pub(super) fn counters(sequence: u32) -> Vec<u8> {
     let mut body = vec![0; IF_STATS_MSG - 4];
     body.extend((1u32 << (IFLA_STATS_LINK_64 - 1)).to_ne_bytes());
     request(RTM_GETSTATS, sequence, &body)
@@ -78,7 +78,7 @@ pub(crate) fn counters(sequence: u32) -> Vec<u8> {
 
 /// Splits what was received into messages, each with the sequence number of its request: 0 for a
 /// notification. A truncated message ends the iteration.
-pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u32, Message<'_>)> {
+pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u32, Message<'_>)> {
     cut(bytes).map(|(sequence, message)| {
         let message = match message {
             Cut::Done => Message::Done,
@@ -90,7 +90,7 @@ pub(crate) fn messages(bytes: &[u8]) -> impl Iterator<Item = (u32, Message<'_>)>
 }
 
 /// Parses a message of a type that the statistics need.
-pub(crate) fn message(kind: u16, body: &[u8]) -> Option<Message<'_>> {
+pub(super) fn message(kind: u16, body: &[u8]) -> Option<Message<'_>> {
     match kind {
         // A bridge reports its ports in messages of its own family.
         RTM_NEWLINK | RTM_DELLINK if body.first() != Some(&0) => None,

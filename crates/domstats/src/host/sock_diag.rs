@@ -14,12 +14,12 @@ pub(crate) struct Socket {
     /// For a listening socket, how many connections wait to be accepted.
     pub(crate) waiting: u32,
     /// The inode of the peer socket, if that is still open; 0 if the source does not report it.
-    pub(crate) peer: Option<u64>,
+    pub(super) peer: Option<u64>,
 }
 
 /// Which sockets to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum State {
+pub(super) enum State {
     Listening,
     Connected,
 }
@@ -47,7 +47,7 @@ const UNIX_DIAG_MSG: usize = 16;
 
 /// Builds the request for all Unix sockets in a state. `struct unix_diag_req`: family, protocol,
 /// padding, states, inode, what to show, cookie.
-pub(crate) fn sockets(state: State, sequence: u32) -> Vec<u8> {
+pub(super) fn sockets(state: State, sequence: u32) -> Vec<u8> {
     let (state, show) = match state {
         State::Listening => (LISTEN, SHOW_NAME | SHOW_VFS | SHOW_RQLEN),
         State::Connected => (ESTABLISHED, SHOW_NAME | SHOW_PEER),
@@ -61,7 +61,7 @@ pub(crate) fn sockets(state: State, sequence: u32) -> Vec<u8> {
 }
 
 /// Parses a message about a socket.
-pub(crate) fn socket(kind: u16, body: &[u8]) -> Option<Socket> {
+pub(super) fn socket(kind: u16, body: &[u8]) -> Option<Socket> {
     if kind != SOCK_DIAG_BY_FAMILY {
         return None;
     }

@@ -27,7 +27,7 @@ use crate::{
 
 impl Qemu {
     /// Returns the guest's NICs whose host device is certain.
-    pub(crate) fn nics_of(
+    pub(super) fn nics_of(
         &self,
         domain: &DomainInfo,
         deadline: Instant,

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Returns why a requested domain was not found.
-pub(crate) fn gone(proc: &Proc) -> Missing {
+pub(super) fn gone(proc: &Proc) -> Missing {
     if proc.hides_others() {
         let text = "no such QEMU process is visible: /proc hides those of other users (hidepid)";
         return Missing::new(MissingReason::Denied, text);
@@ -17,12 +17,12 @@ pub(crate) fn gone(proc: &Proc) -> Missing {
 }
 
 /// Returns why data of a process was not read, if that was for lack of time.
-pub(crate) fn lacks_time(process: Process, error: &io::Error) -> Option<Missing> {
+pub(super) fn lacks_time(process: Process, error: &io::Error) -> Option<Missing> {
     (error.kind() == io::ErrorKind::TimedOut).then(|| too_long(process))
 }
 
 /// Returns the reason for a process that there was no time to read completely.
-pub(crate) fn too_long(process: Process) -> Missing {
+pub(super) fn too_long(process: Process) -> Missing {
     let text = format!(
         "reading process {} takes too long: it has very many descriptors or threads",
         process.pid
@@ -31,7 +31,7 @@ pub(crate) fn too_long(process: Process) -> Missing {
 }
 
 /// Returns why a monitor of libvirt is not used.
-pub(crate) fn belongs_to_libvirt() -> Missing {
+pub(super) fn belongs_to_libvirt() -> Missing {
     Missing::new(
         MissingReason::Busy,
         "the monitor belongs to libvirtd: give the VM a second one, or ask libvirtd",

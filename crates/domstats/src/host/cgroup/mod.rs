@@ -59,7 +59,7 @@ pub(crate) struct Groups {
 /// Which groups account for a process; outlives a call. The decision holds for as long as the
 /// process stays in its groups, since a counter must not change its source.
 #[derive(Debug, Default)]
-pub(crate) struct Accounting {
+pub(super) struct Accounting {
     placement: String,
     file: CachedFile,
     /// Whether a group in this placement is named after a VM.
@@ -68,7 +68,7 @@ pub(crate) struct Accounting {
 }
 
 /// Decides by a process's pid and name whether it is a QEMU.
-pub(crate) type IsQemu = fn(&Proc, u32, &str) -> bool;
+pub(super) type IsQemu = fn(&Proc, u32, &str) -> bool;
 
 /// More than a file of a group's counters takes.
 const COUNTS: usize = 16 << 10;
@@ -84,7 +84,7 @@ const GROUPS: usize = 2048;
 
 impl Accounting {
     /// Returns the process's own groups.
-    pub(crate) fn groups(
+    pub(super) fn groups(
         &mut self,
         cgroups: &Cgroups,
         folder: &Folder<'_>,

@@ -80,7 +80,7 @@ pub(crate) struct Counting {
 
 /// The counters of one process.
 #[derive(Debug)]
-pub(crate) struct Counters {
+pub(super) struct Counters {
     counters: Vec<Counter>,
     _taken: Option<Taken>,
 }
@@ -152,7 +152,7 @@ impl Counting {
     }
 
     /// Starts counting for a process.
-    pub(crate) fn begin(&self, folder: &Folder<'_>) -> Counters {
+    pub(super) fn begin(&self, folder: &Folder<'_>) -> Counters {
         let threads = || folder.threads().unwrap_or_default();
         let mut before = threads();
         let mut counters = self.open(&before);
@@ -182,12 +182,12 @@ impl Counting {
 
 impl Counters {
     /// Returns whether at least one event is counted.
-    pub(crate) fn count_something(&self) -> bool {
+    pub(super) fn count_something(&self) -> bool {
         self.counters.iter().any(|counter| counter.files.is_ok())
     }
 
     /// Returns the count of each event.
-    pub(crate) fn read(&self) -> Vec<Count> {
+    pub(super) fn read(&self) -> Vec<Count> {
         self.counters.iter().map(|counter| (counter.event, counter.read())).collect()
     }
 }

@@ -78,7 +78,7 @@ pub(crate) struct CachedFile(Option<OwnedFd>);
 impl CachedFile {
     /// Opens the file if necessary, and uses it. After an error it is closed: its process has
     /// ended.
-    pub(crate) fn with<T>(
+    pub(super) fn with<T>(
         &mut self,
         budget: Budget,
         open: impl FnOnce() -> io::Result<OwnedFd>,
@@ -157,7 +157,7 @@ impl<'a> Folder<'a> {
     /// # Errors
     ///
     /// Besides the kernel's, `TimedOut` as for [`Quota::step`].
-    pub(crate) fn entries<'s>(
+    pub(super) fn entries<'s>(
         &'s self,
         folder: &OwnedFd,
     ) -> io::Result<impl Iterator<Item = io::Result<DirEntry>> + use<'s, 'a>> {
@@ -238,7 +238,7 @@ impl<'a> Folder<'a> {
     }
 
     /// Returns the inode of the network namespace, if the caller may read it.
-    pub(crate) fn net_namespace(&self) -> Option<u64> {
+    pub(super) fn net_namespace(&self) -> Option<u64> {
         self.namespace("net").ok()
     }
 

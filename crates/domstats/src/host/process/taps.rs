@@ -44,7 +44,7 @@ pub(crate) struct Tap {
 
 /// The taps of a process when they were last listed.
 #[derive(Debug, Default)]
-pub(crate) struct Taps {
+pub(super) struct Taps {
     /// The folder of the process's descriptors.
     folder: CachedFile,
     list: Option<List>,
@@ -80,7 +80,7 @@ enum Device {
 impl Taps {
     /// Returns the process's taps, by descriptor. A list taken after `trusted_from` can be trusted;
     /// `None` if the host's taps are not watched.
-    pub(crate) fn read(
+    pub(super) fn read(
         &mut self,
         folder: &Folder<'_>,
         trusted_from: Option<Instant>,

@@ -24,7 +24,7 @@ pub(crate) struct ThreadTime {
 
 /// A process's threads when they were last listed.
 #[derive(Debug, Default)]
-pub(crate) struct Threads {
+pub(super) struct Threads {
     /// All but the first, by number.
     all: Vec<Thread>,
     /// Those that still had the first thread's name, and that name.
@@ -44,7 +44,7 @@ impl Threads {
     /// Returns the times of all threads but the first, by number. `count` is how many threads the
     /// process had a moment ago: if that equals the number of listed threads, and all of those are
     /// alive, the list is complete.
-    pub(crate) fn times(&mut self, folder: &Folder<'_>, count: u64) -> io::Result<Vec<ThreadTime>> {
+    pub(super) fn times(&mut self, folder: &Folder<'_>, count: u64) -> io::Result<Vec<ThreadTime>> {
         if self.all.len() as u64 + 1 == count
             && self.are_unnamed(folder)
             && let Ok(times) = self.read(folder).collect()
@@ -62,7 +62,7 @@ impl Threads {
 
     /// Returns the vCPUs and their threads as last listed, or `None` if no thread is named after a
     /// vCPU.
-    pub(crate) fn vcpus(&self) -> Option<&[VcpuThread]> {
+    pub(super) fn vcpus(&self) -> Option<&[VcpuThread]> {
         (!self.vcpus.is_empty()).then_some(&self.vcpus)
     }
 

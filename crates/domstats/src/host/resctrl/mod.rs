@@ -214,29 +214,29 @@ fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Parses a list of threads, one per line; `None` if it is malformed.
-pub(crate) fn parse_tasks(text: &str) -> Option<Vec<u32>> {
+pub(super) fn parse_tasks(text: &str) -> Option<Vec<u32>> {
     text.lines().map(|line| line.trim().parse().ok()).collect()
 }
 
 /// Returns the resource of a `mon_data` folder, and its number: `mon_L3_00` is cache 0.
-pub(crate) fn parse_domain(name: &str) -> Option<(&str, u32)> {
+pub(super) fn parse_domain(name: &str) -> Option<(&str, u32)> {
     let (resource, id) = name.strip_prefix("mon_")?.rsplit_once('_')?;
     Some((resource, id.parse().ok()?))
 }
 
 /// Parses a counter; `None` for `Unavailable`, `Unassigned` and `Error`.
-pub(crate) fn parse_number(text: &str) -> Option<u64> {
+pub(super) fn parse_number(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
 /// Parses a decimal amount.
-pub(crate) fn parse_amount(text: &str) -> Option<f64> {
+pub(super) fn parse_amount(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|amount: &f64| amount.is_finite() && *amount >= 0.0)
 }
 
 /// Returns libvirt's own name for a group, `vcpus_0-3` of `qemu-3-web-vcpus_0-3`, or the unchanged
 /// name if libvirt did not choose it.
-pub(crate) fn own_name(name: &str) -> &str {
+pub(super) fn own_name(name: &str) -> &str {
     let own = || {
         let (id, rest) = name.strip_prefix("qemu-")?.split_once('-')?;
         id.parse::<u32>().ok()?;

@@ -28,7 +28,7 @@ use crate::{
 
 /// The command lines that have been read or are being read.
 #[derive(Debug, Default)]
-pub(crate) struct CommandLines {
+pub(super) struct CommandLines {
     shared: Arc<Shared>,
 }
 
@@ -73,7 +73,7 @@ impl Line {
 
 /// The state of reading a command line.
 #[derive(Debug, Clone)]
-pub(crate) enum Reading {
+pub(super) enum Reading {
     /// Reading has not finished, or the process has no arguments yet.
     Going,
     /// The command line, or `None` if the caller lacks the right to read it.
@@ -85,7 +85,7 @@ pub(crate) enum Reading {
 impl CommandLines {
     /// Returns the command lines of these processes, given with their names, in the same order, as
     /// far as they were read by the deadline. Forgets all others.
-    pub(crate) fn get(
+    pub(super) fn get(
         &self,
         proc: &Proc,
         processes: &[(Process, &str)],

@@ -66,7 +66,7 @@ const SEARCH: u32 = 1;
 /// # Errors
 ///
 /// A phrase that says why the file cannot be read.
-pub(crate) fn read(proc: &Proc, process: Process, name: &str) -> Result<ConfigFile, String> {
+pub(super) fn read(proc: &Proc, process: Process, name: &str) -> Result<ConfigFile, String> {
     look(&Folder::new(proc, process), name)
         .map_err(|reason| format!("{} (-readconfig) {reason}", name))
 }

@@ -40,9 +40,9 @@ use crate::{
 
 /// Finds QEMUs; caches their command lines.
 #[derive(Debug)]
-pub(crate) struct Discovery {
-    pub(crate) proc: Proc,
-    pub(crate) trusted: Trusted,
+pub(super) struct Discovery {
+    pub(super) proc: Proc,
+    pub(super) trusted: Trusted,
     processes: Processes,
     command_lines: CommandLines,
     named: NamedMonitors,
@@ -50,19 +50,19 @@ pub(crate) struct Discovery {
 
 /// A QEMU that was found, or a monitor whose QEMU is not known.
 #[derive(Debug)]
-pub(crate) struct Candidate {
-    pub(crate) process: Process,
+pub(super) struct Candidate {
+    pub(super) process: Process,
     /// The process's `stat` of a moment ago.
-    pub(crate) stat: Stat,
-    pub(crate) line: Arc<CommandLine>,
+    pub(super) stat: Stat,
+    pub(super) line: Arc<CommandLine>,
     /// The sockets of its monitors, the preferred one first.
-    pub(crate) monitors: Vec<MonitorSocket>,
+    pub(super) monitors: Vec<MonitorSocket>,
 }
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
-    pub(crate) qemus: Vec<Candidate>,
+pub(super) struct Found {
+    pub(super) qemus: Vec<Candidate>,
     /// QEMUs whose name could not even be read.
     pub(crate) missing: Vec<MissingDomain>,
 }
@@ -70,7 +70,7 @@ pub(crate) struct Found {
 impl Discovery {
     /// Prepares to find the QEMU processes of one user, or of all, and the monitors that match the
     /// patterns.
-    pub(crate) fn new(
+    pub(super) fn new(
         proc: Proc,
         user: Option<u32>,
         trusted: Trusted,
@@ -87,7 +87,7 @@ impl Discovery {
 
     /// Finds the QEMUs that exist now. Waits until the deadline at most, and only for command lines
     /// that were never read.
-    pub(crate) fn find(&self, deadline: Instant) -> Result<Found> {
+    pub(super) fn find(&self, deadline: Instant) -> Result<Found> {
         let mut found = Found::default();
         let mut processes = self.processes.list(&self.proc)?;
         let mut named: HashMap<Process, Vec<NamedMonitor>> = HashMap::new();
@@ -135,12 +135,12 @@ impl Discovery {
     }
 
     /// Reads one known process again; `None` if it has ended.
-    pub(crate) fn again(&self, process: Process) -> Option<Stat> {
+    pub(super) fn again(&self, process: Process) -> Option<Stat> {
         self.processes.again(&self.proc, process)
     }
 
     /// Returns whether the URI has monitor patterns; what they match can change at any time.
-    pub(crate) fn has_patterns(&self) -> bool {
+    pub(super) fn has_patterns(&self) -> bool {
         !self.named.are_none()
     }
 

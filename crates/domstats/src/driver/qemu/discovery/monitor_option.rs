@@ -11,9 +11,9 @@ use crate::driver::qemu::discovery::options::{OptionGroups, Options};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MonitorOption {
     /// The id of its character device; `-qmp ADDRESS` has none.
-    pub(crate) chardev: Option<String>,
-    pub(crate) address: Address,
-    pub(crate) role: Role,
+    pub(super) chardev: Option<String>,
+    pub(super) address: Address,
+    pub(super) role: Role,
 }
 
 /// A monitor's address.
@@ -37,7 +37,7 @@ pub(crate) enum Address {
 
 /// Which side connects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(super) enum Role {
     /// QEMU listens.
     Server {
         /// Whether QEMU waits for the first client before it continues.
@@ -54,7 +54,7 @@ const MOST: usize = 64;
 
 impl MonitorOption {
     /// Returns the monitors, in the order in which QEMU creates them.
-    pub(crate) fn all(groups: &OptionGroups) -> Vec<Self> {
+    pub(super) fn all(groups: &OptionGroups) -> Vec<Self> {
         let monitors = groups.iter().filter_map(|group| {
             let id = match group.name.as_str() {
                 "qmp" => return Some(Self::compat(group.options.get("address")?, groups)),
@@ -153,7 +153,7 @@ impl MonitorOption {
     }
 
     /// Returns whether QEMU waits for this monitor's first client before it continues.
-    pub(crate) fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         self.role == Role::Server { waits: true }
     }
 }

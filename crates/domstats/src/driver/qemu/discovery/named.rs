@@ -31,7 +31,7 @@ const MOST: usize = 1 << 16;
 
 /// Finds the named monitors; caches which process listens on each.
 #[derive(Debug)]
-pub(crate) struct NamedMonitors {
+pub(super) struct NamedMonitors {
     patterns: Vec<String>,
     /// The listening process, by the device and inode of the socket's file.
     listeners: Mutex<HashMap<(u64, u64), Process>>,
@@ -39,24 +39,24 @@ pub(crate) struct NamedMonitors {
 
 /// A monitor that the URI names.
 #[derive(Debug)]
-pub(crate) struct NamedMonitor {
-    pub(crate) path: PathBuf,
-    pub(crate) process: Process,
+pub(super) struct NamedMonitor {
+    pub(super) path: PathBuf,
+    pub(super) process: Process,
 }
 
 impl NamedMonitors {
-    pub(crate) fn new(patterns: Vec<String>) -> Self {
+    pub(super) fn new(patterns: Vec<String>) -> Self {
         Self { patterns, listeners: Mutex::default() }
     }
 
     /// Returns whether the URI names none.
-    pub(crate) fn are_none(&self) -> bool {
+    pub(super) fn are_none(&self) -> bool {
         self.patterns.is_empty()
     }
 
     /// Returns the matching sockets that have a listener; adds those that must not or cannot be
     /// used to `missing`. If storage does not answer, waits for half of the remaining time, once.
-    pub(crate) fn list(
+    pub(super) fn list(
         &self,
         proc: &Proc,
         processes: &[(Process, Stat)],

@@ -64,7 +64,7 @@ const TYPES: [&str; 52] = [
 const FAMILIES: [&str; 2] = ["e1000", "virtio-net-"];
 
 /// Returns whether a `-device` driver is a NIC.
-pub(crate) fn is_nic(driver: &str) -> bool {
+pub(super) fn is_nic(driver: &str) -> bool {
     TYPES.contains(&driver) || FAMILIES.iter().any(|start| driver.starts_with(start))
 }
 

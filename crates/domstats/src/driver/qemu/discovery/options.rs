@@ -6,11 +6,11 @@ use serde_json::Value as Json;
 
 /// An option's keys and values: `implied,key=value,key=value`, or the same as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Options(Vec<(String, String)>);
+pub(super) struct Options(Vec<(String, String)>);
 
 impl Options {
     /// Parses an option. `implied` is the key of a first value without a key.
-    pub(crate) fn parse(text: &str, implied: &str) -> Self {
+    pub(super) fn parse(text: &str, implied: &str) -> Self {
         let mut pairs = Vec::new();
         let mut rest = text.chars().peekable();
         while rest.peek().is_some() {
@@ -29,7 +29,7 @@ impl Options {
     }
 
     /// Parses an option that may be JSON.
-    pub(crate) fn parse_either(text: &str, implied: &str) -> Self {
+    pub(super) fn parse_either(text: &str, implied: &str) -> Self {
         if !text.starts_with('{') {
             return Self::parse(text, implied);
         }
@@ -42,27 +42,27 @@ impl Options {
     }
 
     /// Applies another option; its value wins for keys that both have.
-    pub(crate) fn merge(&mut self, other: Self) {
+    pub(super) fn merge(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
-    pub(crate) fn set(&mut self, key: &str, value: &str) {
+    pub(super) fn set(&mut self, key: &str, value: &str) {
         self.0.push((key.to_owned(), value.to_owned()));
     }
 
     /// Returns these options with `prefix` before their keys.
-    pub(crate) fn below(self, prefix: &str) -> Self {
+    pub(super) fn below(self, prefix: &str) -> Self {
         let below = |(key, value): (String, String)| (format!("{prefix}{key}"), value);
         Self(self.0.into_iter().map(below).collect())
     }
 
     /// Returns a value: QEMU takes the last one.
-    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
     /// Returns a boolean: `key=on` in any of QEMU's spellings, `key`, or the old `nokey`.
-    pub(crate) fn boolean(&self, key: &str) -> Option<bool> {
+    pub(super) fn boolean(&self, key: &str) -> Option<bool> {
         self.0.iter().rev().find_map(|(name, value)| match name.strip_prefix("no") {
             Some(name) if name == key => Some(false),
             _ if name != key => None,
@@ -71,7 +71,7 @@ impl Options {
     }
 
     /// Returns a number: `4`, `0x4`, `04`; `None` for zero, which to QEMU means the default.
-    pub(crate) fn number(&self, key: &str) -> Option<u32> {
+    pub(super) fn number(&self, key: &str) -> Option<u32> {
         let text = self.get(key)?;
         let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
             Some(digits) => u32::from_str_radix(digits, 16),
@@ -125,7 +125,7 @@ fn flatten(key: &str, json: Json, pairs: &mut Vec<(String, String)>) {
 
 /// Parses a size: `512k`, `1.5G`, `0x20M`. A number without a suffix is in units of `default`
 /// bytes.
-pub(crate) fn size(text: &str, default: u64) -> Option<u64> {
+pub(super) fn size(text: &str, default: u64) -> Option<u64> {
     let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let body = hex.unwrap_or(text);
     let is_digit = |c: char| match hex {
@@ -158,7 +158,7 @@ pub(crate) fn size(text: &str, default: u64) -> Option<u64> {
 
 /// All options that the driver reads, from every source, merged as QEMU does.
 #[derive(Debug, Default)]
-pub(crate) struct OptionGroups {
+pub(super) struct OptionGroups {
     groups: Vec<OptionGroup>,
     /// The positions of options with an id.
     ids: HashMap<(String, String), usize>,
@@ -170,15 +170,15 @@ pub(crate) struct OptionGroups {
 
 /// One option group.
 #[derive(Debug)]
-pub(crate) struct OptionGroup {
-    pub(crate) name: String,
-    pub(crate) id: Option<String>,
-    pub(crate) options: Options,
+pub(super) struct OptionGroup {
+    pub(super) name: String,
+    pub(super) id: Option<String>,
+    pub(super) options: Options,
 }
 
 impl OptionGroups {
     /// Adds an option.
-    pub(crate) fn add(&mut self, name: &str, id: Option<&str>, options: Options) {
+    pub(super) fn add(&mut self, name: &str, id: Option<&str>, options: Options) {
         match name {
             "name" => return self.name.merge(options),
             "memory" => return self.memory.merge(options),
@@ -196,7 +196,7 @@ impl OptionGroups {
     }
 
     /// Changes a given option: `group.id.key=value`.
-    pub(crate) fn set(&mut self, text: &str) {
+    pub(super) fn set(&mut self, text: &str) {
         let mut words = text.splitn(3, '.');
         let (Some(name), Some(id), Some(pair)) = (words.next(), words.next(), words.next()) else {
             return;
@@ -209,26 +209,26 @@ impl OptionGroups {
     }
 
     /// Returns the options given with an id.
-    pub(crate) fn find(&self, name: &str, id: &str) -> Option<&Options> {
+    pub(super) fn find(&self, name: &str, id: &str) -> Option<&Options> {
         let at = self.ids.get(&(name.to_owned(), id.to_owned()))?;
         Some(&self.groups[*at].options)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &OptionGroup> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &OptionGroup> {
         self.groups.iter()
     }
 
-    pub(crate) fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         self.name.get("guest")
     }
 
     /// Returns the memory options.
-    pub(crate) fn memory(&self) -> &Options {
+    pub(super) fn memory(&self) -> &Options {
         &self.memory
     }
 
     /// Returns the machine options; those of `-smp` start with `smp.`.
-    pub(crate) fn machine(&self) -> &Options {
+    pub(super) fn machine(&self) -> &Options {
         &self.machine
     }
 
@@ -237,7 +237,7 @@ impl OptionGroups {
     /// # Errors
     ///
     /// The number of the first line that QEMU would not accept; the lines before it count.
-    pub(crate) fn add_file(&mut self, text: &str) -> Result<(), usize> {
+    pub(super) fn add_file(&mut self, text: &str) -> Result<(), usize> {
         let mut section: Option<(String, Option<String>, Options)> = None;
         for (number, line) in text.lines().enumerate() {
             let line_is_bad = number + 1;

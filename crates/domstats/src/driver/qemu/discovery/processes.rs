@@ -16,7 +16,7 @@ use crate::{
 
 /// Finds the QEMU processes; caches which processes are not.
 #[derive(Debug)]
-pub(crate) struct Processes {
+pub(super) struct Processes {
     /// If set, only this user's processes.
     user: Option<u32>,
     known: Mutex<Known>,
@@ -51,12 +51,12 @@ enum Kind {
 }
 
 impl Processes {
-    pub(crate) fn new(user: Option<u32>) -> Self {
+    pub(super) fn new(user: Option<u32>) -> Self {
         Self { user, known: Mutex::default() }
     }
 
     /// Returns the QEMU processes that run now, with their `stat`.
-    pub(crate) fn list(&self, proc: &Proc) -> Result<Vec<(Process, Stat)>> {
+    pub(super) fn list(&self, proc: &Proc) -> Result<Vec<(Process, Stat)>> {
         let pids = proc.pids().map_err(|error| {
             let context = "cannot list the processes of this host: is /proc mounted?";
             Error::new(ErrorKind::System, ErrorOrigin::Qemu, context).because(error)
@@ -97,7 +97,7 @@ impl Processes {
     }
 
     /// Returns the current `stat` of a process found before; `None` if it is no longer a QEMU.
-    pub(crate) fn again(&self, proc: &Proc, process: Process) -> Option<Stat> {
+    pub(super) fn again(&self, proc: &Proc, process: Process) -> Option<Stat> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let looked = known.processes.get_mut(&process.pid)?;
         if looked.process != process || looked.kind != Kind::Qemu {
@@ -224,7 +224,7 @@ fn is_loader(program: &str) -> bool {
 
 /// Returns the words of a command line from the QEMU on; `None` for a process that might have run
 /// one and does not. Other programs are considered only if the URI names their monitor.
-pub(crate) fn of_qemu<'a>(words: &'a [String], program: &str) -> Option<&'a [String]> {
+pub(super) fn of_qemu<'a>(words: &'a [String], program: &str) -> Option<&'a [String]> {
     if is_qemu(program) || !may_be_qemu(program) {
         return Some(words);
     }

@@ -21,7 +21,7 @@ pub(crate) struct MonitorSocket {
 
 impl MonitorSocket {
     /// Returns the socket that an option describes, if it accepts connections.
-    pub(crate) fn of(option: &MonitorOption, started_in: Option<&PathBuf>) -> Option<Self> {
+    pub(super) fn of(option: &MonitorOption, started_in: Option<&PathBuf>) -> Option<Self> {
         let Role::Server { waits } = option.role else { return None };
         let is_unix = matches!(
             option.address,

@@ -24,8 +24,8 @@ use crate::{
 };
 
 /// The time that vCPUs polled after a halt, under KVM's names.
-pub(crate) const HALT_POLL_SUCCESS: &str = "halt_poll_success_ns";
-pub(crate) const HALT_POLL_FAIL: &str = "halt_poll_fail_ns";
+pub(super) const HALT_POLL_SUCCESS: &str = "halt_poll_success_ns";
+pub(super) const HALT_POLL_FAIL: &str = "halt_poll_fail_ns";
 
 /// Queries the schemas, unless they are known.
 pub(super) fn ask_what_is_counted(queries: &mut QueryList<'_>) {
@@ -49,13 +49,13 @@ pub(super) fn lacks_vcpu_stats(sources: &Sources<'_>) -> Option<Missing> {
 
 /// The statistics of one object.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Counts {
-    pub(crate) stats: Vec<HypervisorStat>,
-    pub(crate) histograms: Vec<HypervisorHistogram>,
+pub(super) struct Counts {
+    pub(super) stats: Vec<HypervisorStat>,
+    pub(super) histograms: Vec<HypervisorHistogram>,
 }
 
 impl Counts {
-    pub(crate) fn new(kinds: &Kinds, of: &StatsOf) -> Self {
+    pub(super) fn new(kinds: &Kinds, of: &StatsOf) -> Self {
         let mut counts = Self::default();
         for stat in &of.stats {
             let Some(schema) = kinds.get(&stat.name) else { continue };

@@ -88,7 +88,7 @@ impl QueryList<'_> {
 }
 
 /// Returns the queries that a request needs, beyond what the host shows.
-pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) -> Vec<Query> {
+pub(super) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) -> Vec<Query> {
     let mut queries = QueryList { guest, host, request, queries: guest.identity() };
     if request.filter.needs_state() {
         queries.ask(Query::Status);
@@ -101,7 +101,7 @@ pub(crate) fn queries(guest: &Guest, host: &HostSide, request: &StatsRequest) ->
 
 /// Returns whether a domain matches the filter; `None` if only its monitor could say so and did
 /// not.
-pub(crate) fn matches(filter: DomainFilter, replies: &Replies) -> Option<bool> {
+pub(super) fn matches(filter: DomainFilter, replies: &Replies) -> Option<bool> {
     if !filter.needs_state() {
         return Some(true);
     }
@@ -110,21 +110,21 @@ pub(crate) fn matches(filter: DomainFilter, replies: &Replies) -> Option<bool> {
 }
 
 /// The sources of a record.
-pub(crate) struct Sources<'a> {
-    pub(crate) proc: &'a Proc,
-    pub(crate) guest: &'a Guest,
-    pub(crate) host: &'a HostSide,
+pub(super) struct Sources<'a> {
+    pub(super) proc: &'a Proc,
+    pub(super) guest: &'a Guest,
+    pub(super) host: &'a HostSide,
     /// The network devices in the guest's namespace, if they could be read.
-    pub(crate) devices: Option<&'a NetDevices>,
-    pub(crate) replies: &'a Replies,
+    pub(super) devices: Option<&'a NetDevices>,
+    pub(super) replies: &'a Replies,
     /// Why the answers that are not in `replies` never came.
-    pub(crate) missing: Option<&'a Missing>,
-    pub(crate) request: &'a StatsRequest,
+    pub(super) missing: Option<&'a Missing>,
+    pub(super) request: &'a StatsRequest,
 }
 
 impl Sources<'_> {
     /// Builds the domain's record: the requested groups, and why others are missing.
-    pub(crate) fn record(&self) -> DomainStats {
+    pub(super) fn record(&self) -> DomainStats {
         let mut stats = DomainStats::new(self.guest.info());
         for group in self.request.groups & StatsGroups::all_known() {
             let missing = match READERS.iter().find(|reader| reader.group == group) {

@@ -11,7 +11,7 @@ use crate::{
 
 impl MonitoringGroups {
     /// Adds the monitors of caches and energy to the group `cpu-total`.
-    pub(crate) fn fill(&self, cpu: &mut Cpu) {
+    pub(super) fn fill(&self, cpu: &mut Cpu) {
         if self.watched.caches {
             cpu.cache_monitors = self.list(|monitor| !monitor.caches.is_empty(), Self::cache);
             cpu.cache_monitor_count = count(&cpu.cache_monitors);
@@ -23,7 +23,7 @@ impl MonitoringGroups {
     }
 
     /// Returns the monitors of memory bandwidth; `None` if there are none.
-    pub(crate) fn memory(&self) -> Option<Memory> {
+    pub(super) fn memory(&self) -> Option<Memory> {
         let is_one =
             |monitor: &MonitoringGroup| self.watched.bandwidth && !monitor.caches.is_empty();
         let monitors = self.list(is_one, Self::bandwidth);

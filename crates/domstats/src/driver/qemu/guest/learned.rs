@@ -25,7 +25,7 @@ const KEPT: usize = 1 << 20;
 pub(crate) struct Learned {
     pub(crate) name: Option<Name>,
     /// `Some(None)` if QEMU reported that it was given none.
-    pub(crate) uuid: Option<Option<uuid::Uuid>>,
+    pub(super) uuid: Option<Option<uuid::Uuid>>,
     /// The vCPUs, with their threads and paths.
     pub(crate) cpus: Vec<Cpu>,
     /// The maximum number of vCPUs; `Some(None)` if none can be plugged in.
@@ -35,7 +35,7 @@ pub(crate) struct Learned {
     /// The balloon device's path, if known.
     pub(crate) balloon: Option<ObjectPath>,
     /// The NICs.
-    pub(crate) nics: Option<Arc<nics::NicSnapshot>>,
+    pub(super) nics: Option<Arc<nics::NicSnapshot>>,
 }
 
 impl Guest {

@@ -36,14 +36,14 @@ use crate::{
 
 /// A guest; outlives a call.
 #[derive(Debug)]
-pub(crate) struct Guest {
+pub(super) struct Guest {
     /// The process, with its start time: a reused pid is another guest.
-    pub(crate) process: Process,
-    pub(crate) line: Arc<CommandLine>,
+    pub(super) process: Process,
+    pub(super) line: Arc<CommandLine>,
     /// The usable monitors, the preferred one first, or why there is none.
-    pub(crate) monitors: Result<Vec<MonitorSocket>, Missing>,
+    pub(super) monitors: Result<Vec<MonitorSocket>, Missing>,
     /// The readers of the process's files on the host.
-    pub(crate) readers: Readers,
+    pub(super) readers: Readers,
     state: Mutex<State>,
 }
 
@@ -77,7 +77,7 @@ struct Owner {
 }
 
 impl Guest {
-    pub(crate) fn new(
+    pub(super) fn new(
         process: Process,
         line: Arc<CommandLine>,
         monitors: Result<Vec<MonitorSocket>, Missing>,
@@ -96,14 +96,14 @@ impl Guest {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    pub(super) fn pid(&self) -> u32 {
         self.process.pid
     }
 
     /// Returns the queries for those parts of the identity that only the monitor can report and has
     /// not yet. A UUID may also come from `-smbios type=1,uuid=`, as on every Proxmox VE: QEMU
     /// knows which one counts.
-    pub(crate) fn identity(&self) -> Vec<Query> {
+    pub(super) fn identity(&self) -> Vec<Query> {
         let learned = &self.state().learned;
         let mut queries = Vec::new();
         if self.monitors.is_err() {
@@ -121,7 +121,7 @@ impl Guest {
         queries
     }
 
-    pub(crate) fn info(&self) -> DomainInfo {
+    pub(super) fn info(&self) -> DomainInfo {
         let (name, uuid) = self.learned(|learned| (learned.name.clone(), learned.uuid));
         let name = self.line.name.clone().or(name).unwrap_or_else(|| {
             let path = self.monitors.as_ref().ok().and_then(|sockets| sockets.first()?.path());
@@ -141,7 +141,7 @@ impl Guest {
 
     /// Reads the process's owner. root's is read again until the monitor has been used: a QEMU
     /// drops root's rights (`-runas`) before that.
-    pub(crate) fn read_owner(&self, proc: &Proc, trusted: &Trusted) {
+    pub(super) fn read_owner(&self, proc: &Proc, trusted: &Trusted) {
         let mut state = self.state();
         let is_final = match state.owner.uid {
             None => false,
@@ -154,18 +154,18 @@ impl Guest {
         }
     }
 
-    pub(crate) fn note_conflict(&self, conflict: Conflict) {
+    pub(super) fn note_conflict(&self, conflict: Conflict) {
         self.state().conflict = conflict;
     }
 
     /// Reads from what earlier calls learned.
-    pub(crate) fn learned<T>(&self, read: impl FnOnce(&Learned) -> T) -> T {
+    pub(super) fn learned<T>(&self, read: impl FnOnce(&Learned) -> T) -> T {
         read(&self.state().learned)
     }
 
     /// Returns what a QEMU does whose monitor may wait for its first client, in which case a
     /// connection would start the guest.
-    pub(crate) fn stage(&self, proc: &Proc, socket: &MonitorSocket) -> Stage {
+    pub(super) fn stage(&self, proc: &Proc, socket: &MonitorSocket) -> Stage {
         let mut state = self.state();
         if state.has_begun || !(socket.waits || self.line.has_waiting_monitor()) {
             return Stage::Begun;
@@ -176,13 +176,13 @@ impl Guest {
     }
 
     /// Returns the process, and its network namespace if that may be read.
-    pub(crate) fn holder(&self, proc: &Proc) -> Holder {
+    pub(super) fn holder(&self, proc: &Proc) -> Holder {
         let namespace = self.readers.net_namespace(&Folder::new(proc, self.process));
         Holder { process: self.process, namespace }
     }
 
     /// Finds a monitor's socket, using what earlier calls have seen.
-    pub(crate) fn endpoint(
+    pub(super) fn endpoint(
         &self,
         socket: &MonitorSocket,
         queues: &mut Queues<'_>,
@@ -197,12 +197,12 @@ impl Guest {
     }
 
     /// Returns the index of the monitor to try first.
-    pub(crate) fn preferred(&self) -> usize {
+    pub(super) fn preferred(&self) -> usize {
         self.state().preferred
     }
 
     /// Records which monitor was used, if any, and why others were not.
-    pub(crate) fn note_monitors(&self, served: Option<usize>, unused: Vec<Option<Missing>>) {
+    pub(super) fn note_monitors(&self, served: Option<usize>, unused: Vec<Option<Missing>>) {
         let mut state = self.state();
         state.preferred = served.unwrap_or(state.preferred);
         state.has_served = served.is_some();
@@ -210,7 +210,7 @@ impl Guest {
     }
 
     /// Returns the usable monitors, and the last call's outcome for each.
-    pub(crate) fn monitors_used(&self) -> Vec<device::Monitor> {
+    pub(super) fn monitors_used(&self) -> Vec<device::Monitor> {
         let state = self.state();
         let sockets = self.monitors.iter().flatten().enumerate();
         sockets
@@ -223,7 +223,7 @@ impl Guest {
     }
 
     /// Leases the guest's monitor for one conversation; `None` while another call has the lease.
-    pub(crate) fn lease(&self) -> Option<Lease<'_>> {
+    pub(super) fn lease(&self) -> Option<Lease<'_>> {
         let mut state = self.state();
         if state.leased {
             return None;
@@ -234,17 +234,17 @@ impl Guest {
 
     /// Records that the process is stopped: that explains why its monitor is silent, so the monitor
     /// may use all of the remaining time once the process continues.
-    pub(crate) fn excuse(&self) {
+    pub(super) fn excuse(&self) {
         self.state().stuck = None;
     }
 
     /// Closes a held session.
-    pub(crate) fn hang_up(&self) {
+    pub(super) fn hang_up(&self) {
         self.state().session = None;
     }
 
     /// Closes a held session, and stops counting.
-    pub(crate) fn disconnect(&self) {
+    pub(super) fn disconnect(&self) {
         self.hang_up();
         self.readers.stop_counting();
     }
@@ -253,11 +253,11 @@ impl Guest {
 /// The right to talk to a guest's monitor. What it contains when it is dropped is kept for the next
 /// call.
 #[derive(Debug)]
-pub(crate) struct Lease<'a> {
+pub(super) struct Lease<'a> {
     guest: &'a Guest,
-    pub(crate) session: Option<Session>,
+    pub(super) session: Option<Session>,
     /// The longest that a call has waited for the monitor in vain.
-    pub(crate) stuck: Option<Duration>,
+    pub(super) stuck: Option<Duration>,
 }
 
 impl Drop for Lease<'_> {

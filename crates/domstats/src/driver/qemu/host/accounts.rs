@@ -17,7 +17,7 @@ use crate::{
 
 /// The places where the host counts.
 #[derive(Debug)]
-pub(crate) struct Accounts {
+pub(super) struct Accounts {
     cgroups: Cgroups,
     resctrl: Resctrl,
     /// `None` if no performance counters are requested.
@@ -25,7 +25,7 @@ pub(crate) struct Accounts {
 }
 
 /// A pass over the guests.
-pub(crate) struct Reading<'a> {
+pub(super) struct Reading<'a> {
     accounts: &'a Accounts,
     groups: StatsGroups,
     deadline: Instant,
@@ -64,14 +64,14 @@ const ACCOUNTED: StatsGroups =
     StatsGroups::CPU_TOTAL.union(StatsGroups::BALLOON).union(StatsGroups::BLOCK);
 
 impl Accounts {
-    pub(crate) fn new(counting: Option<Counting>) -> Self {
+    pub(super) fn new(counting: Option<Counting>) -> Self {
         let resctrl = Resctrl::new("/sys/fs/resctrl");
         Self { cgroups: Cgroups::default(), resctrl, counting }
     }
 
     /// Reads what all guests share, for some groups of statistics. Opens no counter after the
     /// deadline.
-    pub(crate) fn begin(&self, groups: StatsGroups, deadline: Instant) -> Reading<'_> {
+    pub(super) fn begin(&self, groups: StatsGroups, deadline: Instant) -> Reading<'_> {
         let watched = self
             .resctrl
             .watched()
@@ -84,7 +84,7 @@ impl Accounts {
 
 impl Reading<'_> {
     /// Reads the accounts of a guest; `vcpus` are its vCPUs, if known.
-    pub(crate) fn of(
+    pub(super) fn of(
         &self,
         guest: &Guest,
         folder: &Folder<'_>,

@@ -25,38 +25,38 @@ use crate::{
 
 /// What the host shows of a guest.
 #[derive(Debug, Default)]
-pub(crate) struct HostSide {
-    pub(crate) stat: Stat,
-    pub(crate) account: Account,
+pub(super) struct HostSide {
+    pub(super) stat: Stat,
+    pub(super) account: Account,
     /// The times of all threads but the first, by number; `None` if they were not read.
-    pub(crate) threads: Option<Arc<[ThreadTime]>>,
+    pub(super) threads: Option<Arc<[ThreadTime]>>,
     /// The vCPU threads; `None` if the host cannot distinguish them from others.
-    pub(crate) vcpu_threads: Option<Vec<VcpuThread>>,
+    pub(super) vcpu_threads: Option<Vec<VcpuThread>>,
     /// Whether the kernel accounts for the time that threads wait.
-    pub(crate) accounts_for_waits: bool,
+    pub(super) accounts_for_waits: bool,
     /// The process's network namespace; `None` if the caller may not read it, and then assumed to
     /// be the caller's own.
-    pub(crate) namespace: Option<u64>,
+    pub(super) namespace: Option<u64>,
     /// The process's taps; `None` if the caller lacks the right or the time.
-    pub(crate) taps: Option<Arc<[Tap]>>,
+    pub(super) taps: Option<Arc<[Tap]>>,
     /// Why some network interfaces may be missing.
-    pub(crate) lacks_interfaces: Option<Missing>,
+    pub(super) lacks_interfaces: Option<Missing>,
 }
 
 /// The host's sources that outlive a call.
 #[derive(Debug)]
-pub(crate) struct Host {
+pub(super) struct Host {
     accounts: Accounts,
     links: Links,
 }
 
 impl Host {
-    pub(crate) fn new(counting: Option<Counting>) -> Self {
+    pub(super) fn new(counting: Option<Counting>) -> Self {
         Self { accounts: Accounts::new(counting), links: Links::default() }
     }
 
     /// Reads what is needed before any monitor is queried.
-    pub(crate) fn before(
+    pub(super) fn before(
         &self,
         proc: &Proc,
         guests: Vec<Sighting>,
@@ -80,7 +80,7 @@ impl Host {
     }
 
     /// Reads the rest, and returns the network devices.
-    pub(crate) fn meanwhile(
+    pub(super) fn meanwhile(
         &self,
         proc: &Proc,
         guests: &[Arc<Guest>],
@@ -122,7 +122,7 @@ impl Host {
 
 /// The network devices of the guests' namespaces, each read once per call.
 #[derive(Debug, Default)]
-pub(crate) struct Networks {
+pub(super) struct Networks {
     own: Option<u64>,
     namespaces: HashMap<Option<u64>, NetDevices>,
 }
@@ -141,7 +141,7 @@ impl Networks {
         });
     }
 
-    pub(crate) fn of(&self, namespace: Option<u64>) -> Option<&NetDevices> {
+    pub(super) fn of(&self, namespace: Option<u64>) -> Option<&NetDevices> {
         self.namespaces.get(&namespace)
     }
 }

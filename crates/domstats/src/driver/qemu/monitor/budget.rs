@@ -13,7 +13,7 @@ use crate::{
 
 /// What the replies of any guest may take, in bytes: enough for a guest with 64 vCPUs, KVM's
 /// statistics of each included, or for one with a hundred disks.
-pub(crate) const EACH: u64 = 512 << 10;
+pub(super) const EACH: u64 = 512 << 10;
 
 /// What is available to all guests that need more, half of it to those of one user: the replies of
 /// a guest with 256 disks of ten images each take some 40 MiB.
@@ -52,7 +52,7 @@ impl Reservation {
     /// # Errors
     ///
     /// If the guest may not take as many.
-    pub(crate) fn hold(&mut self, memory: &MemoryBudget<'_>, bytes: usize) -> Result<(), Missing> {
+    pub(super) fn hold(&mut self, memory: &MemoryBudget<'_>, bytes: usize) -> Result<(), Missing> {
         self.change(memory, self.answers, bytes as u64)
     }
 
@@ -61,12 +61,12 @@ impl Reservation {
     /// # Errors
     ///
     /// If the guest may not take as many.
-    pub(crate) fn add(&mut self, memory: &MemoryBudget<'_>, bytes: u64) -> Result<(), Missing> {
+    pub(super) fn add(&mut self, memory: &MemoryBudget<'_>, bytes: u64) -> Result<(), Missing> {
         self.change(memory, self.answers.saturating_add(bytes), self.unfinished)
     }
 
     /// Returns whether the replies take more than those of most guests.
-    pub(crate) fn is_large(&self) -> bool {
+    pub(super) fn is_large(&self) -> bool {
         self.answers > EACH
     }
 
@@ -101,12 +101,12 @@ pub(crate) struct AnswerBudget<'a> {
 
 impl AnswerBudget<'_> {
     /// As [`Reservation::hold`].
-    pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), Missing> {
+    pub(super) fn hold(&mut self, bytes: usize) -> Result<(), Missing> {
         self.reservation.hold(self.memory, bytes)
     }
 
     /// As [`Reservation::add`]; also fails if there is no time to parse so large a reply.
-    pub(crate) fn add(&mut self, bytes: u64) -> Result<(), Missing> {
+    pub(super) fn add(&mut self, bytes: u64) -> Result<(), Missing> {
         if bytes > EACH && Instant::now() >= self.deadline {
             let text = "the monitor's answer is so large that there was no time to read it";
             return Err(Missing::new(MissingReason::Timeout, text));
@@ -114,7 +114,7 @@ impl AnswerBudget<'_> {
         self.reservation.add(self.memory, bytes)
     }
 
-    pub(crate) fn is_large(&self) -> bool {
+    pub(super) fn is_large(&self) -> bool {
         self.reservation.is_large()
     }
 }

@@ -69,7 +69,7 @@ struct Signs {
 #[derive(Debug)]
 pub(crate) struct HostView<'a> {
     pub(crate) proc: &'a Proc,
-    pub(crate) process: Process,
+    pub(super) process: Process,
     signs: Signs,
 }
 
@@ -84,7 +84,7 @@ impl<'a> HostView<'a> {
     }
 
     /// Returns when the call took this view.
-    pub(crate) fn at(&self) -> Instant {
+    pub(super) fn at(&self) -> Instant {
         self.signs.at
     }
 }
@@ -153,7 +153,7 @@ pub(crate) struct AnswerCache {
 
 impl AnswerCache {
     /// Creates an empty cache.
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             status: None,
             balloon: None,
@@ -171,7 +171,7 @@ impl AnswerCache {
     }
 
     /// Forgets what an event may have changed: everything, unless the event is known.
-    pub(crate) fn note_event(&mut self, name: &str) {
+    pub(super) fn note_event(&mut self, name: &str) {
         if name == "BALLOON_CHANGE" {
             self.balloon = None;
             self.balloon_moved = Instant::now();
@@ -194,7 +194,7 @@ impl AnswerCache {
     /// Answers a query from the cache, if nothing can have changed the reply. Returns whether the
     /// query need not be sent: cached block nodes are delivered once the block statistics have
     /// come.
-    pub(crate) fn answer(&self, query: &Query, replies: &mut Replies, view: &HostView<'_>) -> bool {
+    pub(super) fn answer(&self, query: &Query, replies: &mut Replies, view: &HostView<'_>) -> bool {
         let signs = &view.signs;
         let soon = |then: &Signs| signs.is_soon_after(then);
         match query {
@@ -259,7 +259,7 @@ impl AnswerCache {
     }
 
     /// Caches the reply that a query of this call has just got.
-    pub(crate) fn keep(&mut self, query: &Query, replies: &mut Replies, view: &HostView<'_>) {
+    pub(super) fn keep(&mut self, query: &Query, replies: &mut Replies, view: &HostView<'_>) {
         let signs = &view.signs;
         match query {
             Query::Status => {

@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// The files of all of a guest's images.
 #[derive(Debug)]
-pub(crate) struct Images {
+pub(super) struct Images {
     files: Vec<ImageFile>,
 }
 
@@ -47,7 +47,7 @@ impl Images {
     /// Finds the files of all images that these nodes consist of, or returns `None` if one of them
     /// is no plain file, cannot be found, or has changed since QEMU replied. Known files are not
     /// searched for again; a search that failed at `unfound` is not repeated soon.
-    pub(crate) fn find(
+    pub(super) fn find(
         view: &HostView<'_>,
         nodes: &[BlockNode],
         known: Option<Self>,
@@ -83,7 +83,7 @@ impl Images {
     }
 
     /// Returns whether every file is still open and unchanged.
-    pub(crate) fn are_unchanged(&self) -> bool {
+    pub(super) fn are_unchanged(&self) -> bool {
         self.files.iter().all(|file| file.is_seen_as(&file.look))
     }
 }

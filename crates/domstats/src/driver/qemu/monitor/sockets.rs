@@ -81,7 +81,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// The kernel's; `TIMEDOUT` if storage does not answer.
-    pub(crate) fn connect(&self, queues: &Queues<'_>) -> Result<OwnedFd, Errno> {
+    pub(super) fn connect(&self, queues: &Queues<'_>) -> Result<OwnedFd, Errno> {
         fn connected(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -337,13 +337,13 @@ impl SocketSearch<'_> {
 }
 
 /// Returns the reason for a socket on storage that does not answer.
-pub(crate) fn blocked(socket: &dyn fmt::Display) -> Missing {
+pub(super) fn blocked(socket: &dyn fmt::Display) -> Missing {
     let text = format!("the storage of the monitor {socket} does not answer");
     Missing::new(MissingReason::Timeout, text)
 }
 
 /// Returns the reason for a socket that the caller lacks the right to use.
-pub(crate) fn denied(socket: &dyn fmt::Display) -> Missing {
+pub(super) fn denied(socket: &dyn fmt::Display) -> Missing {
     let text = format!("no right to use the monitor {socket}: run as root or as the VM's user");
     Missing::new(MissingReason::Denied, text)
 }

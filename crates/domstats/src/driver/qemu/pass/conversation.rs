@@ -21,7 +21,7 @@ use crate::{
 /// The queries to one guest, and their outcome.
 #[derive(Debug)]
 pub(crate) struct Conversation<'a> {
-    pub(super) guest: &'a Guest,
+    pub(crate) guest: &'a Guest,
     pub(super) queries: Vec<Query>,
     /// What the host shows of the guest, if replies are to be cached.
     pub(super) view: Option<HostView<'a>>,

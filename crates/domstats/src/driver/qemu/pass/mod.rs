@@ -48,20 +48,20 @@ const QUEUE_CHECK: Duration = Duration::from_millis(10);
 
 /// The rules of a pass.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Rules<'a> {
-    pub(crate) deadline: Instant,
+pub(super) struct Rules<'a> {
+    pub(super) deadline: Instant,
     /// Whether to give up at once on monitors that another call has leased.
-    pub(crate) nowait: bool,
+    pub(super) nowait: bool,
     /// Whether to keep sessions for the next pass.
-    pub(crate) hold: bool,
+    pub(super) hold: bool,
     /// The memory that replies may take.
-    pub(crate) memory: &'a MemoryBudget<'a>,
+    pub(super) memory: &'a MemoryBudget<'a>,
 }
 
 /// Runs the conversations until all are over or the deadline has passed.
 ///
 /// `meanwhile` runs once, after the first queries are sent, so that it costs no extra time.
-pub(crate) fn converse(
+pub(super) fn converse(
     conversations: &mut [Conversation<'_>],
     rules: &Rules<'_>,
     proc: &Proc,

@@ -33,15 +33,15 @@ pub(crate) struct CommandLine {
     /// The NICs, in order.
     pub(crate) nics: Vec<NicOption>,
     /// Whether no option mentions networks, so that the machine may have a default NIC.
-    pub(crate) has_default_nic: bool,
+    pub(super) has_default_nic: bool,
     /// Whether the machine is a board, which has its NICs regardless of the options.
     pub(crate) is_board: bool,
     /// The balloon device's id; `Some(None)` for a device without an id.
     pub(crate) balloon: Option<Option<String>>,
     /// The folder where QEMU was started, according to its environment.
-    pub(crate) started_in: Option<PathBuf>,
+    pub(super) started_in: Option<PathBuf>,
     /// Whether libvirtd started it to probe its capabilities.
-    pub(crate) is_probe: bool,
+    pub(super) is_probe: bool,
     /// Which part of a `-readconfig` file could not be read, if any: some options are unknown then.
     pub(crate) unread: Option<String>,
 }
@@ -97,7 +97,7 @@ pub(crate) enum Backend {
 }
 
 /// Reads an option file by its name on the command line, or says why it cannot be read.
-pub(crate) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<ConfigFile, String>;
+pub(super) type ReadFile<'a> = &'a dyn Fn(&str) -> Result<ConfigFile, String>;
 
 /// The most files that are read.
 const FILES: u32 = 16;

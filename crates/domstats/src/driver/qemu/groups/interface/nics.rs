@@ -22,7 +22,7 @@ const NAMED: usize = 4;
 pub(crate) struct GuestNics<'a> {
     pub(crate) all: Vec<GuestNic<'a>>,
     /// Whether the list is complete.
-    pub(crate) is_all: bool,
+    pub(super) is_all: bool,
 }
 
 /// A NIC of the guest.
@@ -40,7 +40,7 @@ pub(crate) struct GuestNic<'a> {
 
 impl GuestNics<'_> {
     /// Returns the reason for NICs whose traffic no host device counts.
-    pub(crate) fn uncounted(&self) -> Option<String> {
+    pub(super) fn uncounted(&self) -> Option<String> {
         let without = || self.all.iter().zip(0..).filter(|(place, _)| place.device.is_none());
         let number = without().count();
         let mut names: Vec<String> = without()

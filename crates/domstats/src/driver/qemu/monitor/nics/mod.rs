@@ -27,7 +27,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Device {
     /// Its path in QEMU's object tree.
-    pub(crate) path: ObjectPath,
+    pub(super) path: ObjectPath,
     /// The id of its network; empty if it has none.
     network: String,
     /// Empty if it was not queried.

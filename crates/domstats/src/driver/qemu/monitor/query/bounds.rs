@@ -33,7 +33,7 @@ const STATISTICS: usize = 4096;
 const NUMBER: usize = 16;
 
 /// A reply.
-pub(crate) trait Reply: Sized {
+pub(super) trait Reply: Sized {
     /// The most memory that a JSON object in it takes, in bytes.
     const OBJECT: usize = size_of::<Self>();
 
@@ -44,7 +44,7 @@ pub(crate) trait Reply: Sized {
 }
 
 /// An item of a reply that is a list.
-pub(crate) trait Item: Sized {
+pub(super) trait Item: Sized {
     /// The most memory that an item takes, in bytes. A growing list has up to twice the capacity it
     /// needs.
     const OBJECT: usize = 2 * size_of::<Self>();
@@ -63,7 +63,7 @@ impl<T: Item> Reply for Vec<T> {
 }
 
 /// Returns the most memory that a reply takes, in bytes.
-pub(crate) fn weight<T: Reply>(json: &str) -> u64 {
+pub(super) fn weight<T: Reply>(json: &str) -> u64 {
     let count = |byte| memchr_iter(byte, json.as_bytes()).count();
     (json.len() + count(b'{') * T::OBJECT + count(b',') * NUMBER) as u64
 }

@@ -68,7 +68,7 @@ macro_rules! queries {
             }
 
             /// Returns the most memory that a reply takes, in bytes.
-            pub(crate) fn weight(&self, json: &str) -> u64 {
+            pub(super) fn weight(&self, json: &str) -> u64 {
                 match self {
                     $(queries!(@pattern $query $($argument)?) => weight::<$reply>(json),)*
                 }
@@ -89,7 +89,7 @@ macro_rules! queries {
 }
 
 /// The names of the requested statistics; none for all.
-pub(crate) type StatNames = &'static [&'static str];
+pub(super) type StatNames = &'static [&'static str];
 
 queries! {
     /// Whether the guest runs, and why not.
@@ -140,7 +140,7 @@ queries! {
 
 impl Query {
     /// Appends the command in its shortest form: QEMU reads its monitor byte by byte.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"execute\":\"");
         out.extend_from_slice(self.command().as_bytes());
         out.push(b'"');

@@ -98,7 +98,7 @@ pub(crate) struct MemorySize {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Cpu {
     pub(crate) cpu_index: u32,
-    pub(crate) thread_id: u32,
+    pub(super) thread_id: u32,
     pub(crate) qom_path: Option<ObjectPath>,
 }
 
