@@ -79,7 +79,7 @@ fn errors_are_a_status_and_a_sentence() {
             "/metrics/compat/nagios",
             "a: b",
             404,
-            "there are no names of 'nagios': use tinkoff",
+            "there is no exporter 'nagios' here: use tinkoff",
         ),
         ("GET", "/v2/domains", "a: b", 404, "there is nothing at '/v2/domains': /healthz,"),
         ("DELETE", "/v1/domains/vm1", "a: b", 405, "everything here is read by GET or HEAD"),
