@@ -66,8 +66,9 @@ pub use model::{
     error::{Error, ErrorKind, ErrorOrigin, Result, error_chain},
     groups::{DomainStats, StatsGroups},
     identity::{Conflict, DomainInfo},
+    missing::{Missing, MissingDomain, MissingGroup, MissingReason},
     name::{Name, is_deceptive, printable},
-    report::{Missing, MissingDomain, MissingGroup, MissingReason, Phase, StatsReport},
+    report::{Phase, StatsReport},
     request::{DomainFilter, StatsOptions, StatsRequest},
     stats::{self, DomainState, StateReason, Value},
 };

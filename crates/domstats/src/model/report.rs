@@ -1,18 +1,16 @@
 //! The report: what was read and when, what was not and why.
 
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
-pub(crate) use crate::model::groups::DomainStats;
 use crate::model::{
     catalogue::attribute::{Attribute, AttributeField},
-    error::{Error, ErrorKind, ErrorOrigin},
     groups::{GROUPS, StatsGroups},
     identity::DomainInfo,
-    name::{Name, printable},
     stats::{Extra, Group},
+};
+pub(crate) use crate::model::{
+    groups::DomainStats,
+    missing::{Missing, MissingDomain, MissingGroup, MissingReason},
 };
 
 /// The statistics of many domains, read by one call.
@@ -167,168 +165,5 @@ impl DomainStats {
         for group in GROUPS.iter().filter(|group| groups.contains(group.bit)) {
             self.missing.push(MissingGroup { group: group.name.into(), missing: missing.clone() });
         }
-    }
-}
-
-/// A group of a domain that is missing in whole or in part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MissingGroup {
-    /// The group's name, such as `cpu-total`; that of a newer peer may be unknown here.
-    pub group: Name,
-    /// Why it is missing.
-    pub missing: Missing,
-}
-
-impl MissingGroup {
-    pub(crate) fn new(group: impl Into<Name>, missing: Missing) -> Self {
-        Self { group: group.into(), missing }
-    }
-}
-
-/// A domain without a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MissingDomain {
-    /// Its identity.
-    pub domain: DomainInfo,
-    /// Why it is missing.
-    pub missing: Missing,
-}
-
-impl MissingDomain {
-    pub(crate) fn new(domain: DomainInfo, missing: Missing) -> Self {
-        Self { domain, missing }
-    }
-}
-
-/// Why something is missing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Missing {
-    /// The reason, for programs.
-    pub reason: MissingReason,
-    /// The explanation for people, without deceptive characters; may be empty.
-    pub text: String,
-    /// What a newer peer added.
-    pub extra: Extra,
-}
-
-impl Missing {
-    /// The rows of the catalogue that describe why something is missing.
-    pub const ATTRIBUTES: &'static [Attribute<Self>] = &[
-        Attribute::new::<MissingReason>(
-            "reason",
-            &["Why it is missing."],
-            |missing: &Self| missing.reason.get(),
-            |missing: &mut Self, value| missing.reason.set(value),
-        ),
-        Attribute::new::<String>(
-            "text",
-            &["The explanation for people."],
-            |missing: &Self| missing.text.get(),
-            |missing: &mut Self, value| missing.text.set(value),
-        )
-        .text(),
-    ];
-
-    pub(crate) fn new(reason: MissingReason, text: impl Into<String>) -> Self {
-        Self { reason, text: printable(&text.into()), extra: Extra::default() }
-    }
-
-    /// Returns the error of a call for this alone.
-    pub(crate) fn error(&self, origin: ErrorOrigin) -> Error {
-        let kind = match self.reason {
-            MissingReason::Timeout | MissingReason::Busy => ErrorKind::Timeout,
-            MissingReason::Unsupported => ErrorKind::NoSupport,
-            MissingReason::Denied => ErrorKind::AccessDenied,
-            MissingReason::Gone => ErrorKind::NoDomain,
-            MissingReason::Ambiguous => ErrorKind::Ambiguous,
-            _ => ErrorKind::Internal,
-        };
-        Error::new(kind, origin, self.to_string())
-    }
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.text.as_str() {
-            "" => self.reason.fmt(f),
-            text => write!(f, "{}: {text}", self.reason),
-        }
-    }
-}
-
-/// The reasons for which something can be missing.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum MissingReason {
-    /// The driver, the domain's hypervisor or its version does not support it.
-    Unsupported,
-    /// There was no answer before the deadline.
-    Timeout,
-    /// Another client holds the monitor.
-    Busy,
-    /// The caller lacks the permission.
-    Denied,
-    /// The domain went away.
-    Gone,
-    /// The domain is not active.
-    Inactive,
-    /// The answer was an error, or malformed.
-    Failed,
-    /// Several domains match.
-    Ambiguous,
-    /// A reason of a newer peer.
-    Other(Name),
-}
-
-impl MissingReason {
-    /// Returns the word that documents use.
-    #[must_use]
-    pub fn word(&self) -> &str {
-        match self {
-            Self::Unsupported => "unsupported",
-            Self::Timeout => "timeout",
-            Self::Busy => "busy",
-            Self::Denied => "denied",
-            Self::Gone => "gone",
-            Self::Inactive => "inactive",
-            Self::Failed => "failed",
-            Self::Ambiguous => "ambiguous",
-            Self::Other(word) => word,
-        }
-    }
-
-    /// The words that this version writes, for the schemas.
-    pub(crate) const WORDS: [&'static str; 8] =
-        ["unsupported", "timeout", "busy", "denied", "gone", "inactive", "failed", "ambiguous"];
-
-    /// Returns whether there is nothing to read: a report without it is complete.
-    #[must_use]
-    pub fn is_expected(&self) -> bool {
-        matches!(self, Self::Unsupported | Self::Inactive)
-    }
-
-    /// Returns the reason that documents call by this word.
-    #[must_use]
-    pub fn from_word(word: &str) -> Self {
-        match word {
-            "unsupported" => Self::Unsupported,
-            "timeout" => Self::Timeout,
-            "busy" => Self::Busy,
-            "denied" => Self::Denied,
-            "gone" => Self::Gone,
-            "inactive" => Self::Inactive,
-            "failed" => Self::Failed,
-            "ambiguous" => Self::Ambiguous,
-            other => Self::Other(other.into()),
-        }
-    }
-}
-
-impl fmt::Display for MissingReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
     }
 }

@@ -11,10 +11,10 @@ use std::{
 use uuid::Uuid;
 
 use crate::model::{
-    catalogue::Place,
+    catalogue::row::Place,
     identity::Conflict,
+    missing::MissingReason,
     name::{Name, printable},
-    report::MissingReason,
 };
 
 /// The type of an attribute.
@@ -275,7 +275,7 @@ impl AttributeField for Duration {
 
 impl AttributeField for MissingReason {
     const TYPE: AttributeType = AttributeType::Text;
-    const WORDS: &'static [&'static str] = &MissingReason::WORDS;
+    const WORDS: &'static [&'static str] = MissingReason::WORDS;
     const IS_REQUIRED: bool = true;
 
     fn get(&self) -> Option<AttributeValue<'_>> {

@@ -1,7 +1,7 @@
 //! What a group of statistics is, and the macro behind the table of groups.
 
 use crate::model::{
-    catalogue::{Schema, Section, section::some},
+    catalogue::{Section, row::Schema, section::some},
     groups::{DomainStats, GROUPS, StatsGroups},
 };
 

@@ -1,7 +1,9 @@
 //! The macro behind the catalogue: a struct with a row of the catalogue above each field.
 
 use crate::model::catalogue::{
-    Field, Item, Kind, ListRow, PartRow, Place, Row, Schema, Unit, value::Leaf,
+    Item,
+    row::{Field, Kind, ListRow, PartRow, Place, Row, Schema, Unit},
+    value::Leaf,
 };
 
 /// Defines a struct and its [`Section`](crate::model::stats::Section). The attribute above each field

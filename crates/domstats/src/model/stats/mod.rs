@@ -20,10 +20,11 @@ mod vm;
 
 pub use crate::model::{
     catalogue::{
-        Cell, Field, Key, KeyKind, Kind, List, ListRow, PartRow, Place, Row, Schema, Section, Unit,
+        Cell, List, Section,
         attribute::{Attribute, AttributeType, AttributeValue},
         extra::Extra,
         group::Group,
+        row::{Field, Key, KeyKind, Kind, ListRow, PartRow, Place, Row, Schema, Unit},
         value::{Value, ValueType},
         walk::{Visitor, walk},
     },
