@@ -186,17 +186,17 @@
 #define VIR_ERR_ERROR 2
 
 /**
- * State, and why it is in it.
+ * State and its reason.
  */
 #define VIR_DOMAIN_STATS_STATE 1
 
 /**
- * CPU time of the whole domain, and what its CPU monitors say.
+ * CPU time of the whole domain, and its CPU monitors.
  */
 #define VIR_DOMAIN_STATS_CPU_TOTAL 2
 
 /**
- * Memory: balloon, what the guest says of it, resident set.
+ * Memory: balloon, guest statistics, resident set.
  */
 #define VIR_DOMAIN_STATS_BALLOON 4
 
@@ -236,12 +236,12 @@
 #define VIR_DOMAIN_STATS_DIRTYRATE 512
 
 /**
- * What the hypervisor counts of the domain.
+ * Hypervisor statistics of the domain.
  */
 #define VIR_DOMAIN_STATS_VM 1024
 
 /**
- * Each crypto device, only if asked for. libvirt lacks it: 0 does not include it.
+ * Each crypto device, only if requested. libvirt lacks it: 0 does not include it.
  */
 #define DOMSTATS_CRYPTODEV 33554432
 

@@ -1,4 +1,4 @@
-//! What packages do: install by `cargo cinstall`, compile by `pkg-config`. Ignored unless asked for
+//! Installs with `cargo cinstall` and compiles with `pkg-config`, as packages do. Ignored by default
 //! (`cargo test -p domstats-capi -- --ignored install`): cargo-c takes minutes to build.
 
 use std::{env, fs, path::Path, process::Command};

@@ -1,4 +1,4 @@
-//! The library, as programs in C, C++ and Python have it.
+//! The library, used by programs in C, C++ and Python.
 #![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
 
 mod header;

@@ -1,4 +1,4 @@
-//! What happens to a program that misuses the library: libvirt's own errors, and no bad access.
+//! Misuses of the library: they get libvirt's errors, and never access invalid memory.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use domstats_live::{
     libvirt::Libvirt,
 };
 
-/// What is printed of misuses that libvirt does not survive or does not have.
+/// The output for misuses that crash libvirt or that it does not have.
 const OURS: &str = include_str!("../programs/misuse.expected");
 
 fn compiled(arguments: &[&str]) -> PathBuf {
@@ -17,8 +17,8 @@ fn compiled(arguments: &[&str]) -> PathBuf {
     compile("gcc", &source, arguments)
 }
 
-/// Misuses both libraries at this URI, and returns what this one prints of what libvirt does not
-/// survive.
+/// Misuses both libraries at this URI, and returns the output of this one for misuses that crash
+/// libvirt.
 fn compare(uri: &str) -> String {
     let ours = lab().run(under_valgrind(&compiled(&[])).arg(uri));
     let libvirt = compiled(&["-DWITH_LIBVIRT", "-lvirt"]);

@@ -1,5 +1,5 @@
-//! The programs of `docs/c.md`: they print what the page says, whoever compiles them, and valgrind
-//! finds nothing.
+//! The programs of `docs/c.md`: with every compiler they print what the page says, and valgrind finds
+//! nothing.
 
 use std::{fs, path::Path};
 
@@ -28,7 +28,7 @@ fn valgrind_finds_nothing() {
         ("test:///default?domains=30", 0),
         ("test:///nothing-here.xml", 1),
     ];
-    // Another compiler changes the programs, which do little, and not the library.
+    // One compiler is enough: the programs do little, and the library stays the same.
     for (clang, uris) in [(false, &uris[..]), (true, &uris[..1])] {
         for (name, program) in programs(clang) {
             for &(uri, code) in uris {

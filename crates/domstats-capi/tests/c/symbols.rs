@@ -1,4 +1,4 @@
-//! The names that the shared library gives to a process, and a process that has libvirt too.
+//! The symbols of the shared library, also in a process that has loaded libvirt.
 
 use std::{
     collections::BTreeSet,
@@ -29,7 +29,7 @@ fn declared() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_library_has_what_the_header_says_and_nothing_else() {
+fn the_library_exports_the_header_and_nothing_else() {
     let library = library();
     let read = |option| lab().run(lab().command("readelf").args([option, "--wide"]).arg(&library));
     let symbols = read("--dyn-syms");
@@ -65,7 +65,7 @@ fn a_program_that_also_has_libvirt_reaches_both() {
             .arg("-lvirt"),
     );
     let with_libvirt = with_libvirt.to_str().unwrap();
-    // Whichever library the linker looks at first.
+    // In either order of the libraries.
     for arguments in [&[with_libvirt][..], &["-ldomstats", with_libvirt]] {
         let both = compile("gcc", &program("beside_libvirt.c"), arguments);
         let printed = lab().run(&mut with_library(&both));
@@ -83,7 +83,7 @@ fn a_program_of_libvirt_does_not_notice_the_library() {
     assert_eq!(lab().run(&mut python), "test\n");
 }
 
-/// What a plain build gives, loaded by hand into a process that has libvirt: by its handle.
+/// A plain build, loaded by hand into a process that has libvirt, and used by its handle.
 const BY_HAND: &str = r#"
 import ctypes, sys
 import libvirt

@@ -1,4 +1,4 @@
-//! Threads share connections and domains, and have errors of their own.
+//! Threads share connections and domains, and have their own errors.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A visitor is told of everything that a report has, with its type, unit and word.
+//! A visitor is called for everything in a report, with its type, unit and word.
 
 use std::{fs, path::Path};
 
@@ -8,8 +8,8 @@ use domstats_live::{
     lab::lab,
 };
 
-/// Values of the types that the made-up domains lack, words that this version does not know, and a
-/// domain without a UUID, of a stranger.
+/// Values of types that the simulated domains lack, unknown words, and a domain of an untrusted user
+/// without a UUID.
 const SAVED: &str =
     "<domainstats><domain name='saved' uid='1000' untrusted='true' conflict='name uuid'>
     <state>9</state>
@@ -61,7 +61,7 @@ fn expected(report: &StatsReport) -> Vec<String> {
 }
 
 #[test]
-fn a_visitor_is_told_of_everything() {
+fn a_visitor_is_called_for_everything() {
     let saved = lab().path("saved.xml");
     fs::write(&saved, SAVED).unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/visit_all.c");
@@ -74,7 +74,7 @@ fn a_visitor_is_told_of_everything() {
         let report = Connect::open(uri).unwrap().all_domain_stats(&StatsRequest::new()).unwrap();
         let told = lab().run(with_library(&program).arg(uri));
         assert_eq!(told.lines().collect::<Vec<_>>(), expected(&report), "{uri}");
-        // NULL is what the environment says.
+        // NULL selects the URI of the environment.
         assert_eq!(lab().run(with_library(&program).env("DOMSTATS_DEFAULT_URI", uri)), told);
         all.push_str(&told);
     }

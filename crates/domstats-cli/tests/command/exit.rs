@@ -44,7 +44,7 @@ fn a_domain_that_does_not_exist_is_1_and_named() {
 }
 
 #[test]
-fn a_domain_called_like_a_command_comes_after_two_dashes() {
+fn a_domain_with_the_name_of_a_command_comes_after_two_dashes() {
     let run = run(&format!("-c {FIXED} -- list"));
     assert_eq!(run.code, Some(1));
     assert!(run.err.contains("name 'list'"), "{run:?}");
@@ -69,7 +69,7 @@ fn what_is_missing_is_one_line_and_3_with_strict() {
 }
 
 #[test]
-fn an_inactive_domain_is_worth_a_line_only_where_its_group_was_asked_for() {
+fn an_inactive_domain_is_reported_only_if_its_group_was_requested() {
     let line = format!("-c {FIXED} --list-inactive");
     let all = run(&line);
     assert_eq!((all.code, all.err.as_str()), (Some(0), ""), "{all:?}");
@@ -92,7 +92,7 @@ fn a_closed_pipe_is_not_an_error() {
 }
 
 #[test]
-fn doctor_says_what_each_domain_gives_and_why_not_more() {
+fn doctor_lists_what_each_domain_provides_and_why_not_more() {
     let run = run("doctor -c test:///default?hang=vm1 --timeout 100ms");
     assert_eq!(run.code, Some(0), "{run:?}");
     assert!(run.out.contains("\n  vm1\n    provides "), "{run:?}");
@@ -101,7 +101,7 @@ fn doctor_says_what_each_domain_gives_and_why_not_more() {
 }
 
 #[test]
-fn doctor_says_what_a_call_costs() {
+fn doctor_prints_the_cost_of_a_call() {
     let run = run("doctor --timings -c test:///default --timeout 1m");
     assert_eq!(run.code, Some(0), "{run:?}");
     for call in ["first", "next"] {
@@ -123,7 +123,7 @@ fn fields_can_be_searched() {
 }
 
 #[test]
-fn enforce_refuses_a_group_that_is_not_supported() {
+fn enforce_rejects_an_unsupported_group() {
     // A saved document has the groups that were saved.
     let file = std::env::temp_dir().join(format!("domstats-enforce-{}.xml", std::process::id()));
     std::fs::write(&file, run("-c test:///default --state --format xml").out).unwrap();

@@ -1,9 +1,9 @@
-//! What the command says of itself: the manual page and the completions.
+//! Generated output: the manual page and the completions.
 
 use crate::kit::{is_blessing, repository, run};
 
 #[test]
-fn the_committed_manual_page_is_fresh() {
+fn the_committed_manual_page_is_up_to_date() {
     let page = run("man");
     assert_eq!(page.code, Some(0), "{page:?}");
     let path = repository("docs/man/domstats.1");

@@ -1,15 +1,15 @@
-//! What the tests of the command share.
+//! Helpers for the tests of the command.
 
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
-/// Made-up domains that never change.
+/// Simulated domains that never change.
 pub(crate) const FIXED: &str = "test:///default?clock=fixed";
 
-/// Returns the command without arguments, in an environment that says nothing about hypervisors
-/// and colours.
+/// Returns the command without arguments, in an environment without settings for hypervisors and
+/// colours.
 pub(crate) fn domstats() -> Command {
     quiet(Command::new(env!("CARGO_BIN_EXE_domstats")))
 }
@@ -35,7 +35,7 @@ fn quiet(mut command: Command) -> Command {
     command
 }
 
-/// Runs the command with these words, separated by spaces.
+/// Runs the command with arguments, separated by spaces.
 pub(crate) fn run(line: &str) -> Finished {
     finish(domstats().args(line.split_whitespace()))
 }
@@ -50,7 +50,7 @@ pub(crate) fn finish(command: &mut Command) -> Finished {
     }
 }
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
@@ -63,7 +63,7 @@ pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// Whether the committed files are to be written anew: `DOMSTATS_BLESS=1 cargo test`.
+/// Whether to regenerate the committed files: `DOMSTATS_BLESS=1 cargo test`.
 pub(crate) fn is_blessing() -> bool {
     std::env::var_os("DOMSTATS_BLESS").is_some()
 }

@@ -1,4 +1,4 @@
-//! The command, as people and scripts start it.
+//! The command, run as by people and scripts.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod exit;

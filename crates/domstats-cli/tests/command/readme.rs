@@ -1,4 +1,4 @@
-//! The examples of README.md, run as they stand: see `domstats_live::page`.
+//! Runs the examples of README.md: see `domstats_live::page`.
 
 use crate::kit::{finish, shell};
 use domstats_live::{lab::lab, page};

@@ -6,7 +6,7 @@ use domstats_live::lab::lab;
 
 use crate::kit::{FIXED, finish, run, shell};
 
-/// Runs a line of shell on a terminal that util-linux makes, with 80 columns.
+/// Runs a shell command on a terminal of util-linux, with 80 columns.
 fn on_terminal(line: &str) -> String {
     let script = format!("script --quiet --return --command 'stty cols 80; {line}' /dev/null");
     let run = finish(shell(&script).env("TERM", "xterm"));
@@ -36,7 +36,7 @@ fn colours_are_for_terminals_that_want_them() {
 #[test]
 fn a_name_cannot_steer_the_terminal() {
     let path = lab().path("steering.xml").display().to_string();
-    // As a word of a URI, and of a shell.
+    // As an argument of a URI, and of a shell.
     let uri = format!("test://{}", path.replace(' ', "%20"));
     let document = "<domainstats time='2026-01-31T00:00:00Z'><domain name='a&#27;[2Jb'>\
                     <missing group='block' reason='timeout'>c&#27;[2Jd</missing>\
@@ -51,7 +51,7 @@ fn a_name_cannot_steer_the_terminal() {
 #[test]
 fn watch_appends_to_a_pipe() {
     let began = Instant::now();
-    // The reader goes after four reports: the next one ends the command, without a complaint.
+    // The reader leaves after four reports; the next one ends the command without an error.
     let watch = format!("timeout 60 domstats -c '{FIXED}' --state --watch 0.1 vm1");
     let run = finish(&mut shell(&format!("{watch} | grep --max-count 4 Domain")));
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{run:?}");

@@ -1,4 +1,4 @@
-//! Which hypervisor is asked.
+//! The choice of the hypervisor.
 
 #![allow(clippy::unwrap_used, reason = "a failed test")]
 
@@ -41,7 +41,7 @@ impl Config {
         Self(directory)
     }
 
-    /// Runs a line of the shell as somebody who is not root and has this configuration.
+    /// Runs a shell command as a user other than root with this configuration.
     fn run(&self, line: &str) -> Finished {
         let mut command = shell(&format!("unshare --user bash -c {line:?}"));
         finish(command.env("XDG_CONFIG_HOME", &self.0))
@@ -97,13 +97,13 @@ fn root_has_the_libvirt_conf_of_the_system() {
 }
 
 #[test]
-fn what_libvirt_conf_has_wrong_is_said_with_file_and_line() {
+fn a_mistake_in_libvirt_conf_is_reported_with_file_and_line() {
     let config = Config::new("wrong", "\nuri_default = qemu:///system\n");
     let run = config.run("domstats list");
     assert_eq!(run.code, Some(1), "{run:?}");
     let place = format!("{}/libvirt/libvirt.conf, line 2: ", config.0.display());
     assert!(run.err.starts_with(&format!("domstats: {place}")), "{run:?}");
-    // Whoever names a URI does not need the file.
+    // A given URI does not need the file.
     assert_eq!(config.run("domstats list -c test:///default").code, Some(0));
 
     let config = Config::new("foreign", "uri_default = 'esx://host/'");
@@ -113,8 +113,8 @@ fn what_libvirt_conf_has_wrong_is_said_with_file_and_line() {
 }
 
 #[test]
-fn without_a_hypervisor_the_error_says_what_was_tried() {
-    // In a world of its own there is no process but ours, so no QEMU, and no daemon's socket.
+fn without_a_hypervisor_the_error_lists_what_was_tried() {
+    // Its own namespaces have no other process, so no QEMU, and no daemon's socket.
     let alone = |user: &str, command: &str| {
         finish(&mut shell(&format!(
             "unshare --user --map-root-user --pid --fork --mount-proc \
@@ -128,7 +128,7 @@ fn without_a_hypervisor_the_error_says_what_was_tried() {
             assert!(run.err.contains("no hypervisor found: tried qemu:///system ("), "{run:?}");
             assert!(run.err.contains(", qemu+qmp:///system (no QEMU process"), "{run:?}");
             assert!(run.err.contains("`domstats -c test:///default`"), "{run:?}");
-            // Root has no daemon of its own.
+            // Root has no session daemon.
             assert_eq!(run.err.contains("qemu:///session ("), !user.is_empty(), "{run:?}");
         }
     }

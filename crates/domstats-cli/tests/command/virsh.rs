@@ -1,4 +1,4 @@
-//! The promise to people who have scripts: the options of `virsh domstats` work here.
+//! Compatibility with scripts: the options of `virsh domstats` work here.
 
 use crate::kit::{FIXED, finish, run, shell};
 
@@ -9,7 +9,7 @@ const OPTIONS: &str = "--state --cpu-total --balloon --vcpu --interface --block 
                        --raw --enforce --backing --nowait --domain";
 
 #[test]
-fn every_option_of_virsh_is_taken() {
+fn every_option_of_virsh_is_accepted() {
     for option in OPTIONS.split_whitespace() {
         let value = if option == "--domain" { "vm1" } else { "" };
         let run = run(&format!("-c {FIXED} {option} {value}"));
@@ -18,7 +18,7 @@ fn every_option_of_virsh_is_taken() {
 }
 
 #[test]
-fn the_list_of_options_is_that_of_virsh() {
+fn the_options_are_those_of_virsh() {
     let help = finish(&mut shell("virsh help domstats"));
     assert_eq!(help.code, Some(0), "virsh is needed here: {}", help.err);
     let theirs = help.out.lines().filter_map(|line| line.trim().split(' ').next());
@@ -28,7 +28,7 @@ fn the_list_of_options_is_that_of_virsh() {
 }
 
 #[test]
-fn a_group_option_asks_for_this_group_only() {
+fn a_group_option_selects_this_group_only() {
     let text = run(&format!("-c {FIXED} --cpu-total vm1")).out;
     assert!(text.contains("\n  cpu.time="), "{text}");
     assert!(!text.contains("state.state"), "{text}");
@@ -39,13 +39,13 @@ fn a_group_option_asks_for_this_group_only() {
 }
 
 #[test]
-fn filters_choose_domains() {
+fn filters_select_domains() {
     let names = |filter: &str| run(&format!("list --name -c {FIXED} {filter}")).out;
     let all = names("");
     let (active, inactive) = (names("--list-active"), names("--list-inactive"));
     assert!(!active.is_empty() && !inactive.is_empty(), "{all}");
     assert_eq!(active.lines().count() + inactive.lines().count(), all.lines().count());
-    // Different classes narrow each other down, and an empty answer is not a failure.
+    // Filters of different classes are combined, and an empty result is not a failure.
     let none = run(&format!("-c {FIXED} --list-active --list-shutoff"));
     assert_eq!((none.code, none.out.as_str()), (Some(0), ""), "{}", none.err);
 }
@@ -73,6 +73,6 @@ fn a_domain_goes_by_id_uuid_and_name() {
     let uuids = run(&format!("-c {FIXED} list --uuid --name")).out;
     let uuid = uuids.lines().find_map(|line| line.strip_suffix(" vm1")).unwrap();
     assert_eq!(text(uuid), by_name);
-    // Twice is twice, as in virsh.
+    // A repeated domain is printed twice, as by virsh.
     assert_eq!(text(&format!("vm1 {uuid}")).matches("Domain: 'vm1'").count(), 2);
 }

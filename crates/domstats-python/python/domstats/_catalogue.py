@@ -80,7 +80,7 @@ VIR_DOMAIN_STATS_CPU = VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_VCPU
 
 
 class State(Section):
-    """State, and why it is in it.
+    """State and its reason.
 
     state: State of the domain: 0 none, 1 running, 2 blocked, 3 paused, 4 shutting down, 5 shut off, 6 crashed, 7 suspended.
     reason: Why the domain is in its state: the number of that state's reason.
@@ -99,7 +99,7 @@ class State(Section):
 
 
 class Cpu(Section):
-    """CPU time of the whole domain, and what its CPU monitors say.
+    """CPU time of the whole domain, and its CPU monitors.
 
     time (ns): CPU time used.
     user (ns): CPU time used in user mode, running the guest included.
@@ -299,7 +299,7 @@ class Pressure(Section):
 
 
 class Balloon(Section):
-    """Memory: balloon, what the guest says of it, resident set.
+    """Memory: balloon, guest statistics, resident set.
 
     current (KiB): Memory that the guest has now.
     maximum (KiB): Memory that the guest can have.
@@ -1610,7 +1610,7 @@ class VcpuDirtyRate(Section):
 
 
 class Vm(Section):
-    """What the hypervisor counts of the domain.
+    """Hypervisor statistics of the domain.
 
     stats: The statistics by the names that the hypervisor gives them, such as `remote_tlb_flush`.
     histograms: The histograms by the names that the hypervisor gives them.
@@ -1629,7 +1629,7 @@ class Vm(Section):
 
 
 class Cryptodevs(Section):
-    """Each crypto device, only if asked for.
+    """Each crypto device, only if requested.
 
     count: Number of crypto devices, used or not.
     cryptodevs: The crypto devices.
@@ -1724,11 +1724,11 @@ class DomainStats(Section):
     missing: tuple[MissingGroup, ...] = ()
     """The groups that were requested and are missing in whole or in part."""
     state: State | None = None
-    """State, and why it is in it."""
+    """State and its reason."""
     cpu: Cpu | None = None
-    """CPU time of the whole domain, and what its CPU monitors say."""
+    """CPU time of the whole domain, and its CPU monitors."""
     balloon: Balloon | None = None
-    """Memory: balloon, what the guest says of it, resident set."""
+    """Memory: balloon, guest statistics, resident set."""
     vcpu: Vcpus | None = None
     """Each vCPU."""
     interface: Interfaces | None = None
@@ -1744,6 +1744,6 @@ class DomainStats(Section):
     dirtyrate: DirtyRate | None = None
     """The last measurement of the dirty rate."""
     vm: Vm | None = None
-    """What the hypervisor counts of the domain."""
+    """Hypervisor statistics of the domain."""
     cryptodev: Cryptodevs | None = None
-    """Each crypto device, only if asked for."""
+    """Each crypto device, only if requested."""

@@ -82,7 +82,7 @@ fn odd() -> DomainStats {
     let path = Some("<\"Ünïcode\" & 'Söhne'>\\{a=\"b\"}\n\ttwo \u{202e}日本".to_owned());
     let disk = Block { path, ..Block::default() };
     domain.block = Some(Blocks { blocks: vec![disk], ..Blocks::default() });
-    // Empty and present: asked for, answered, nothing there.
+    // Empty and present: requested and read, with nothing in it.
     domain.vm = Some(crate::model::stats::Vm::default());
     domain.set_param("cpu.new.time", &crate::Value::ULLong(5));
     domain.set_param("gpu.0.load", &crate::Value::Double(0.5));

@@ -10,13 +10,13 @@ use crate::model::{
 
 groups!(
     pub struct DomainStats {
-        /// State, and why it is in it.
+        /// State and its reason.
         #[group(STATE = 0, constant = "VIR_DOMAIN_STATS_STATE")]
         pub state: Option<State>,
-        /// CPU time of the whole domain, and what its CPU monitors say.
+        /// CPU time of the whole domain, and its CPU monitors.
         #[group(CPU_TOTAL = 1, constant = "VIR_DOMAIN_STATS_CPU_TOTAL", name = "cpu-total")]
         pub cpu: Option<Cpu>,
-        /// Memory: balloon, what the guest says of it, resident set.
+        /// Memory: balloon, guest statistics, resident set.
         #[group(BALLOON = 2, constant = "VIR_DOMAIN_STATS_BALLOON")]
         pub balloon: Option<Balloon>,
         /// Each vCPU.
@@ -45,10 +45,10 @@ groups!(
         /// The last measurement of the dirty rate.
         #[group(DIRTYRATE = 9, constant = "VIR_DOMAIN_STATS_DIRTYRATE", info = "dirty_rate")]
         pub dirtyrate: Option<DirtyRate>,
-        /// What the hypervisor counts of the domain.
+        /// Hypervisor statistics of the domain.
         #[group(VM = 10, constant = "VIR_DOMAIN_STATS_VM")]
         pub vm: Option<Vm>,
-        /// Each crypto device, only if asked for.
+        /// Each crypto device, only if requested.
         #[group(CRYPTODEV = 25, constant = "DOMSTATS_CRYPTODEV", element = "cryptodevs")]
         pub cryptodev: Option<Cryptodevs>,
     }

@@ -12,11 +12,11 @@ use crate::{
     },
 };
 
-/// A line of each format, what moves a cursor, what turns text, and what is not to be seen.
+/// A line of each format, and characters that move a cursor, change direction, or are invisible.
 const EVIL: &str = "x\n\nDomain: 'victim'\r\n  state.state=5\u{1b}[2J\u{9b}2K\u{202e}\u{2028}\u{200b}\u{e0041}\n\
                     libvirt_up 0\n# EOF\n</domain><domain name='victim'/>\n\", \"name\": \"victim";
 
-/// Has the word wherever a guest, a daemon or a document can put one.
+/// Contains the word wherever a guest, a daemon or a document can put one.
 fn report(word: &str) -> StatsReport {
     let mut stats = sample::full(word, 7);
     let name = || Some(word.into());
@@ -54,7 +54,7 @@ fn no_format_can_be_forged() {
     }
 }
 
-/// What is not a name is what it was.
+/// Texts that are not names are kept unchanged.
 #[test]
 fn documents_keep_texts_to_the_last_character() {
     let report = report(EVIL);
@@ -62,7 +62,7 @@ fn documents_keep_texts_to_the_last_character() {
     let read = StatsReport::from_json(&report.to_json()).unwrap();
     assert_eq!(read, report);
     assert_eq!(read.domains[0].block.as_ref().unwrap().blocks[0].path, path);
-    // XML cannot carry an escape at all.
+    // XML has no way to write an escape character.
     let tame = self::report(&EVIL.replace('\u{1b}', ""));
     assert_eq!(StatsReport::from_xml(&tame.to_xml()).unwrap(), tame);
 }

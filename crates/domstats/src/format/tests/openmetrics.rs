@@ -1,4 +1,4 @@
-//! Metric names, base units and labels. `tests/library/tools.rs` asks promtool and the Python parser.
+//! Metric names, base units and labels. `tests/library/tools.rs` runs promtool and the Python parser.
 
 use std::{collections::HashSet, ops::Range, time::Duration};
 
@@ -40,7 +40,7 @@ fn values_are_exact_in_base_units() {
     }
 }
 
-/// Domains of one name, a domain that was listed twice, a disk with images under it.
+/// Domains that share a name, a domain that was listed twice, a disk with images below it.
 #[test]
 fn no_series_is_written_twice() {
     let mut report = sample::canonical();
@@ -115,7 +115,7 @@ fn a_domain_is_as_old_as_its_own_values() {
     metrics.push_age(&report, Duration::from_millis(10));
     let text = metrics.to_text(Format::Prometheus);
     let age = "libvirt_domain_sample_age_seconds";
-    // It was asked 1.543211 ms after the others.
+    // It was read 1.543211 ms after the others.
     assert!(text.contains(&format!("{age}{{domain=\"vm2\"}} 0.008456789\n")), "{text}");
     assert!(text.contains(&format!("{age}{{domain=\"vm1\"}} 0.01\n")), "{text}");
 }
@@ -169,7 +169,7 @@ fn samples_are_those_of_the_text() {
             for (name, value) in sample.labels {
                 labels = labels.with(name, value);
             }
-            // A collection of one sample writes it.
+            // Written alone, in a collection of one.
             let mut one = Metrics::new();
             let id = one.family(family.name(), family.kind(), family.help());
             let value = match sample.value {

@@ -88,7 +88,7 @@ impl Draws {
         }
     }
 
-    /// Returns a value of a field's type; a number outside of it is refused by the slot.
+    /// Returns a value of a field's type; the slot rejects a number outside of it.
     fn value(&mut self, field: &Field) -> Json {
         let number = self.number();
         match field.value_type {

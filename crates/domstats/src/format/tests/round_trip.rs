@@ -1,4 +1,4 @@
-//! What is written reads back, and what is unknown survives.
+//! Documents read back unchanged, and unknown content survives.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ fn the_documents_of_the_rfc_are_read() {
     assert_eq!(report.to_xml(), xml);
 }
 
-/// A document in which every level says something that this version does not know.
+/// A document with unknown content on every level.
 const NEWER: &str = "<domainstats host='h' time='2026-11-22T20:00:00.123456789Z' elapsed='5'>
   <domain mood='calm' name='vm1' uuid='c0ffee00-0000-4000-8000-000000000001' id='7'>
     <state hue='red' reason='booted'>running<since>now</since></state>
@@ -71,7 +71,7 @@ const NEWER: &str = "<domainstats host='h' time='2026-11-22T20:00:00.123456789Z'
 </domainstats>";
 
 #[test]
-fn what_is_unknown_survives_in_xml() {
+fn unknown_content_survives_in_xml() {
     let report = StatsReport::from_xml(NEWER).unwrap();
     let xml = report.to_xml();
     for piece in [
@@ -108,7 +108,7 @@ fn what_is_unknown_survives_in_xml() {
 }
 
 #[test]
-fn what_is_unknown_survives_the_way_through_json() {
+fn unknown_content_survives_conversion_to_json() {
     let report = StatsReport::from_xml(NEWER).unwrap();
     let through = StatsReport::from_json(&report.to_json()).unwrap();
     assert_eq!(through, report);
@@ -116,7 +116,7 @@ fn what_is_unknown_survives_the_way_through_json() {
 }
 
 #[test]
-fn what_is_unknown_survives_in_json() {
+fn unknown_content_survives_in_json() {
     let json = r#"{"host": null, "big": 18446744073709551615, "list": [1, [2, {"a": []}], {}],
         "domains": [{"name": "vm1", "0": {"é b": true}, "cpu": {"time": "soon", "x": -1.25e-7},
             "perf": [1], "vm": null,
@@ -128,10 +128,10 @@ fn what_is_unknown_survives_in_json() {
     assert!(domain.vm.is_none() && domain.perf.is_none());
     let again: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
     let mut before: serde_json::Value = serde_json::from_str(json).unwrap();
-    // `null` for something known says that there is nothing.
+    // `null` for something known means absent.
     before["domains"][0].as_object_mut().unwrap().remove("vm");
     assert_eq!(again, before);
-    // In XML everything is text; it is all there, and stays as it is from then on.
+    // In XML everything is text; nothing is lost, and it is stable from then on.
     let xml = report.to_xml();
     for piece in ["18446744073709551615", "soon", "-0.000000125", "<_ name='é b'>true</_>"] {
         assert!(xml.contains(piece), "{piece} is lost:\n{xml}");
@@ -154,7 +154,7 @@ fn numbers_that_json_cannot_spell_read_back() {
 }
 
 #[test]
-fn what_is_not_a_document_is_refused_with_its_place() {
+fn invalid_documents_are_rejected_with_their_position() {
     for (text, place) in [
         ("", "no element"),
         ("<domainstats>", "ends inside <domainstats>"),
@@ -187,7 +187,7 @@ fn what_is_not_a_document_is_refused_with_its_place() {
     }
 }
 
-/// What a hostile document costs grows with its length, and not with the square of it.
+/// The cost of a hostile document is linear in its length.
 #[test]
 fn a_long_list_and_a_long_tag_are_read_and_written_in_time() {
     const MANY: usize = 40_000;
@@ -198,7 +198,7 @@ fn a_long_list_and_a_long_tag_are_read_and_written_in_time() {
         &|many| format!("<stat name='s'{}/>", each(many, |number| format!(" a{number}='1'"))),
         &|many| format!("<stat name='s'>{}</stat>", each(many, |number| format!("<a{number}/>"))),
     ];
-    // What the thread worked, which a busy machine does not change.
+    // The CPU time of the thread does not depend on the load of the machine.
     let cost = |inside: &str| {
         let start = clock_gettime(ClockId::ThreadCPUTime);
         let xml = format!("<domainstats><domain name='a'><vm>{inside}</vm></domain></domainstats>");

@@ -1,4 +1,4 @@
-//! The generated files of the repository are those that the catalogue generates.
+//! The generated files of the repository are up to date.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[test]
-fn generated_files_are_fresh() {
+fn generated_files_are_up_to_date() {
     assert_file("../../schemas/domainstats.rng", &rng());
     assert_file("../../schemas/domainstats.schema.json", &json_schema());
     assert_file("../../docs/fields.md", &fields_markdown());
@@ -65,7 +65,7 @@ fn every_row_fits_the_formats() {
             );
             let is_sample = field.kind != Kind::Info;
             assert!(!is_sample || field.value_type != ValueType::String, "{name} is no number");
-            // Many numbers are no sample.
+            // Many numbers are not a sample.
             let has_metric = field.metric.is_some();
             assert!(
                 !is_sample || has_metric == (field.value_type != ValueType::Numbers),

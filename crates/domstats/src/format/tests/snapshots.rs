@@ -1,4 +1,5 @@
-//! One report with everything in it, in every format; and a proof that no format drops a field.
+//! Snapshots of one report with everything in it, in every format, and a proof that no format drops a
+//! field.
 
 use super::assert_file;
 use crate::{
@@ -14,7 +15,7 @@ fn snapshot(format: Format) -> String {
 }
 
 #[test]
-fn every_format_writes_what_it_wrote() {
+fn every_format_writes_its_snapshot() {
     for format in Format::ALL {
         assert_file(&format!("tests/snapshots/canonical.{format}"), &snapshot(format));
     }
@@ -70,8 +71,8 @@ fn canonical_domain() -> DomainStats {
 /// The rows of the hypervisor's histograms, which OpenMetrics leaves out.
 const NO_SERIES: [&str; 6] = ["unit", "base", "exponent", "bucket_size", "linear", "log2"];
 
-/// Removes a row's values from every place where they are written, one row at a time, and looks
-/// whether each format notices: a format that drops the field does not.
+/// Removes one value at a time, and checks that the output of each format changes: that of a format
+/// that drops the field does not.
 #[test]
 fn no_format_drops_a_field() {
     let report = sample::canonical();

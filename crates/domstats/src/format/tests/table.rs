@@ -1,4 +1,4 @@
-//! The table fits 80 columns, lines up, and says `-` for what was not read.
+//! The table fits 80 columns, is aligned, and has `-` for what was not read.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -34,7 +34,7 @@ fn what_was_not_read_is_not_zero() {
 }
 
 #[test]
-fn images_under_a_disk_are_not_counted_again() {
+fn images_below_a_disk_are_not_counted_again() {
     let mut report = sample::canonical();
     let block = report.domains[0].block.as_mut().unwrap();
     for (block, bytes) in block.blocks.iter_mut().zip([3 << 20, 5 << 20]) {

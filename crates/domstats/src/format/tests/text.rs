@@ -1,10 +1,11 @@
-//! The text format against what virsh 9.0 printed for three real domains.
+//! Compares the text format with the output of virsh 9.0 for three real domains.
 
 use super::super::Format;
 use crate::{DomainStats, StatsReport, Value};
 use std::time::UNIX_EPOCH;
 
-/// `virsh domstats` of a domain that is off, one that runs and one that is paused; paths changed.
+/// `virsh domstats` of a domain that is shut off, one that is running and one that is paused; paths
+/// changed.
 const VIRSH: &str = include_str!("virsh-domstats.txt");
 
 /// Returns the records behind what virsh printed, each value in the type in which libvirt sends

@@ -178,7 +178,7 @@ macro_rules! groups {
             }
         }
 
-        /// The statistics of one domain. A group that was not asked for, or not read, is `None`.
+        /// The statistics of one domain. A group that was not requested, or not read, is `None`.
         #[derive(Debug, Clone, PartialEq, Default)]
         #[non_exhaustive]
         #[doc(alias = "virDomainStatsRecord")]
@@ -189,10 +189,10 @@ macro_rules! groups {
             /// call began.
             pub taken_at: Option<std::time::SystemTime>,
             $($(#[doc = $doc])* pub $field: Option<$type>,)*
-            /// The groups that were asked for and are missing in whole or in part, by bit. A group can
-            /// be both here and above: what needs no monitor was read, the rest is missing.
+            /// The groups that were requested and are missing in whole or in part, by bit. A group can be
+            /// both here and above: what needs no monitor was read, the rest is missing.
             pub missing: Vec<$crate::model::report::MissingGroup>,
-            /// What a newer peer said of the domain.
+            /// What a newer peer added to the domain.
             pub extra: $crate::model::stats::Extra,
         }
 

@@ -4,7 +4,7 @@ use crate::{
     driver::qemu::groups::{GroupReader, QueryList, Sources},
     host::{perf::Refusal, process::readers::NotCounted},
     model::{
-        catalogue::{Row, Section, Slot},
+        catalogue::{Section, Slot, row::Row},
         report::{DomainStats, Missing, MissingReason},
         request::StatsGroups,
         stats::{Perf, Value},
