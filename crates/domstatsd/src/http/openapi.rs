@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, header},
     response::IntoResponse,
 };
-use domstats::Format;
+use domstats::{Format, stats::GROUPS};
 use serde_json::{Value, json};
 
 use super::{ROUTES, format::content_type};
@@ -139,6 +139,9 @@ fn reference(section: &str, name: &str) -> Value {
 pub(super) fn document() -> Value {
     let mut document: Value =
         serde_json::from_str(include_str!("openapi.json")).unwrap_or_default();
+    let groups: Vec<&str> =
+        ["cpu"].into_iter().chain(GROUPS.iter().map(|group| group.name)).collect();
+    document["components"]["parameters"]["stats"]["schema"]["items"]["enum"] = groups.into();
     for route in ROUTES.iter() {
         if let Some(operation) = &route.operation {
             document["paths"][route.path] = operation.describe();
