@@ -6,9 +6,11 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
+
+use crate::sync::lock;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -57,7 +59,7 @@ impl Allowance {
     /// Returns how long to wait for a blocking call on behalf of a user: at most [`WAIT`], and all
     /// waits together take at most a quarter of the call's time.
     pub(super) fn wait(&self, user: Option<u32>) -> Duration {
-        let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waited = lock(&self.waited);
         match waited.change(0, nanoseconds(WAIT), || user) {
             true => WAIT,
             false => Duration::ZERO,
@@ -66,7 +68,7 @@ impl Allowance {
 
     /// Records time spent on a process, and returns whether more may be spent.
     fn spend(&self, folder: &Folder<'_>, time: u64) -> bool {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spent = lock(&self.spent);
         let Spent { shares, processes } = &mut *spent;
         let (before, user) = processes.entry(folder.process).or_default();
         let after = before.saturating_add(time);

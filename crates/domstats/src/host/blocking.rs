@@ -7,10 +7,12 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{LazyLock, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{LazyLock, Mutex, MutexGuard, mpsc},
     thread,
     time::{Duration, Instant},
 };
+
+use crate::sync::lock;
 
 /// The most threads at a time. Each waiting thread takes some 30 KiB and one process number.
 const MOST: usize = 256;
@@ -148,7 +150,7 @@ impl Running {
     }
 
     fn all() -> MutexGuard<'static, HashMap<BlockingCall, Instant>> {
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&RUNNING)
     }
 }
 

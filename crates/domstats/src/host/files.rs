@@ -9,9 +9,11 @@ use std::{
     collections::HashSet,
     os::fd::{AsFd, OwnedFd},
     path::Path,
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{LazyLock, Mutex},
     time::Duration,
 };
+
+use crate::sync::lock;
 
 use rustix::{
     fs::{
@@ -175,7 +177,7 @@ pub(crate) fn is_local(
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let Ok(stat) = statx(file, "", flags, StatxFlags::MNT_ID) else { return false };
     let mount = (look.device, stat.stx_mnt_id);
-    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = || lock(&KNOWN);
     if known().contains(&mount) {
         return true;
     }

@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use super::{
     link::{Answer, decode, silent, wait},
-    pass::{About, refusal},
+    pass::{Purpose, refusal},
     plan::Plan,
-    pool::{Lease, Link, Question},
+    pool::{InFlight, Lease, Link},
     wire,
 };
 use crate::model::{
@@ -66,8 +66,11 @@ fn each(
     let Some(link) = lease.front.first_mut() else { return Err(silent()) };
     for (place, filter) in filters.iter().enumerate() {
         let args = ListDomainsArgs { need_results: true, flags: filter.bits() };
-        let about = About::List(place);
-        link.ask::<ConnectListAllDomains>(&args, Question { call, about, ..Question::default() })?;
+        let purpose = Purpose::List(place);
+        link.ask::<ConnectListAllDomains>(
+            &args,
+            InFlight { call, purpose, ..InFlight::default() },
+        )?;
     }
     answers(link, filters.len(), deadline, |answer| {
         decode::<ConnectListAllDomains, _>(answer, |reply| {
@@ -90,7 +93,7 @@ pub(super) fn ask_about_none(
         stats: plan.all_groups().bits(),
         flags: plan.flags | filter.bits(),
     };
-    let question = Question { call, about: About::List(0), ..Question::default() };
+    let question = InFlight { call, purpose: Purpose::List(0), ..InFlight::default() };
     link.ask::<ConnectGetAllDomainStats>(&args, question)?;
     let refusal = |answer: Answer<'_>| answer.err().as_ref().and_then(refusal).map_or(Ok(()), Err);
     answers(link, 1, plan.deadline, refusal).map(drop)
@@ -110,7 +113,7 @@ fn answers<R: Clone>(
             return Err(silent());
         }
         link.pump(|question, answer| {
-            let About::List(place) = question.about else { return };
+            let Purpose::List(place) = question.purpose else { return };
             match (decode(answer), answers.get_mut(place)) {
                 (Ok(decoded), Some(slot)) => *slot = Some(decoded),
                 (Err(error), _) => refused = Some(error),

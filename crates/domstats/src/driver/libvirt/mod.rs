@@ -18,7 +18,7 @@
 //! for ever. This driver asks for many small parts side by side, over several connections. What
 //! needs no monitor (`state`, `interface`, `perf`, `memory`) is asked apart from the rest, and is
 //! there whatever the monitors do. A domain that does not answer in time is remembered, and nobody
-//! waits for it until it answers again. At most 8 questions that may ask a monitor are under way
+//! waits for it until it answers again. At most 8 questions that may ask a monitor are in flight
 //! at a time, abandoned ones included: a daemon works on 20 calls by default, so that libvirt
 //! stays usable for everybody else.
 //!
@@ -30,10 +30,10 @@
 mod address;
 mod auth_file;
 pub(crate) mod fuzz;
+mod health;
 mod hello;
 mod link;
 mod listing;
-mod memory;
 mod pass;
 mod plan;
 mod pool;
@@ -142,7 +142,7 @@ impl Driver for Libvirt {
 
     fn domains(&self, deadline: Instant) -> error::Result<Vec<DomainInfo>> {
         let call = self.pool.next_call();
-        insist(deadline.min(Instant::now() + RESTART), || {
+        retry(deadline.min(Instant::now() + RESTART), || {
             let mut lease = self.pool.lease(deadline)?;
             Ok(listing::list(&mut lease, call, DomainFilter::empty(), deadline)?.matching)
         })
@@ -158,10 +158,10 @@ impl Driver for Libvirt {
         let deadline = request.deadline_to_ask(start);
         let plan = Plan::new(request, &self.peer, deadline);
         let call = self.pool.next_call();
-        let mut under_way = None;
-        let result = insist(deadline, || {
+        let mut in_flight = None;
+        let result = retry(deadline, || {
             let mut lease = self.pool.lease(deadline)?;
-            let (pass, _) = match &mut under_way {
+            let (pass, _) = match &mut in_flight {
                 Some(known) => known,
                 none => none.insert(self.begin(&mut lease, call, listed, plan, request.filter)?),
             };
@@ -171,7 +171,7 @@ impl Driver for Libvirt {
             }
             result
         });
-        let Some((pass, selection)) = under_way else {
+        let Some((pass, selection)) = in_flight else {
             return Err(result.err().unwrap_or_else(silent));
         };
         let is_answered = pass.is_answered();
@@ -209,7 +209,7 @@ impl Descriptions for Libvirt {
     fn xml(&self, info: &DomainInfo, deadline: Instant) -> error::Result<String> {
         let domain = wire::domain(info).ok_or_else(|| self.unknown(info))?;
         let args = DomainFlags { domain, flags: 0 };
-        insist(deadline, || {
+        retry(deadline, || {
             let mut lease = self.pool.lease(deadline)?;
             let link = lease.front.first_mut().ok_or_else(silent)?;
             link.call::<DomainGetXmlDesc, _>(&args, deadline, |text| text.into_owned())
@@ -224,7 +224,7 @@ impl Relay for Libvirt {
         call: Call<'_>,
         deadline: Instant,
     ) -> error::Result<Relayed> {
-        insist(deadline, || match monitor {
+        retry(deadline, || match monitor {
             None => relay::quick(&self.pool, call, deadline),
             Some(info) => relay::to_monitor(&self.pool, self.uuid(info)?, call, deadline),
         })
@@ -236,7 +236,7 @@ impl Relay for Libvirt {
         call: Call<'_>,
         deadline: Instant,
     ) -> error::Result<Option<Relayed>> {
-        insist(deadline, || relay::to_free_monitor(&self.pool, self.uuid(monitor)?, call, deadline))
+        retry(deadline, || relay::to_free_monitor(&self.pool, self.uuid(monitor)?, call, deadline))
     }
 }
 
@@ -262,7 +262,7 @@ impl Libvirt {
         let start = Instant::now();
         let listing = listing::list(lease, call, filter, plan.deadline)?;
         let round_trip = start.elapsed();
-        self.pool.memory.retain(&listing.exists);
+        self.pool.health.retain(&listing.exists);
         if listed.is_none() && listing.matching.is_empty() {
             listing::ask_about_none(lease, call, filter, &plan)?;
         }
@@ -275,7 +275,7 @@ impl Libvirt {
 }
 
 /// Tries again, until the deadline, when the daemon goes away: it may be restarting.
-fn insist<R>(deadline: Instant, mut attempt: impl FnMut() -> error::Result<R>) -> error::Result<R> {
+fn retry<R>(deadline: Instant, mut attempt: impl FnMut() -> error::Result<R>) -> error::Result<R> {
     let mut pause = FIRST_PAUSE;
     loop {
         match attempt() {

@@ -25,7 +25,7 @@ use domstats_rpc::{
 use super::{
     link::{Answer, wait},
     plan::{Part, Plan},
-    pool::{Lease, Link, Pool, Question, free_slots},
+    pool::{InFlight, Lease, Link, Pool, free_slots},
     record::{self, Slot},
     window::Window,
     wire,
@@ -55,7 +55,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a pass waits for domains that did not answer the last one, when only they are left.
-const SUSPECT_GRACE: Duration = Duration::from_millis(20);
+const STUCK_GRACE: Duration = Duration::from_millis(20);
 
 /// How often a pass looks whether other calls left a part of the share.
 const SHARE_CHECK: Duration = Duration::from_millis(2);
@@ -63,12 +63,12 @@ const SHARE_CHECK: Duration = Duration::from_millis(2);
 /// How long a pass asks for nothing but what needs no monitor, of a daemon that is not known.
 const HOST_FIRST: Duration = Duration::from_millis(100);
 
-/// What a question is about.
+/// What a question in flight is for.
 #[derive(Debug, Default)]
-pub(super) enum About {
+pub(super) enum Purpose {
     /// A step of opening the connection.
     #[default]
-    Hello,
+    Handshake,
     /// The domains that match the filter in this place.
     List(usize),
     /// A part of the statistics, of the slots in these places, asked for at this time.
@@ -83,12 +83,12 @@ pub(super) struct Pass<'a> {
     slots: Vec<Slot>,
     slices: VecDeque<(Part, Vec<usize>)>,
     batches: VecDeque<Vec<usize>>,
-    /// Batches under way that are to be asked one by one when they are late.
+    /// Batches in flight that are to be asked one by one when they are late.
     deadlines: Vec<(Instant, Vec<usize>)>,
     /// Domains whose monitor somebody else had, and when they are asked again.
     retries: Vec<(Instant, usize)>,
     window: Window,
-    /// The slots before this one are over, or suspect.
+    /// The slots before this one are over, or stuck.
     first_open: usize,
     /// Until when only what needs no monitor is asked, unless it is answered earlier. A daemon that
     /// was just started takes more than a second for the rest, and holds domains meanwhile.
@@ -109,26 +109,26 @@ impl<'a> Pass<'a> {
         let slots: Vec<_> = domains
             .into_iter()
             .map(|info| {
-                let suspicion = info.uuid.and_then(|uuid| pool.memory.suspicion(uuid));
-                Slot::new(info, suspicion)
+                let stuck = info.uuid.and_then(|uuid| pool.health.stuck(uuid));
+                Slot::new(info, stuck)
             })
             .collect();
         let places: Vec<_> = (0..slots.len()).collect();
         let slices = slices(&plan, |_| places.clone());
-        let calm = slots.iter().all(|slot| slot.suspicion.is_none());
+        let calm = slots.iter().all(|slot| slot.stuck.is_none());
         let mut batches = VecDeque::new();
         if plan.asks(Part::Monitor) {
             // A long way is worth larger batches: the daemon is not to run out of work.
             let size = round_trip.as_micros() / ONE_DOMAIN.as_micros();
             let size = usize::try_from(size).unwrap_or(LARGEST_BATCH).clamp(1, LARGEST_BATCH);
-            let (suspects, others): (Vec<_>, Vec<_>) =
-                places.into_iter().partition(|place| slots[*place].suspicion.is_some());
+            let (stuck_domains, others): (Vec<_>, Vec<_>) =
+                places.into_iter().partition(|place| slots[*place].stuck.is_some());
             batches.extend(others.chunks(size).map(<[_]>::to_vec));
             // One with two abandoned questions answers not even when it is not to wait.
             let asked = |place: &usize| {
-                slots[*place].suspicion.as_ref().is_some_and(|suspicion| suspicion.abandoned < 2)
+                slots[*place].stuck.as_ref().is_some_and(|stuck| stuck.abandoned < 2)
             };
-            batches.extend(suspects.into_iter().filter(asked).map(|place| vec![place]));
+            batches.extend(stuck_domains.into_iter().filter(asked).map(|place| vec![place]));
         }
         Self {
             pool,
@@ -166,16 +166,16 @@ impl<'a> Pass<'a> {
     /// A connection breaks: the pass can [start over](Self::start_over) with another lease.
     pub(super) fn run(&mut self, lease: &mut Lease<'_>) -> Result<()> {
         lease.add_monitor_links(self.batches.len(), self.plan.deadline)?;
-        let mut only_suspects_since = None;
+        let mut only_stuck_since = None;
         loop {
             self.ask(lease)?;
             let now = Instant::now();
             let mut until = self.plan.deadline;
             if !self.is_open() {
-                if !self.suspects_open() {
+                if !self.stuck_open() {
                     return Ok(());
                 }
-                until = until.min(*only_suspects_since.get_or_insert(now) + SUSPECT_GRACE);
+                until = until.min(*only_stuck_since.get_or_insert(now) + STUCK_GRACE);
             }
             if now >= until {
                 return Ok(());
@@ -193,11 +193,11 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Returns whether an answer is awaited, other than of suspects.
+    /// Returns whether an answer is awaited, other than of stuck domains.
     fn is_open(&mut self) -> bool {
         while let Some(slot) = self.slots.get(self.first_open) {
             let is_open = |part: Part| {
-                let waited_for = part != Part::Monitor || slot.suspicion.is_none();
+                let waited_for = part != Part::Monitor || slot.stuck.is_none();
                 waited_for && !slot.is_over(part, &self.plan)
             };
             if Part::ALL.into_iter().any(is_open) {
@@ -208,9 +208,9 @@ impl<'a> Pass<'a> {
         false
     }
 
-    fn suspects_open(&self) -> bool {
+    fn stuck_open(&self) -> bool {
         let is_open = |slot: &Slot| !slot.is_over(Part::Monitor, &self.plan);
-        self.slots.iter().any(|slot| slot.suspicion.is_some() && is_open(slot))
+        self.slots.iter().any(|slot| slot.stuck.is_some() && is_open(slot))
     }
 
     /// Sends the questions for which there is room.
@@ -223,8 +223,8 @@ impl<'a> Pass<'a> {
                 && let Some((part, slice)) = self.slices.pop_front()
             {
                 let args = self.question(&slice, self.plan.groups(part));
-                let about = About::Stats(part, slice, SystemTime::now());
-                let question = Question { call: self.call, about, ..Question::default() };
+                let purpose = Purpose::Stats(part, slice, SystemTime::now());
+                let question = InFlight { call: self.call, purpose, ..InFlight::default() };
                 front.ask::<ConnectGetAllDomainStats>(&args, question)?;
             }
             front.send()?;
@@ -241,19 +241,19 @@ impl<'a> Pass<'a> {
                 break;
             };
             let again = batch.iter().any(|place| self.slots[*place].pauses > 0);
-            let question = Question {
+            let question = InFlight {
                 call: self.call,
                 domains: batch.iter().filter_map(|place| self.slots[*place].info.uuid).collect(),
-                about: About::Stats(Part::Monitor, batch.clone(), SystemTime::now()),
+                purpose: Purpose::Stats(Part::Monitor, batch.clone(), SystemTime::now()),
                 permit: Some(permit),
             };
             let mut groups = self.plan.telling(again);
-            if batch.iter().all(|place| self.pool.memory.is_without_vm(&self.slots[*place].info)) {
+            if batch.iter().all(|place| self.pool.health.is_without_vm(&self.slots[*place].info)) {
                 groups -= StatsGroups::VM;
             }
             let args = self.question(&batch, groups);
             link.ask::<ConnectGetAllDomainStats>(&args, question)?;
-            batch.iter().for_each(|place| self.slots[*place].under_way += 1);
+            batch.iter().for_each(|place| self.slots[*place].in_flight += 1);
             self.window.asked();
             if batch.len() > 1 {
                 let allowance = LATE_PER_DOMAIN * u32::try_from(batch.len()).unwrap_or(1);
@@ -284,14 +284,14 @@ impl<'a> Pass<'a> {
     }
 
     /// Takes an answer; a late one, to a question of an earlier call, is thrown away.
-    fn take(&mut self, question: Question, answer: &Answer<'_>) {
+    fn take(&mut self, question: InFlight, answer: &Answer<'_>) {
         if question.call != self.call {
-            return self.pool.memory.trust(&question.domains);
+            return self.pool.health.note_answered(&question.domains);
         }
-        let About::Stats(part, places, asked) = question.about else { return };
+        let Purpose::Stats(part, places, asked) = question.purpose else { return };
         if part == Part::Monitor {
             self.window.answered();
-            places.iter().for_each(|place| self.slots[*place].under_way -= 1);
+            places.iter().for_each(|place| self.slots[*place].in_flight -= 1);
         }
         if let Err(error) = answer
             && let Some(refusal) = refusal(error)
@@ -368,7 +368,7 @@ impl<'a> Pass<'a> {
     pub(super) fn start_over(&mut self) {
         // What sound connections still answer is of another call.
         self.call = self.pool.next_call();
-        self.slots.iter_mut().for_each(|slot| slot.under_way = 0);
+        self.slots.iter_mut().for_each(|slot| slot.in_flight = 0);
         // The daemon may have started anew, with few threads.
         self.window = Window::narrow();
         self.host_first = Self::host_first(self.pool);
@@ -401,12 +401,12 @@ impl<'a> Pass<'a> {
         let starved = pool.permit().is_none();
         for slot in &mut slots {
             if slot.is_without_vm(&plan) {
-                pool.memory.note_without_vm(&slot.info);
+                pool.health.note_without_vm(&slot.info);
             }
-            let abandoned = slot.under_way > 0;
+            let abandoned = slot.in_flight > 0;
             match (slot.info.uuid, slot.time_is_up(starved)) {
-                (Some(uuid), Some(missing)) => pool.memory.suspect(uuid, missing, abandoned),
-                (Some(uuid), None) if slot.monitor_is_done() => pool.memory.trust(&[uuid]),
+                (Some(uuid), Some(missing)) => pool.health.note_stuck(uuid, missing, abandoned),
+                (Some(uuid), None) if slot.monitor_is_done() => pool.health.note_answered(&[uuid]),
                 _ => {}
             }
         }

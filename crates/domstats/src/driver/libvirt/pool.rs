@@ -2,7 +2,7 @@
 //!
 //! A daemon works on calls with a few threads. A call that asks a stuck monitor keeps one of them
 //! until the monitor answers, whether its caller still waits or not. Hence the share: only so many
-//! questions that may ask a monitor are under way at a time, the abandoned ones counted.
+//! questions that may ask a monitor are in flight at a time, the abandoned ones counted.
 
 use std::{
     mem,
@@ -19,18 +19,18 @@ use uuid::Uuid;
 
 use super::{
     address::Address,
+    health::Health,
     hello,
     link::{self, wait},
-    memory::Memory,
-    pass::About,
+    pass::Purpose,
 };
 use crate::{model::error::Result, sync::lock};
 
-/// The questions under way that may ask a monitor: 8 of the 20 calls that a daemon works on by
+/// The questions in flight that may ask a monitor: 8 of the 20 calls that a daemon works on by
 /// default.
 pub(super) const SHARE: usize = 8;
 
-/// The questions under way on one connection. With 5, a daemon stops reading it, and could not
+/// The questions in flight on one connection. With 5, a daemon stops reading it, and could not
 /// answer a sign of life.
 const IN_FLIGHT: usize = 4;
 
@@ -44,14 +44,14 @@ const GOODBYE: Duration = Duration::from_millis(100);
 /// A connection that did not answer a sign of life for so long is given up.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
-pub(super) type Link = link::Link<Question>;
+pub(super) type Link = link::Link<InFlight>;
 
-/// A question under way.
+/// A question in flight.
 #[derive(Debug, Default)]
-pub(super) struct Question {
-    /// The call that asked it. A later one throws the answer away.
+pub(super) struct InFlight {
+    /// The call that asked it. Later calls drop the answer.
     pub(super) call: u64,
-    pub(super) about: About,
+    pub(super) purpose: Purpose,
     /// The domains whose monitors it may ask.
     pub(super) domains: Vec<Uuid>,
     /// Its part of the share.
@@ -83,7 +83,7 @@ pub(super) struct Pool {
     asking: Arc<AtomicUsize>,
     /// How many questions at a time the last call came to.
     window: AtomicUsize,
-    pub(super) memory: Memory,
+    pub(super) health: Health,
 }
 
 /// The connections that no call uses.
@@ -104,7 +104,7 @@ impl Pool {
             calls: AtomicU64::new(0),
             asking: Arc::default(),
             window: AtomicUsize::new(1),
-            memory: Memory::default(),
+            health: Health::default(),
         };
         Ok((pool, peer))
     }
@@ -153,7 +153,7 @@ impl Pool {
         let Idle { front, monitor } = mem::take(&mut *lock(&self.idle));
         let mut links: Vec<_> = front.into_iter().chain(monitor).collect();
         let goodbye = |link: &mut Link| {
-            link.ask::<ConnectClose>(&(), Question::default()).and_then(|()| link.send()).is_ok()
+            link.ask::<ConnectClose>(&(), InFlight::default()).and_then(|()| link.send()).is_ok()
         };
         links.retain_mut(goodbye);
         let deadline = Instant::now() + GOODBYE;
@@ -180,7 +180,7 @@ impl Pool {
     }
 
     fn is_sound(&self, link: &mut Link) -> bool {
-        if link.pump(|question, _| self.memory.trust(&question.domains)).is_err() {
+        if link.pump(|question, _| self.health.note_answered(&question.domains)).is_err() {
             return false;
         }
         match link.pinged.filter(|pinged| *pinged > link.heard) {
@@ -199,7 +199,7 @@ impl Pool {
         // The daemon may have started anew, with few threads.
         self.remember_window(1);
         for question in link.into_waiting() {
-            self.memory.trust(&question.domains);
+            self.health.note_answered(&question.domains);
         }
     }
 

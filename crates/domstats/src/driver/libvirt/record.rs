@@ -9,7 +9,7 @@ use domstats_rpc::{
 };
 
 use super::{
-    memory::Suspicion,
+    health::Stuck,
     plan::{Part, Plan},
     wire,
 };
@@ -30,9 +30,9 @@ pub(super) fn decode(payload: &[u8]) -> Result<StatsRecords<'_>, Fault> {
 pub(super) struct Slot {
     pub(super) info: DomainInfo,
     /// Why nobody waits for it, if so.
-    pub(super) suspicion: Option<Suspicion>,
-    /// The questions under way that may ask its monitor.
-    pub(super) under_way: usize,
+    pub(super) stuck: Option<Stuck>,
+    /// The questions in flight that may ask its monitor.
+    pub(super) in_flight: usize,
     /// How often somebody else had its monitor.
     pub(super) pauses: u32,
     stats: DomainStats,
@@ -54,12 +54,12 @@ enum Progress {
 }
 
 impl Slot {
-    pub(super) fn new(info: DomainInfo, suspicion: Option<Suspicion>) -> Self {
+    pub(super) fn new(info: DomainInfo, stuck: Option<Stuck>) -> Self {
         Self {
             stats: DomainStats::new(info.clone()),
             info,
-            suspicion,
-            under_way: 0,
+            stuck,
+            in_flight: 0,
             pauses: 0,
             progress: [const { Progress::Open }; Part::ALL.len()],
             gone: false,
@@ -81,8 +81,8 @@ impl Slot {
             || !plan.asks(part)
             || match self.progress[part as usize] {
                 Progress::Open => false,
-                // Nobody waits for a suspect.
-                Progress::Partial => !plan.patient || self.suspicion.is_some(),
+                // Nobody waits for a stuck domain.
+                Progress::Partial => !plan.patient || self.stuck.is_some(),
                 Progress::Done | Progress::Failed(_) => true,
             }
     }
@@ -142,16 +142,16 @@ impl Slot {
     }
 
     /// Notes what was not answered in time; `starved` if the share is in use. Returns why the domain
-    /// is suspect, if it is.
+    /// is stuck, if it is.
     pub(super) fn time_is_up(&mut self, starved: bool) -> Option<Missing> {
-        let known = self.suspicion.as_ref();
+        let known = self.stuck.as_ref();
         let timeout = |text: &str| Missing::new(MissingReason::Timeout, text);
         let missing = match self.progress[Part::Monitor as usize] {
-            Progress::Open | Progress::Partial if self.under_way > 0 => {
+            Progress::Open | Progress::Partial if self.in_flight > 0 => {
                 timeout("libvirt waits for its monitor: QEMU is stopped or stuck")
             }
             Progress::Open => match known {
-                Some(suspicion) => suspicion.missing.clone(),
+                Some(stuck) => stuck.missing.clone(),
                 None => {
                     let missing = timeout(match starved {
                         true => "not asked: too many other domains are stuck",
@@ -161,8 +161,8 @@ impl Slot {
                     return None;
                 }
             },
-            Progress::Partial => match known.filter(|suspicion| suspicion.abandoned > 0) {
-                Some(suspicion) => suspicion.missing.clone(),
+            Progress::Partial => match known.filter(|stuck| stuck.abandoned > 0) {
+                Some(stuck) => stuck.missing.clone(),
                 None => Missing::new(
                     MissingReason::Busy,
                     "another job of libvirt has its monitor: a migration, a save, a stuck question",

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{
     link::{owned, silent, wait},
-    pass::About,
-    pool::{Permit, Pool, Question, SHARE},
+    pass::Purpose,
+    pool::{InFlight, Permit, Pool, SHARE},
 };
 use crate::{
     driver::capability::{Call, Relayed},
@@ -43,7 +43,7 @@ pub(super) fn to_monitor(
 ) -> Result<Relayed> {
     pool.tidy();
     if is_stuck(pool, domain) {
-        return Err(stuck("libvirt still waits for the domain's monitor since a call before"));
+        return Err(late("libvirt still waits for the domain's monitor since a call before"));
     }
     let permit = permit(pool, deadline)?;
     ask_monitor(pool, domain, call, permit, deadline)
@@ -67,7 +67,7 @@ pub(super) fn to_free_monitor(
 
 /// Returns whether the daemon still waits for the domain's monitor, as far as was heard.
 fn is_stuck(pool: &Pool, domain: Uuid) -> bool {
-    pool.memory.suspicion(domain).is_some_and(|suspicion| suspicion.abandoned > 0)
+    pool.health.stuck(domain).is_some_and(|stuck| stuck.abandoned > 0)
 }
 
 fn ask_monitor(
@@ -80,19 +80,23 @@ fn ask_monitor(
     let mut lease = pool.lease_for_monitor(deadline)?;
     let link = lease.monitor.first_mut().ok_or_else(silent)?;
     let number = pool.next_call();
-    let question =
-        Question { call: number, about: About::Hello, domains: vec![domain], permit: Some(permit) };
+    let question = InFlight {
+        call: number,
+        purpose: Purpose::Handshake,
+        domains: vec![domain],
+        permit: Some(permit),
+    };
     link.ask_of(call.procedure, call.arguments, question)?;
     let mut relayed = None;
     while relayed.is_none() {
         if !wait(&[&*link], deadline)? {
-            let late = "libvirt did not answer in time: its monitor is stuck or taken";
-            pool.memory.suspect(domain, Missing::new(MissingReason::Timeout, late), true);
-            return Err(stuck(late));
+            let sentence = "libvirt did not answer in time: its monitor is stuck or busy";
+            pool.health.note_stuck(domain, Missing::new(MissingReason::Timeout, sentence), true);
+            return Err(late(sentence));
         }
         link.pump(|question, answer| match question.call == number {
             true => relayed = Some(owned(answer)),
-            false => pool.memory.trust(&question.domains),
+            false => pool.health.note_answered(&question.domains),
         })?;
     }
     relayed.ok_or_else(silent)
@@ -104,13 +108,13 @@ fn permit(pool: &Pool, deadline: Instant) -> Result<Permit> {
         match pool.permit_below(PART) {
             Some(permit) => return Ok(permit),
             None if Instant::now() + PAUSE >= deadline => {
-                return Err(stuck("libvirt still waits for the monitors of other domains"));
+                return Err(late("libvirt still waits for the monitors of other domains"));
             }
             None => thread::sleep(PAUSE),
         }
     }
 }
 
-fn stuck(sentence: &str) -> Error {
+fn late(sentence: &str) -> Error {
     Error::new(ErrorKind::Timeout, ErrorOrigin::Rpc, sentence)
 }

@@ -1,4 +1,4 @@
-//! How many questions that may ask a monitor are under way at a time.
+//! How many questions that may ask a monitor are in flight at a time.
 //!
 //! One at first, and one more for each that is answered. A daemon has few threads, and starts more
 //! only for a call that comes when none is free and none waits (seen in libvirt 9.0): several calls
@@ -15,7 +15,7 @@ const PACE: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     size: usize,
-    under_way: usize,
+    in_flight: usize,
     /// When a question was last answered, or the window opened for lack of answers.
     progress: Instant,
 }
@@ -28,7 +28,7 @@ impl Window {
 
     /// Returns a window as large as the last one became.
     pub(super) fn of_size(size: usize) -> Self {
-        Self { size, under_way: 0, progress: Instant::now() }
+        Self { size, in_flight: 0, progress: Instant::now() }
     }
 
     pub(super) fn size(&self) -> usize {
@@ -36,15 +36,15 @@ impl Window {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.under_way < self.size
+        self.in_flight < self.size
     }
 
     pub(super) fn asked(&mut self) {
-        self.under_way += 1;
+        self.in_flight += 1;
     }
 
     pub(super) fn answered(&mut self) {
-        self.under_way = self.under_way.saturating_sub(1);
+        self.in_flight = self.in_flight.saturating_sub(1);
         self.grow();
     }
 
@@ -79,7 +79,7 @@ mod tests {
                 window.asked();
             }
             assert_eq!(window.size(), size.min(SHARE));
-            window.under_way = 1;
+            window.in_flight = 1;
             window.answered();
         }
     }

@@ -3,18 +3,21 @@
 use std::{
     cell::OnceCell,
     io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Instant,
 };
 
-use crate::host::{
-    cgroup::{Accounting, Cgroups, Groups, IsQemu},
-    perf::{Count, Counters, Counting},
-    process::{
-        Folder,
-        taps::{Tap, Taps},
-        threads::{ThreadTime, Threads, VcpuThread},
+use crate::{
+    host::{
+        cgroup::{Accounting, Cgroups, Groups, IsQemu},
+        perf::{Count, Counters, Counting},
+        process::{
+            Folder,
+            taps::{Tap, Taps},
+            threads::{ThreadTime, Threads, VcpuThread},
+        },
     },
+    sync::lock,
 };
 
 /// The readers for one process.
@@ -43,7 +46,7 @@ pub(crate) enum NotCounted {
 impl Readers {
     fn state(&self) -> MutexGuard<'_, State> {
         // The state is consistent at every step, so a panic elsewhere does not spoil it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Returns the times of all threads but the first, of which there were `count` a moment ago,

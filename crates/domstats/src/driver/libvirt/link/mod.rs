@@ -34,7 +34,7 @@ const READ_AT_ONCE: usize = 1 << 20;
 /// A buffer that grew beyond this for one reply is given back.
 const BUFFER_KEPT: usize = 1 << 20;
 
-/// A connection that knows for each call under way what it was about: a `T`.
+/// A connection that knows for each call in flight what it was about: a `T`.
 pub(super) struct Link<T> {
     stream: Box<dyn Stream>,
     /// What is still to be sent.
@@ -76,12 +76,12 @@ impl<T> Link<T> {
         self.stream.is_secure()
     }
 
-    /// Returns how many calls are under way.
+    /// Returns how many calls are in flight.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Ends the connection, and returns what the calls under way are about.
+    /// Ends the connection, and returns what the calls in flight are about.
     pub(super) fn into_waiting(self) -> impl Iterator<Item = T> {
         self.waiting.into_values().map(|waiting| waiting.about)
     }
@@ -288,7 +288,7 @@ impl<T> Link<T> {
         self.answer(deadline, owned)
     }
 
-    /// Waits for the answer to the one call that is under way.
+    /// Waits for the answer to the one call that is in flight.
     fn answer<R>(&mut self, deadline: Instant, read: impl FnOnce(Answer<'_>) -> R) -> Result<R> {
         let mut read = Some(read);
         let mut result = None;

@@ -8,7 +8,7 @@
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -24,6 +24,7 @@ use crate::{
         procfs::Proc,
     },
     model::name::shortened,
+    sync::{lock, unpoisoned},
 };
 
 /// The command lines that have been read or are being read.
@@ -127,7 +128,7 @@ impl CommandLines {
                 break;
             }
             let waited = self.shared.changed.wait_timeout(lines, time);
-            (lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            (lines, _) = unpoisoned(waited);
         }
         let waited = start.elapsed();
         let mut reading = |(process, _): &(Process, &str)| {
@@ -180,7 +181,7 @@ impl CommandLines {
 
 impl Shared {
     fn lines(&self) -> MutexGuard<'_, HashMap<Process, Line>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.lines)
     }
 
     /// Parses the words of a command line, and the files that they name.

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::Instant,
 };
 
@@ -24,6 +24,7 @@ use crate::{
         name::Name,
         report::{Missing, MissingDomain, MissingReason},
     },
+    sync::lock,
 };
 
 /// The most files that are considered per pattern.
@@ -64,7 +65,7 @@ impl NamedMonitors {
         missing: &mut Vec<MissingDomain>,
     ) -> Vec<NamedMonitor> {
         let mut look: Option<HolderSearch<'_>> = None;
-        let mut known = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.listeners);
         let mut seen = HashMap::new();
         let mut monitors = Vec::new();
         for (path, file) in self.sockets(deadline, missing) {

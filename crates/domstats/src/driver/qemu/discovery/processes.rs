@@ -1,10 +1,6 @@
 //! Finds the host's QEMU processes.
 
-use std::{
-    collections::HashMap,
-    io,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashMap, io, sync::Mutex};
 
 use crate::{
     host::{
@@ -12,6 +8,7 @@ use crate::{
         procfs::{Proc, SMALL, Stat, parse_stat},
     },
     model::error::{Error, ErrorKind, ErrorOrigin, Result},
+    sync::lock,
 };
 
 /// Finds the QEMU processes; caches which processes are not.
@@ -61,7 +58,7 @@ impl Processes {
             let context = "cannot list the processes of this host: is /proc mounted?";
             Error::new(ErrorKind::System, ErrorOrigin::Qemu, context).because(error)
         })?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         known.call += 1;
         let call = known.call;
         let mut processes = Vec::new();
@@ -98,7 +95,7 @@ impl Processes {
 
     /// Returns the current `stat` of a process found before; `None` if it is no longer a QEMU.
     pub(super) fn again(&self, proc: &Proc, process: Process) -> Option<Stat> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         let looked = known.processes.get_mut(&process.pid)?;
         if looked.process != process || looked.kind != Kind::Qemu {
             return None;

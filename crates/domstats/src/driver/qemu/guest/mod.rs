@@ -5,7 +5,7 @@ pub(crate) mod registry;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -32,6 +32,7 @@ use crate::{
         identity::{Conflict, DomainInfo},
         report::Missing,
     },
+    sync::lock,
 };
 
 /// A guest; outlives a call.
@@ -93,7 +94,7 @@ impl Guest {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // The state is consistent at every step, so a panic elsewhere does not spoil it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(super) fn pid(&self) -> u32 {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Instant,
 };
 
@@ -21,6 +21,7 @@ use crate::{
         procfs::{Proc, Stat},
     },
     model::{device::Monitor, error::Result, identity::DomainInfo, report::MissingDomain},
+    sync::lock,
 };
 
 /// Finds guests; keeps them across calls.
@@ -151,7 +152,7 @@ impl Guests {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Identity, Arc<Guest>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

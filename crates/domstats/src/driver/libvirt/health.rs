@@ -14,46 +14,46 @@ use crate::{
 
 /// What is known of a domain that did not answer. Nobody waits for it until it answers again.
 #[derive(Debug, Clone)]
-pub(super) struct Suspicion {
+pub(super) struct Stuck {
     pub(super) missing: Missing,
     /// Questions to it that the daemon still works on.
     pub(super) abandoned: usize,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct Health {
     known: Mutex<Known>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    suspects: HashMap<Uuid, Suspicion>,
+    stuck_domains: HashMap<Uuid, Stuck>,
     /// Active domains, by their ids, whose QEMU has no statistics of the group `vm`, as without
     /// KVM: a property of the process. libvirt looks for them anew in every call.
     without_vm: HashMap<Uuid, u32>,
 }
 
-impl Memory {
+impl Health {
     fn known(&self) -> MutexGuard<'_, Known> {
         lock(&self.known)
     }
 
-    pub(super) fn suspicion(&self, domain: Uuid) -> Option<Suspicion> {
-        self.known().suspects.get(&domain).cloned()
+    pub(super) fn stuck(&self, domain: Uuid) -> Option<Stuck> {
+        self.known().stuck_domains.get(&domain).cloned()
     }
 
     /// Notes that a domain did not answer, and whether a question to it was abandoned.
-    pub(super) fn suspect(&self, domain: Uuid, missing: Missing, abandoned: bool) {
-        let suspects = &mut self.known().suspects;
-        let before = suspects.get(&domain).map_or(0, |suspicion| suspicion.abandoned);
+    pub(super) fn note_stuck(&self, domain: Uuid, missing: Missing, abandoned: bool) {
+        let stuck_domains = &mut self.known().stuck_domains;
+        let before = stuck_domains.get(&domain).map_or(0, |stuck| stuck.abandoned);
         let abandoned = before + usize::from(abandoned);
-        suspects.insert(domain, Suspicion { missing, abandoned });
+        stuck_domains.insert(domain, Stuck { missing, abandoned });
     }
 
     /// Notes that domains answered, or that nobody is there any more who would.
-    pub(super) fn trust(&self, domains: &[Uuid]) {
-        let suspects = &mut self.known().suspects;
-        domains.iter().for_each(|domain| drop(suspects.remove(domain)));
+    pub(super) fn note_answered(&self, domains: &[Uuid]) {
+        let stuck_domains = &mut self.known().stuck_domains;
+        domains.iter().for_each(|domain| drop(stuck_domains.remove(domain)));
     }
 
     pub(super) fn is_without_vm(&self, domain: &DomainInfo) -> bool {
@@ -70,7 +70,7 @@ impl Memory {
     /// Forgets all domains but these, the ones that exist.
     pub(super) fn retain(&self, exists: &HashSet<Uuid>) {
         let mut known = self.known();
-        known.suspects.retain(|uuid, _| exists.contains(uuid));
+        known.stuck_domains.retain(|uuid, _| exists.contains(uuid));
         known.without_vm.retain(|uuid, _| exists.contains(uuid));
     }
 }
