@@ -1,6 +1,6 @@
 //! What a driver is: one trait, and a folder for each driver.
 //!
-//! What only some drivers can do has a trait of its own (`capability.rs`), which [`Driver`] hands
+//! What only some drivers can do has a trait of its own (`capability.rs`), which `Driver` hands
 //! out. The table of drivers is `connect/drivers.rs`.
 
 pub(crate) mod capability;

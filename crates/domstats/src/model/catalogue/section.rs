@@ -58,6 +58,7 @@ macro_rules! section {
 
         impl $name {
             /// The rows of the catalogue that describe this struct.
+            #[allow(clippy::needless_update, reason = "a row may give every option")]
             pub const SCHEMA: &'static $crate::model::stats::Schema = &$crate::model::stats::Schema {
                 name: stringify!($name),
                 rows: &[$(
