@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Connection {
     pub(super) driver: Box<dyn Driver>,
     uri: Uri,
-    /// How long a call may take that is about no statistics, and has no time of its own.
+    /// The timeout of calls that read no statistics and have no timeout of their own.
     timeout: Duration,
     closed: AtomicBool,
     passes: Coalescer,
@@ -77,7 +77,11 @@ impl Connection {
         self.driver.domains(deadline(self.timeout))
     }
 
-    /// Returns a capability of the driver, or the error that it lacks.
+    /// Returns a capability of the driver.
+    ///
+    /// # Errors
+    ///
+    /// If the driver lacks it.
     pub(super) fn capability<T>(&self, capability: Option<T>, lacks: &str) -> Result<T> {
         capability.ok_or_else(|| {
             let sentence = format!("the {} driver {lacks}", self.driver.name());
@@ -85,7 +89,7 @@ impl Connection {
         })
     }
 
-    /// The one way to the driver: called once, with `None` for all domains or with the list.
+    /// Calls the driver once, with `None` for all domains or with the list.
     pub(super) fn domain_list_stats(
         &self,
         listed: Option<&[DomainInfo]>,

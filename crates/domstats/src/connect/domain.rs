@@ -1,4 +1,4 @@
-//! A domain: the handle to ask it.
+//! The handle of a domain.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -38,7 +38,7 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// Returns who the domain was when it was looked up.
+    /// Returns the identity of the domain when it was looked up.
     #[must_use]
     pub fn info(&self) -> &DomainInfo {
         &self.info
@@ -95,8 +95,8 @@ impl Domain {
         })
     }
 
-    /// Looks the domain up again, and returns who it is now: the same process or, if it was started again,
-    /// the only domain of its user, or of a trusted one, that has its UUID or, without one, its name.
+    /// Looks the domain up again: the same process or, if it was restarted, the only domain of its user, or
+    /// of a trusted one, that has its UUID or, without one, its name.
     ///
     /// # Errors
     ///
@@ -117,10 +117,9 @@ impl Domain {
         Error::new(kind, self.connection.driver.origin(), sentence)
     }
 
-    /// Returns the domain's description in libvirt's XML, as it runs, within this time.
+    /// Returns the domain's current description in libvirt's XML, within this time.
     ///
-    /// It is what a client for reading gets: without passwords. Only libvirt's daemons have
-    /// descriptions.
+    /// It is what a read-only client gets: without passwords. Only libvirt daemons have descriptions.
     ///
     /// # Errors
     ///
@@ -135,17 +134,17 @@ impl Domain {
         self.connection.capability(descriptions, lacks)?.xml(&self.info, deadline(timeout))
     }
 
-    /// Returns what the NICs with a network device on the host are, as far as that is certain,
-    /// within this time. A QEMU is asked for them, whatever its command line says: NICs are plugged
-    /// in and out. libvirt says the same in [descriptions](Self::xml).
+    /// Returns the NICs whose network device on the host is certain, within this time. Queries the
+    /// QEMU, because NICs are plugged in and out after its command line. libvirt has them in
+    /// [descriptions](Self::xml).
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::InvalidDomain`] if the connection was closed.
-    /// - [`ErrorKind::NoSupport`] if the driver does not tell, or the QEMU has no monitor for that,
+    /// - [`ErrorKind::NoSupport`] if the driver does not know, or the QEMU has no usable monitor,
     ///   [`ErrorKind::NoDomain`] if the domain is gone, [`ErrorKind::Timeout`] if its monitor did not
     ///   answer in time, [`ErrorKind::AccessDenied`] and [`ErrorKind::Internal`] if it cannot be
-    ///   asked for another reason.
+    ///   queried for another reason.
     pub fn nics(&self, timeout: Duration) -> Result<Vec<Nic>> {
         self.check_open()?;
         let nics = self.connection.driver.as_nics();
@@ -153,13 +152,13 @@ impl Domain {
         self.connection.capability(nics, lacks)?.nics(&self.info, deadline(timeout))
     }
 
-    /// Returns the monitors of the domain's QEMU, as the last call for its statistics found them.
-    /// Nobody is asked.
+    /// Returns the monitors of the domain's QEMU, as the last call for its statistics found them, without
+    /// a query.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::InvalidDomain`] if the connection was closed.
-    /// - [`ErrorKind::NoSupport`] if the driver asks no monitors itself, [`ErrorKind::NoDomain`] if it
+    /// - [`ErrorKind::NoSupport`] if the driver queries no monitors itself, [`ErrorKind::NoDomain`] if it
     ///   was not among the domains of the last call.
     pub fn monitors(&self) -> Result<Vec<Monitor>> {
         self.check_open()?;
@@ -199,8 +198,8 @@ impl Domain {
                 "the list of domains is empty: name at least one domain".to_owned(),
             );
         };
-        // Every domain is checked and every domain is asked, the first one included: the draft in
-        // the RFC left it out of both.
+        // Every domain is checked and queried, the first one included: the RFC's draft left it out of
+        // both.
         for domain in domains {
             domain.check_open()?;
             if !Arc::ptr_eq(&domain.connection, &first.connection) {

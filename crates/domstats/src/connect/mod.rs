@@ -30,10 +30,9 @@ use crate::{
 /// A connection to a hypervisor. A cheap handle: clone it, send it to another thread. Calls from
 /// several threads at once are safe and do not wait for each other's stuck domains.
 ///
-/// Calls for statistics that have the same request and come while such a call is under way share
-/// the next pass over the domains, and each gets its report. A pass that several share begins
-/// after each of them did, so nobody gets numbers older than the call; it waits for the one under
-/// way for at most 20 ms.
+/// Calls for statistics with the same request that arrive while such a call is in flight share
+/// the next pass over the domains. A shared pass begins after each of its calls, so no report is
+/// older than its call; it waits at most 20 ms for the pass in flight.
 ///
 /// ```
 /// use domstats::{Connect, StatsRequest};
@@ -56,7 +55,7 @@ impl Connect {
     ///
     /// | URI | what it reads |
     /// |---|---|
-    /// | `test:///default` | domains made up by the library, see [the test driver](crate::driver::test) |
+    /// | `test:///default` | simulated domains, see [the test driver](crate::driver::test) |
     /// | `test:///path/to/file.xml` | a document that this library wrote |
     /// | `qemu+qmp:///system` | every QEMU process of this host |
     /// | `qemu+qmp:///session` | the caller's own QEMU processes |
@@ -65,7 +64,7 @@ impl Connect {
     /// | `qemu+tls://host/system`, `qemu+ssh://...`, `qemu+tcp://...`, `qemu+unix://...` | a libvirt daemon, by TLS, ssh, TCP or a socket that `?socket=` names |
     /// | `lxc:///system`, `test+unix:///default` and so on | libvirt's other drivers, in its daemon |
     ///
-    /// URIs of libvirt mean what they mean to libvirt.
+    /// libvirt's URIs mean what they mean to libvirt.
     ///
     /// # Errors
     ///
@@ -77,8 +76,8 @@ impl Connect {
         Self::open_with(uri, &ConnectOptions::new())
     }
 
-    /// Opens a connection with options: how long it may take, where the user's files are. Else it
-    /// is [`open`](Self::open).
+    /// Does what [`open`](Self::open) does, with options: how long it may take, and where the user's files
+    /// are.
     ///
     /// # Errors
     ///
@@ -88,9 +87,8 @@ impl Connect {
         Ok(Self { connection: Arc::new(Connection::open(uri, options)?) })
     }
 
-    /// Says what is wrong with a URI, before anything is asked by it: whoever keeps one in a
-    /// configuration learns at once what [`open`](Self::open) would find only later. Files that a
-    /// URI names are read; whether the hypervisor answers is not looked at.
+    /// Checks a URI without contacting the hypervisor, so that a configuration is refused at once rather
+    /// than when [`open`](Self::open) is called. Reads the files that the URI names.
     ///
     /// ```
     /// use domstats::{Connect, ConnectOptions};
@@ -127,21 +125,21 @@ impl Connect {
         self.connection.driver.name()
     }
 
-    /// Returns who says the errors of its driver.
+    /// Returns the origin of its driver's errors.
     #[must_use]
     pub fn origin(&self) -> ErrorOrigin {
         self.connection.driver.origin()
     }
 
-    /// Returns whether the connection was not closed and its hypervisor can be asked.
+    /// Returns whether the connection is open and its hypervisor can be reached.
     #[must_use]
     #[doc(alias = "virConnectIsAlive")]
     pub fn is_alive(&self) -> bool {
         !self.connection.is_closed() && self.connection.driver.is_alive()
     }
 
-    /// Closes the connection for every handle: monitors that it holds are let go, and later calls
-    /// on it or its domains are errors. Dropping the last handle does the same.
+    /// Closes the connection for every handle: releases the monitors that it holds, and makes later calls
+    /// on it or its domains fail. Dropping the last handle does the same.
     #[doc(alias = "virConnectClose")]
     pub fn close(&self) {
         self.connection.close();
@@ -165,7 +163,7 @@ impl Connect {
         self.connection.check_open()?;
         self.connection.check_filter(filter)?;
         let infos = if filter.needs_state() {
-            // The state of a domain is a statistic like any other.
+            // The state of a domain is a statistic.
             let request = StatsRequest::new().groups(StatsGroups::STATE).filter(filter);
             let report = self.all_domain_stats(&request)?;
             report.domains.into_iter().map(|stats| stats.domain).collect()
@@ -179,8 +177,8 @@ impl Connect {
         Ok(infos.into_iter().map(|info| self.domain(info)).collect())
     }
 
-    /// Returns the domain of this name. What a user calls a domain who is not
-    /// [trusted](DomainInfo::untrusted) does not count: those are found by their number.
+    /// Returns the domain of this name. Domains of [untrusted](DomainInfo::untrusted) users are found by
+    /// number only.
     ///
     /// # Errors
     ///
@@ -191,8 +189,8 @@ impl Connect {
         self.lookup(|info| info.name == name, &format!("the name '{name}'"))
     }
 
-    /// Returns the domain with this UUID. That of a user who is not [trusted](DomainInfo::untrusted) does
-    /// not count: such a domain is found by its number.
+    /// Returns the domain with this UUID. Domains of [untrusted](DomainInfo::untrusted) users are found by
+    /// number only.
     ///
     /// # Errors
     ///
@@ -225,7 +223,7 @@ impl Connect {
     /// Returns the statistics of all domains that match the request, by name.
     ///
     /// The call returns within the request's timeout, whatever the domains do; what could not be
-    /// had is listed with its reason in each record and in
+    /// read is listed with its reason in each record and in
     /// [`missing`](crate::StatsReport::missing).
     ///
     /// # Errors
@@ -234,8 +232,7 @@ impl Connect {
     /// - [`ErrorKind::InvalidArgument`] if the request has a flag that does not exist.
     /// - [`ErrorKind::ArgumentUnsupported`] if a group is not supported and the request has
     ///   [`ENFORCE_STATS`](crate::StatsOptions::ENFORCE_STATS).
-    /// - Whatever the driver finds when nothing at all can be read. One broken domain is never an
-    ///   error.
+    /// - The driver's error if nothing at all can be read. One broken domain is never an error.
     #[doc(alias = "virConnectGetAllDomainStats")]
     pub fn all_domain_stats(&self, request: &StatsRequest) -> Result<StatsReport> {
         self.connection.check_open()?;
@@ -250,7 +247,7 @@ impl Connect {
         Ok(self.domain(DomainInfo::meant(claimants, what, self.origin())?))
     }
 
-    /// Returns the handle of a domain that a report of this connection names. Nobody is asked.
+    /// Returns the handle of a domain that a report of this connection names, without a query.
     #[must_use]
     pub fn domain(&self, info: DomainInfo) -> Domain {
         Domain { connection: Arc::clone(&self.connection), info }

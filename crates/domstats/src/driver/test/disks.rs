@@ -1,4 +1,4 @@
-//! The disks of the made-up domains: two each, the first one on top of a base image.
+//! The disks of the simulated domains: two each, the first on top of a base image.
 
 use super::{
     guests::{Guest, Profile},
@@ -88,7 +88,7 @@ impl Guest {
     }
 }
 
-/// The host's device that all disks are on.
+/// The host device that holds all disks.
 fn device(numbers: Numbers) -> BlockDevice {
     let part = numbers.part("device", 0);
     let reqs = |field| part.counter(field, 1..=400);
@@ -180,7 +180,7 @@ fn limits(block: &mut Block) {
 
 fn timed_group(numbers: Numbers, index: u32, interval: u64) -> TimedGroup {
     let part = numbers.part("timed_group", index);
-    // Least, then average, then most: each a step above the one before.
+    // Minimum, average, maximum: each a step above the last.
     let latencies = |operation: &str| {
         let step = |of| part.part(operation, of).gauge("latency", 50_000..=1_500_000);
         let (least, average) = (step(0), step(0) + step(1));

@@ -22,9 +22,9 @@ enum Fault {
     Hang,
     /// Its monitor answers after this time.
     Slow(Duration),
-    /// It is listed, and gone when it is asked.
+    /// It is listed, and gone when queried.
     Vanish,
-    /// Its monitor is not for the caller.
+    /// The caller may not use its monitor.
     Deny,
 }
 
@@ -32,14 +32,14 @@ enum Fault {
 #[derive(Debug, Default)]
 pub(super) struct Faults(HashMap<u32, Fault>);
 
-/// What became of the question to one domain.
+/// The outcome of querying one domain.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The monitor answered, after so long.
+    /// The monitor answered after this time.
     After(Duration),
-    /// The monitor gave nothing, which was known after so long.
+    /// The monitor failed to answer, which was known after this time.
     Lost(Duration, Missing),
-    /// There is no such domain any more.
+    /// The domain no longer exists.
     Gone,
 }
 
@@ -85,8 +85,7 @@ impl Faults {
         Ok(faults)
     }
 
-    /// Returns what becomes of a request to a domain. Nobody sleeps here: the caller does, once
-    /// for all domains.
+    /// Returns the outcome of querying a domain. Does not sleep: the caller does, once for all domains.
     pub(super) fn answer(&self, guest: &Guest, request: &StatsRequest) -> Answer {
         let Some(fault) = self.0.get(&guest.number) else {
             return Answer::After(Duration::ZERO);

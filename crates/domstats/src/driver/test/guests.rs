@@ -1,4 +1,4 @@
-//! Who the made-up domains are, and which groups each of them has.
+//! The identities of the simulated domains, and the groups of each.
 
 use std::{cell::LazyCell, collections::HashMap, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::model::{
     stats::{Balloon, Blocks, DomainState, GROUPS, State, Vcpu},
 };
 
-/// All made-up domains, by number from 1.
+/// All simulated domains, numbered from 1.
 #[derive(Debug)]
 pub(super) struct Guests {
     pub(super) count: u32,
@@ -24,7 +24,7 @@ impl Guests {
         (1..=self.count).map(|number| Guest::new(number, self.seed))
     }
 
-    /// Returns each of these domains: that with its UUID, which mostly bears its name.
+    /// Returns each of these domains, found by UUID: usually it has the name too.
     pub(super) fn find_all<'a>(
         &self,
         domains: &'a [DomainInfo],
@@ -43,7 +43,7 @@ impl Guests {
     /// Returns the domain of this name.
     pub(super) fn find(&self, name: &str) -> Option<Guest> {
         let digits = name.strip_prefix("vm")?;
-        // `vm01` and `vm+1` parse as numbers, and are no names.
+        // `vm01` and `vm+1` parse as numbers, but are not names.
         if digits.starts_with(|first: char| !first.is_ascii_digit() || first == '0') {
             return None;
         }
@@ -52,17 +52,17 @@ impl Guests {
     }
 }
 
-/// The four kinds of domains; the domains take turns.
+/// The four kinds of domains, which alternate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Profile {
     Running,
     Paused,
-    /// Runs, and has every field of the catalogue.
+    /// Running, with every field of the catalogue.
     Full,
     Off,
 }
 
-/// One made-up domain.
+/// One simulated domain.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Guest {
     pub(super) number: u32,
@@ -134,13 +134,13 @@ impl Guest {
                 usual | StatsGroups::CPU_TOTAL | StatsGroups::VM | StatsGroups::CRYPTODEV
             }
             Profile::Running | Profile::Paused => usual,
-            // No process, no monitor: what is known stands in the configuration.
+            // No process and no monitor: only the configuration is known.
             Profile::Off => StatsGroups::empty(),
         }
     }
 
-    /// Returns what the domain says, `lived` after the beginning of its time. `lost` tells why
-    /// its monitor says nothing; what needs no monitor is there all the same.
+    /// Returns the domain's record `lived` after its start. `lost` is the reason if its monitor does not
+    /// answer; values that need no monitor are present anyway.
     pub(super) fn stats(
         &self,
         request: &StatsRequest,
@@ -250,7 +250,7 @@ impl Guest {
     }
 }
 
-/// Takes away what only a monitor can tell.
+/// Removes what only a monitor can provide.
 fn keep_host_side(stats: &mut DomainStats) {
     stats.state = None;
     stats.block = stats

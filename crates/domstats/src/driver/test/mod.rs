@@ -1,4 +1,4 @@
-//! The test driver: made-up domains at `test:///default`, saved documents at `test:///FILE`.
+//! The test driver: simulated domains at `test:///default`, saved documents at `test:///FILE`.
 //!
 //! It serves demonstrations on a machine without virtual machines, snapshot tests, load tests, and
 //! tests of a program's behaviour when a virtual machine misbehaves.
@@ -30,14 +30,14 @@
 //! | `clock=fixed` | time stands still at 2026-01-31T00:00:00Z and calls take no time, on paper: two calls give equal reports |
 //! | `hang=NAME` | the domain's monitor never answers: its monitor groups are missing as `timeout` when the time is up |
 //! | `slow=NAME:300ms` | the domain's monitor answers after this time |
-//! | `vanish=NAME` | the domain is listed, and gone when it is asked |
+//! | `vanish=NAME` | the domain is listed, and gone when queried |
 //! | `deny=NAME` | the domain's monitor groups are missing as `denied` |
 //!
-//! The four faults may be given for any number of domains, one fault for a domain. What needs no
-//! monitor is there in spite of them: CPU and vCPU times, interfaces, performance counters, memory
+//! Each fault may be given for any number of domains, but one domain has one fault. Values that need no
+//! monitor are present in spite of it: CPU and vCPU times, interfaces, performance counters, memory
 //! bandwidth, the memory's maximum and resident size, pressure and the host's devices. A call waits once, however many domains are
 //! late, also with `clock=fixed`; with [`NOWAIT`](crate::StatsOptions::NOWAIT) late domains are
-//! `busy` at once. A shut off domain has no monitor that could fail.
+//! `busy` at once. A domain that is shut off has no monitor to fail.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@
 //! # Saved documents
 //!
 //! `test:///path/to/file.xml` and `test:///path/to/file.json` replay a document that this library
-//! wrote: its domains, its values, its time. Filters and groups choose from what was saved, and
+//! wrote: its domains, values and time. Filters and groups select from the saved data, and
 //! the supported groups are those that the document has. A domain whose state was not saved matches
 //! [`OTHER`](crate::DomainFilter::OTHER) among the states. There are no parameters.
 //!
@@ -128,7 +128,7 @@ pub(crate) fn open(uri: &Uri, _: &ConnectOptions) -> Result<Box<dyn Driver>> {
     }
 }
 
-/// The made-up domains.
+/// The simulated domains.
 struct TestDriver {
     guests: Guests,
     clock: Clock,
@@ -165,7 +165,7 @@ impl TestDriver {
         Ok(Self { guests, clock, faults })
     }
 
-    /// Adds what becomes of a request to one domain; returns how long that takes.
+    /// Adds the outcome of querying one domain; returns how long that takes.
     fn ask(
         &self,
         guest: Guest,
@@ -236,7 +236,7 @@ impl Driver for TestDriver {
                 }
             }
         }
-        // Once for all domains, in the caller's thread: nobody else waits.
+        // Once for all domains, on the caller's thread: other callers do not wait.
         std::thread::sleep(wait.saturating_sub(begin.elapsed()));
         report.elapsed = match self.clock {
             Clock::Running { .. } => begin.elapsed(),
@@ -253,7 +253,7 @@ impl Driver for TestDriver {
 impl Nics for TestDriver {
     fn nics(&self, domain: &DomainInfo, deadline: Instant) -> Result<Vec<Nic>> {
         let left = deadline.saturating_duration_since(Instant::now());
-        // The monitor tells them, as it tells the state.
+        // They come from the monitor, as the state does.
         let request = StatsRequest::new().groups(StatsGroups::STATE).timeout(left);
         let guest = self.guests.find_all(slice::from_ref(domain)).find_map(|(_, guest)| guest);
         let answer = guest.map_or(Answer::Gone, |guest| self.faults.answer(&guest, &request));
@@ -267,10 +267,10 @@ impl Nics for TestDriver {
     }
 }
 
-/// Where the time comes from.
+/// The clock of the domains.
 enum Clock {
-    /// The host's clock when the connection was opened, and the time that passed since: nothing
-    /// steps back when somebody sets the clock.
+    /// The host's clock when the connection was opened, plus the time since: counters do not step
+    /// back when the clock is set.
     Running { opened: SystemTime, since: Instant },
     /// Always the same moment.
     Fixed,
@@ -306,7 +306,7 @@ fn is_fault(key: &str) -> bool {
     faults::KEYS.contains(&key)
 }
 
-/// Returns the value of a parameter that may be given once.
+/// Returns the value of a parameter that may occur once.
 fn single<'a>(uri: &'a Uri, key: &str) -> Result<Option<&'a str>> {
     let mut values = uri.query.iter().filter(|(k, _)| k == key);
     let first = values.next();

@@ -1,4 +1,4 @@
-//! Made-up numbers: pure functions of a seed, a field's name and the time.
+//! Simulated numbers: pure functions of a seed, a field's name and the time.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -10,37 +10,37 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    /// Returns the numbers that the seed gives after this time of life.
+    /// Returns the numbers of a seed after this uptime.
     pub(super) fn new(seed: u64, lived: Duration) -> Self {
         Self { seed, lived }
     }
 
-    /// Returns the numbers of a part, such as disk 1: others than those of disk 0.
+    /// Returns the numbers of a part, such as disk 1, which differ from those of disk 0.
     pub(super) fn part(self, name: &str, index: u32) -> Self {
         Self { seed: mix(self.draw(name) ^ u64::from(index)), ..self }
     }
 
-    /// Returns a number that time does not change.
+    /// Returns a constant.
     pub(super) fn setting(self, field: &str, range: RangeInclusive<u64>) -> u64 {
         within(self.draw(field), range)
     }
 
-    /// Returns a number that goes up and down: another one every ten seconds of life.
+    /// Returns a number that rises and falls, with a new value every ten seconds.
     pub(super) fn gauge(self, field: &str, range: RangeInclusive<u64>) -> u64 {
         within(mix(self.draw(field) ^ (self.lived.as_secs() / 10)), range)
     }
 
-    /// Returns a number that grows at a steady rate, so many a second.
+    /// Returns a number that grows steadily, by this much per second.
     pub(super) fn counter(self, field: &str, per_second: RangeInclusive<u64>) -> u64 {
         self.grown(self.setting(field, per_second), Duration::from_secs(1))
     }
 
-    /// Returns a number that grows now and then, so many a day.
+    /// Returns a number that grows occasionally, by this much per day.
     pub(super) fn rare(self, field: &str, per_day: RangeInclusive<u64>) -> u64 {
         self.grown(self.setting(field, per_day), Duration::from_secs(86_400))
     }
 
-    /// Returns for how long the domain ran, in whole seconds.
+    /// Returns how long the domain has run, in whole seconds.
     pub(super) fn seconds(self) -> u64 {
         self.lived.as_secs()
     }

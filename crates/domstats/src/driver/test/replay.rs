@@ -1,4 +1,4 @@
-//! A saved document as a hypervisor: `test:///path/to/file.xml`.
+//! Replays a saved document: `test:///path/to/file.xml`.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -56,7 +56,7 @@ impl Driver for Replay {
         ErrorOrigin::Test
     }
 
-    /// The groups of the document, also those of which it only says that they are missing.
+    /// The groups of the document, including those it only reports as missing.
     fn supported(&self) -> StatsGroups {
         let mut groups = StatsGroups::empty();
         for stats in &self.saved.domains {
@@ -121,7 +121,7 @@ impl Driver for Replay {
     }
 }
 
-/// Returns what tells a domain from the others of a document, but for the marks that a listing makes.
+/// Returns what distinguishes a domain from others of a document, without the marks that a listing adds.
 fn key(domain: &DomainInfo) -> (&str, Option<Uuid>, Option<u32>, Option<u32>) {
     (&domain.name, domain.uuid, domain.id, domain.uid)
 }
@@ -139,7 +139,7 @@ fn understand(
     Ok(report?)
 }
 
-/// Returns what a request asks for of a saved record; `None` if the domain does not match.
+/// Returns what a request selects of a saved record; `None` if the domain does not match.
 fn select(saved: &DomainStats, request: &StatsRequest) -> Option<DomainStats> {
     let state = saved.state.as_ref().and_then(|state| state.state);
     let matches = request.filter.matches_info(&saved.domain)
@@ -153,7 +153,7 @@ fn select(saved: &DomainStats, request: &StatsRequest) -> Option<DomainStats> {
             group.clear(&mut stats);
         }
     }
-    // A group that only a newer version knows cannot be asked for, and stays.
+    // Groups that only newer versions know cannot be requested, and stay.
     stats.missing.retain(|missing| {
         Group::by_name(&missing.group).is_none_or(|group| request.groups.contains(group.bit))
     });

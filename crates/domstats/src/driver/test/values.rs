@@ -1,4 +1,4 @@
-//! What the made-up domains measure, group by group.
+//! The values of the simulated domains, group by group.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl Guest {
         }
     }
 
-    /// The CPU time of the domain is that of its vCPUs, and some for the emulator.
+    /// The CPU time of the domain is that of its vCPUs plus some for the emulator.
     pub(super) fn cpu(&self, numbers: Numbers) -> Cpu {
         let user = self.vcpu_ids(numbers).into_iter().map(|id| vcpu_time(numbers, id)).sum();
         let system = numbers.counter("cpu.system", 1_000_000..=40_000_000);
@@ -64,13 +64,13 @@ impl Guest {
             };
         }
         let current = maximum / 4 * numbers.setting("balloon.quarters", 3..=4);
-        // The guest's kernel keeps some for itself.
+        // The guest's kernel reserves some.
         let available = current / 100 * 97;
         let percent = |field, range| available / 100 * numbers.gauge(field, range);
         let unused = percent("balloon.unused", 5..=40);
         let disk_caches = percent("balloon.disk_caches", 10..=40);
         let seldom = |field| Some(numbers.rare(field, 1..=2_000));
-        // What few guests report.
+        // Rarely reported by guests.
         let rare = |field| self.is_full().then(|| numbers.rare(field, 1..=2_000));
         Balloon {
             current: Some(current),
@@ -136,7 +136,7 @@ impl Guest {
                 },
                 HypervisorStat {
                     name: "halt_poll_longest_ns".into(),
-                    // A peak: it does not fall.
+                    // A peak never falls.
                     max: Some(HypervisorValue::Number(part.setting("halt_poll", 1_000..=200_000))),
                     ..HypervisorStat::default()
                 },
@@ -337,7 +337,7 @@ fn sum(numbers: Numbers, name: &str, per_second: std::ops::RangeInclusive<u64>) 
     }
 }
 
-/// Some wait more often than all do.
+/// `some` exceeds `full`.
 pub(super) fn pressure(numbers: Numbers, resource: &str) -> Pressure {
     let part = numbers.part(resource, 0);
     let full = part.counter("full", 1_000..=2_000_000);
