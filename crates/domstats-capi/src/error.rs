@@ -4,8 +4,10 @@ use std::{
     cell::RefCell,
     ffi::{CStr, CString, c_char, c_int, c_void},
     ptr,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
+
+use domstats::sync::lock;
 
 use crate::{connect::virConnectPtr, domain::virDomainPtr, memory};
 
@@ -147,7 +149,7 @@ pub extern "C" fn virResetLastError() {
 #[unsafe(no_mangle)]
 pub extern "C" fn virSetErrorFunc(user_data: *mut c_void, handler: virErrorFunc) {
     let handler = handler.map(|function| (function, user_data.expose_provenance()));
-    *HANDLER.lock().unwrap_or_else(PoisonError::into_inner) = handler;
+    *lock(&HANDLER) = handler;
 }
 
 /// The function and its argument.
@@ -195,7 +197,7 @@ pub(crate) fn raise(failure: Failure) {
     let last = Box::new(Last { error, _message: message });
     let _ = LAST.try_with(|place| place.replace(Some(last)));
     // Without the lock: the handler may set another one.
-    let handler = *HANDLER.lock().unwrap_or_else(PoisonError::into_inner);
+    let handler = *lock(&HANDLER);
     if let Some((function, user_data)) = handler {
         function(ptr::with_exposed_provenance_mut(user_data), virGetLastError());
     }

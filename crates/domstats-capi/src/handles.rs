@@ -9,8 +9,10 @@ use std::{
     collections::BTreeMap,
     marker::PhantomData,
     ptr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
+
+use domstats::sync::lock;
 
 /// An object with a handle.
 pub(crate) trait Object: Any + Send + Sync {
@@ -31,8 +33,7 @@ struct Entry {
 
 fn table() -> MutexGuard<'static, Table> {
     static TABLE: Mutex<Table> = Mutex::new(Table { given: 0, live: BTreeMap::new() });
-    // No code under the lock panics half way.
-    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&TABLE)
 }
 
 /// Returns a new handle with one reference.

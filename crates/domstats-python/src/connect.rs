@@ -1,9 +1,10 @@
 //! `virConnect`.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use domstats::{
     ConnectOptions, DomainFilter, ErrorKind, ErrorOrigin, StatsRequest, Uuid, default_uri,
+    sync::lock,
 };
 use pyo3::{
     prelude::*,
@@ -59,7 +60,7 @@ pub(crate) struct Connect(
 
 impl Connect {
     fn lock(&self) -> MutexGuard<'_, Option<domstats::Connect>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn connection(&self) -> Result<domstats::Connect, Failure> {

@@ -13,6 +13,7 @@ pub(crate) mod perf;
 pub(crate) mod pressure;
 pub(crate) mod process;
 pub(crate) mod procfs;
+pub(crate) mod queue_locks;
 pub(crate) mod queues;
 pub(crate) mod resctrl;
 pub(crate) mod rtnetlink;

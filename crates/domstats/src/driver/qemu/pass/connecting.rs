@@ -12,10 +12,7 @@ use crate::{
         },
         pass::{Conversation, Rules},
     },
-    host::{
-        queues::{QueueLocks, Queues},
-        sock_diag::Socket,
-    },
+    host::{queue_locks::QueueLocks, queues::Queues, sock_diag::Socket},
     model::report::{Missing, MissingReason},
 };
 
