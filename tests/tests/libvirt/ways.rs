@@ -74,7 +74,7 @@ fn tls_lets_in_clients_with_a_certificate() {
         let file = refused.join("clientcert.pem").display().to_string();
         assert_refused(&libvirt.tls_uri(refused), ErrorKind::Tls, &file);
     }
-    assert_refused(&libvirt.tls_uri(&pki.nameless), ErrorKind::Tls, "for there is none");
+    assert_refused(&libvirt.tls_uri(&pki.nameless), ErrorKind::Tls, "which has no certificate");
     let doubter = libvirt.tls_uri(&pki.doubter);
     assert_refused(&doubter, ErrorKind::Tls, "not signed by an authority in");
     assert_refused(&format!("{doubter}&no_verify=1"), ErrorKind::Tls, "refused the client's");
@@ -91,7 +91,7 @@ fn an_older_tls_is_enough_and_an_old_one_is_not() {
     assert_let_in(&libvirt.tls_uri(&pki.client));
     let stranger = pki.stranger.join("clientcert.pem").display().to_string();
     assert_refused(&libvirt.tls_uri(&pki.stranger), ErrorKind::Tls, &stranger);
-    assert_refused(&libvirt.tls_uri(&pki.nameless), ErrorKind::Tls, "for there is none");
+    assert_refused(&libvirt.tls_uri(&pki.nameless), ErrorKind::Tls, "which has no certificate");
     let libvirt = start("NORMAL:-VERS-ALL:+VERS-TLS1.1");
     assert_refused(&libvirt.tls_uri(&pki.client), ErrorKind::Tls, "TLS 1.2 or 1.3");
 }
@@ -139,13 +139,13 @@ fn tls_says_which_file_is_wrong() {
     let refused = |uri: String, reason| assert_refused(&uri, ErrorKind::Tls, reason);
     refused(
         changed(client, |dir| fs::remove_file(dir.join("cacert.pem")).unwrap()),
-        "cacert.pem, which TLS takes a certificate from",
+        "cacert.pem, which must contain a certificate",
     );
     refused(
         changed(client, |dir| {
             fs::copy(dir.join("clientkey.pem"), dir.join("cacert.pem")).unwrap();
         }),
-        "cacert.pem, but that file has none in it",
+        "cacert.pem must contain a certificate for TLS, but contains none",
     );
     refused(
         changed(client, |dir| {
@@ -153,21 +153,21 @@ fn tls_says_which_file_is_wrong() {
             let text = fs::read_to_string(&file).unwrap();
             fs::write(file, text.replace("-----END", "!-----END")).unwrap();
         }),
-        "cacert.pem, but that file is damaged",
+        "cacert.pem must contain a certificate for TLS, but is damaged",
     );
     refused(
         changed(client, |dir| fs::write(dir.join("clientkey.pem"), "").unwrap()),
-        "clientkey.pem, but that file has none in it",
+        "clientkey.pem must contain the private key for TLS, but contains none",
     );
     refused(
         changed(client, |dir| {
             fs::copy(pki.stranger.join("clientkey.pem"), dir.join("clientkey.pem")).unwrap();
         }),
-        "clientkey.pem is not that of the certificate",
+        "clientkey.pem does not belong to the certificate",
     );
     refused(
         changed(client, |dir| fs::write(dir.join("cacrl.pem"), "nothing").unwrap()),
-        "cacrl.pem, but that file has none in it",
+        "cacrl.pem must contain a revocation list for TLS, but contains none",
     );
 }
 
@@ -243,7 +243,7 @@ fn a_missing_daemon_is_an_error_at_once() {
         assert_refused(uri, ErrorKind::NoConnect, reason);
         stopwatch.assert_within(SLACK);
     };
-    refused(&uri, "no daemon of libvirt runs here: there is no socket");
+    refused(&uri, "no libvirt daemon runs here: there is no socket");
     drop(UnixListener::bind(&socket).unwrap());
     refused(&uri, "nobody listens on the socket");
     let port = lab().port();

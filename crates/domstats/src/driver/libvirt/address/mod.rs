@@ -1,9 +1,9 @@
-//! Where the daemon is: what libvirt's rules make of a URI. Looks whether files exist, and does
-//! nothing else.
+//! Resolves a URI to a daemon's address by libvirt's rules. The only I/O is checking whether files
+//! exist.
 //!
 //! ```text
-//! uri ─┬─ driver, path, parameters that are not ours ─→ name: what the daemon is asked for
-//!      └─ transport, host, our parameters ─→ transport
+//! uri ─┬─ driver, path, parameters that are not the client's ─→ name: the URI for the daemon
+//!      └─ transport, host, the client's parameters ─→ transport
 //! ```
 
 mod name;
@@ -24,18 +24,18 @@ use crate::{
     model::error::{ErrorOrigin, Result},
 };
 
-/// Drivers that live in a daemon, and `remote`, which lets the daemon choose.
+/// Drivers that run in a daemon, and `remote`, which lets the daemon choose.
 const DRIVERS: [&str; 9] =
     ["bhyve", "ch", "lxc", "parallels", "qemu", "remote", "vbox", "vz", "xen"];
 
-/// Drivers that libvirt has in its client library; a daemon serves them only if a transport says
-/// that one is meant.
+/// Drivers that run inside libvirt's client library; a daemon serves them only if the URI names a
+/// transport.
 const DRIVERS_OF_CLIENTS: [&str; 5] =
     ["openvz", "test", "vmwarefusion", "vmwareplayer", "vmwarews"];
 
 const TRANSPORTS: [&str; 7] = ["ext", "libssh", "libssh2", "ssh", "tcp", "tls", "unix"];
 
-/// Returns whether a scheme, in lower case, belongs to the libvirt driver.
+/// Returns whether the libvirt driver serves a scheme, given in lower case.
 pub(crate) fn serves(scheme: &str) -> bool {
     match scheme.split_once('+') {
         None => DRIVERS.contains(&scheme),
@@ -46,17 +46,18 @@ pub(crate) fn serves(scheme: &str) -> bool {
     }
 }
 
-/// Where a daemon is, and what to tell it.
+/// A daemon's address, and what to open there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) transport: Transport,
-    /// What the daemon is to open: a URI as it sees it, or nothing for its default.
+    /// The URI that the daemon opens, from its own point of view; empty for its default.
     pub(super) name: String,
-    /// The authentication that the URI insists on.
+    /// The authentication that the URI requires.
     pub(super) auth: Option<Auth>,
-    /// The file to take credentials from. One that was named may be missing.
+    /// The credentials file. If the caller named it, it may be missing.
     pub(super) auth_file: Option<PathBuf>,
-    /// The daemon's host, `localhost` if none is given: credentials and certificates are for it.
+    /// The daemon's host, `localhost` by default. Credentials are looked up and certificates
+    /// verified for it.
     pub(super) host: String,
     pub(super) user: Option<String>,
 }
@@ -64,7 +65,7 @@ pub(super) struct Address {
 /// How to reach a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Transport {
-    /// A socket of this host: the first of these that exists.
+    /// A socket on this host: the first of these that exists.
     Unix {
         sockets: Vec<PathBuf>,
     },
@@ -72,14 +73,14 @@ pub(super) enum Transport {
         host: String,
         port: u16,
     },
-    /// With `verify`, the server's certificate must be for the host.
+    /// With `verify`, the server's certificate must be trusted and issued for the host.
     Tls {
         host: String,
         port: u16,
         pki: Pki,
         verify: bool,
     },
-    /// A program, most often ssh, whose standard input and output lead to the daemon.
+    /// A program, usually ssh, whose standard input and output are connected to the daemon.
     Program {
         program: OsString,
         arguments: Vec<OsString>,
@@ -97,12 +98,12 @@ pub(super) enum Auth {
 }
 
 impl Address {
-    /// Takes apart a URI that [`serves`].
+    /// Parses a URI whose scheme passes [`serves`].
     pub(super) fn new(uri: &Uri, options: &ConnectOptions) -> Result<Self> {
         Self::seen_by(rustix::process::geteuid().is_root(), uri, options)
     }
 
-    /// The address as root or somebody else finds it.
+    /// Resolves the address as root or as another user sees it.
     fn seen_by(root: bool, uri: &Uri, options: &ConnectOptions) -> Result<Self> {
         let parameters = Parameters::of(uri);
         let host = match uri.host.as_str() {
@@ -124,13 +125,13 @@ impl Address {
             }
             Some("unix") if uri.host.is_empty() => Transport::Unix { sockets: sockets.to_try() },
             Some("unix") => {
-                let what = "a Unix socket is on this host: leave out the host, or use ssh or tls";
+                let what = "a Unix socket is always local: leave out the host, or use ssh or tls";
                 return Err(uri.refuse(ErrorOrigin::Remote, what));
             }
             Some("tcp") => Transport::Tcp { host: host.clone(), port: uri.port.unwrap_or(16509) },
             Some("ext") => {
                 let program = parameters.get("command").ok_or_else(|| {
-                    let what = "the transport ext needs command=PROGRAM, which leads to the daemon";
+                    let what = "the transport ext needs command=PROGRAM to connect to the daemon";
                     uri.refuse(ErrorOrigin::Remote, what)
                 })?;
                 Transport::Program { program: program.into(), arguments: Vec::new() }
@@ -139,7 +140,7 @@ impl Address {
                 ssh::transport(uri, &parameters, &host, &name, &sockets)?
             }
             Some(other) => {
-                let what = format!("no transport '{other}': there are {}", TRANSPORTS.join(", "));
+                let what = format!("unknown transport '{other}': use {}", TRANSPORTS.join(", "));
                 return Err(uri.refuse(ErrorOrigin::Remote, what));
             }
         };
@@ -149,14 +150,14 @@ impl Address {
     }
 }
 
-/// Refuses a GnuTLS priority string, which only GnuTLS understands: to ignore it could be weaker
-/// than what it asks for.
+/// Refuses a GnuTLS priority string. Only GnuTLS understands it, and ignoring it could give weaker
+/// encryption than it asks for.
 fn refuse_priority(uri: &Uri, parameters: &Parameters) -> Result<()> {
     match parameters.get("tls_priority") {
         None | Some("") => Ok(()),
         Some(_) => {
-            let what = "tls_priority is for GnuTLS and has no meaning here: leave it out, TLS 1.2 \
-                        and 1.3 with strong ciphers are used";
+            let what = "tls_priority is for GnuTLS only: leave it out; TLS 1.2 and 1.3 are used \
+                        with strong ciphers";
             Err(uri.refuse(ErrorOrigin::Remote, what))
         }
     }
@@ -180,7 +181,7 @@ fn auth(uri: &Uri, parameters: &Parameters) -> Result<Option<Auth>> {
     }
 }
 
-/// Returns the file that was named, else the first of the usual ones that exists.
+/// Returns the file that the URI or the options name, else the first default one that exists.
 fn auth_file(options: &ConnectOptions, parameters: &Parameters) -> Option<PathBuf> {
     let named = parameters.get("authfile").map(PathBuf::from).or(options.auth_file.clone());
     named.or_else(|| {

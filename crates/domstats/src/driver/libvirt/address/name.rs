@@ -1,4 +1,4 @@
-//! The URI as the daemon is to see it.
+//! The URI as the daemon sees it.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -7,7 +7,7 @@ use crate::driver::uri::Uri;
 
 const IN_QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// What libvirt leaves as it is in a path.
+/// What to percent-encode in a path: libvirt leaves the characters removed here as they are.
 const IN_PATH: &AsciiSet = &IN_QUERY
     .remove(b'!')
     .remove(b'$')
@@ -23,7 +23,7 @@ const IN_PATH: &AsciiSet = &IN_QUERY
     .remove(b'=')
     .remove(b'@');
 
-/// Returns what to ask the daemon for: driver, path and the parameters that are not the client's.
+/// Returns the URI for the daemon: driver, path and the parameters that are not the client's.
 pub(super) fn of(uri: &Uri, parameters: &Parameters) -> String {
     if let Some(name) = parameters.get("name") {
         return name.to_owned();

@@ -1,11 +1,11 @@
-//! The parameters of a URI: which are for the client, which travel to the daemon.
+//! The parameters of a URI: the client's own, and those it passes on to the daemon.
 
 use crate::{
     driver::uri::Uri,
     model::error::{ErrorOrigin, Result},
 };
 
-/// The parameters that libvirt's client takes out, in any case.
+/// The parameters that libvirt's client removes; their case does not matter.
 const OURS: [&str; 17] = [
     "auth",
     "authfile",
@@ -54,7 +54,7 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// Returns what the word stands for that a parameter has.
+    /// Returns the choice that a parameter's value names.
     pub(super) fn choice<T: Copy>(&self, key: &str, choices: [(&str, T); 3]) -> Result<Option<T>> {
         let Some(word) = self.get(key) else {
             return Ok(None);
@@ -67,7 +67,7 @@ impl<'a> Parameters<'a> {
         Err(self.uri.refuse(ErrorOrigin::Remote, what))
     }
 
-    /// Returns the parameters that are for the daemon.
+    /// Returns the parameters to pass on to the daemon.
     pub(super) fn of_the_daemon(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let pairs = self.uri.query.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         pairs.filter(|(key, _)| {

@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 use super::parameters::Parameters;
 use crate::driver::options::ConnectOptions;
 
-/// The certificates and keys of a connection by TLS.
+/// The certificates and keys of a TLS connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::driver::libvirt) struct Pki {
-    /// The authorities that the server's certificate may come from. May be missing.
+    /// The authorities that may have issued the server's certificate. The file may be missing.
     pub(in crate::driver::libvirt) ca: PathBuf,
-    /// What they have revoked, if that file exists.
+    /// Their revocation list, if the file exists.
     pub(in crate::driver::libvirt) crl: Option<PathBuf>,
-    /// Our certificate and its key, if both files exist.
+    /// The client's certificate and its key, if both files exist.
     pub(in crate::driver::libvirt) client: Option<(PathBuf, PathBuf)>,
 }
 
 impl Pki {
-    /// Finds the files: in the directory that the URI names, else in the user's home, else where
-    /// the system has them. Certificate and key are from the same place.
+    /// Finds the files in the directory that the URI names, else in the user's home, else in the
+    /// system's directories. The certificate and its key come from the same place.
     pub(super) fn find(root: bool, options: &ConnectOptions, parameters: &Parameters) -> Self {
         if let Some(directory) = parameters.get("pkipath") {
             return Self::flat(Path::new(directory));

@@ -1,7 +1,7 @@
-//! The command line of ssh, and the shell line that finds the daemon on the other side.
+//! The ssh command line, and the shell command that finds the daemon on the remote host.
 //!
-//! libvirt can speak ssh itself (`libssh`, `libssh2`). Those URIs are served by the ssh of the system
-//! too, which chooses keys and agents by its own configuration: `sshauth` changes nothing.
+//! libvirt can speak ssh itself (`libssh`, `libssh2`). Here the system's ssh serves those URIs too;
+//! it chooses keys and agents by its own configuration, so `sshauth` has no effect.
 
 use std::ffi::OsString;
 
@@ -15,7 +15,7 @@ use crate::{
     model::error::{ErrorOrigin, Result},
 };
 
-/// What the other side runs to reach the daemon.
+/// What the remote host runs to reach the daemon.
 #[derive(Clone, Copy)]
 enum Proxy {
     /// The helper if it is installed, else netcat.
@@ -46,7 +46,7 @@ pub(super) fn transport(
     if let Some(key) = parameters.get("keyfile") {
         add(&["-i", key]);
     }
-    // No terminal, no escape characters: the bytes are libvirt's.
+    // No terminal, no escape characters: the bytes are libvirt's, and must pass unchanged.
     add(&["-T", "-e", "none"]);
     if parameters.is_set("no_tty")? {
         add(&["-o", "BatchMode=yes"]);
@@ -67,11 +67,11 @@ pub(super) fn transport(
     Ok(Transport::Program { program, arguments })
 }
 
-/// Returns what the shell of the other side is to do.
+/// Returns the script for the remote shell.
 fn script(uri: &Uri, parameters: &Parameters, name: &str, sockets: &Sockets) -> Result<String> {
     let refuse = |what| Err(uri.refuse(ErrorOrigin::Remote, what));
     if sockets.mode == Mode::Direct {
-        return refuse("mode=direct has no meaning by ssh: the other side chooses the daemon");
+        return refuse("mode=direct does not work over ssh: the remote host chooses the daemon");
     }
     let netcat = parameters.get("netcat");
     let proxies = [("auto", Proxy::Auto), ("native", Proxy::Native), ("netcat", Proxy::Netcat)];
@@ -82,14 +82,14 @@ fn script(uri: &Uri, parameters: &Parameters, name: &str, sockets: &Sockets) -> 
     });
     let by_helper = format!("exec virt-ssh-helper -r {}", quote(name));
     let socket = quote(&sockets.of_remote_host().to_string_lossy());
-    // Without -q0 some netcats stay when their input ends, and keep the connection.
+    // Without -q0, some netcats keep running when their input ends, and keep the connection open.
     let by_netcat = format!(
         "q=; if {netcat} -h 2>&1 </dev/null | grep -q -e '-q '; then q=-q0; fi; \
          exec {netcat} $q -U {socket}",
         netcat = quote(netcat.unwrap_or("nc")),
     );
     match proxy {
-        Proxy::Native if netcat.is_some() => refuse("netcat is not used with proxy=native"),
+        Proxy::Native if netcat.is_some() => refuse("netcat cannot be combined with proxy=native"),
         Proxy::Native => Ok(by_helper),
         Proxy::Netcat => Ok(by_netcat),
         Proxy::Auto => Ok(format!(
@@ -98,7 +98,7 @@ fn script(uri: &Uri, parameters: &Parameters, name: &str, sockets: &Sockets) -> 
     }
 }
 
-/// Returns a text as one word of any shell.
+/// Quotes a text as one word for any shell.
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

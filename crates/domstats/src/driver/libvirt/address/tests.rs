@@ -1,4 +1,4 @@
-//! URIs and what becomes of them.
+//! URIs and the addresses they resolve to.
 
 #![allow(clippy::unwrap_used, reason = "a failed test")]
 
@@ -59,11 +59,11 @@ fn directory() -> PathBuf {
     directory
 }
 
-// Every name is what virsh 9.0 asked a server for that wrote it down, behind socket=, command= or
-// tcp. Two names differ from virsh's in their spelling: it leaves the & of a parameter's name as
-// it is, so that the daemon reads another one.
+// Every name is the one that virsh 9.0 sent to a recording server, reached by socket=, command= or
+// tcp. Two names are spelled differently from virsh's: it does not encode the & in a parameter's
+// name, so that the daemon reads a different name.
 #[test]
-fn the_daemon_is_asked_for_the_rest_of_the_uri() {
+fn the_daemon_opens_the_rest_of_the_uri() {
     for (uri, name) in [
         ("qemu:///system", "qemu:///system"),
         ("qemu+unix:///system?socket=/s", "qemu:///system"),
@@ -106,10 +106,10 @@ fn the_daemon_is_asked_for_the_rest_of_the_uri() {
     }
 }
 
-// What virsh 9.0 does, by its access() and connect() calls as root and as nobody. It tries the
-// read-only socket of the system and no other; the full one is for systems that lack it.
+// What virsh 9.0 does, judging by its access() and connect() calls as root and as the user nobody.
+// It tries only the system's read-only socket; the read-write one is for systems that lack it.
 #[test]
-fn a_socket_is_looked_for_where_libvirt_has_it() {
+fn sockets_are_looked_up_where_libvirt_puts_them() {
     let system = "/var/run/libvirt/virtqemud-sock-ro /var/run/libvirt/virtqemud-sock \
                   /var/run/libvirt/libvirt-sock-ro /var/run/libvirt/libvirt-sock";
     let session = "/r/libvirt/virtqemud-sock /r/libvirt/libvirt-sock";
@@ -149,7 +149,7 @@ fn a_socket_is_looked_for_where_libvirt_has_it() {
     }
 }
 
-// Where virsh 9.0 connected to.
+// Where virsh 9.0 connected.
 #[test]
 fn the_transport_and_the_host_are_taken_from_the_uri() {
     for (uri, transport) in [
@@ -172,10 +172,10 @@ fn the_transport_and_the_host_are_taken_from_the_uri() {
     assert_eq!(address_of_user("qemu:///system").unwrap().host, "localhost");
 }
 
-// The arguments that virsh 9.0 gave to a program in the place of ssh; `-l root` is what it sent to
-// a real sshd by itself.
+// The arguments that virsh 9.0 passed to a stand-in for ssh; `root` in `-l root` is the user that
+// it sent to a real sshd when it spoke ssh itself.
 #[test]
-fn ssh_gets_the_arguments_that_libvirt_gives_it() {
+fn ssh_gets_the_arguments_that_libvirt_passes() {
     for (uri, expected) in [
         ("qemu+ssh://h/system", "-T -e none -- h"),
         ("qemu+ssh:///system", "-T -e none -- localhost"),
@@ -197,8 +197,8 @@ fn ssh_gets_the_arguments_that_libvirt_gives_it() {
     }
 }
 
-/// Does what sshd does with the last argument, on a host that has these programs. Each prints its
-/// name and its arguments, then what it reads; what follows the name is its answer to `-h`.
+/// Runs the last argument as sshd would, on a host that has these programs. Each prints its name
+/// and its arguments, then its input; the text after a program's name is its output for `-h`.
 fn run_remotely(uri: &str, programs: &[&str]) -> String {
     let host = directory();
     for program in programs {
@@ -208,8 +208,8 @@ fn run_remotely(uri: &str, programs: &[&str]) -> String {
              printf '%s' '{name}'; printf '|%s' \"$@\"; cat\n"
         );
         let file = host.join(name);
-        // Written by another process: a file that this one has open for writing could be so in a
-        // child that another test starts at this moment, and could not be run.
+        // Written by another process: if this one opened the file for writing, a child that another
+        // test starts at that moment could inherit it, and the file could not be executed.
         let write = "printf %s \"$1\" > \"$2\" && chmod +x \"$2\"";
         let mut shell = Command::new("/bin/sh");
         let written = shell.args(["-c", write, "sh", &script]).arg(file).status().unwrap();
@@ -221,17 +221,17 @@ fn run_remotely(uri: &str, programs: &[&str]) -> String {
         symlink(found, host.join(tool)).unwrap();
     }
     let command = arguments(uri).pop().unwrap();
-    // The other side reads what comes first only when it leads to the daemon.
+    // Only the program that connects to the daemon may read the first input.
     let script = format!("printf '|input' | {command}");
     let output = Command::new("/bin/sh").args(["-c", &script]).env("PATH", &host).output().unwrap();
     fs::remove_dir_all(host).unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
 
-// Which program virsh 9.0 would run, by the shell line that it gave to a stand-in for ssh. It takes
-// netcat= with /session for a mistake.
+// Which program virsh 9.0 would run, judging by the shell command that it passed to a stand-in for
+// ssh. It treats netcat= with /session as an error.
 #[test]
-fn the_other_side_leads_to_the_daemon() {
+fn the_remote_command_connects_to_the_daemon() {
     let both = ["virt-ssh-helper", "nc -q secs"];
     let ro = "/var/run/libvirt/libvirt-sock-ro";
     for (uri, programs, expected) in [
@@ -266,7 +266,7 @@ fn the_other_side_leads_to_the_daemon() {
 }
 
 #[test]
-fn nothing_in_a_uri_is_a_word_of_the_remote_shell() {
+fn the_remote_shell_interprets_nothing_in_a_uri() {
     for text in
         ["a b", "it's", "$(touch x)", "`id`", "\"", "\\", "'; id; '", "-x", "a\nb", "*", "é!"]
     {
@@ -282,7 +282,7 @@ fn nothing_in_a_uri_is_a_word_of_the_remote_shell() {
 }
 
 #[test]
-fn credentials_come_from_the_file_that_is_named_or_there() {
+fn credentials_come_from_the_named_file_or_the_first_that_exists() {
     let config = directory();
     let user = options().config_dir(&config);
     let file = |uri: &str, options: &ConnectOptions| {
@@ -301,9 +301,9 @@ fn credentials_come_from_the_file_that_is_named_or_there() {
     fs::remove_dir_all(config).unwrap();
 }
 
-// Which files virsh 9.0 looked for as nobody, and that root's home is not looked at.
+// Which files virsh 9.0 looked for as the user nobody. As root, it ignores the home directory.
 #[test]
-fn certificates_come_from_the_home_then_from_the_system() {
+fn certificates_come_from_the_home_directory_then_from_the_system() {
     let home = directory();
     let own = home.join(".pki/libvirt");
     fs::create_dir_all(&own).unwrap();
@@ -319,7 +319,7 @@ fn certificates_come_from_the_home_then_from_the_system() {
     assert_eq!(of_system.ca, PathBuf::from("/etc/pki/CA/cacert.pem"));
     assert_eq!(pki(false, "qemu+tls://h/"), of_system);
     let write = |name: &str| fs::write(own.join(name), "").unwrap();
-    // Half a pair is none.
+    // Half a pair counts as none.
     write("clientcert.pem");
     assert_eq!(pki(false, "qemu+tls://h/"), of_system);
     write("cacert.pem");
@@ -355,17 +355,17 @@ fn auth_is_sasl_or_polkit() {
     }
 }
 
-// virsh 9.0 refuses all of these too, but for tls_priority.
+// virsh 9.0 refuses all of these too, except tls_priority.
 #[test]
-fn what_makes_no_sense_is_refused_with_a_sentence() {
+fn invalid_uris_are_refused_with_a_reason() {
     for (uri, words) in [
         ("qemu+unix://h/system", "leave out the host"),
         ("qemu+ext:///system", "command=PROGRAM"),
-        ("qemu+foo:///system", "no transport 'foo'"),
+        ("qemu+foo:///system", "unknown transport 'foo'"),
         ("qemu:///system?mode=DIRECT", "mode is 'DIRECT', use auto, direct or legacy"),
-        ("qemu+ssh://h/system?mode=direct", "mode=direct has no meaning by ssh"),
+        ("qemu+ssh://h/system?mode=direct", "mode=direct does not work over ssh"),
         ("qemu+ssh://h/system?proxy=x", "proxy is 'x', use auto, native or netcat"),
-        ("qemu+ssh://h/system?proxy=native&netcat=nc", "netcat is not used with proxy=native"),
+        ("qemu+ssh://h/system?proxy=native&netcat=nc", "netcat cannot be combined"),
         ("qemu+ssh://h/system?no_tty=", "no_tty must be 1 or 0"),
         ("qemu+tls://h/system?no_verify=yes", "no_verify must be 1 or 0"),
         ("qemu+tls://h/system?tls_priority=NORMAL", "tls_priority is for GnuTLS"),
@@ -383,7 +383,7 @@ fn what_makes_no_sense_is_refused_with_a_sentence() {
 }
 
 #[test]
-fn the_schemes_of_daemons_are_known() {
+fn schemes_of_daemons_are_recognized() {
     for scheme in ["qemu", "lxc+tls", "xen", "remote", "remote+ssh", "test+unix", "qemu+libssh2"] {
         assert!(serves(scheme), "{scheme}");
     }
@@ -396,7 +396,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_makes_it_panic(
+    fn no_text_causes_a_panic(
         text in prop_oneof![
             "\\PC{0,40}",
             "(qemu|TEST|remote)(\\+(tls|unix|ssh|libssh|tcp|ext|x))?://[a@:%0-9/?&=#\\[\\]]{0,20}\

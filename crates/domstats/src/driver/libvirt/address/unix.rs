@@ -1,4 +1,4 @@
-//! The Unix sockets of the daemons of this host.
+//! The Unix sockets of this host's daemons.
 
 use std::path::PathBuf;
 
@@ -8,24 +8,24 @@ use crate::{
     model::error::Result,
 };
 
-/// Where daemons of the system listen.
+/// Where system daemons listen.
 const SYSTEM: &str = "/var/run/libvirt";
 
-/// Which daemon to ask.
+/// Which daemon to connect to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// The daemon of the driver if it is there, else the one for all drivers.
+    /// The driver's own daemon if it is there, else the one for all drivers.
     Auto,
-    /// The daemon of the driver: virtqemud.
+    /// The driver's own daemon: virtqemud for QEMU.
     Direct,
-    /// The one for all drivers: libvirtd, or virtproxyd in its place.
+    /// The daemon for all drivers: libvirtd, or virtproxyd in its place.
     Legacy,
 }
 
-/// The sockets that may lead to the daemon.
+/// The candidates for the daemon's socket.
 pub(super) struct Sockets {
     pub(super) mode: Mode,
-    /// The daemon is the user's own, not the system's.
+    /// Whether the daemon is the user's own, not the system's.
     pub(super) session: bool,
     named: Option<PathBuf>,
     directory: PathBuf,
@@ -53,7 +53,7 @@ impl Sockets {
         })
     }
 
-    /// Returns the sockets in the order of preference.
+    /// Returns the sockets in order of preference.
     pub(super) fn to_try(&self) -> Vec<PathBuf> {
         if let Some(named) = &self.named {
             return vec![named.clone()];
@@ -68,13 +68,13 @@ impl Sockets {
         names.iter().flat_map(|name| self.variants(name)).collect()
     }
 
-    /// Returns the socket on another host, where no one can look which ones exist.
+    /// Returns the socket on a remote host, where this process cannot check which ones exist.
     pub(super) fn of_remote_host(&self) -> PathBuf {
         let named = self.named.clone();
         named.or_else(|| self.variants("libvirt-sock").next()).unwrap_or_default()
     }
 
-    /// Returns the read-only socket, which is all that is needed, and the full one. A user's own
+    /// Returns the read-only socket, which is sufficient, then the read-write one. A user's own
     /// daemon has only the latter.
     fn variants(&self, name: &str) -> impl Iterator<Item = PathBuf> {
         let read_only = (!self.session).then(|| format!("{name}-ro"));

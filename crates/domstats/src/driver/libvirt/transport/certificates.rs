@@ -1,4 +1,4 @@
-//! What TLS needs from libvirt's files: whom to trust, and who we are.
+//! What TLS needs from libvirt's files: the trusted authorities, and the client's certificate.
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -21,7 +21,7 @@ use crate::{
     model::error::{Error, ErrorKind, Result},
 };
 
-/// Reads the files. Without `verify`, any server will do.
+/// Reads the files. Without `verify`, any server is accepted.
 pub(super) fn load(pki: &Pki, verify: bool) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match verify {
@@ -43,19 +43,20 @@ pub(super) fn load(pki: &Pki, verify: bool) -> Result<ClientConfig> {
         let (certificate, key) = (certificate.display(), key.display());
         let what = match &cause {
             rustls::Error::InconsistentKeys(_) => {
-                format!("the private key {key} is not that of the certificate {certificate}")
+                format!("the private key {key} does not belong to the certificate {certificate}")
             }
-            _ => format!("the private key {key} or the certificate {certificate} is of no use"),
+            _ => format!("the private key {key} or the certificate {certificate} is unusable"),
         };
         error(ErrorKind::Tls, what).because(cause)
     })
 }
 
-/// Returns what verifies that the server is the host, by libvirt's authorities alone.
+/// Returns the verifier of the server's host name and certificate; it trusts libvirt's authorities
+/// alone.
 fn authorities(pki: &Pki, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
     let mut roots = RootCertStore::empty();
     let useless = |path: &Path, what: &str, cause: &dyn fmt::Display| {
-        error(ErrorKind::Tls, format!("{} has {what} that is of no use", path.display()))
+        error(ErrorKind::Tls, format!("{} contains {what} that is unusable", path.display()))
             .because(cause.to_string())
     };
     for certificate in certificates(&pki.ca)? {
@@ -71,7 +72,7 @@ fn authorities(pki: &Pki, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiSe
     let lists: Vec<_> = items::<CertificateRevocationListDer<'_>>("a revocation list", path)?;
     builder
         .with_crls(lists)
-        // An authority among them need not revoke anything.
+        // An authority need not have a revocation list.
         .allow_unknown_revocation_status()
         .enforce_revocation_expiration()
         .build()
@@ -82,7 +83,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     items("a certificate", path)
 }
 
-/// Reads all items of a kind from a file, which has at least one.
+/// Reads all items of a kind from a file, which must have at least one.
 fn items<T: PemObject>(what: &str, path: &Path) -> Result<Vec<T>> {
     let read = || {
         let items = T::pem_file_iter(path)?.collect::<std::result::Result<Vec<_>, _>>()?;
@@ -97,41 +98,40 @@ fn unreadable(what: &str, path: &Path, cause: pem::Error) -> Error {
         pem::Error::Io(cause) => {
             return error(
                 ErrorKind::Tls,
-                format!("cannot read {path}, which TLS takes {what} from"),
+                format!("cannot read {path}, which must contain {what} for TLS"),
             )
             .because(cause);
         }
-        pem::Error::NoItemsFound => ("has none in it", None),
+        pem::Error::NoItemsFound => ("contains none", None),
         cause => ("is damaged", Some(cause)),
     };
-    let error =
-        error(ErrorKind::Tls, format!("TLS takes {what} from {path}, but that file {says}"));
+    let error = error(ErrorKind::Tls, format!("{path} must contain {what} for TLS, but {says}"));
     match cause {
         Some(cause) => error.because(cause),
         None => error,
     }
 }
 
-/// Returns what is wrong with a server's certificate, and what to do.
+/// Explains what is wrong with a server's certificate, and how to fix it.
 pub(super) fn why_distrusted(pki: &Pki, host: &str, cause: &CertificateError) -> String {
     use CertificateError as Fault;
     let ca = pki.ca.display();
     match cause {
         Fault::UnknownIssuer | Fault::BadSignature => {
-            format!("it is not signed by an authority in {ca}: is that file the server's?")
+            format!("it is not signed by an authority in {ca}: is that the server's authority?")
         }
         Fault::Expired | Fault::ExpiredContext { .. } => {
-            "it or its authority's has expired: renew it, or set the clock".to_owned()
+            "it or its authority's certificate has expired: renew it, or set the clock".to_owned()
         }
         Fault::NotValidYet | Fault::NotValidYetContext { .. } => {
-            "it or its authority's is not valid yet: set the clock".to_owned()
+            "it or its authority's certificate is not valid yet: set the clock".to_owned()
         }
         Fault::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-            format!("it has no subjectAltName: issue one that names '{host}' there, not as its CN")
+            format!("it has no subjectAltName: issue one that names '{host}' there, not in its CN")
         }
         Fault::NotValidForNameContext { presented, .. } => {
             let presented = presented.join(", ");
-            format!("it is for {presented}: use such a name in the URI, or no_verify=1")
+            format!("it is valid for {presented}: use such a name in the URI, or no_verify=1")
         }
         Fault::Revoked => "it was revoked".to_owned(),
         Fault::ExpiredRevocationList | Fault::ExpiredRevocationListContext { .. } => {
@@ -142,7 +142,7 @@ pub(super) fn why_distrusted(pki: &Pki, host: &str, cause: &CertificateError) ->
         }
         Fault::UnsupportedSignatureAlgorithmContext { .. }
         | Fault::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "it is signed in a way that is weak or rare: sign it with RSA of 2048 bits or more, \
+            "its signature algorithm is weak or uncommon: sign it with RSA of 2048 bits or more, \
              ECDSA on P-256 or P-384, or Ed25519"
                 .to_owned()
         }
@@ -150,7 +150,7 @@ pub(super) fn why_distrusted(pki: &Pki, host: &str, cause: &CertificateError) ->
     }
 }
 
-/// Takes every server's certificate. That the server has its key is still verified.
+/// Accepts every server's certificate, but still verifies that the server holds its key.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

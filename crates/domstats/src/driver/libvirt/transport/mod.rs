@@ -1,5 +1,5 @@
-//! Streams of bytes to a daemon, one file for each way that leads to one. None of them waits, once
-//! it is open: the caller polls.
+//! Byte streams to a daemon, one file for each transport. Once open, a stream never blocks: the
+//! caller polls.
 
 mod certificates;
 mod ssh;
@@ -21,54 +21,54 @@ use rustix::{
 use super::address::{Address, Transport};
 use crate::model::error::{Error, ErrorKind, ErrorOrigin, Result};
 
-/// A connection that carries bytes. Its descriptor is for polling.
+/// A byte stream to a daemon, with a descriptor to poll.
 pub(super) trait Stream: AsFd + Send {
-    /// Reads what is there, and returns its length: 0 when the daemon has closed the connection.
+    /// Reads what is available, and returns its length: 0 when the daemon has closed the connection.
     ///
-    /// A buffer of 64 KiB takes everything that was decoded, so that a poll of the descriptor
-    /// misses nothing.
+    /// A buffer of 64 KiB holds everything that was decoded, so that polling the descriptor misses
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing is there.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing is available.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Takes some of the bytes, at least one, to be sent. They may have to wait for
+    /// Accepts some of the bytes, at least one, for sending. They may stay buffered until
     /// [`flush`](Self::flush).
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when it can take none now.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when it can accept none now.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Sends what waits, and returns whether nothing does any more.
+    /// Sends what is buffered, and returns whether everything was sent.
     ///
     /// # Errors
     ///
     /// The connection is broken.
     fn flush(&mut self) -> io::Result<bool>;
 
-    /// Returns whether something waits for [`flush`](Self::flush): what was written, or what the
-    /// encryption has to say on its own.
+    /// Returns whether anything is buffered for [`flush`](Self::flush): bytes that were written, or
+    /// TLS's own messages.
     fn wants_write(&self) -> bool {
         false
     }
 
-    /// Returns what the program that carries the bytes said of its end.
+    /// Returns the last error output of the transport's program, which may explain its end.
     fn last_words(&mut self) -> Option<String> {
         None
     }
 
-    /// Returns whether nobody on the way can read along: passwords may be sent.
+    /// Returns whether nobody can eavesdrop, so that passwords may be sent.
     fn is_secure(&self) -> bool;
 }
 
-/// Connects to the daemon, with everything that comes before its own protocol.
+/// Connects to the daemon, with everything that precedes its own protocol.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::NoConnect`] when no daemon is there, [`ErrorKind::AccessDenied`] when its socket is
-/// not for this user, [`ErrorKind::Tls`] when either side does not trust the other,
+/// [`ErrorKind::NoConnect`] when no daemon listens, [`ErrorKind::AccessDenied`] when this user may
+/// not use its socket, [`ErrorKind::Tls`] when either side does not trust the other,
 /// [`ErrorKind::Timeout`] when the deadline passes.
 pub(super) fn connect(address: &Address, deadline: Instant) -> Result<Box<dyn Stream>> {
     match &address.transport {
@@ -89,9 +89,9 @@ pub(super) fn connect(address: &Address, deadline: Instant) -> Result<Box<dyn St
     }
 }
 
-/// Waits until a descriptor is ready, and returns whether one is before the deadline.
+/// Waits until a descriptor is ready, and returns whether one was before the deadline.
 ///
-/// After the deadline none counts as ready: a peer that never stops talking cannot move it.
+/// After the deadline none counts as ready: a peer that never stops sending cannot extend it.
 pub(super) fn poll_until(fds: &mut [PollFd<'_>], deadline: Instant) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -110,7 +110,7 @@ fn error(kind: ErrorKind, what: impl Into<String>) -> Error {
     Error::new(kind, ErrorOrigin::Rpc, what)
 }
 
-/// A socket, and the bytes as they are.
+/// A socket that carries the bytes unchanged.
 struct Plain<S> {
     socket: S,
     secure: bool,
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_that_never_stops_talking_does_not_move_the_deadline() {
+    fn a_peer_that_never_stops_sending_does_not_extend_the_deadline() {
         let (mut talks, listens) = UnixStream::pair().unwrap();
         talks.write_all(b"more").unwrap();
         let mut fds = [PollFd::new(&listens, PollFlags::IN)];

@@ -1,4 +1,5 @@
-//! The way through a program, most often ssh: its standard input and output lead to the daemon.
+//! The transport through a program, usually ssh: its standard input and output are connected to the
+//! daemon.
 
 use std::{
     collections::VecDeque,
@@ -19,14 +20,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{Stream, error};
 use crate::model::error::{ErrorKind, Result};
 
-/// How much of what the program says last is kept, and how many lines of it are shown.
+/// How many bytes of the program's last error output are kept, and how many lines are shown.
 const WORDS_KEPT: usize = 2048;
 const LINES_SHOWN: usize = 5;
 
-/// The time that the program has to end when it is asked to: ssh gives the terminal its echo back.
+/// The time that the program has to end after SIGTERM: ssh restores the terminal's echo.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// A running program. It shares our terminal, on which ssh asks for passwords.
+/// A running program. It shares the caller's terminal, on which ssh asks for passwords.
 pub(super) struct Program {
     socket: UnixStream,
     child: Child,
@@ -35,13 +36,13 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Starts it. Nothing is known yet of the daemon behind it.
+    /// Starts the program. Whether it reaches a daemon is not known yet.
     pub(super) fn start(program: &OsStr, arguments: &[OsString]) -> Result<Self> {
         Self::spawn(program, arguments).map_err(|reason| {
             let program = program.display();
             let what = format!(
-                "cannot start '{program}', which leads to the daemon: install it, or name another \
-                 in the URI with command="
+                "cannot start '{program}' to connect to the daemon: install it, or name another \
+                 program in the URI with command="
             );
             error(ErrorKind::NoConnect, what).because(reason)
         })
@@ -64,10 +65,10 @@ impl Program {
         Ok(program)
     }
 
-    /// Takes what the program has said so far, so that it never waits until it can say more.
+    /// Reads the program's error output so far, so that it never blocks on a full pipe.
     fn listen(&mut self) {
         let mut buffer = [0; WORDS_KEPT];
-        // At most this often, for one that never stops talking.
+        // Bounded, in case the program never stops writing.
         for _ in 0..64 {
             match self.stderr.as_mut().map(|stderr| stderr.read(&mut buffer)) {
                 Some(Ok(length @ 1..)) => {
@@ -91,8 +92,8 @@ impl Drop for Program {
                 thread::sleep(Duration::from_millis(1));
                 continue;
             }
-            // One of another user, as with sudo, cannot be killed: it ends when it sees that its
-            // input did.
+            // A program of another user, as with sudo, cannot be killed: it ends when it notices
+            // the end of its input.
             if asked.is_ok() && self.child.kill().is_ok() {
                 let _ = self.child.wait();
             }
@@ -152,7 +153,7 @@ mod tests {
         Program::start("sh".as_ref(), &["-c".into(), script.into()]).unwrap()
     }
 
-    /// Waits for bytes, and returns them; none at the end.
+    /// Waits for bytes, and returns them; returns none at the end.
     fn read(program: &mut Program) -> Vec<u8> {
         let mut buffer = [0; 100];
         loop {
@@ -161,7 +162,7 @@ mod tests {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let mut fds = [PollFd::new(program, PollFlags::IN)];
                     let timeout = Timespec { tv_sec: 60, tv_nsec: 0 };
-                    assert_eq!(poll(&mut fds, Some(&timeout)).unwrap(), 1, "nothing comes");
+                    assert_eq!(poll(&mut fds, Some(&timeout)).unwrap(), 1, "nothing arrives");
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_go_there_and_back() {
+    fn bytes_pass_in_both_directions() {
         let mut program = sh("exec cat");
         assert!(program.is_secure() && program.flush().unwrap());
         let nothing = program.read(&mut [0; 10]).unwrap_err();
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pipe_is_no_reason_to_wait() {
+    fn writing_to_a_full_pipe_does_not_block() {
         let mut program = sh("exec sleep 60");
         let error = loop {
             if let Err(error) = program.write(&[0; 4096]) {
@@ -204,19 +205,19 @@ mod tests {
     }
 
     #[test]
-    fn the_last_words_of_a_program_are_known() {
+    fn the_last_lines_of_error_output_are_kept() {
         let mut program =
             sh(r"printf '1\n2\n3\n\n4\r\n5\n\033[31mDenied\t(publickey).\r\n' >&2; exit 255");
         assert_eq!(read(&mut program), b"");
         let words = program.last_words();
         assert_eq!(words.as_deref(), Some("2; 3; 4; 5; [31mDenied (publickey)."));
-        // They stay.
+        // Reading them does not consume them.
         assert_eq!(program.last_words(), words);
         assert_gone(program, GRACE);
     }
 
     #[test]
-    fn a_program_that_says_too_much_is_cut_short_and_goes_on() {
+    fn excess_error_output_is_dropped_and_does_not_stop_the_program() {
         let mut program = sh(
             "for i in 1 2 3 4 5 6 7 8 9; do head -c 20000 /dev/zero >&2; echo $i; done; echo end >&2",
         );
@@ -237,14 +238,14 @@ mod tests {
     }
 
     #[test]
-    fn a_program_may_tidy_up_before_it_ends() {
+    fn a_program_may_clean_up_before_it_ends() {
         let file = std::env::temp_dir().join(format!("domstats-tidy-{}", std::process::id()));
-        // It does not end with its input, which ends first.
+        // It ignores the end of its input, which comes before the signal.
         let script = format!(
             "trap 'echo tidy >{}; exit' TERM; echo ready; while :; do sleep 0.01; done",
             file.display()
         );
-        // On a busy machine it may be too slow for its time.
+        // On a busy machine, it may take longer than the grace time.
         let tidies = (0..20).any(|_| {
             let mut program = sh(&script);
             assert_eq!(read(&mut program), b"ready\n");
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_installed_is_named() {
+    fn a_missing_program_is_named() {
         let error = Program::start("/none/ssh".as_ref(), &[]).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::NoConnect);
         assert!(error.to_string().contains("'/none/ssh'"), "{error}");

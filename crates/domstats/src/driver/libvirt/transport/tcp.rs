@@ -1,4 +1,4 @@
-//! The way to a daemon of another host: TCP.
+//! The TCP transport to a daemon on another host.
 
 use std::{
     io,
@@ -13,8 +13,8 @@ use rustix::net::sockopt;
 use super::error;
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// How a host is noticed that went away without a word: after so long without a byte it is asked
-/// for a sign of life, again so often, and given up.
+/// How TCP detects that a host vanished: it sends a probe after this long without a byte, repeats
+/// it at the same interval, and gives up after [`KEEPALIVES`] probes.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 const KEEPALIVES: u32 = 5;
 
@@ -24,7 +24,7 @@ pub(super) fn connect(host: &str, port: u16, deadline: Instant) -> Result<TcpStr
     let mut last = io::ErrorKind::TimedOut.into();
     for (index, address) in addresses.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
-        // One that swallows everything leaves time for the others.
+        // An address that drops every packet leaves time for the others.
         let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
         if share.is_zero() {
             break;
@@ -38,7 +38,7 @@ pub(super) fn connect(host: &str, port: u16, deadline: Instant) -> Result<TcpStr
 }
 
 fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
-    // A question is one packet: it shall not wait for another.
+    // A call is one packet: it must not wait for another.
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
     sockopt::set_tcp_keepidle(&stream, KEEPALIVE)?;
@@ -48,8 +48,8 @@ fn prepare(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Returns the addresses of a host. The system's resolver knows no deadline, so that a name is
-/// looked up on a thread of its own, which ends when the resolver gives up.
+/// Returns the addresses of a host. The system's resolver takes no deadline, so it runs on a thread
+/// of its own, which ends when the resolver gives up.
 fn look_up(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
@@ -58,24 +58,24 @@ fn look_up(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>> 
     let name = host.to_owned();
     let resolve = move || {
         let addresses = (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
-        // Nobody listens any more after the deadline.
+        // After the deadline, the receiver is gone.
         let _ = sender.send(addresses);
     };
     thread::Builder::new().name("host name".to_owned()).spawn(resolve).map_err(|cause| {
-        error(ErrorKind::System, "no thread can be started to look up a host name").because(cause)
+        error(ErrorKind::System, "cannot start a thread to look up a host name").because(cause)
     })?;
     let left = deadline.saturating_duration_since(Instant::now());
     match receiver.recv_timeout(left) {
         Ok(addresses) => addresses.map_err(|error| unknown(host).because(error)),
         Err(_) => Err(error(
             ErrorKind::Timeout,
-            format!("the address of the host '{host}' was not found in time: is its DNS working?"),
+            format!("the host name '{host}' was not resolved in time: is DNS working?"),
         )),
     }
 }
 
 fn unknown(host: &str) -> Error {
-    error(ErrorKind::NoConnect, format!("no host '{host}' is known: is its name right?"))
+    error(ErrorKind::NoConnect, format!("unknown host '{host}': is the name right?"))
 }
 
 fn refused(host: &str, port: u16, cause: io::Error) -> Error {
@@ -84,7 +84,7 @@ fn refused(host: &str, port: u16, cause: io::Error) -> Error {
             ErrorKind::Timeout,
             format!(
                 "the host '{host}' did not answer on port {port} in time: it is down, or a \
-                 firewall is in between"
+                 firewall blocks the port"
             ),
         ),
         io::ErrorKind::ConnectionRefused => error(
@@ -116,10 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_ready_for_polling_and_notices_a_dead_peer() {
+    fn a_connection_does_not_block_and_detects_a_dead_peer() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        // `localhost` is [::1] as well, where nobody listens.
+        // `localhost` also resolves to [::1], where nobody listens.
         let mut stream = connect("localhost", port, soon()).unwrap();
         assert!(stream.nodelay().unwrap());
         assert!(sockopt::socket_keepalive(&stream).unwrap());
@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_takes_no_more_connections_costs_no_more_than_the_deadline() {
+    fn a_host_that_accepts_no_more_connections_times_out_at_the_deadline() {
         let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         net::listen(&socket, 0).unwrap();
         let listener = TcpListener::from(socket);
         let port = listener.local_addr().unwrap().port();
-        // The queue has room for one or two; what comes then is dropped without a word.
+        // The queue has room for one or two connections; the kernel drops further ones silently.
         let _queue: Vec<_> = (0..2)
             .map_while(|_| {
                 let deadline = Instant::now() + Duration::from_millis(100);
@@ -167,10 +167,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_without_host_is_an_error() {
-        // A label of 64 letters: no resolver asks anybody.
+    fn an_unknown_host_name_is_an_error() {
+        // A label of 64 letters is invalid: the resolver fails without sending a query.
         let error = connect(&"x".repeat(64), 1, soon()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoConnect);
-        assert!(error.to_string().contains("is its name right?"), "{error}");
+        assert!(error.to_string().contains("is the name right?"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
-//! The way to a daemon of another host that nobody reads along: TLS, and libvirt's confirmation.
+//! The encrypted transport to a daemon on another host: TLS, then libvirt's confirmation.
 //!
 //! ```text
-//! TCP ── handshake ── the byte 1, when the daemon lets us in ── its protocol
+//! TCP ── handshake ── the byte 1, when the daemon accepts the client ── its protocol
 //! ```
 
 use std::{
@@ -25,13 +25,13 @@ use crate::{
 pub(super) struct Tls {
     session: ClientConnection,
     socket: TcpStream,
-    /// How much of a packet was not written yet.
+    /// How many bytes of a packet are still to be written.
     rest: usize,
-    /// Whether the server is the host that was meant.
+    /// Whether the server was verified to be the host in the URI.
     verified: bool,
 }
 
-/// Connects, and returns when the daemon has let us in.
+/// Connects, and returns once the daemon has accepted the client.
 pub(super) fn connect(
     host: &str,
     port: u16,
@@ -53,7 +53,7 @@ pub(super) fn connect(
     Ok(tls)
 }
 
-/// Why a daemon was not reached.
+/// Why no connection was established.
 enum Refusal {
     Closed(Option<io::Error>),
     Tls(rustls::Error),
@@ -76,7 +76,7 @@ impl Tls {
                     }
                 }
                 Err(error) => {
-                    // What the other side is to know of our reasons.
+                    // Sends the alert that tells the server the reason.
                     let _ = self.flush();
                     return Err(match error.downcast() {
                         Ok(error) => Refusal::Tls(error),
@@ -87,7 +87,7 @@ impl Tls {
         }
     }
 
-    /// Waits until the handshake can go on, and returns whether it can before the deadline.
+    /// Waits until the handshake can continue, and returns whether it can before the deadline.
     fn wait(&self, deadline: Instant) -> io::Result<bool> {
         let interest = match self.wants_write() {
             true => PollFlags::IN | PollFlags::OUT,
@@ -120,7 +120,7 @@ impl Refusal {
                 refused_us(&server, pki).because(cause)
             }
             Self::Tls(cause @ rustls::Error::PeerIncompatible(_)) => tls(format!(
-                "{server} and this program have no version or cipher of TLS in common: TLS 1.2 or \
+                "{server} and this program have no TLS version or cipher in common: TLS 1.2 or \
                  1.3 is needed"
             ))
             .because(cause),
@@ -134,7 +134,7 @@ impl Refusal {
                 }
             }
             Self::Nonsense(byte) => {
-                tls(format!("what answers on {server} is not libvirt's daemon"))
+                tls(format!("the program that listens on {server} is not libvirt's daemon"))
                     .because(format!("byte {byte} instead of 1"))
             }
         }
@@ -145,8 +145,8 @@ fn no_tls(server: &str) -> Error {
     error(
         ErrorKind::Tls,
         format!(
-            "no TLS with {server}: is that the daemon's port for it, 16514 by default, and has it \
-             TLS 1.2 or 1.3?"
+            "no TLS with {server}: is it the daemon's TLS port, 16514 by default, and does the \
+             daemon support TLS 1.2 or 1.3?"
         ),
     )
 }
@@ -155,13 +155,13 @@ fn no_tls(server: &str) -> Error {
 fn refused_us(server: &str, pki: &Pki) -> Error {
     let why = match &pki.client {
         Some((certificate, _)) => format!(
-            "{server} refused the client's certificate {}: it must be valid, for clients, of an \
-             authority that the server trusts, and allowed by its libvirtd.conf",
+            "{server} refused the client's certificate {}: it must be valid, issued \
+             for clients by an authority that the server trusts, and allowed by its libvirtd.conf",
             certificate.display()
         ),
         None => format!(
-            "{server} refused the client's certificate, for there is none: put clientcert.pem and \
-             clientkey.pem where libvirt looks for them, or name their directory by pkipath="
+            "{server} refused the client, which has no certificate: put clientcert.pem and \
+             clientkey.pem where libvirt looks for them, or name their directory with pkipath="
         ),
     };
     error(ErrorKind::Tls, why)
@@ -178,8 +178,8 @@ impl Stream for Tls {
         loop {
             match self.session.reader().read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // Closed without a word of TLS. libvirt's packets have lengths: none is cut short
-                // unnoticed.
+                // Closed without close_notify. libvirt's packets carry their lengths, so a
+                // truncated one is noticed.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 result => return result,
             }
@@ -190,8 +190,8 @@ impl Stream for Tls {
         }
     }
 
-    /// Every packet begins a record of TLS: a libvirtd that has read one packet of a record does
-    /// not look for the next before more comes.
+    /// Writes at most to the end of a packet, so that each packet begins a TLS record: a libvirtd
+    /// that has read one packet of a record does not look for the next until more data arrives.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.flush()?;
         if self.rest == 0 {
@@ -226,13 +226,13 @@ impl Stream for Tls {
         self.session.wants_write()
     }
 
-    /// Anybody can be at the other end of a connection that was not verified.
+    /// Returns whether the server was verified: otherwise anybody can be at the other end.
     fn is_secure(&self) -> bool {
         self.verified
     }
 }
 
-/// Says good-bye, else the daemon's log tells of a connection that broke.
+/// Sends close_notify: without it, the daemon logs a broken connection.
 impl Drop for Tls {
     fn drop(&mut self) {
         self.session.send_close_notify();

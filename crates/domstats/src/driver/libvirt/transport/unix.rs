@@ -1,4 +1,4 @@
-//! The way to a daemon of this host: a Unix socket.
+//! The Unix socket transport to a daemon on this host.
 
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream},
@@ -15,7 +15,7 @@ use rustix::{
 use super::error;
 use crate::model::error::{Error, ErrorKind, Result};
 
-/// The pause before a daemon is asked again that has too many visitors to let in one more.
+/// The pause before the next attempt to connect to a daemon whose accept queue is full.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Connects to the first of these sockets that exists.
@@ -30,7 +30,7 @@ pub(super) fn connect(sockets: &[PathBuf], deadline: Instant) -> Result<UnixStre
     let paths = paths.join(" or ");
     Err(error(
         ErrorKind::NoConnect,
-        format!("no daemon of libvirt runs here: there is no socket {paths}"),
+        format!("no libvirt daemon runs here: there is no socket {paths}"),
     ))
 }
 
@@ -54,7 +54,8 @@ fn refused(path: &Path, errno: Errno) -> Error {
         Errno::ACCESS | Errno::PERM => error(
             ErrorKind::AccessDenied,
             format!(
-                "no right to use the socket {path}: run as root, or join the group that owns it"
+                "no permission to use the socket {path}: run as root, or join the group that owns \
+                 it"
             ),
         ),
         Errno::CONNREFUSED => error(
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_a_daemon_left_behind_hides_the_next() {
+    fn a_stale_socket_hides_the_next() {
         let dir = dir("stale");
         let sockets = ["first", "second"].map(|name| dir.join(name));
         drop(UnixListener::bind(&sockets[0]).unwrap());
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_is_waited_for_until_the_deadline() {
+    fn connecting_to_a_full_queue_waits_until_the_deadline() {
         let dir = dir("queue");
         let path = dir.join("socket");
         let socket =
@@ -151,16 +152,16 @@ mod tests {
         fs::remove_dir_all(dir).unwrap();
     }
 
-    /// Tests run as root, whom no socket refuses.
+    /// Tests run as root, which no socket refuses, so this calls the function directly.
     #[test]
-    fn a_socket_of_others_says_what_to_do() {
+    fn a_socket_of_another_user_says_what_to_do() {
         let error = refused(Path::new("/run/libvirt/libvirt-sock"), Errno::ACCESS);
         assert_eq!(error.kind(), ErrorKind::AccessDenied);
         assert!(error.to_string().contains("libvirt-sock: run as root"), "{error}");
     }
 
     #[test]
-    fn a_path_that_no_socket_can_have_is_an_error() {
+    fn a_path_too_long_for_a_socket_is_an_error() {
         let error = connect(&[PathBuf::from("/x".repeat(200))], soon()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::System, "{error}");
     }
