@@ -66,7 +66,7 @@ fn polkit_that_does_not_let_in() {
     let libvirt = LibvirtSpec::default().setting("auth_unix_rw", "polkit").start();
     let mut command = lab().command_as_nobody(domstats());
     command.args(["doctor", "-c", &libvirt.uri()]);
-    assert_explains(&mut command, "polkit does not let this user ask libvirt", "polkit: a rule");
+    assert_explains(&mut command, "polkit denies this user access to libvirt", "polkit: a rule");
 }
 
 #[test]

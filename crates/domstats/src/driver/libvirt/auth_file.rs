@@ -1,12 +1,12 @@
 //! Users and passwords for libvirt's daemons: the file `auth.conf`.
 //!
 //! ```text
-//! [credentials-NAME]      who: authname=USER and password=PASSWORD
-//! [auth-libvirt-HOST]     where: credentials=NAME; the host `default` is any other
+//! [credentials-NAME]      the login: authname=USER and password=PASSWORD
+//! [auth-libvirt-HOST]     the host that uses it: credentials=NAME; `default` stands for any other
 //! ```
 //!
-//! libvirt reads it as a key file of GLib: sections of one name are one, the last value of a key
-//! counts, spaces around `=` do not, and `\s`, `\n`, `\t`, `\r`, `\\` stand for a character. A user
+//! libvirt reads it as a GLib key file: sections with the same name are merged, the last value of a
+//! key counts, spaces around `=` are ignored, and `\s`, `\n`, `\t`, `\r`, `\\` are escapes. A user
 //! in the URI is for ssh alone: libvirt logs in as `authname` whatever the URI says.
 
 use std::{collections::HashMap, fmt, fs::File, io::Read, path::Path};
@@ -14,10 +14,10 @@ use std::{collections::HashMap, fmt, fs::File, io::Read, path::Path};
 use super::address::Address;
 use crate::model::error::{Error, ErrorKind, ErrorOrigin, Result};
 
-/// A file that is longer was not written by hand.
+/// The most bytes to read; no file written by hand is longer.
 const LONGEST: u64 = 1 << 20;
 
-/// Who logs in.
+/// The user who logs in, and the password.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Credentials {
     pub(super) user: String,
@@ -30,7 +30,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Returns who logs in at an address.
+/// Returns the credentials for an address.
 ///
 /// # Errors
 ///
@@ -39,8 +39,8 @@ pub(super) fn credentials(address: &Address) -> Result<Credentials> {
     let host = &address.host;
     let Some(path) = &address.auth_file else {
         return Err(refuse(format!(
-            "libvirt's daemon at {host} wants a user and a password, and there is no auth.conf in \
-             ~/.config/libvirt or /etc/libvirt: {}",
+            "libvirt's daemon at {host} requires a user and a password, and there is no auth.conf \
+             in ~/.config/libvirt or /etc/libvirt: {}",
             to_write(host)
         )));
     };
@@ -54,7 +54,7 @@ pub(super) fn credentials(address: &Address) -> Result<Credentials> {
         Ok(Some(credentials)) => Ok(credentials),
         Ok(None) => {
             let to_write = to_write(host);
-            Err(refuse(format!("'{shown}' says nothing about the host {host}: {to_write}")))
+            Err(refuse(format!("'{shown}' has no entry for the host {host}: {to_write}")))
         }
         Err(fault) => Err(refuse(format!("credentials file '{shown}', {fault}"))),
     }
@@ -64,11 +64,11 @@ fn refuse(what: String) -> Error {
     Error::new(ErrorKind::AuthFailed, ErrorOrigin::Auth, what)
 }
 
-/// Returns the words that say what belongs into the file.
+/// Returns instructions on what to write into the file.
 fn to_write(host: &str) -> String {
     format!(
-        "write there '[credentials-NAME]' and below it 'authname=USER' and 'password=PASSWORD', \
-         then '[auth-libvirt-{host}]' and below it 'credentials=NAME'"
+        "add a section '[credentials-NAME]' with 'authname=USER' and 'password=PASSWORD', \
+         and a section '[auth-libvirt-{host}]' with 'credentials=NAME'"
     )
 }
 
@@ -84,11 +84,11 @@ pub(super) type Sections<'a> = HashMap<&'a str, HashMap<&'a str, Value<'a>>>;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Value<'a> {
     line: usize,
-    /// As it was written.
+    /// Still escaped.
     text: &'a str,
 }
 
-/// What is wrong with a file. Never shows its text: that has passwords.
+/// What is wrong with a file. Never shows its text, which has passwords.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Line(usize, &'static str),
@@ -119,13 +119,13 @@ pub(super) fn parse(text: &str) -> std::result::Result<Sections<'_>, Fault> {
                 Some(name) if !name.is_empty() && !name.contains(['[', ']']) => {
                     section = Some(sections.entry(name).or_default());
                 }
-                _ => return fault("a section is '[NAME]' and nothing else"),
+                _ => return fault("a section line is '[NAME]' and nothing else"),
             }
             continue;
         }
         let Some((key, value)) = line.split_once('=').filter(|(key, _)| !key.trim().is_empty())
         else {
-            return fault("neither a section '[NAME]', nor 'KEY=VALUE', nor a comment after '#'");
+            return fault("neither a section '[NAME]' nor 'KEY=VALUE' nor a '#' comment");
         };
         let Some(section) = &mut section else {
             return fault("a value before the first section '[NAME]'");
@@ -136,7 +136,7 @@ pub(super) fn parse(text: &str) -> std::result::Result<Sections<'_>, Fault> {
     Ok(sections)
 }
 
-/// Finds who logs in at a host; `None` if the file does not speak of it.
+/// Finds the credentials for a host; `None` if the file does not mention it.
 pub(super) fn look_up(
     sections: &Sections<'_>,
     host: &str,
@@ -152,11 +152,11 @@ pub(super) fn look_up(
     };
     let who = format!("credentials-{}", get(name, place, "credentials")?);
     let section = sections.get(who.as_str()).ok_or_else(|| {
-        Fault::Missing(format!("section '[{name}]' needs a section '[{who}]', which is not there"))
+        Fault::Missing(format!("section '[{name}]' needs a section '[{who}]', which is missing"))
     })?;
     let user = get(&who, section, "authname")?;
     let password = get(&who, section, "password")?;
-    // Spaces at its end are not part of a user's name for SASL.
+    // For SASL, spaces at the end are not part of a user's name.
     let user = user.trim();
     match user.is_empty() || password.is_empty() {
         true => Err(Fault::Missing(format!("section '[{who}]' has an empty user or password"))),
@@ -200,9 +200,9 @@ mod tests {
         Ok(Some(Credentials { user: "alice".to_owned(), password: "s e=c,ret".to_owned() }))
     }
 
-    // libvirt 9.0 lets in with each of these files.
+    // libvirt 9.0 logs in with each of these files.
     #[test]
-    fn finds_who_logs_in_at_a_host() {
+    fn finds_the_credentials_for_a_host() {
         for text in [
             "[auth-libvirt-h]\ncredentials=a\n",
             "[auth-libvirt-default]\ncredentials=a\n",
@@ -220,21 +220,21 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_is_not_there_has_no_user() {
+    fn a_host_without_an_entry_has_no_credentials() {
         let text = ALICE.to_owned() + "[auth-libvirt-H]\ncredentials=a\n[auth-ssh-h]\n";
         assert_eq!(find(&text, "h"), Ok(None));
         assert_eq!(find("", "h"), Ok(None));
     }
 
-    // libvirt 9.0 refuses each of these files, but for the wrong escape of a password.
+    // libvirt 9.0 refuses each of these files, except those with a wrong escape in a password.
     #[test]
-    fn a_fault_is_named_by_its_line_and_never_shows_a_password() {
+    fn an_error_names_its_line_and_never_shows_a_password() {
         for (text, what) in [
             ("[credentials-a]\nsecret\n", "line 2: neither"),
             ("[credentials-a]\n; secret\n", "line 2: neither"),
             ("[a]\n\n=secret\n", "line 3: neither"),
             ("[a] secret\n", "line 1: a section"),
-            ("\n[secret\n", "line 2: a section"),
+            ("\n[secret\n", "line 2: a section line"),
             ("[]\n", "line 1: a section"),
             ("[a[b]\n", "line 1: a section"),
             ("password=secret\n", "line 1: a value before"),

@@ -1,4 +1,4 @@
-//! Targets for [`crate::fuzz`]: where a daemon is, and who logs in.
+//! Targets for [`crate::fuzz`]: addresses of daemons, and credentials.
 
 use super::{
     address::{self, Address},
@@ -6,14 +6,14 @@ use super::{
 };
 use crate::driver::{options::ConnectOptions, uri::Uri};
 
-/// Takes a URI apart by libvirt's rules.
+/// Resolves a URI by libvirt's rules.
 pub(crate) fn address(uri: &Uri, options: &ConnectOptions) {
     if address::serves(&uri.scheme) {
         let _ = Address::new(uri, options);
     }
 }
 
-/// `auth.conf`: who was found is found again in a file that says only that.
+/// Checks `auth.conf`: credentials that were found are found again in a file that has only them.
 pub fn auth_conf(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let find = |text| parse(text).and_then(|sections| look_up(&sections, "host"));

@@ -1,4 +1,4 @@
-//! Opens a connection: the stream, who we are, and the hypervisor behind the daemon.
+//! Opens a connection: the stream, authentication, and the hypervisor behind the daemon.
 
 use std::time::Instant;
 
@@ -26,14 +26,14 @@ use crate::model::error::{Error, ErrorKind, ErrorOrigin, Result};
 /// What is behind the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Peer {
-    /// libvirt's name of the driver: `QEMU`, `LXC`.
+    /// libvirt's name for the driver: `QEMU`, `LXC`.
     pub(super) driver: String,
     pub(super) hostname: String,
-    /// The version of libvirt, 9000000 for 9.0.0; 0 if it does not tell.
+    /// The version of libvirt, 9000000 for 9.0.0; 0 if unknown.
     pub(super) version: u64,
 }
 
-/// Opens a connection that cannot change anything.
+/// Opens a read-only connection.
 pub(super) fn open<T: Default>(address: &Address, deadline: Instant) -> Result<Link<T>> {
     let mut link = Link::new(transport::connect(address, deadline)?);
     authenticate(&mut link, address, deadline)?;
@@ -47,7 +47,7 @@ pub(super) fn peer<T: Default>(link: &mut Link<T>, deadline: Instant) -> Result<
     let driver = link.call::<ConnectGetType, _>(&(), deadline, |text| text.into_owned())?;
     let hostname = link.call::<ConnectGetHostname, _>(&(), deadline, |text| text.into_owned());
     let version = link.call::<ConnectGetLibVersion, _>(&(), deadline, |version| version);
-    // A driver that does not tell is no reason to give up.
+    // A driver that does not report them is no reason to give up.
     Ok(Peer {
         driver,
         hostname: hostname.unwrap_or_default(),
@@ -70,7 +70,7 @@ fn authenticate<T: Default>(
         Some(wanted) if !offered.contains(&wanted) => Err(Error::new(
             ErrorKind::AuthFailed,
             ErrorOrigin::Auth,
-            "the daemon does not offer the way to authenticate that auth= names",
+            "the daemon does not offer the authentication that auth= names",
         )),
         None | Some(AUTH_NONE) => Ok(()),
         Some(AUTH_SASL) => sasl(link, address, deadline),
@@ -79,7 +79,7 @@ fn authenticate<T: Default>(
             Error::new(
                 kind,
                 ErrorOrigin::Polkit,
-                "polkit does not let this user ask libvirt: run as root, join the group of \
+                "polkit denies this user access to libvirt: run as root, join the group of \
                  libvirt's socket, or allow the action org.libvirt.unix.monitor",
             )
             .because(error)
@@ -87,7 +87,7 @@ fn authenticate<T: Default>(
         Some(other) => Err(Error::new(
             ErrorKind::AuthFailed,
             ErrorOrigin::Auth,
-            format!("the daemon asks for an authentication of type {other}, which is unknown"),
+            format!("the daemon requires authentication of the unknown type {other}"),
         )),
     }
 }
@@ -102,7 +102,7 @@ fn sasl<T: Default>(link: &mut Link<T>, address: &Address, deadline: Instant) ->
     let file = address.auth_file.clone().unwrap_or_default();
     let mechanisms = link.call::<AuthSaslInit, _>(&(), deadline, |text| text.into_owned());
     let mechanisms = match mechanisms {
-        // How libvirtd says that it has none for this kind of connection.
+        // libvirtd's reply when it has none for this kind of connection.
         Err(error) if error.kind() == ErrorKind::AuthFailed => String::new(),
         result => result?,
     };
@@ -125,8 +125,8 @@ fn sasl<T: Default>(link: &mut Link<T>, address: &Address, deadline: Instant) ->
                 ErrorKind::AuthFailed,
                 ErrorOrigin::Auth,
                 format!(
-                    "libvirt's daemon does not let in the user '{user}' with the password that \
-                     '{}' has",
+                    "libvirt's daemon refused the user '{user}' with the password in \
+                     '{}'",
                     file.display()
                 ),
             )
@@ -136,7 +136,8 @@ fn sasl<T: Default>(link: &mut Link<T>, address: &Address, deadline: Instant) ->
     })
 }
 
-/// Speaks until both sides are content: `ask` takes what this side says, and returns the answer.
+/// Exchanges messages until both sides are satisfied: `ask` takes this side's message, and returns
+/// the server's reply.
 fn converse(
     sasl: &mut Sasl,
     mut ask: impl FnMut(Option<Vec<u8>>) -> Result<SaslReply>,
@@ -154,8 +155,8 @@ fn converse(
                 return Err(Error::new(
                     ErrorKind::AuthFailed,
                     ErrorOrigin::Auth,
-                    "libvirt's daemon lets in without proof that it knows the password: it is \
-                     another daemon",
+                    "libvirt's daemon accepts the login without proof that it knows the \
+                     password: it is another daemon",
                 ));
             }
             (false, _) => {}
@@ -168,7 +169,7 @@ mod tests {
     use super::*;
     use crate::driver::libvirt::auth_file::Credentials;
 
-    /// Logs in at a server that says this, one after the other, and returns how that ended.
+    /// Logs in to a server that sends these messages in turn, and returns the result.
     fn log_in(mechanism: &str, says: &[(bool, Option<&str>)]) -> std::result::Result<(), String> {
         let credentials = Credentials { user: "user".to_owned(), password: "pencil".to_owned() };
         let mut sasl = Sasl::new(mechanism, None, credentials, true).unwrap();
@@ -191,11 +192,11 @@ mod tests {
     }
 
     #[test]
-    fn no_daemon_lets_in_before_it_proves_that_it_knows_the_password() {
+    fn a_daemon_must_prove_that_it_knows_the_password() {
         let first = Some("r=NONCEx,s=AAAA,i=1");
         for (says, reason) in [
             (&[(true, None)][..], "does not prove"),
-            (&[(true, Some(""))], "makes no sense"),
+            (&[(true, Some(""))], "malformed"),
             (&[(true, Some("v=AAAA"))], "does not prove"),
             (&[(true, first)], "without proof"),
             (&[(false, first), (true, None)], "does not prove"),
@@ -208,10 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_the_password_asks_for_no_proof() {
+    fn plain_requires_no_proof_from_the_server() {
         log_in("PLAIN", &[(true, None)]).unwrap();
         log_in("PLAIN", &[(true, Some(""))]).unwrap();
         let error = log_in("PLAIN", &[(false, None)]).unwrap_err();
-        assert!(error.contains("goes on after the end"), "{error}");
+        assert!(error.contains("continues after the end"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked of every domain in a call.
+//! What a call requests for every domain.
 
 use std::time::Instant;
 
@@ -6,15 +6,15 @@ use crate::model::request::{StatsGroups, StatsOptions, StatsRequest};
 
 use super::hello::Peer;
 
-/// What is asked of a domain in one question, apart from the rest.
+/// A part of the request that goes into an RPC call of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// What libvirt reads without asking a monitor.
+    /// What libvirt reads without a monitor.
     Host,
-    /// The same, but for the first such question of its life a daemon looks for 1.5 s at what the
-    /// host can do (libvirt 9.0).
+    /// The same, but the first such call after its start makes a daemon probe the host's
+    /// capabilities for 1.5 s (libvirt 9.0).
     Memory,
-    /// What may ask the monitor.
+    /// What may query the monitor.
     Monitor,
 }
 
@@ -25,26 +25,26 @@ impl Part {
 const HOST_GROUPS: StatsGroups =
     StatsGroups::STATE.union(StatsGroups::INTERFACE).union(StatsGroups::PERF);
 
-/// The groups whose answer tells whether the monitor was asked, for almost every domain.
+/// The groups whose answer shows, for almost every domain, whether the monitor was queried.
 const TELLING_GROUPS: StatsGroups = StatsGroups::CPU_TOTAL
     .union(StatsGroups::BALLOON)
     .union(StatsGroups::BLOCK)
     .union(StatsGroups::DIRTYRATE);
 
-/// The version of libvirt that knows `NOWAIT`: 4.5.0.
+/// The first version of libvirt that knows `NOWAIT`: 4.5.0.
 const KNOWS_NOWAIT: u64 = 4_005_000;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
-    /// The groups of each part; with drivers that have no monitors, all are of the last.
+    /// The groups of each part. With drivers that have no monitors, all are in the last.
     groups: [StatsGroups; Part::ALL.len()],
-    /// The groups to name if they are missing.
+    /// The groups to report if they are missing.
     pub(super) wanted: StatsGroups,
-    /// The flags of every question.
+    /// The flags of every call.
     pub(super) flags: u32,
-    /// Whether an answer can lack what the monitor would have said (`NOWAIT`).
+    /// Whether an answer can lack the monitor's values (`NOWAIT`).
     pub(super) partial: bool,
-    /// Whether a domain whose answer lacks that is asked again.
+    /// Whether to request a domain again if its answer lacks them.
     pub(super) patient: bool,
     pub(super) deadline: Instant,
 }
@@ -52,15 +52,15 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(request: &StatsRequest, peer: &Peer, deadline: Instant) -> Self {
         let all = request.groups.is_empty();
-        // All: those of a newer libvirt too. It leaves out the ones that it does not have, unless
-        // it is told to refuse them.
+        // All, including those of a newer libvirt: a daemon leaves out the groups that it lacks,
+        // unless a flag makes it refuse them.
         let groups = if all { StatsGroups::from_bits_retain(!0) } else { request.groups };
         let mut options = request.options;
         if all {
             options.remove(StatsOptions::ENFORCE_STATS);
         }
         let nowait = options.contains(StatsOptions::NOWAIT);
-        // Other drivers have no monitors, and refuse what they do not know.
+        // Other drivers have no monitors, and refuse flags that they do not know.
         let qemu = peer.driver == "QEMU";
         let partial = qemu && peer.version >= KNOWS_NOWAIT;
         options.set(StatsOptions::NOWAIT, nowait || partial);
@@ -76,7 +76,7 @@ impl Plan {
         }
     }
 
-    /// Returns the groups of a part; none if it is not asked for.
+    /// Returns the groups of a part; none if it is not requested.
     pub(super) fn groups(&self, part: Part) -> StatsGroups {
         self.groups[part as usize]
     }
@@ -90,15 +90,15 @@ impl Plan {
         !self.groups(part).is_empty()
     }
 
-    /// Returns the part in which a group of one bit is asked for.
+    /// Returns the part that requests a group of one bit.
     pub(super) fn part_of(&self, group: StatsGroups) -> Part {
         let mut parts = Part::ALL.into_iter();
         parts.find(|part| self.groups(*part).contains(group)).unwrap_or(Part::Monitor)
     }
 
-    /// Returns the groups of a question that may ask monitors. One that would not tell whether the
-    /// monitor was asked, and one that is asked again because the answer did not, gets a group that
-    /// does.
+    /// Returns the groups of a call that may query monitors. If its answer would not show whether
+    /// the monitor was queried, or if the call is repeated because the answer did not, adds a group
+    /// that does.
     pub(super) fn telling(&self, again: bool) -> StatsGroups {
         let groups = self.groups(Part::Monitor);
         match self.partial && (again || !groups.intersects(TELLING_GROUPS)) {

@@ -1,34 +1,34 @@
-//! The proof of who the caller is: SASL, as steps without any input or output.
+//! SASL, the client's authentication, as steps that do no I/O.
 
 use rsasl::prelude::{Mechname, SASLClient, SASLConfig, Session};
 
 use super::auth_file::Credentials;
 use crate::model::error::{Error, ErrorKind, ErrorOrigin, Result};
 
-/// What is spoken here, the strongest first.
+/// The mechanisms that this client supports, the strongest first.
 const MECHANISMS: [&str; 4] = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", PLAIN];
 
-/// Sends the password as it is.
+/// Sends the password in clear text.
 const PLAIN: &str = "PLAIN";
 
-/// How often a server may have the password hashed: what is recommended for the weakest hash takes
-/// a second. 4,096 times is usual.
+/// How many times a server may have the password hashed. This many, as recommended for the weakest
+/// hash, take a second; 4,096 are usual.
 const MAX_ITERATIONS: u32 = 1_300_000;
 
-/// A conversation.
+/// A SASL exchange with a server.
 pub(super) struct Sasl {
     session: Session,
-    /// No step may follow.
+    /// Whether no further step may follow.
     over: bool,
 }
 
 impl Sasl {
-    /// Begins one by the strongest mechanism that both sides have: `offered` are the server's,
-    /// `wanted` is the only one that may be used, `secure` says that nobody can read along.
+    /// Begins an exchange with the strongest mechanism that both sides support: `offered` lists the
+    /// server's, `wanted` restricts it to one, `secure` says that nobody can eavesdrop.
     ///
     /// # Errors
     ///
-    /// The two sides have none in common.
+    /// The two sides have no mechanism in common.
     pub(super) fn new(
         offered: &str,
         wanted: Option<&str>,
@@ -50,17 +50,17 @@ impl Sasl {
         self.session.get_mechname().as_str()
     }
 
-    /// Takes what the server said, nothing at first, and returns what to answer and whether this
-    /// side is content: with SCRAM, that the server knows the password too.
+    /// Takes the server's message, none at first, and returns the reply and whether this side is
+    /// satisfied: with SCRAM, that the server knows the password too.
     ///
     /// # Errors
     ///
-    /// What the server said makes no sense, or it does not know the password.
+    /// The server's message is malformed, or the server does not know the password.
     pub(super) fn step(&mut self, server: Option<&[u8]>) -> Result<(Option<Vec<u8>>, bool)> {
         if self.over {
-            return Err(failed("libvirt's daemon goes on after the end of the login"));
+            return Err(failed("libvirt's daemon continues after the end of the login"));
         }
-        // Until it is seen to go on.
+        // Until this step succeeds: after an error, no other may follow.
         self.over = true;
         if let Some(said) = server {
             check(said)?;
@@ -68,7 +68,7 @@ impl Sasl {
         let mut answer = Vec::new();
         let state = self.session.step(server, &mut answer).map_err(|error| {
             let context = "libvirt's daemon does not prove that it knows the password: it is \
-                           another daemon, or its SASL differs";
+                           another daemon, or its SASL implementation differs";
             failed(context).because(error)
         })?;
         self.over = state.is_finished();
@@ -94,21 +94,21 @@ fn choose(offered: &str, wanted: Option<&str>, secure: bool) -> Result<&'static 
             true => "nothing".to_owned(),
             false => offered.join(", "),
         };
-        let asked = wanted.map(|wanted| format!(", auth= asks for {wanted}")).unwrap_or_default();
+        let asked = wanted.map(|wanted| format!(", auth= requires {wanted}")).unwrap_or_default();
         let spoken = spoken.join(", ");
         let what_to_do = match secure {
-            true => "put scram-sha-256 into mech_list of /etc/sasl2/libvirt.conf there",
+            true => "add scram-sha-256 to mech_list in its /etc/sasl2/libvirt.conf",
             false => "use +ssh, or +tls without no_verify",
         };
         failed(format!(
-            "libvirt's daemon offers {offered} for logging in{asked}, and this client speaks \
+            "libvirt's daemon offers {offered} for logging in{asked}, and this client supports \
              {spoken}: {what_to_do}"
         ))
     })
 }
 
-/// Refuses what no server of SCRAM says. The library behind takes short fields for granted, and
-/// would hash for hours.
+/// Refuses what no SCRAM server sends. The SASL library does not expect fields that are too short,
+/// and would hash for hours.
 fn check(said: &[u8]) -> Result<()> {
     for field in said.split(|byte| *byte == b',') {
         let sane = match field {
@@ -119,7 +119,7 @@ fn check(said: &[u8]) -> Result<()> {
             field => field.len() >= 2,
         };
         if !sane {
-            return Err(failed("what libvirt's daemon says for the login makes no sense"));
+            return Err(failed("libvirt's daemon sent a malformed login message"));
         }
     }
     Ok(())
@@ -142,8 +142,8 @@ mod tests {
         Sasl::new(mechanisms, None, credentials, true).unwrap()
     }
 
-    /// What a server keeps of the password `pencil` with the salt and count of RFC 7677: the stored
-    /// key and the server key, computed by Python's `hashlib`.
+    /// What a server stores for the password `pencil` with the salt and count of RFC 7677: the
+    /// stored key and the server key, computed by Python's `hashlib`.
     const KEYS: [(&str, &str, &str); 3] = [
         (
             "SCRAM-SHA-1",
@@ -213,7 +213,7 @@ mod tests {
         SASLServer::<Valid>::new(config).start_suggested(name).unwrap()
     }
 
-    /// Speaks with a server until it says the last word, and returns that.
+    /// Runs the exchange up to the server's last message, and returns that message.
     fn until_the_last_word(client: &mut Sasl) -> std::result::Result<Vec<u8>, SessionError> {
         let mut server = server(client.mechanism());
         let (mut said, mut finished) = client.step(None).unwrap();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_scram_lets_in_who_knows_the_password() {
+    fn every_scram_mechanism_accepts_the_right_password() {
         for (mechanism, ..) in KEYS {
             let mut client = client(mechanism, "pencil");
             let word = until_the_last_word(&mut client).unwrap();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_password_is_no_proof() {
+    fn a_wrong_password_is_refused() {
         let mut client = client("SCRAM-SHA-256", "pen");
         assert_eq!(until_the_last_word(&mut client).unwrap(), b"e=invalid-proof");
     }
@@ -253,7 +253,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::AuthFailed);
             assert!(error.to_string().contains("does not prove"), "{error}");
             assert!(!format!("{error:?}").contains("pencil"), "{error:?}");
-            // And stays refused.
+            // It stays refused.
             client.step(Some(&word)).unwrap_err();
         }
         let mut client = client("SCRAM-SHA-256", "pencil");
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_server_says_is_a_panic_or_takes_hours() {
+    fn no_server_message_panics_or_takes_hours() {
         let first = |said: &str| {
             let mut client = client("SCRAM-SHA-512", "pencil");
             let (hello, _) = client.step(None).unwrap();
@@ -304,16 +304,16 @@ mod tests {
     }
 
     #[test]
-    fn plain_sends_the_password_and_is_content() {
+    fn plain_sends_the_password_and_is_satisfied() {
         let mut client = client("DIGEST-MD5,PLAIN", "pencil");
         let hello = b"\0user\0pencil".to_vec();
         assert_eq!(client.step(None).unwrap(), (Some(hello), true));
         let error = client.step(Some(b"more")).unwrap_err();
-        assert!(error.to_string().contains("after the end"), "{error}");
+        assert!(error.to_string().contains("continues after the end"), "{error}");
     }
 
     #[test]
-    fn the_strongest_mechanism_of_both_sides_is_used() {
+    fn the_strongest_common_mechanism_is_used() {
         for (offered, wanted, secure, chosen) in [
             ("PLAIN,SCRAM-SHA-1,SCRAM-SHA-512,SCRAM-SHA-256", None, true, "SCRAM-SHA-512"),
             ("GSSAPI,PLAIN,SCRAM-SHA-1,SCRAM-SHA-256", None, false, "SCRAM-SHA-256"),
@@ -326,31 +326,31 @@ mod tests {
     }
 
     #[test]
-    fn no_mechanism_of_both_sides_is_one_clear_sentence() {
+    fn no_common_mechanism_is_one_clear_error() {
         for (offered, wanted, secure, sentence) in [
             (
                 "DIGEST-MD5,GSSAPI,PLAIN",
                 None,
                 false,
                 "libvirt's daemon offers DIGEST-MD5, GSSAPI, PLAIN for logging in, and this client \
-                 speaks SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1: use +ssh, or +tls without \
+                 supports SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1: use +ssh, or +tls without \
                  no_verify",
             ),
             (
                 "",
                 None,
                 true,
-                "libvirt's daemon offers nothing for logging in, and this client speaks \
-                 SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN: put scram-sha-256 into \
-                 mech_list of /etc/sasl2/libvirt.conf there",
+                "libvirt's daemon offers nothing for logging in, and this client supports \
+                 SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN: add scram-sha-256 to mech_list \
+                 in its /etc/sasl2/libvirt.conf",
             ),
             (
                 "SCRAM-SHA-256",
                 Some("GSSAPI"),
                 true,
-                "libvirt's daemon offers SCRAM-SHA-256 for logging in, auth= asks for GSSAPI, and \
-                 this client speaks SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN: put \
-                 scram-sha-256 into mech_list of /etc/sasl2/libvirt.conf there",
+                "libvirt's daemon offers SCRAM-SHA-256 for logging in, auth= requires GSSAPI, and \
+                 this client supports SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN: add \
+                 scram-sha-256 to mech_list in its /etc/sasl2/libvirt.conf",
             ),
         ] {
             let error = choose(offered, wanted, secure).unwrap_err();

@@ -1,27 +1,27 @@
-//! How many questions that may ask a monitor are in flight at a time.
+//! How many calls that may query a monitor are in flight at a time.
 //!
-//! One at first, and one more for each that is answered. A daemon has few threads, and starts more
-//! only for a call that comes when none is free and none waits (seen in libvirt 9.0): several calls
-//! at once that meet stuck monitors would leave the rest in its queue, and every other client's
-//! calls behind them, until a monitor answers.
+//! One at first, and one more for each answer. A daemon has few threads, and starts more only for a
+//! call that arrives while no thread is free and no call is queued (seen in libvirt 9.0). If
+//! several calls hit stuck monitors at once, the rest would stay in its queue, with every other
+//! client's calls behind them, until a monitor answers.
 
 use std::time::{Duration, Instant};
 
 use super::pool::SHARE;
 
-/// When nothing is answered for so long, one more question is asked.
+/// After this long without an answer, the window opens for one more call.
 const PACE: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     size: usize,
     in_flight: usize,
-    /// When a question was last answered, or the window opened for lack of answers.
+    /// When a call was last answered, or the window opened for lack of answers.
     progress: Instant,
 }
 
 impl Window {
-    /// Returns a window for one question: nothing is known of the daemon.
+    /// Returns a window for one call, for a daemon that nothing is known about.
     pub(super) fn narrow() -> Self {
         Self::of_size(1)
     }
@@ -53,12 +53,12 @@ impl Window {
         self.progress = Instant::now();
     }
 
-    /// Returns when a closed window opens though nothing is answered.
+    /// Returns when a closed window opens even without an answer.
     pub(super) fn opens(&self) -> Instant {
         self.progress + PACE
     }
 
-    /// Opens the window if it is time.
+    /// Opens the window if its time has come.
     pub(super) fn on_time(&mut self, now: Instant) {
         if !self.is_open() && now >= self.opens() {
             self.grow();
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_open_it_up_to_the_share() {
+    fn answers_open_the_window_up_to_the_share() {
         let mut window = Window::narrow();
         for size in 1..=SHARE + 3 {
             assert!(window.is_open());
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn without_answers_it_opens_slowly() {
+    fn without_answers_the_window_opens_slowly() {
         let mut window = Window::narrow();
         window.asked();
         assert!(!window.is_open());
