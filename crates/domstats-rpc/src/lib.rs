@@ -1,19 +1,20 @@
 //! libvirt's wire format: XDR, packets, and the messages that statistics need.
 //!
-//! For clients and servers alike, and without I/O: bytes go in, messages come out, and the other
-//! way. Decoding borrows from the bytes. Nothing that a peer sends panics or takes more memory
-//! than a small multiple of the bytes that it sent; every string and list has libvirt's limit.
+//! The crate is for clients and servers alike, and does no I/O: it decodes messages from bytes, and
+//! encodes messages to bytes. Decoding borrows from the bytes. Nothing that a peer sends causes a
+//! panic or takes more memory than a small multiple of the bytes sent; every string and list has
+//! libvirt's limit.
 //!
 //! ```
 //! use domstats_rpc::{Packet, Program, message, procedure};
 //!
-//! // A client asks ...
+//! // A client calls ...
 //! let call = procedure::call::<procedure::DomainLookupByName>(7, &"vm1".into())?;
-//! // ... a server understands ...
+//! // ... a server decodes the call ...
 //! let (packet, length) = Packet::split(&call)?.expect("the packet is whole");
 //! assert_eq!((length, packet.header.serial), (call.len(), 7));
 //! let name: std::borrow::Cow<'_, str> = packet.decode()?;
-//! // ... and answers.
+//! // ... and replies.
 //! let domain = message::Domain { name, uuid: [7; 16], id: 1 };
 //! let reply = procedure::reply::<procedure::DomainLookupByName>(7, &domain)?;
 //! let (packet, _) = Packet::split(&reply)?.expect("the packet is whole");
@@ -21,9 +22,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! | module | what it has |
+//! | module | contents |
 //! |---|---|
-//! | [`xdr`] | numbers, strings, lists: both ways, with limits |
+//! | [`xdr`] | numbers, strings, lists: encoding and decoding, with limits |
 //! | [`packet`] | a packet: its length, its header, its payload |
 //! | [`message`] | the structures that arguments and results are made of |
 //! | [`procedure`] | the procedures: number, arguments, result |

@@ -1,9 +1,9 @@
-//! libvirt's sizes, those of version 9.0 and later.
+//! libvirt's limits, as of version 9.0 and later.
 
-/// The most bytes of a packet, its length word not counted.
+/// The most bytes of a packet, not counting its length word.
 #[doc(alias = "VIR_NET_MESSAGE_MAX")]
 pub const PACKET: usize = 32 << 20;
-/// The most file descriptors that come with a packet.
+/// The most file descriptors with a packet.
 #[doc(alias = "VIR_NET_MESSAGE_NUM_FDS_MAX")]
 pub const DESCRIPTORS: usize = 32;
 /// The most bytes of a string.
@@ -34,22 +34,22 @@ pub const JOB_PARAMS: usize = 64;
 /// The most I/O threads of a domain.
 #[doc(alias = "REMOTE_IOTHREAD_INFO_MAX")]
 pub const IOTHREADS: usize = 16_384;
-/// The most network interfaces of a domain that have addresses, and addresses of one.
+/// The most network interfaces of a domain that have addresses, and the most addresses of one.
 #[doc(alias = "REMOTE_DOMAIN_INTERFACE_MAX")]
 #[doc(alias = "REMOTE_DOMAIN_IP_ADDR_MAX")]
 pub const ADDRESSES: usize = 2048;
 /// The most messages about a domain.
 #[doc(alias = "REMOTE_DOMAIN_MESSAGES_MAX")]
 pub const MESSAGES: usize = 2048;
-/// The most values about the host's processors, and about its memory.
+/// The most values about the host's processors, and the most about its memory.
 #[doc(alias = "REMOTE_NODE_CPU_STATS_MAX")]
 #[doc(alias = "REMOTE_NODE_MEMORY_STATS_MAX")]
 pub const NODE_STATS: usize = 16;
-/// The most bytes of the name of a security model, its closing zero counted.
+/// The most bytes of the name of a security model, including its terminating zero.
 #[doc(alias = "REMOTE_SECURITY_MODEL_MAX")]
 #[doc(alias = "REMOTE_SECURITY_DOI_MAX")]
 pub const SECURITY_MODEL: usize = 257;
-/// The most bytes of a security label, its closing zero counted.
+/// The most bytes of a security label, including its terminating zero.
 #[doc(alias = "REMOTE_SECURITY_LABEL_MAX")]
 pub const SECURITY_LABEL: usize = 4097;
 /// The most values about a domain's memory.
@@ -58,13 +58,13 @@ pub const MEMORY_STATS: usize = 1024;
 /// The most vCPUs of a domain.
 #[doc(alias = "REMOTE_VCPUINFO_MAX")]
 pub const VCPUS: usize = 16_384;
-/// The most bytes of the map of one vCPU's, or of the host's, processors.
+/// The most bytes of the processor map of one vCPU or of the host.
 #[doc(alias = "REMOTE_CPUMAP_MAX")]
 pub const CPU_MAP: usize = 2048;
-/// The most bytes of the maps of all vCPUs.
+/// The most bytes of the processor maps of all vCPUs.
 #[doc(alias = "REMOTE_CPUMAPS_MAX")]
 pub const CPU_MAPS: usize = 8_388_608;
-/// The most pools of storage in a list.
+/// The most storage pools in a list.
 #[doc(alias = "REMOTE_STORAGE_POOL_LIST_MAX")]
 pub const POOLS: usize = 16_384;
 /// The most bytes of a typed parameter's name: libvirt's client refuses a whole reply for a longer
@@ -74,13 +74,13 @@ pub const PARAM_NAME: usize = 79;
 /// The most ways to authenticate that a server may offer.
 #[doc(alias = "REMOTE_AUTH_TYPE_LIST_MAX")]
 pub const AUTH_TYPES: usize = 20;
-/// The most bytes of one step of SASL.
+/// The most bytes of one SASL step.
 #[doc(alias = "REMOTE_AUTH_SASL_DATA_MAX")]
 pub const SASL_DATA: usize = 65_536;
-/// The calls of one connection that a daemon works on at a time, unless it is configured otherwise.
-/// It does not read the socket while it has as many, keepalive messages included.
+/// How many calls of one connection a daemon works on at a time by default. While it has that many,
+/// it reads nothing from the socket, not even keepalive messages.
 #[doc(alias = "max_client_requests")]
 pub const CALLS_IN_FLIGHT: usize = 5;
-/// The threads of a daemon that work on calls of all connections, unless it is configured otherwise.
+/// How many threads of a daemon work on the calls of all connections by default.
 #[doc(alias = "max_workers")]
 pub const WORKERS: usize = 20;

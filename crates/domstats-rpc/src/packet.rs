@@ -1,4 +1,4 @@
-//! A packet: four bytes of length, which count themselves, a header of six words, the payload.
+//! A packet: four bytes of length, themselves included, a header of six words, and the payload.
 
 use std::fmt;
 
@@ -7,21 +7,21 @@ use crate::{
     xdr::{Decoder, Encoder, Fault, Xdr, xdr_struct},
 };
 
-/// The bytes of a packet's length.
+/// The size of a packet's length word.
 pub(crate) const LENGTH: usize = 4;
 const HEADER: usize = Header::MIN_SIZE;
 
-/// The version of every program.
+/// The version of every program, in each packet's header.
 pub const VERSION: u32 = 1;
 
-/// Numbers on the wire that have names; one without a name is kept.
+/// Names numbers on the wire, and keeps numbers without a name.
 macro_rules! named_numbers {
     ($(#[$meta:meta])* $name:ident { $($(#[$about:meta])* $word:ident = $number:literal,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $name {
             $($(#[$about])* $word,)*
-            /// One that has no name here.
+            /// A number without a name here.
             Other(u32),
         }
 
@@ -54,35 +54,35 @@ macro_rules! named_numbers {
 }
 
 named_numbers! {
-    /// What a packet is about.
+    /// The program that a packet is for.
     Program {
         /// The hypervisor: every [procedure](crate::procedure) of this crate.
         #[doc(alias = "REMOTE_PROGRAM")]
         Remote = 0x2000_8086,
-        /// What only QEMU has: its monitor, and the agent in a guest. All of it changes something, or
-        /// can.
+        /// What only QEMU has: its monitor, and the agent in a guest. All of its procedures change
+        /// something, or can.
         #[doc(alias = "QEMU_PROGRAM")]
         Qemu = 0x2000_8087,
-        /// [Signs of life](keepalive).
+        /// [Keepalive](keepalive) messages.
         #[doc(alias = "KEEPALIVE_PROGRAM")]
         Keepalive = 0x6b65_6570,
     }
 }
 
 named_numbers! {
-    /// What a packet is.
+    /// The kind of a packet.
     #[doc(alias = "virNetMessageType")]
     Kind {
-        /// A question.
+        /// A call.
         #[doc(alias = "VIR_NET_CALL")]
         Call = 0,
-        /// The answer to a call.
+        /// The reply to a call.
         #[doc(alias = "VIR_NET_REPLY")]
         Reply = 1,
-        /// An event or a sign of life, not to be answered as a call is.
+        /// An event or a keepalive message, which gets no [`Reply`](Kind::Reply).
         #[doc(alias = "VIR_NET_MESSAGE")]
         Message = 2,
-        /// A question that comes with file descriptors: the payload begins with their number, at most
+        /// A call with file descriptors: the payload begins with their number, at most
         /// [`limits::DESCRIPTORS`], and each follows the packet on a byte of its own.
         #[doc(alias = "VIR_NET_CALL_WITH_FDS")]
         CallWithDescriptors = 4,
@@ -119,16 +119,16 @@ xdr_struct! {
         /// Call, reply or message.
         #[doc(alias = "type")]
         kind: Kind,
-        /// The number that the caller gave the call, and that its reply bears. That of a message
-        /// means nothing.
+        /// The number that the caller gave the call; the reply repeats it. It has no meaning in a
+        /// message.
         serial: u32,
         /// How the call ended.
         status: Status,
     }
 }
 
-/// Why bytes are not a packet. The connection is of no more use: where the next packet begins
-/// cannot be known.
+/// Why bytes are not a packet. The connection is unusable afterwards: where the next packet begins
+/// is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadLength(pub u32);
 
@@ -151,8 +151,8 @@ pub struct Packet<'a> {
 }
 
 impl<'a> Packet<'a> {
-    /// Takes the first packet from a stream: returns it with the number of bytes that it takes, or
-    /// `None` if it is not complete yet.
+    /// Returns the first packet of a stream and its length in bytes, or `None` if it is not yet
+    /// complete.
     ///
     /// # Errors
     ///
@@ -174,11 +174,11 @@ impl<'a> Packet<'a> {
         Ok(Some((Self { header, payload: input.rest() }, length)))
     }
 
-    /// Reads the payload. What stands behind the value is ignored, as libvirt does.
+    /// Decodes the payload. Ignores bytes after the value, as libvirt does.
     ///
     /// # Errors
     ///
-    /// [`Fault`] if it is no such value.
+    /// [`Fault`] if the payload is not such a value.
     pub fn decode<T: Xdr<'a>>(&self) -> Result<T, Fault> {
         T::decode(&mut Decoder::new(self.payload))
     }
@@ -194,7 +194,7 @@ impl Header {
         self.around(|out| payload.encode(out))
     }
 
-    /// Returns the packet with this header and a payload that is bytes already, to be handed on.
+    /// Returns the packet with this header and a payload that is encoded already, for relaying.
     ///
     /// # Errors
     ///
@@ -216,15 +216,15 @@ impl Header {
     }
 }
 
-/// The question and the answer of the keepalive program: procedures 1 and 2, without a payload.
+/// The ping and the pong of the keepalive program: procedures 1 and 2, without a payload.
 /// The header's [`packet(&())`](Header::packet) is the whole packet.
 pub mod keepalive {
     use super::{Header, Kind, Program, Status, VERSION};
 
-    /// The procedure of "are you there?".
+    /// The procedure that asks whether the peer is alive.
     #[doc(alias = "KEEPALIVE_PROC_PING")]
     pub const PING: i32 = 1;
-    /// The procedure of "I am".
+    /// The procedure that answers [`PING`].
     #[doc(alias = "KEEPALIVE_PROC_PONG")]
     pub const PONG: i32 = 2;
 

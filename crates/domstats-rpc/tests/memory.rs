@@ -1,4 +1,4 @@
-//! What a peer sends makes a decoder take no more memory than a small multiple of it.
+//! A decoder allocates no more than a small multiple of the bytes that a peer sends.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::{
@@ -14,10 +14,10 @@ use domstats_rpc::{
 };
 use proptest::{collection::vec, prelude::*};
 
-/// How many bytes may be taken for each that was sent. A list gets room for all its items when so
-/// many could follow: 2.25 bytes for each of the smallest records, 4 for the smallest params. Text
-/// that is not UTF-8 takes up to 6: three, in steps that double and are copied. At worst, lists
-/// announce many items, and text follows.
+/// How many bytes may be allocated for each byte sent. A list reserves room for all announced items
+/// if enough bytes follow for them: 2.25 bytes per byte of the smallest records, 4 per byte of the
+/// smallest params. Text that is not UTF-8 takes up to 6: 3 for the replacement, in a buffer that
+/// doubles and is copied. In the worst case, lists announce many items, and text follows.
 const MULTIPLE: usize = 13;
 
 thread_local! {
@@ -25,30 +25,30 @@ thread_local! {
     static MOST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The system's allocator; counts what the thread has at a time.
+/// The system's allocator, which also counts how much the thread has allocated at a time.
 struct Counting;
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-// SAFETY: both functions hand their arguments to the system's allocator as they are.
-#[expect(unsafe_code, reason = "only an allocator sees what a decoder takes and gives back")]
+// SAFETY: both functions pass their arguments unchanged to the system's allocator.
+#[expect(unsafe_code, reason = "only an allocator sees what a decoder allocates and frees")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         TAKEN.set(TAKEN.get().wrapping_add(layout.size()));
         MOST.set(MOST.get().max(TAKEN.get()));
-        // SAFETY: the caller keeps the rules of `alloc`.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         TAKEN.set(TAKEN.get().wrapping_sub(layout.size()));
-        // SAFETY: the caller keeps the rules of `dealloc`.
+        // SAFETY: the caller upholds the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
 
-/// Returns the most memory that decoding takes at a time.
+/// Returns the peak memory of decoding.
 fn taken_by<'a, T: Xdr<'a>>(bytes: &'a [u8]) -> usize {
     let before = TAKEN.get();
     MOST.set(before);
@@ -56,7 +56,7 @@ fn taken_by<'a, T: Xdr<'a>>(bytes: &'a [u8]) -> usize {
     MOST.get() - before
 }
 
-/// Asserts that no message takes too much.
+/// Asserts that decoding these bytes as any message stays within [`MULTIPLE`].
 fn modest(bytes: &[u8]) {
     for taken in [
         taken_by::<StatsRecords<'_>>(bytes),
@@ -66,7 +66,7 @@ fn modest(bytes: &[u8]) {
         taken_by::<SaslReply>(bytes),
         taken_by::<SaslStartArgs<'_>>(bytes),
         taken_by::<RemoteError<'_>>(bytes),
-        // Of no length at all, with a length that counts nothing.
+        // Items without a size: the announced count reserves nothing.
         taken_by::<List<(), 16_384>>(bytes),
     ] {
         assert!(taken <= MULTIPLE * bytes.len(), "{taken} for {} bytes", bytes.len());
@@ -80,7 +80,7 @@ fn encoded<'a>(value: &impl Xdr<'a>) -> Vec<u8> {
 }
 
 #[test]
-fn the_count_is_real() {
+fn the_allocator_counts_correctly() {
     let records = List::<_, 16_384>(vec![1_u64; 100]);
     assert_eq!(taken_by::<List<u64, 16_384>>(&encoded(&records)), 800);
     assert_eq!(taken_by::<StatsRecords<'_>>(&[0; 4]), 0);
@@ -96,18 +96,18 @@ fn the_smallest_items_take_little() {
         let records: StatsRecords<'_> = List(records);
         let bytes = encoded(&records);
         modest(&bytes);
-        // The last item is missing, after all the others were read.
+        // The last item is cut short, after all the others were decoded.
         modest(&bytes[..bytes.len() - 1]);
     }
 }
 
 #[test]
-fn what_is_announced_and_not_sent_takes_nothing() {
+fn announced_items_that_are_not_sent_take_no_memory() {
     for length in 0..64 {
         modest(&vec![0xff; length]);
         modest(&[&[0, 0, 0x3f, 0xff], vec![0; length].as_slice()].concat());
     }
-    // As many records as there may be; in the first as many params; in its first a long name.
+    // The most records; then the most params in the first; then a long name in its first param.
     let mut bytes = 16_384_u32.to_be_bytes().to_vec();
     bytes.resize(4 + 16_384 * 32, 0);
     modest(&bytes);
@@ -117,7 +117,7 @@ fn what_is_announced_and_not_sent_takes_nothing() {
     modest(&bytes);
     bytes[32..36].copy_from_slice(&(262_144_u32 * 12 - 4).to_be_bytes());
     modest(&bytes);
-    assert!(taken_by::<StatsRecords<'_>>(&bytes) > 10 * bytes.len(), "the worst there is");
+    assert!(taken_by::<StatsRecords<'_>>(&bytes) > 10 * bytes.len(), "this is the worst case");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn text_that_is_not_utf8_takes_little() {
     for length in [1_usize, 4, 9, 1_000, 4_194_304] {
         let mut name = (length as u32).to_be_bytes().to_vec();
         name.resize(4 + length.next_multiple_of(4), 0xff);
-        // An error with that sentence, and one param with that name and that value.
+        // An error with that message, and a param with that name and that value.
         let error = [&[0; 11][..], &[1], &name, &[0; 32]].concat();
         modest(&error);
         let record =

@@ -1,4 +1,4 @@
-//! Getting in: authentication, and the hypervisor to open.
+//! Authentication, and the hypervisor to open.
 
 use std::borrow::Cow;
 
@@ -7,22 +7,22 @@ use crate::{
     xdr::{Chars, List, xdr_struct},
 };
 
-/// Ways to authenticate: [`AUTH_NONE`], [`AUTH_SASL`], [`AUTH_POLKIT`]. An empty list is as good
-/// as [`AUTH_NONE`].
+/// Ways to authenticate: [`AUTH_NONE`], [`AUTH_SASL`], [`AUTH_POLKIT`]. An empty list is
+/// equivalent to [`AUTH_NONE`].
 #[doc(alias = "remote_auth_list_ret")]
 pub type AuthTypes = List<i32, { limits::AUTH_TYPES }>;
 
 /// No authentication.
 #[doc(alias = "REMOTE_AUTH_NONE")]
 pub const AUTH_NONE: i32 = 0;
-/// SASL: [`AuthSaslInit`](crate::procedure::AuthSaslInit) and its steps.
+/// SASL: [`AuthSaslInit`](crate::procedure::AuthSaslInit) and the steps that follow.
 #[doc(alias = "REMOTE_AUTH_SASL")]
 pub const AUTH_SASL: i32 = 1;
 /// polkit: [`AuthPolkit`](crate::procedure::AuthPolkit).
 #[doc(alias = "REMOTE_AUTH_POLKIT")]
 pub const AUTH_POLKIT: i32 = 2;
 
-/// Data of a step of SASL: at most [`limits::SASL_DATA`] bytes.
+/// The data of a SASL step: at most [`limits::SASL_DATA`] bytes.
 pub type SaslData = Chars<{ limits::SASL_DATA }>;
 
 xdr_struct! {
@@ -53,13 +53,13 @@ xdr_struct! {
 }
 
 xdr_struct! {
-    /// The server's step of SASL: the result of [`AuthSaslStart`](crate::procedure::AuthSaslStart)
+    /// The server's SASL step: the result of [`AuthSaslStart`](crate::procedure::AuthSaslStart)
     /// and of [`AuthSaslStep`](crate::procedure::AuthSaslStep).
     #[doc(alias = "remote_auth_sasl_start_ret")]
     #[doc(alias = "remote_auth_sasl_step_ret")]
     #[derive(Eq)]
     SaslReply {
-        /// Whether the client is known now.
+        /// Whether the client is authenticated now.
         complete: bool,
         /// Whether there are no data, not even empty ones.
         nil: bool,
@@ -73,14 +73,14 @@ xdr_struct! {
     #[doc(alias = "remote_connect_open_args")]
     #[derive(Eq)]
     OpenArgs<'a> {
-        /// The URI, without the way to the server; an empty one for the server's default. Servers
-        /// refuse a call without any.
+        /// The URI, without the transport to the server; empty for the server's default. Servers
+        /// refuse a call without a URI.
         name: Option<Cow<'a, str>>,
         /// 0 or [`OPEN_READ_ONLY`].
         flags: u32,
     }
 }
 
-/// The flag of a connection that cannot change anything.
+/// The flag of a read-only connection.
 #[doc(alias = "VIR_CONNECT_RO")]
 pub const OPEN_READ_ONLY: u32 = 1;

@@ -1,4 +1,4 @@
-//! What one domain has and does, device by device.
+//! One domain's resources and statistics, device by device.
 
 use std::borrow::Cow;
 
@@ -16,12 +16,12 @@ xdr_struct! {
     DomainSummary {
         /// The state, as in [`StateReply`](super::StateReply).
         state: i32,
-        /// The most memory that it may have, in KiB.
+        /// Its maximum memory, in KiB.
         #[doc(alias = "maxMem")]
         maximum: u64,
-        /// The memory that it has, in KiB.
+        /// Its current memory, in KiB.
         memory: u64,
-        /// Its vCPUs.
+        /// The number of its vCPUs.
         #[doc(alias = "nrVirtCpu")]
         vcpus: i32,
         /// The CPU time that it used, in nanoseconds.
@@ -37,7 +37,7 @@ xdr_struct! {
         /// The domain.
         #[doc(alias = "dom")]
         domain: Domain<'a>,
-        /// What they mean depends on the procedure.
+        /// The flags; their meaning depends on the procedure.
         flags: u32,
     }
 }
@@ -62,7 +62,7 @@ xdr_struct! {
     DeviceFlags<'a> {
         /// The device.
         device: Device<'a>,
-        /// None exist: 0.
+        /// No flags are defined: 0.
         flags: u32,
     }
 }
@@ -101,18 +101,18 @@ xdr_struct! {
         /// Packets received.
         #[doc(alias = "rx_packets")]
         rx_pkts: i64,
-        /// Errors of reception.
+        /// Receive errors.
         rx_errs: i64,
-        /// Packets that were not received.
+        /// Received packets that were dropped.
         rx_drop: i64,
         /// Bytes sent.
         tx_bytes: i64,
         /// Packets sent.
         #[doc(alias = "tx_packets")]
         tx_pkts: i64,
-        /// Errors of sending.
+        /// Send errors.
         tx_errs: i64,
-        /// Packets that were not sent.
+        /// Packets that were dropped instead of sent.
         tx_drop: i64,
     }
 }
@@ -124,10 +124,10 @@ xdr_struct! {
     BlockParamsArgs<'a> {
         /// The disk.
         device: Device<'a>,
-        /// How many values are wanted; 0 asks for their number.
+        /// How many values to return; 0 requests their number.
         #[doc(alias = "nparams")]
         count: i32,
-        /// None that matter: 0.
+        /// No flags matter: 0.
         flags: u32,
     }
 }
@@ -136,7 +136,7 @@ xdr_struct! {
     /// Result of [`DomainBlockStatsFlags`](crate::procedure::DomainBlockStatsFlags).
     #[doc(alias = "remote_domain_block_stats_flags_ret")]
     BlockParams<'a> {
-        /// The values; none if their number was asked for.
+        /// The values; none if their number was requested.
         params: List<TypedParam<'a>, { limits::BLOCK_PARAMS }>,
         /// Their number.
         #[doc(alias = "nparams")]
@@ -150,11 +150,11 @@ xdr_struct! {
     #[doc(alias = "remote_domain_get_block_info_ret")]
     #[derive(Eq)]
     BlockInfo {
-        /// What it takes on the host.
+        /// The space that the disk uses on the host.
         allocation: u64,
-        /// What the guest sees.
+        /// The size that the guest sees.
         capacity: u64,
-        /// How far it reaches on the host.
+        /// The size of the image file or device on the host.
         physical: u64,
     }
 }
@@ -167,10 +167,10 @@ xdr_struct! {
         /// The domain.
         #[doc(alias = "dom")]
         domain: Domain<'a>,
-        /// The most values that are wanted.
+        /// The most values to return.
         #[doc(alias = "maxStats")]
         most: u32,
-        /// None exist: 0.
+        /// No flags are defined: 0.
         flags: u32,
     }
 }
@@ -184,7 +184,7 @@ xdr_struct! {
     #[doc(alias = "virDomainMemoryStatStruct")]
     #[derive(Eq)]
     MemoryStat {
-        /// What it is, from 0.
+        /// The kind of value, from 0.
         #[doc(alias = "virDomainMemoryStatTags")]
         tag: i32,
         /// The value.
@@ -201,10 +201,10 @@ xdr_struct! {
         /// The domain.
         #[doc(alias = "dom")]
         domain: Domain<'a>,
-        /// The most vCPUs that are wanted.
+        /// The most vCPUs to return.
         #[doc(alias = "maxinfo")]
         most: i32,
-        /// The bytes of the map of one vCPU; 0 for no maps.
+        /// The size of one vCPU's map, in bytes; 0 for no maps.
         #[doc(alias = "maplen")]
         map_length: i32,
     }
@@ -217,11 +217,11 @@ xdr_struct! {
     VcpuInfo {
         /// Its number, from 0.
         number: u32,
-        /// 0 offline, 1 running, 2 waiting.
+        /// 0 for offline, 1 for running, 2 for waiting.
         state: i32,
         /// The CPU time that it used, in nanoseconds.
         cpu_time: u64,
-        /// The host's processor that it is on; -2 if that cannot be told.
+        /// The host's processor that it runs on; -2 if unknown.
         cpu: i32,
     }
 }
@@ -234,7 +234,7 @@ xdr_struct! {
         /// The vCPUs.
         #[doc(alias = "info")]
         vcpus: List<VcpuInfo, { limits::VCPUS }>,
-        /// The map of each, one behind the other: a bit for each processor that it may be on.
+        /// The maps of all vCPUs in turn: a bit for each processor that the vCPU may run on.
         #[doc(alias = "cpumaps")]
         maps: Opaque<{ limits::CPU_MAPS }>,
     }
@@ -248,13 +248,13 @@ xdr_struct! {
         /// The domain.
         #[doc(alias = "dom")]
         domain: Domain<'a>,
-        /// The most vCPUs that are wanted.
+        /// The most vCPUs to return.
         #[doc(alias = "ncpumaps")]
         most: i32,
-        /// The bytes of the map of one vCPU.
+        /// The size of one vCPU's map, in bytes.
         #[doc(alias = "maplen")]
         map_length: i32,
-        /// 1 for a running domain as it is, 2 for its configuration.
+        /// 1 for the running domain, 2 for its configuration.
         flags: u32,
     }
 }
@@ -264,7 +264,7 @@ xdr_struct! {
     #[doc(alias = "remote_domain_get_vcpu_pin_info_ret")]
     #[derive(Eq)]
     VcpuPins {
-        /// The map of each, as in [`VcpusReply`].
+        /// The maps of all vCPUs, as in [`VcpusReply`].
         #[doc(alias = "cpumaps")]
         maps: Opaque<{ limits::CPU_MAPS }>,
         /// How many vCPUs there are.
@@ -281,16 +281,16 @@ xdr_struct! {
         /// The domain.
         #[doc(alias = "dom")]
         domain: Domain<'a>,
-        /// How many values of each processor are wanted; 0 asks for their number.
+        /// How many values of each processor to return; 0 requests their number.
         #[doc(alias = "nparams")]
         count: u32,
-        /// The first of the host's processors; -1 for all together.
+        /// The first of the host's processors; -1 for the total.
         #[doc(alias = "start_cpu")]
         start: i32,
-        /// How many of the host's processors; 0 asks for their number.
+        /// How many of the host's processors; 0 requests their number.
         #[doc(alias = "ncpus")]
         cpus: u32,
-        /// None that matter: 0.
+        /// No flags matter: 0.
         flags: u32,
     }
 }
@@ -299,9 +299,9 @@ xdr_struct! {
     /// Result of [`DomainGetCpuStats`](crate::procedure::DomainGetCpuStats).
     #[doc(alias = "remote_domain_get_cpu_stats_ret")]
     CpuParams<'a> {
-        /// The values; none if a number was asked for.
+        /// The values; none if a number was requested.
         params: List<TypedParam<'a>, { limits::CPU_PARAMS }>,
-        /// Their number, or that of the processors.
+        /// The number of values or of processors.
         #[doc(alias = "nparams")]
         count: i32,
     }
@@ -315,7 +315,7 @@ xdr_struct! {
     SecurityLabel {
         /// The label.
         label: Chars<{ limits::SECURITY_LABEL }>,
-        /// Whether the host acts on it.
+        /// Whether the host enforces it.
         enforcing: bool,
     }
 }
@@ -333,13 +333,13 @@ xdr_struct! {
         kind: i32,
         /// The namespace of the element.
         uri: Option<Cow<'a, str>>,
-        /// 1 for a running domain as it is, 2 for its configuration.
+        /// 1 for the running domain, 2 for its configuration.
         flags: u32,
     }
 }
 
 xdr_struct! {
-    /// Arguments of [`ConnectDomainEventCallbackRegisterAny`]: which events, and of which domain.
+    /// Arguments of [`ConnectDomainEventCallbackRegisterAny`]: which events, from which domain.
     ///
     /// [`ConnectDomainEventCallbackRegisterAny`]: crate::procedure::ConnectDomainEventCallbackRegisterAny
     #[doc(alias = "remote_connect_domain_event_callback_register_any_args")]
@@ -348,7 +348,7 @@ xdr_struct! {
         /// The kind of event, from 0.
         #[doc(alias = "virDomainEventID")]
         event: i32,
-        /// The domain; of all without one.
+        /// The domain; none for all.
         #[doc(alias = "dom")]
         domain: Option<Domain<'a>>,
     }
@@ -362,8 +362,8 @@ xdr_struct! {
         /// The domain.
         #[doc(alias = "dom")]
         domain: Domain<'a>,
-        /// Who is asked: 0 for leases of libvirt's own networks, 1 for the guest's agent, 2 for the
-        /// host's table of neighbours.
+        /// The source: 0 for DHCP leases of libvirt's own networks, 1 for the guest agent, 2 for
+        /// the host's neighbour table.
         #[doc(alias = "virDomainInterfaceAddressesSource")]
         source: u32,
         /// 0.
@@ -383,7 +383,7 @@ xdr_struct! {
         /// The address.
         #[doc(alias = "addr")]
         address: Cow<'a, str>,
-        /// The length of the network's part.
+        /// The length of the network prefix.
         prefix: u32,
     }
 }

@@ -1,4 +1,4 @@
-//! Domains: one, its state, and all of them.
+//! Domains: identity, state and lists.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 xdr_struct! {
-    /// A domain. Servers go by the UUID alone.
+    /// A domain. Servers identify it by the UUID alone.
     #[doc(alias = "remote_nonnull_domain")]
     #[derive(Eq)]
     Domain<'a> {
@@ -29,7 +29,7 @@ xdr_struct! {
         /// The domain.
         #[doc(alias = "dom")]
         domain: Domain<'a>,
-        /// None exist: 0.
+        /// No flags are defined: 0.
         flags: u32,
     }
 }
@@ -42,7 +42,7 @@ xdr_struct! {
         /// The state, 0 to 7: 1 for running, 5 for shut off.
         #[doc(alias = "virDomainState")]
         state: i32,
-        /// Its reason, from 0: what a number means depends on the state.
+        /// The reason for the state, from 0: what a number means depends on the state.
         reason: i32,
     }
 }
@@ -52,7 +52,7 @@ xdr_struct! {
     #[doc(alias = "remote_connect_list_all_domains_args")]
     #[derive(Eq)]
     ListDomainsArgs {
-        /// Whether the domains are wanted, not only their number.
+        /// Whether to return the domains, not only their number.
         need_results: bool,
         /// Which domains: 1 for active ones, 2 for inactive ones, and so on; 0 for all.
         #[doc(alias = "virConnectListAllDomainsFlags")]
@@ -65,7 +65,7 @@ xdr_struct! {
     #[doc(alias = "remote_connect_list_all_domains_ret")]
     #[derive(Eq)]
     ListedDomains<'a> {
-        /// The domains; none if only their number was wanted.
+        /// The domains; none if only their number was requested.
         domains: List<Domain<'a>, { limits::DOMAINS }>,
         /// Their number, 0 to [`limits::DOMAINS`].
         #[doc(alias = "ret")]

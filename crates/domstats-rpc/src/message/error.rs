@@ -1,4 +1,4 @@
-//! Errors: what stands in a reply that refuses a call.
+//! Errors: the payload of a reply that refuses a call.
 
 use std::{borrow::Cow, fmt};
 
@@ -30,33 +30,33 @@ xdr_struct! {
         #[doc(alias = "virErrorDomain")]
         #[doc(alias = "domain")]
         origin: i32,
-        /// The sentence, in the language of the server's host. Always to be sent: some clients read
-        /// it without looking whether it is there.
+        /// The message, in the language of the server's host. Always send one: some clients read it
+        /// without checking that it is there.
         message: Option<Cow<'a, str>>,
         /// 2 for an error.
         #[doc(alias = "virErrorLevel")]
         level: i32,
-        /// The domain that it is about.
+        /// The domain that the error is about.
         #[doc(alias = "dom")]
         domain: Option<Domain<'a>>,
-        /// The pattern of the sentence.
+        /// The format string of the message.
         str1: Option<Cow<'a, str>>,
-        /// What the pattern was filled with.
+        /// The first argument of the format string.
         str2: Option<Cow<'a, str>>,
-        /// More of it.
+        /// A further argument.
         str3: Option<Cow<'a, str>>,
         /// -1, mostly.
         int1: i32,
         /// -1, mostly.
         int2: i32,
-        /// The network that it is about.
+        /// The network that the error is about.
         #[doc(alias = "net")]
         network: Option<Network<'a>>,
     }
 }
 
 impl<'a> RemoteError<'a> {
-    /// Returns an error with a sentence, made up as libvirt does it.
+    /// Returns an error with a message, filled in as libvirt does.
     #[must_use]
     pub fn new(code: i32, origin: i32, message: impl Into<Cow<'a, str>>) -> Self {
         let message = message.into();
@@ -94,7 +94,7 @@ impl<'a> RemoteError<'a> {
         }
     }
 
-    /// Returns the sentence.
+    /// Returns the message.
     #[must_use]
     pub fn sentence(&self) -> &str {
         self.message.as_deref().unwrap_or("no reason given")
@@ -102,8 +102,8 @@ impl<'a> RemoteError<'a> {
 
     /// Returns whether the server does not know the procedure.
     ///
-    /// libvirt has no code for that, and sentences are translated. But this one names the number
-    /// of the procedure, and no other that a correct call can get with this code has a digit.
+    /// libvirt has no code for that, and translates its messages. But this message contains the
+    /// procedure's number, and no other that a correct call can get with this code has a digit.
     #[must_use]
     pub fn is_unknown_procedure(&self) -> bool {
         self.code == code::RPC && self.sentence().contains(|c: char| c.is_ascii_digit())
@@ -119,7 +119,7 @@ impl fmt::Display for RemoteError<'_> {
 /// Numbers of errors that decide what a client does next.
 #[doc(alias = "virErrorNumber")]
 pub mod code {
-    /// The message was not understood, or the answer could not be sent.
+    /// The server could not decode the call, or could not send the reply.
     #[doc(alias = "VIR_ERR_RPC")]
     pub const RPC: i32 = 39;
 }

@@ -1,4 +1,4 @@
-//! What a domain is in the middle of, and what keeps it.
+//! A domain's job, monitor state, disk errors, disk limits and I/O threads.
 
 use std::borrow::Cow;
 
@@ -14,30 +14,30 @@ xdr_struct! {
     #[doc(alias = "remote_domain_get_job_info_ret")]
     #[derive(Eq)]
     JobInfo {
-        /// What it is: 0 for none.
+        /// The type of the job: 0 for none.
         #[doc(alias = "virDomainJobType")]
         kind: i32,
-        /// The time since it began.
+        /// The time since the job began.
         time_elapsed: u64,
         /// The time that it will still take.
         time_remaining: u64,
-        /// All data.
+        /// The data to transfer: memory and storage.
         data_total: u64,
-        /// The part of it that is done.
+        /// The data already transferred.
         data_processed: u64,
-        /// The part of it that is left.
+        /// The data still to transfer.
         data_remaining: u64,
-        /// The memory.
+        /// The memory to transfer.
         mem_total: u64,
-        /// The part of it that is done.
+        /// The memory already transferred.
         mem_processed: u64,
-        /// The part of it that is left.
+        /// The memory still to transfer.
         mem_remaining: u64,
-        /// The storage.
+        /// The storage to transfer.
         file_total: u64,
-        /// The part of it that is done.
+        /// The storage already transferred.
         file_processed: u64,
-        /// The part of it that is left.
+        /// The storage still to transfer.
         file_remaining: u64,
     }
 }
@@ -46,10 +46,10 @@ xdr_struct! {
     /// Result of [`DomainGetJobStats`](crate::procedure::DomainGetJobStats).
     #[doc(alias = "remote_domain_get_job_stats_ret")]
     JobStats<'a> {
-        /// What it is: 0 for none.
+        /// The type of the job: 0 for none.
         #[doc(alias = "virDomainJobType")]
         kind: i32,
-        /// How far it is.
+        /// The progress of the job.
         params: List<TypedParam<'a>, { limits::JOB_PARAMS }>,
     }
 }
@@ -60,11 +60,11 @@ xdr_struct! {
     #[doc(alias = "remote_domain_get_control_info_ret")]
     #[derive(Eq)]
     ControlInfo {
-        /// Whether the monitor is free: 0 if it is.
+        /// The monitor's state: 0 if it is free.
         state: u32,
-        /// More about that.
+        /// Details about the state.
         details: u32,
-        /// The milliseconds since then.
+        /// The milliseconds since the state began.
         #[doc(alias = "stateTime")]
         time: u64,
     }
@@ -78,10 +78,10 @@ xdr_struct! {
         /// The domain.
         #[doc(alias = "dom")]
         domain: Domain<'a>,
-        /// The most disks that are wanted; 0 asks for the number of all disks.
+        /// The most disks to return; 0 requests the number of all disks.
         #[doc(alias = "maxerrors")]
         most: u32,
-        /// None exist: 0.
+        /// No flags are defined: 0.
         flags: u32,
     }
 }
@@ -120,12 +120,12 @@ xdr_struct! {
         /// The domain.
         #[doc(alias = "dom")]
         domain: Domain<'a>,
-        /// The disk; none to ask for the number of values.
+        /// The disk; none to request the number of values.
         disk: Option<Cow<'a, str>>,
-        /// How many values are wanted; 0 asks for their number.
+        /// How many values to return; 0 requests their number.
         #[doc(alias = "nparams")]
         count: i32,
-        /// 1 for a running domain as it is, 2 for its configuration.
+        /// 1 for the running domain, 2 for its configuration.
         flags: u32,
     }
 }
@@ -134,7 +134,7 @@ xdr_struct! {
     /// Result of [`DomainGetBlockIoTune`](crate::procedure::DomainGetBlockIoTune).
     #[doc(alias = "remote_domain_get_block_io_tune_ret")]
     BlockLimits<'a> {
-        /// The values; none if their number was asked for.
+        /// The values; none if their number was requested.
         params: List<TypedParam<'a>, { limits::BLOCK_LIMITS }>,
         /// Their number.
         #[doc(alias = "nparams")]
@@ -151,7 +151,7 @@ xdr_struct! {
         /// Its number, from 1.
         #[doc(alias = "iothread_id")]
         id: u32,
-        /// A bit for each processor that it may be on.
+        /// A bit for each processor that it may run on.
         #[doc(alias = "cpumap")]
         map: Opaque<{ limits::CPU_MAP }>,
     }

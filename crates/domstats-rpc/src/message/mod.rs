@@ -1,4 +1,4 @@
-//! The structures that arguments and results are made of.
+//! The structures of arguments and results.
 
 mod connect;
 mod device;

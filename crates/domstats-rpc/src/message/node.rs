@@ -7,16 +7,16 @@ use crate::{
     xdr::{Chars, Decoder, Encoder, Fault, List, Xdr, decode_chars, encode_chars, xdr_struct},
 };
 
-/// The machine's name, such as `x86_64`: 32 C `char`s, filled up with zeros.
+/// The machine's name, such as `x86_64`: 32 C `char`s, padded with zeros.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model(pub [u8; 32]);
 
 impl Model {
-    /// Returns the model of this name; what does not fit is cut off.
+    /// Returns the model with this name, truncated if it does not fit.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let mut chars = [0; 32];
-        // The last one stays zero: C's strings end there.
+        // The last one stays zero, to terminate the C string.
         chars.iter_mut().take(31).zip(name.bytes()).for_each(|(char, byte)| *char = byte);
         Self(chars)
     }
@@ -47,7 +47,7 @@ xdr_struct! {
         model: Model,
         /// Its memory, in KiB.
         memory: u64,
-        /// The processors that work.
+        /// The number of online processors.
         cpus: i32,
         /// Their speed in MHz; 0 if unknown.
         mhz: i32,
@@ -67,11 +67,11 @@ xdr_struct! {
     #[doc(alias = "remote_node_get_cpu_map_args")]
     #[derive(Eq)]
     CpuMapArgs {
-        /// Whether the map is wanted.
+        /// Whether to return the map.
         need_map: bool,
-        /// Whether the number of processors that work is wanted.
+        /// Whether to return the number of online processors.
         need_online: bool,
-        /// None exist: 0.
+        /// No flags are defined: 0.
         flags: u32,
     }
 }
@@ -81,17 +81,18 @@ xdr_struct! {
     #[doc(alias = "remote_node_get_cpu_map_ret")]
     #[derive(Eq)]
     CpuMap {
-        /// A bit for each processor, the lowest of the first byte for number 0: whether it works.
+        /// A bit for each processor, set if it is online; the lowest bit of the first byte is
+        /// processor 0.
         map: Opaque<{ limits::CPU_MAP }>,
-        /// The processors that work.
+        /// The number of online processors.
         online: u32,
-        /// All processors.
+        /// The number of all processors.
         #[doc(alias = "ret")]
         cpus: i32,
     }
 }
 
-/// At most `MAX` bytes.
+/// Opaque data of at most `MAX` bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Opaque<const MAX: usize>(pub Vec<u8>);
 
@@ -114,13 +115,13 @@ xdr_struct! {
     #[doc(alias = "remote_node_get_cpu_stats_args")]
     #[derive(Eq)]
     NodeCpuStatsArgs {
-        /// The processor, from 0; -1 for all together.
+        /// The processor, from 0; -1 for the total.
         #[doc(alias = "cpuNum")]
         cpu: i32,
-        /// How many values are wanted; 0 asks for their number.
+        /// How many values to return; 0 requests their number.
         #[doc(alias = "nparams")]
         count: i32,
-        /// None exist: 0.
+        /// No flags are defined: 0.
         flags: u32,
     }
 }
@@ -130,13 +131,13 @@ xdr_struct! {
     #[doc(alias = "remote_node_get_memory_stats_args")]
     #[derive(Eq)]
     NodeMemoryStatsArgs {
-        /// How many values are wanted; 0 asks for their number.
+        /// How many values to return; 0 requests their number.
         #[doc(alias = "nparams")]
         count: i32,
-        /// The NUMA node, from 0; -1 for all together.
+        /// The NUMA node, from 0; -1 for the total.
         #[doc(alias = "cellNum")]
         node: i32,
-        /// None exist: 0.
+        /// No flags are defined: 0.
         flags: u32,
     }
 }
@@ -147,7 +148,7 @@ xdr_struct! {
     #[doc(alias = "virNodeMemoryStats")]
     #[derive(Eq)]
     NodeStat<'a> {
-        /// What it is: `kernel`, `total`.
+        /// The name of the value: `kernel`, `total`.
         field: Cow<'a, str>,
         /// The value.
         value: u64,
@@ -161,7 +162,7 @@ xdr_struct! {
     #[doc(alias = "remote_node_get_memory_stats_ret")]
     #[derive(Eq)]
     NodeStats<'a> {
-        /// The values; none if their number was asked for.
+        /// The values; none if their number was requested.
         #[doc(alias = "params")]
         stats: List<NodeStat<'a>, { limits::NODE_STATS }>,
         /// Their number.
@@ -189,7 +190,7 @@ xdr_struct! {
     #[doc(alias = "remote_connect_list_all_storage_pools_args")]
     #[derive(Eq)]
     ListPoolsArgs {
-        /// Whether the pools are wanted, not only their number.
+        /// Whether to return the pools, not only their number.
         need_results: bool,
         /// Which pools; 0 for all.
         #[doc(alias = "virConnectListAllStoragePoolsFlags")]
@@ -198,7 +199,7 @@ xdr_struct! {
 }
 
 xdr_struct! {
-    /// A pool of storage.
+    /// A storage pool.
     #[doc(alias = "remote_nonnull_storage_pool")]
     #[derive(Eq)]
     StoragePool<'a> {

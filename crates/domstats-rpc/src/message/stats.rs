@@ -1,4 +1,4 @@
-//! Statistics: which are wanted, and the typed parameters that they come as.
+//! Statistics: which to return, and the typed parameters that carry them.
 
 use std::borrow::Cow;
 
@@ -13,11 +13,10 @@ xdr_struct! {
     #[doc(alias = "remote_connect_get_all_domain_stats_args")]
     #[derive(Eq)]
     DomainStatsArgs<'a> {
-        /// The domains; empty for all. Those that the server does not know are left out of the
-        /// result.
+        /// The domains; empty for all. The result leaves out those that the server does not know.
         #[doc(alias = "doms")]
         domains: List<Domain<'a>, { limits::DOMAINS }>,
-        /// The groups, a bit for each; 0 for all that the server has.
+        /// The groups, one bit each; 0 for all that the server has.
         #[doc(alias = "virDomainStatsTypes")]
         stats: u32,
         /// Which domains, how long to wait for them, and what to do about unknown groups.
@@ -43,7 +42,7 @@ xdr_struct! {
 }
 
 xdr_struct! {
-    /// A value with its name.
+    /// A named value.
     #[doc(alias = "remote_typed_param")]
     TypedParam<'a> {
         /// The name, such as `block.0.rd.reqs`. libvirt's client refuses more than 79 bytes.
@@ -53,7 +52,7 @@ xdr_struct! {
     }
 }
 
-/// Numbered types of a value, each with the Rust type that it is read into.
+/// Numbers the types of a value, each with the Rust type that represents it.
 macro_rules! param_value {
     ($(#[$meta:meta])* $name:ident<'a> {
         $($(#[$about:meta])* $number:literal $variant:ident($kind:ty),)*
@@ -63,7 +62,7 @@ macro_rules! param_value {
         pub enum $name<'a> { $($(#[$about])* $variant($kind),)* }
 
         impl<'a> Xdr<'a> for $name<'a> {
-            // The number of the type, and the shortest value.
+            // The number of the type and the shortest value.
             const MIN_SIZE: usize = 8;
 
             fn encode(&self, out: &mut Encoder) {

@@ -1,10 +1,10 @@
-//! Bytes on their way out and in.
+//! The encoder and the decoder.
 
 use super::{Fault, Xdr};
 use crate::{limits, packet::LENGTH};
 
-/// Writes values. A limit that is exceeded is remembered, and makes [`finish`](Self::finish) fail;
-/// nothing is written from there on, so that no message takes more memory than a packet.
+/// Writes values. After a value exceeds its limit, nothing more is written and
+/// [`finish`](Self::finish) fails, so that no message takes more memory than a packet.
 #[derive(Debug, Default)]
 pub struct Encoder {
     bytes: Vec<u8>,
@@ -12,11 +12,11 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Returns what was written.
+    /// Returns the bytes written.
     ///
     /// # Errors
     ///
-    /// [`Fault::TooLong`] if a value exceeded its limit: the first that did.
+    /// [`Fault::TooLong`] for the first value that exceeded its limit.
     pub fn finish(self) -> Result<Vec<u8>, Fault> {
         match self.fault {
             None => Ok(self.bytes),
@@ -24,7 +24,7 @@ impl Encoder {
         }
     }
 
-    /// Writes bytes as they are, filled up with zeros to a multiple of four.
+    /// Writes bytes unchanged, padded with zeros to a multiple of four.
     pub fn fixed(&mut self, bytes: &[u8]) {
         let (length, limit) = (self.bytes.len() + bytes.len(), LENGTH + limits::PACKET);
         if length > limit {
@@ -47,26 +47,26 @@ impl Encoder {
     }
 }
 
-/// Reads values from bytes, and lends strings out of them.
+/// Reads values from bytes; strings borrow from them.
 #[derive(Debug, Clone)]
 pub struct Decoder<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Decoder<'a> {
-    /// Returns a reader of these bytes.
+    /// Returns a decoder of these bytes.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
-    /// Returns the bytes that were not read yet.
+    /// Returns the bytes not read yet.
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Reads bytes as they are, and what fills them up to a multiple of four.
+    /// Reads bytes unchanged, and skips their padding to a multiple of four.
     ///
     /// # Errors
     ///

@@ -24,7 +24,7 @@ impl<'a, T: Xdr<'a>, const MAX: usize> Xdr<'a> for List<T, MAX> {
 
     fn decode(input: &mut Decoder<'a>) -> Result<Self, Fault> {
         let length = input.length(MAX)?;
-        // A peer that announces more than it sends gets no memory for it.
+        // A peer that announces more items than it sends causes no allocation for them.
         let (needed, left) = (length.saturating_mul(T::MIN_SIZE), input.rest().len());
         if needed > left {
             return Err(Fault::Short { needed, left });
@@ -37,11 +37,11 @@ impl<'a, T: Xdr<'a>, const MAX: usize> Xdr<'a> for List<T, MAX> {
     }
 }
 
-/// A list of at most `MAX` C `char`s: each takes four bytes.
+/// A list of at most `MAX` C `char`s, each of which takes four bytes.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Chars<const MAX: usize>(pub Vec<u8>);
 
-/// Shows the length only: what SASL passes may be a password.
+/// Shows only the length, because SASL data may contain a password.
 impl<const MAX: usize> fmt::Debug for Chars<MAX> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Chars({} bytes)", self.0.len())
@@ -62,13 +62,13 @@ impl<const MAX: usize> Xdr<'_> for Chars<MAX> {
     }
 }
 
-/// Writes `char`s without their number.
+/// Writes `char`s without their count.
 pub(crate) fn encode_chars(chars: &[u8], out: &mut Encoder) {
-    // C's `char` is signed where libvirt runs most.
+    // C's `char` is signed on the platforms where libvirt mostly runs.
     chars.iter().for_each(|byte| i32::from(byte.cast_signed()).encode(out));
 }
 
-/// Reads so many `char`s.
+/// Reads `count` `char`s.
 pub(crate) fn decode_chars<'a>(
     count: usize,
     input: &mut Decoder<'a>,

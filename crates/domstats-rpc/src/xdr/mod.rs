@@ -1,7 +1,7 @@
-//! XDR, as libvirt uses it: big-endian, everything a multiple of four bytes.
+//! XDR, as libvirt uses it: big-endian, with every size a multiple of four bytes.
 //!
-//! Numbers, booleans, strings, UUIDs (`[u8; 16]`) and values that may be absent are the Rust types
-//! of the same name. [`List`] and [`Chars`] are what libvirt writes with angle brackets.
+//! Numbers, booleans, strings, UUIDs (`[u8; 16]`) and optional values are the corresponding Rust
+//! types. [`List`] and [`Chars`] are what libvirt declares with angle brackets.
 
 mod bytes;
 mod list;
@@ -13,9 +13,9 @@ pub use bytes::{Decoder, Encoder};
 pub use list::{Chars, List};
 pub(crate) use list::{decode_chars, encode_chars};
 
-/// What can stand in a message.
+/// A value that can be part of a message.
 pub trait Xdr<'a>: Sized {
-    /// The fewest bytes that a value takes: no list of `n` of them is shorter than `n` times that.
+    /// The fewest bytes that a value takes: a list of `n` values takes at least `n` times as many.
     const MIN_SIZE: usize;
 
     /// Writes the value.
@@ -29,7 +29,7 @@ pub trait Xdr<'a>: Sized {
     fn decode(input: &mut Decoder<'a>) -> Result<Self, Fault>;
 }
 
-/// Why bytes are not a message, or a message not to be sent.
+/// Why bytes are not a message, or why a message cannot be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -37,7 +37,7 @@ pub enum Fault {
     Short {
         /// How many bytes the value needs.
         needed: usize,
-        /// How many there are.
+        /// How many bytes are left.
         left: usize,
     },
     /// A string, a list or a packet is longer than its [limit](crate::limits).
@@ -47,7 +47,7 @@ pub enum Fault {
         /// The limit.
         limit: usize,
     },
-    /// A typed parameter has a type that does not exist: where it ends cannot be known.
+    /// A typed parameter has a type that does not exist: where its value ends is unknown.
     UnknownType(i32),
 }
 
@@ -67,7 +67,7 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Describes a structure: its fields, in the order of the wire. What it borrows lives for `'a`.
+/// Defines a structure by its fields, in wire order. What it borrows lives for `'a`.
 macro_rules! xdr_struct {
     ($(#[$meta:meta])* $name:ident $(<$life:lifetime>)? {
         $($(#[$about:meta])* $field:ident: $kind:ty,)*

@@ -1,11 +1,11 @@
-//! Single values: numbers, booleans, strings, UUIDs, and values that may be absent.
+//! Single values: numbers, booleans, strings, UUIDs, and optional values.
 
 use std::borrow::Cow;
 
 use super::{Decoder, Encoder, Fault, Xdr};
 use crate::limits;
 
-/// Bytes without a length: a UUID.
+/// Bytes without a length, such as a UUID.
 impl<const N: usize> Xdr<'_> for [u8; N] {
     const MIN_SIZE: usize = N.next_multiple_of(4);
 
@@ -38,7 +38,7 @@ macro_rules! numbers {
 
 numbers!(i32, u32, i64, u64, f64);
 
-/// The arguments or the result of a procedure that has none.
+/// The arguments of a procedure without arguments, or the result of one without a result.
 impl Xdr<'_> for () {
     const MIN_SIZE: usize = 0;
 
@@ -49,7 +49,7 @@ impl Xdr<'_> for () {
     }
 }
 
-/// Four bytes; any number but 0 is true, and 1 is written.
+/// Four bytes: reads any number but 0 as true, and writes true as 1.
 impl Xdr<'_> for bool {
     const MIN_SIZE: usize = 4;
 
@@ -62,8 +62,8 @@ impl Xdr<'_> for bool {
     }
 }
 
-/// A string of at most [`limits::STRING`] bytes. libvirt checks no encoding; bytes that are not
-/// UTF-8 are read as U+FFFD.
+/// A string of at most [`limits::STRING`] bytes. libvirt does not check the encoding; decoding
+/// replaces what is not UTF-8 with U+FFFD.
 impl<'a> Xdr<'a> for Cow<'a, str> {
     const MIN_SIZE: usize = 4;
 
@@ -78,8 +78,8 @@ impl<'a> Xdr<'a> for Cow<'a, str> {
     }
 }
 
-/// A value that may be absent: a flag, then the value. Some clients send other flags than 1 for
-/// one that is there.
+/// An optional value: a flag, then the value. For a value that is present, some clients send flags
+/// other than 1.
 impl<'a, T: Xdr<'a>> Xdr<'a> for Option<T> {
     const MIN_SIZE: usize = 4;
 

@@ -1,5 +1,5 @@
-//! What a stream is taken apart into, and every message decoded and encoded again: for the tests
-//! and the fuzz target alike.
+//! Splits streams into packets, and decodes and re-encodes every message: for the tests and the
+//! fuzz target alike.
 
 use domstats_rpc::{
     Header, Packet, Xdr,
@@ -34,7 +34,7 @@ pub(crate) fn packets<'a>(
     packets
 }
 
-/// Decodes a payload and encodes it again.
+/// Decodes a payload and re-encodes it.
 pub(crate) type Again = fn(&[u8]) -> Result<Vec<u8>, Fault>;
 
 /// Every procedure of the crate: its number, its arguments, its result.
@@ -115,17 +115,17 @@ const fn messages<P: Procedure>() -> (i32, Again, Again) {
     (P::NUMBER, args::<P>, reply::<P>)
 }
 
-/// The arguments of a procedure.
+/// Re-encodes the arguments of a procedure.
 pub(crate) fn args<P: Procedure>(payload: &[u8]) -> Result<Vec<u8>, Fault> {
     again::<P::Args<'_>>(payload)
 }
 
-/// The result of a procedure.
+/// Re-encodes the result of a procedure.
 pub(crate) fn reply<P: Procedure>(payload: &[u8]) -> Result<Vec<u8>, Fault> {
     again::<P::Reply<'_>>(payload)
 }
 
-/// The error of any procedure.
+/// Re-encodes the error of any procedure.
 pub(crate) fn error(payload: &[u8]) -> Result<Vec<u8>, Fault> {
     again::<RemoteError<'_>>(payload)
 }
@@ -145,8 +145,9 @@ pub(crate) fn encoded<'a>(value: &impl Xdr<'a>) -> Result<Vec<u8>, Fault> {
     out.finish()
 }
 
-/// Asserts for every message that a payload either is none, or is settled by encoding it once:
-/// flags, padding and text that is not UTF-8 may change then, and nothing afterwards.
+/// Asserts for every message type that a payload either does not decode, or settles after one
+/// re-encoding, which may change flags, padding and text that is not UTF-8. A second changes
+/// nothing.
 pub(crate) fn settles(payload: &[u8]) {
     let messages = PROCEDURES.iter().flat_map(|(_, args, reply)| [args, reply]);
     for again in messages.chain([&(error as Again)]) {
@@ -156,8 +157,8 @@ pub(crate) fn settles(payload: &[u8]) {
     }
 }
 
-/// What a libvirt client or server sends, cut anywhere: the cuts change nothing, and every message
-/// that the bytes could be settles. The first byte is the distance of the cuts.
+/// Asserts that cutting a client's or server's stream into chunks changes nothing, and that its
+/// payloads settle as every message type. The first byte sets the size of the chunks.
 pub(crate) fn stream_settles(bytes: &[u8]) {
     let Some((size, stream)) = bytes.split_first() else { return };
     let whole = packets([stream]);

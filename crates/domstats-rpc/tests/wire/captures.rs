@@ -1,4 +1,4 @@
-//! What libvirt and its clients said to each other: see `tests/captures/README.md`.
+//! Recorded traffic between libvirt and its clients: see `tests/captures/README.md`.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -23,7 +23,7 @@ fn domain(name: &str, last: u8, id: i32) -> Domain<'_> {
 }
 
 #[test]
-fn every_stream_is_packets_and_nothing_else() {
+fn every_stream_consists_of_packets_only() {
     for (capture, side, stream) in streams() {
         let again: Vec<u8> = whole(&stream)
             .iter()
@@ -49,7 +49,7 @@ fn a_stream_may_be_cut_anywhere() {
 }
 
 #[test]
-fn every_message_is_encoded_as_it_came() {
+fn every_message_encodes_to_its_original_bytes() {
     let mut seen = HashSet::new();
     let mut odd = Vec::new();
     for (capture, _, stream) in streams() {
@@ -66,10 +66,10 @@ fn every_message_is_encoded_as_it_came() {
     assert_eq!(
         odd,
         [
-            // Made up to be refused: libvirt could not decode it either.
+            // Malformed on purpose: libvirt could not decode these either.
             ("auth".to_owned(), 68, Some(Fault::Short { needed: 16, left: 4 })),
             ("errors".to_owned(), 16, Some(Fault::Short { needed: 4, left: 2 })),
-            // Says 0x01000000 for "there is a name".
+            // Sends 0x01000000 as the flag for "a name is present".
             ("go-libvirt".to_owned(), 1, None),
         ]
     );
@@ -77,17 +77,17 @@ fn every_message_is_encoded_as_it_came() {
         let numbers = PROCEDURES.iter().map(|(number, ..)| *number);
         numbers.filter(|number| !seen.contains(&(kind, Status::Ok, *number))).collect::<Vec<_>>()
     };
-    // No client recorded so far calls these; the last one is newer than they are.
+    // No recorded client calls these; the last one is newer than the recordings.
     let uncalled = [105, 106, 110, 167, 168, 281, 449];
     assert_eq!(unseen(Kind::Call), uncalled);
-    // These were refused: polkit, CPU times without cgroups, a domain without a title.
+    // libvirt refused these: polkit, CPU times without cgroups, a domain without a title.
     let refused = [70, 262, 265];
     let mut unseen_replies = [refused.as_slice(), &uncalled].concat();
     unseen_replies.sort();
     assert_eq!(unseen(Kind::Reply), unseen_replies);
 }
 
-/// The records as `virsh domstats` prints them.
+/// Formats records as `virsh domstats` prints them.
 fn printed(records: &StatsRecords<'_>) -> String {
     let mut text = String::new();
     for record in &records.0 {
@@ -191,11 +191,11 @@ fn domains_are_looked_up_by_name_uuid_and_id() {
 }
 
 #[test]
-fn a_hypervisor_is_opened_as_each_client_does_it() {
+fn each_client_opens_a_hypervisor_in_its_own_way() {
     for (capture, serial, flags) in [
         ("virsh-list-all", 2, 0),
         ("python-stats-and-list", 1, OPEN_READ_ONLY),
-        // With its own flag for "there is a name".
+        // With its own flag for "a name is present".
         ("go-libvirt", 2, 0),
     ] {
         let exchange = &exchanges_of::<procedure::ConnectOpen>(capture)[0];
@@ -211,7 +211,7 @@ fn a_hypervisor_is_opened_as_each_client_does_it() {
 }
 
 #[test]
-fn sasl_takes_its_steps() {
+fn sasl_completes_in_the_recorded_steps() {
     let capture = "sasl-scram-sha-256";
     let exchange = &exchanges_of::<procedure::AuthList>(capture)[0];
     assert_eq!(decoded::<AuthTypes>(&exchange.result), List(vec![AUTH_SASL]));
@@ -244,7 +244,7 @@ fn sasl_takes_its_steps() {
 }
 
 #[test]
-fn signs_of_life_are_those_of_libvirt() {
+fn keepalive_packets_match_libvirts() {
     let packet = |procedure| keepalive::header(procedure).packet(&()).unwrap();
     let (ping, pong) = (packet(keepalive::PING), packet(keepalive::PONG));
     for (capture, asks, answers, times) in [

@@ -1,4 +1,4 @@
-//! Every input that the fuzz target found worth keeping.
+//! Every input in the fuzz target's corpus.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! How libvirt refuses calls, and that this crate refuses them in the same bytes.
+//! How libvirt refuses calls, and that this crate refuses them with the same bytes.
 
 use domstats_rpc::{
     Kind, Packet, Status,
@@ -8,7 +8,7 @@ use domstats_rpc::{
 
 use crate::recorded::{Exchange, decoded, exchanges, read, whole};
 
-/// The answers of the capture `errors`: code, origin, sentence.
+/// The replies in the capture `errors`: code, origin, message.
 const REFUSALS: [(i32, i32, &str); 33] = [
     (5, 0, "no connection driver available for URI 'garbage' does not include a driver name"),
     (5, 0, "no connection driver available for lxc:///system"),
@@ -58,7 +58,7 @@ const REFUSALS: [(i32, i32, &str); 33] = [
 ];
 
 #[test]
-fn errors_say_what_libvirt_said() {
+fn errors_decode_to_libvirts_codes_and_messages() {
     let exchanges = exchanges("errors");
     let errors: Vec<RemoteError<'_>> =
         exchanges.iter().map(|exchange| decoded(&exchange.result)).collect();
@@ -69,7 +69,7 @@ fn errors_say_what_libvirt_said() {
 }
 
 #[test]
-fn a_call_is_refused_as_libvirt_refuses_it() {
+fn refusals_match_libvirt_byte_for_byte() {
     let mut plain = 0;
     for capture in ["errors", "auth", "german", "go-libvirt", "sasl-scram-bad-password"] {
         for Exchange { call, reply, result, .. } in exchanges(capture) {
@@ -81,7 +81,7 @@ fn a_call_is_refused_as_libvirt_refuses_it() {
             let (packet, length) = Packet::split(&refused).unwrap().unwrap();
             assert_eq!((packet.header, packet.payload), (reply, result.as_slice()), "{capture}");
             assert_eq!(length, refused.len());
-            // Whatever is no pattern of its own, libvirt makes up like this.
+            // libvirt builds every error without a format string of its own like this.
             if error.str1.as_deref() == Some("%s") {
                 assert_eq!(RemoteError::new(error.code, error.origin, error.sentence()), error);
                 plain += 1;
@@ -92,7 +92,7 @@ fn a_call_is_refused_as_libvirt_refuses_it() {
 }
 
 #[test]
-fn an_unknown_procedure_is_known_in_any_language() {
+fn an_unknown_procedure_is_recognized_in_any_language() {
     let mut told = Vec::new();
     for capture in ["limits", "german"] {
         for (header, payload) in whole(&read(capture, "s2c.bin")) {
@@ -127,7 +127,7 @@ fn an_unknown_procedure_is_known_in_any_language() {
 }
 
 #[test]
-fn an_error_without_a_sentence_still_has_something_to_say() {
+fn an_error_without_a_message_has_a_default_one() {
     let error = RemoteError { message: None, ..RemoteError::new(code::RPC, 7, "") };
     assert_eq!(error.to_string(), "no reason given");
 }

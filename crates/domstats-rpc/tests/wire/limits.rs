@@ -1,4 +1,4 @@
-//! The limits at their edges, both ways.
+//! The limits at their boundaries, for encoding and decoding.
 
 use std::borrow::Cow;
 
@@ -21,8 +21,8 @@ fn record(params: usize) -> StatsRecord<'static> {
     StatsRecord { domain: domain(), params: List(vec![param; params]) }
 }
 
-/// Asserts that what has `limit` items or bytes passes, and that one more is refused both ways.
-/// Their number stands behind so many bytes.
+/// Asserts that `limit` items or bytes pass, and that encoding and decoding refuse one more. Their
+/// count follows `behind` bytes.
 fn ends_at<'a, T: Xdr<'a>>(limit: usize, behind: usize, again: Again, of: impl Fn(usize) -> T) {
     let too_long = Err(Fault::TooLong { length: limit + 1, limit });
     let mut bytes = encoded(&of(limit)).unwrap();
@@ -56,7 +56,7 @@ fn a_list_has_at_most_16384_domains() {
 #[test]
 fn a_record_has_at_most_262144_params() {
     let again = again::reply::<ConnectGetAllDomainStats>;
-    // Behind the number of records, and a domain with an empty name.
+    // After the number of records, and a domain with an empty name.
     ends_at::<StatsRecords<'_>>(262_144, 28, again, |count| List(vec![record(count)]));
 }
 
@@ -71,7 +71,7 @@ fn authentication_has_at_most_20_types_and_64_kibibytes() {
 
 #[test]
 fn a_packet_has_at_most_32_mebibytes() {
-    // With the header, the number of domains twice, and eight domains of this size.
+    // The header, the number of domains twice, and eight domains of this size.
     let name = "x".repeat((limits::PACKET - 24 - 8) / 8 - 24);
     let domains = vec![Domain { name: name.into(), ..domain() }; 8];
     let mut listed = ListedDomains { domains: List(domains), count: 8 };
@@ -90,7 +90,7 @@ fn a_packet_has_at_most_32_mebibytes() {
 }
 
 #[test]
-fn a_length_that_no_packet_has_is_refused_at_once() {
+fn an_invalid_packet_length_is_refused_at_once() {
     for word in (0..28).chain([33_554_437, 0x7fff_ffff, u32::MAX]) {
         assert_eq!(Packet::split(&word.to_be_bytes()), Err(BadLength(word)));
     }

@@ -1,4 +1,4 @@
-//! The wire format against libvirt's own bytes, and against any.
+//! Tests the wire format with libvirt's own bytes, and with arbitrary ones.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod again;

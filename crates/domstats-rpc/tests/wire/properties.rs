@@ -1,4 +1,4 @@
-//! Any value comes back from its bytes, and any bytes are a value or are refused.
+//! Every value survives encoding and decoding, and any bytes either decode or are refused.
 
 use std::{borrow::Cow, fmt::Debug};
 
@@ -11,7 +11,7 @@ use proptest::{collection::vec, option, prelude::*};
 
 use crate::again::{encoded, packets, settles};
 
-/// Asserts that bytes are this value, and the first of them are no value at all.
+/// Asserts that the bytes decode to this value, and that no shorter prefix decodes.
 fn are<'a, T: Xdr<'a> + PartialEq + Debug>(
     value: &T,
     bytes: &'a [u8],
@@ -82,7 +82,7 @@ fn error() -> impl Strategy<Value = RemoteError<'static>> {
     )
 }
 
-/// Words of four bytes as messages have them: short lengths, types, flags, text, anything.
+/// Four-byte words like those in messages: short lengths, types, flags, text, anything.
 fn words() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
         6 => (0_u32..9).prop_map(u32::to_be_bytes),
@@ -93,7 +93,7 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(words, rest)| [words.concat(), rest].concat())
 }
 
-/// Values of a type come back.
+/// Tests that values of a type survive encoding and decoding.
 macro_rules! come_back {
     ($($name:ident: $strategy:expr;)*) => {
         proptest! {$(
@@ -110,7 +110,7 @@ come_back! {
     large_numbers_come_back: any::<u64>();
     strings_come_back: text();
     domains_come_back: domain();
-    values_that_may_be_absent_come_back: option::of(domain());
+    optional_values_come_back: option::of(domain());
     records_come_back: vec(record(), 0..5).prop_map(List::<_, 16_384>);
     errors_come_back: error();
     open_args_come_back: (option::of(text()), any::<u32>())
@@ -136,12 +136,12 @@ come_back! {
 
 proptest! {
     #[test]
-    fn any_bytes_are_a_message_or_refused(payload in words()) {
+    fn any_bytes_decode_or_are_refused(payload in words()) {
         settles(&payload);
     }
 
     #[test]
-    fn any_stream_is_cut_anywhere(
+    fn any_stream_may_be_cut_anywhere(
         stream in vec((0_u32..60, words()), 0..9),
         size in 1_usize..99,
     ) {
@@ -160,7 +160,7 @@ proptest! {
         value in domain(),
         surplus in vec(any::<u8>(), 0..9),
     ) {
-        // Numbers that have names are read as those.
+        // Numbers that have names would decode to the names.
         let [program, kind, serial, status] = numbers.map(|number| number.max(3));
         let header = Header {
             program: Program::Other(program),
@@ -180,7 +180,7 @@ proptest! {
     }
 
     #[test]
-    fn what_stands_behind_a_value_is_ignored(value in record(), surplus in vec(any::<u8>(), 0..9)) {
+    fn bytes_after_a_value_are_ignored(value in record(), surplus in vec(any::<u8>(), 0..9)) {
         let bytes = [encoded(&value).unwrap(), surplus.clone()].concat();
         let mut input = Decoder::new(&bytes);
         prop_assert_eq!(StatsRecord::decode(&mut input), Ok(value));
@@ -211,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn names_are_read_in_any_encoding(name in vec(any::<u8>(), 0..20), fill: u8) {
+    fn names_decode_from_any_encoding(name in vec(any::<u8>(), 0..20), fill: u8) {
         let mut bytes = encoded(&(name.len() as u32)).unwrap();
         bytes.extend(&name);
         bytes.resize(bytes.len().next_multiple_of(4), fill);
@@ -240,7 +240,7 @@ fn a_char_takes_four_bytes_and_has_a_sign() {
     let data = Chars::<4>(vec![b'a', 0x80, 0xff]);
     let bytes = encoded(&data).unwrap();
     assert_eq!(bytes, b"\0\0\0\x03\0\0\0a\xff\xff\xff\x80\xff\xff\xff\xff");
-    // As it is where a `char` has no sign.
+    // As encoded where `char` is unsigned.
     let unsigned = b"\0\0\0\x03\0\0\0a\0\0\0\x80\0\0\0\xff";
     assert_eq!(Chars::decode(&mut Decoder::new(unsigned)), Ok(data));
 }

@@ -1,4 +1,4 @@
-//! The recorded streams, and what their packets are made of.
+//! The recorded streams and their packets.
 
 use std::{fs, path::PathBuf};
 
@@ -16,7 +16,7 @@ pub(crate) fn read(capture: &str, file: &str) -> Vec<u8> {
     fs::read(captures().join(capture).join(file)).unwrap()
 }
 
-/// Every stream, with the name of its capture and its side.
+/// Returns every stream, with the name of its capture and its side.
 pub(crate) fn streams() -> Vec<(String, &'static str, Vec<u8>)> {
     let entries = fs::read_dir(captures()).unwrap();
     let mut names: Vec<_> =
@@ -38,7 +38,7 @@ pub(crate) fn whole(stream: &[u8]) -> Vec<(Header, Vec<u8>)> {
     packets([stream]).into_iter().collect::<Result<_, _>>().unwrap()
 }
 
-/// Returns what decodes the payload behind a header, if the crate knows such messages.
+/// Returns the function that re-encodes the payload after a header, if the crate knows the message.
 pub(crate) fn known(header: &Header) -> Option<Again> {
     if (header.program, header.version) != (Program::Remote, VERSION) {
         return None;
@@ -59,7 +59,7 @@ pub(crate) struct Exchange {
     pub(crate) result: Vec<u8>,
 }
 
-/// The calls of a capture, each with its reply.
+/// Returns the calls of a capture, each with its reply.
 pub(crate) fn exchanges(capture: &str) -> Vec<Exchange> {
     let only = |file, kind| {
         whole(&read(capture, file)).into_iter().filter(move |(header, _)| header.kind == kind)
@@ -74,7 +74,7 @@ pub(crate) fn exchanges(capture: &str) -> Vec<Exchange> {
         .collect()
 }
 
-/// The calls of a procedure in a capture, each with its reply.
+/// Returns the calls of a procedure in a capture, each with its reply.
 pub(crate) fn exchanges_of<P: Procedure>(capture: &str) -> Vec<Exchange> {
     let mut exchanges = exchanges(capture);
     exchanges.retain(|exchange| exchange.call.procedure == P::NUMBER);
