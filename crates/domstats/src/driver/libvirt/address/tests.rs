@@ -365,7 +365,10 @@ fn invalid_uris_are_refused_with_a_reason() {
         ("qemu:///system?mode=DIRECT", "mode is 'DIRECT', use auto, direct or legacy"),
         ("qemu+ssh://h/system?mode=direct", "mode=direct does not work over ssh"),
         ("qemu+ssh://h/system?proxy=x", "proxy is 'x', use auto, native or netcat"),
-        ("qemu+ssh://h/system?proxy=native&netcat=nc", "netcat cannot be combined"),
+        (
+            "qemu+ssh://h/system?proxy=native&netcat=nc",
+            "netcat cannot be combined with proxy=native",
+        ),
         ("qemu+ssh://h/system?no_tty=", "no_tty must be 1 or 0"),
         ("qemu+tls://h/system?no_verify=yes", "no_verify must be 1 or 0"),
         ("qemu+tls://h/system?tls_priority=NORMAL", "tls_priority is for GnuTLS"),
