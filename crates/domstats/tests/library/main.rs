@@ -7,5 +7,6 @@ mod floors;
 #[cfg(feature = "qemu")]
 mod monitor_reader;
 mod replay;
+mod security;
 mod test_driver;
 mod tools;
