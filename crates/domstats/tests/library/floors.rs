@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-/// What each floor may use beside itself. `host` knows nothing of ours, and no driver another one.
+use crate::rust_files;
+
+/// What each floor may use besides itself. `host` uses no other floor, and no driver another driver.
 const FLOORS: [(&str, &[&str]); 8] = [
     ("host", &[]),
     ("model", &[]),
@@ -73,32 +75,33 @@ fn parent(module: &str) -> &str {
     module.rsplit_once("::").map_or("", |(parent, _)| parent)
 }
 
-fn check(folder: &Path, module: &str, faults: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
-        let name = name.trim_end_matches(".rs");
-        let module = format!("{module}::{name}").trim_start_matches("::").to_owned();
-        if path.is_dir() {
-            check(&path, &module, faults);
-        } else if path.extension().is_some_and(|it| it == "rs") && name != "fuzz" {
-            let (module, text) =
-                (module.trim_end_matches("::mod"), fs::read_to_string(&path).unwrap());
-            for (word, base) in [("crate::", ""), ("super::", parent(module))] {
-                for (start, _) in text.match_indices(word) {
-                    let (line, mut used) = (text[..start].lines().count(), Vec::new());
-                    paths(&text[start + word.len()..], base, &mut used);
-                    let found = used.iter().filter_map(|to| fault(module, to));
-                    faults.extend(found.map(|fault| format!("{}:{line}: {fault}", path.display())));
-                }
-            }
+/// Returns what a file uses above its floor, with the lines.
+fn faults_of(module: &str, path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut faults = Vec::new();
+    for (word, base) in [("crate::", ""), ("super::", parent(module))] {
+        for (start, _) in text.match_indices(word) {
+            let (line, mut used) = (text[..start].lines().count(), Vec::new());
+            paths(&text[start + word.len()..], base, &mut used);
+            let found = used.iter().filter_map(|to| fault(module, to));
+            faults.extend(found.map(|fault| format!("{}:{line}: {fault}", path.display())));
         }
     }
+    faults
 }
 
 #[test]
 fn no_arrow_runs_up() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut faults = Vec::new();
-    check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut faults);
+    for path in rust_files(&source) {
+        let module = path.strip_prefix(&source).unwrap().with_extension("");
+        let module = module.display().to_string().replace('/', "::");
+        let module = module.trim_end_matches("::mod");
+        if !module.ends_with("fuzz") {
+            faults.extend(faults_of(module, &path));
+        }
+    }
     assert!(faults.is_empty(), "a floor uses one above it:\n{}", faults.join("\n"));
 }
 

@@ -2,27 +2,17 @@
 
 use std::{fs, path::Path};
 
-/// Appends the text of all Rust files below a folder.
-fn read(folder: &Path, text: &mut String) {
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        let path = entry.path();
-        match path.is_dir() {
-            true => read(&path, text),
-            false if path.extension().is_some_and(|it| it == "rs") => {
-                *text += &format!("mod {} ", path.file_stem().unwrap().display());
-                *text += &fs::read_to_string(&path).unwrap();
-            }
-            false => {}
-        }
-    }
-}
+use crate::rust_files;
 
 #[test]
 fn every_named_test_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut code = String::new();
     for folder in ["tests/tests", "crates/domstats/src/format/tests"] {
-        read(&root.join(folder), &mut code);
+        for path in rust_files(&root.join(folder)) {
+            code += &format!("mod {} ", path.file_stem().unwrap().display());
+            code += &fs::read_to_string(path).unwrap();
+        }
     }
     let page = fs::read_to_string(root.join("SECURITY.md")).unwrap();
     let names: Vec<&str> =

@@ -1,6 +1,8 @@
 //! `/v1/openapi.json`: the description of all endpoints, made of the table of routes. `openapi.json` has the rest of
 //! it: parameters, errors, authentication.
 
+use std::sync::LazyLock;
+
 use axum::{
     http::{HeaderValue, header},
     response::IntoResponse,
@@ -150,7 +152,10 @@ pub(super) fn document() -> Value {
     document
 }
 
+/// The description as text: it never changes.
+static TEXT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", document()));
+
 pub(super) async fn openapi() -> impl IntoResponse {
     let json = HeaderValue::from_static("application/json");
-    ([(header::CONTENT_TYPE, json)], format!("{:#}\n", document()))
+    ([(header::CONTENT_TYPE, json)], TEXT.as_str())
 }

@@ -12,7 +12,7 @@ use crate::{
             registry::{Found, Sighting},
         },
         host::{HostSide, Networks},
-        monitor::{budget::MemoryBudget, cache::HostView, nics::NicSnapshot},
+        monitor::{cache::HostView, nics::NicSnapshot},
         pass::{self, Conversation, Rules},
         reasons,
     },
@@ -44,13 +44,7 @@ impl Qemu {
             .zip(&hosts)
             .map(|(guest, host)| begin(guest, host, request, view(guest, host)))
             .collect();
-        let memory = MemoryBudget::new(proc);
-        let rules = Rules {
-            deadline,
-            nowait: request.options.contains(StatsOptions::NOWAIT),
-            hold: self.hold,
-            memory: &memory,
-        };
+        let rules = self.rules(proc, deadline, request.options.contains(StatsOptions::NOWAIT));
         let mut networks = Networks::default();
         let mut host_time = start.elapsed();
         pass::converse(&mut conversations, &rules, proc, || {

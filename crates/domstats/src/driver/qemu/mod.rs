@@ -216,8 +216,7 @@ impl Driver for Qemu {
             .filter(|(_, queries)| !queries.is_empty())
             .map(|(guest, queries)| Conversation::new(guest, queries, None))
             .collect();
-        let memory = MemoryBudget::new(proc);
-        let rules = Rules { deadline, nowait: false, hold: self.hold, memory: &memory };
+        let rules = self.rules(proc, deadline, false);
         pass::converse(&mut conversations, &rules, proc, || {});
         for conversation in &conversations {
             conversation.guest().learn(&conversation.replies);
@@ -270,6 +269,12 @@ impl Processes for Qemu {
             let gone = Missing::new(MissingReason::Gone, "no such QEMU process was found");
             gone.error(ErrorOrigin::Qemu)
         })
+    }
+}
+
+impl Qemu {
+    fn rules<'a>(&self, proc: &'a Proc, deadline: Instant, nowait: bool) -> Rules<'a> {
+        Rules { deadline, nowait, hold: self.hold, memory: MemoryBudget::new(proc) }
     }
 }
 

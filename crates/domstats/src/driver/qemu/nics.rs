@@ -12,8 +12,9 @@ use crate::{
         discovery::command_line::CommandLine,
         groups::guest_nics,
         guest::Guest,
-        monitor::{budget::MemoryBudget, nics::NicSnapshot},
-        pass::{self, Conversation, Rules},
+        monitor::nics::NicSnapshot,
+        pass::{self, Conversation},
+        reasons,
     },
     host::{process::taps::Tap, procfs::Proc},
     model::{
@@ -39,8 +40,8 @@ impl Qemu {
         let (found, _) = select(proc, found, Some(slice::from_ref(domain)), all, &mut report);
         let (guests, mut hosts) = self.host.before(proc, found, StatsGroups::INTERFACE);
         let Some(guest) = guests.first() else {
-            let gone = || Missing::new(MissingReason::Gone, "no such QEMU process is running");
-            let missing = report.missing.pop().map_or_else(gone, |missing| missing.missing);
+            let missing = report.missing.pop();
+            let missing = missing.map_or_else(|| reasons::gone(proc), |missing| missing.missing);
             return Err(missing.error(ErrorOrigin::Qemu));
         };
         self.host.meanwhile(proc, &guests, &mut hosts, StatsGroups::INTERFACE, deadline);
@@ -59,8 +60,7 @@ impl Qemu {
         guest: &Guest,
         deadline: Instant,
     ) -> Result<NicSnapshot, Missing> {
-        let memory = MemoryBudget::new(proc);
-        let rules = Rules { deadline, nowait: false, hold: self.hold, memory: &memory };
+        let rules = self.rules(proc, deadline, false);
         let mut conversation = [Conversation::new(guest, Vec::new(), None).find_nics(true)];
         pass::converse(&mut conversation, &rules, proc, || {});
         let [conversation] = conversation;

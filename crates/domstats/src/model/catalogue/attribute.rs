@@ -135,7 +135,7 @@ pub(crate) trait AttributeField {
     const WORDS: &'static [&'static str] = &[];
     /// Returns the value; `None` for one that documents do not have.
     fn get(&self) -> Option<AttributeValue<'_>>;
-    /// Sets the value; false if it is none of this type.
+    /// Sets the value; false if it is of another type.
     fn set(&mut self, value: AttributeValue<'_>) -> bool;
 }
 
@@ -156,36 +156,31 @@ impl AttributeField for Name {
     }
 }
 
-impl AttributeField for Option<Uuid> {
-    const TYPE: AttributeType = AttributeType::Uuid;
+/// Implements [`AttributeField`] for an optional value.
+macro_rules! optional {
+    ($($inner:ident is $variant:ident;)*) => {$(
+        impl AttributeField for Option<$inner> {
+            const TYPE: AttributeType = AttributeType::$variant;
 
-    fn get(&self) -> Option<AttributeValue<'_>> {
-        self.map(AttributeValue::Uuid)
-    }
+            fn get(&self) -> Option<AttributeValue<'_>> {
+                self.map(AttributeValue::$variant)
+            }
 
-    fn set(&mut self, value: AttributeValue<'_>) -> bool {
-        match value {
-            AttributeValue::Uuid(uuid) => *self = Some(uuid),
-            _ => return false,
+            fn set(&mut self, value: AttributeValue<'_>) -> bool {
+                match value {
+                    AttributeValue::$variant(value) => *self = Some(value),
+                    _ => return false,
+                }
+                true
+            }
         }
-        true
-    }
+    )*};
 }
 
-impl AttributeField for Option<u32> {
-    const TYPE: AttributeType = AttributeType::Number;
-
-    fn get(&self) -> Option<AttributeValue<'_>> {
-        self.map(AttributeValue::Number)
-    }
-
-    fn set(&mut self, value: AttributeValue<'_>) -> bool {
-        match value {
-            AttributeValue::Number(number) => *self = Some(number),
-            _ => return false,
-        }
-        true
-    }
+optional! {
+    Uuid is Uuid;
+    u32 is Number;
+    SystemTime is Time;
 }
 
 impl AttributeField for bool {
@@ -218,22 +213,6 @@ impl AttributeField for Conflict {
                 Some(conflict) => *self = conflict,
                 None => return false,
             },
-            _ => return false,
-        }
-        true
-    }
-}
-
-impl AttributeField for Option<SystemTime> {
-    const TYPE: AttributeType = AttributeType::Time;
-
-    fn get(&self) -> Option<AttributeValue<'_>> {
-        self.map(AttributeValue::Time)
-    }
-
-    fn set(&mut self, value: AttributeValue<'_>) -> bool {
-        match value {
-            AttributeValue::Time(time) => *self = Some(time),
             _ => return false,
         }
         true

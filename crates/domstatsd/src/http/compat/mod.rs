@@ -108,8 +108,14 @@ const PROFILES: [&Profile; 5] = [
 ];
 
 /// Their names.
-pub(super) const NAMES: [&str; 5] =
-    [PROFILES[0].name, PROFILES[1].name, PROFILES[2].name, PROFILES[3].name, PROFILES[4].name];
+pub(super) const NAMES: [&str; PROFILES.len()] = {
+    let (mut names, mut place) = ([""; PROFILES.len()], 0);
+    while place < names.len() {
+        names[place] = PROFILES[place].name;
+        place += 1;
+    }
+    names
+};
 
 impl Profile {
     /// Returns the exporter of this name.

@@ -16,7 +16,7 @@ pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::BALLOON
 
 fn ask(queries: &mut QueryList<'_>) {
     queries.ask(Query::Balloon);
-    if queries.wants_whole(StatsGroups::BALLOON) {
+    if queries.request.wants_whole(StatsGroups::BALLOON) {
         queries.ask(match queries.guest.learned(|learned| learned.balloon.clone()) {
             Some(path) => Query::GuestStats(path),
             None => Query::Devices("/machine/peripheral".to_owned()),

@@ -16,13 +16,12 @@ use crate::{
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::CPU_TOTAL, ask, fill };
 
 fn ask(queries: &mut QueryList<'_>) {
-    if !queries.wants_whole(StatsGroups::CPU_TOTAL) {
+    if !queries.request.wants_whole(StatsGroups::CPU_TOTAL) {
         return;
     }
-    hypervisor::ask_what_is_counted(queries);
     // The group `vcpu` queries all statistics of the vCPUs.
-    let is_asked_anyway = queries.wants_whole(StatsGroups::VCPU);
-    if !is_asked_anyway && hypervisor::may_count(queries, |counted| &counted.vcpu) {
+    let has_all = queries.request.wants_whole(StatsGroups::VCPU);
+    if hypervisor::may_count(queries, |counted| &counted.vcpu) && !has_all {
         let names = &[hypervisor::HALT_POLL_SUCCESS, hypervisor::HALT_POLL_FAIL];
         queries.ask(Query::VcpuStats(names));
     }

@@ -21,10 +21,9 @@ use crate::{
 pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::CRYPTODEV, ask, fill };
 
 fn ask(queries: &mut QueryList<'_>) {
-    if !queries.wants_whole(StatsGroups::CRYPTODEV) {
+    if !queries.request.wants_whole(StatsGroups::CRYPTODEV) {
         return;
     }
-    hypervisor::ask_what_is_counted(queries);
     if hypervisor::may_count(queries, |counted| &counted.cryptodev) {
         queries.ask(Query::CryptodevStats);
     }

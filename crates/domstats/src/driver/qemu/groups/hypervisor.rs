@@ -27,17 +27,15 @@ use crate::{
 pub(super) const HALT_POLL_SUCCESS: &str = "halt_poll_success_ns";
 pub(super) const HALT_POLL_FAIL: &str = "halt_poll_fail_ns";
 
-/// Queries the schemas, unless they are known.
-pub(super) fn ask_what_is_counted(queries: &mut QueryList<'_>) {
-    if queries.guest.learned(|learned| learned.counted.is_none()) {
+/// Returns whether statistics of this kind are worth a query. Queries the schemas unless they are
+/// known; until then, any kind is.
+pub(super) fn may_count(queries: &mut QueryList<'_>, kind: fn(&Counted) -> &Kinds) -> bool {
+    let counts = |counted: &Counted| !kind(counted).is_empty();
+    let known = queries.guest.learned(|learned| learned.counted.as_deref().map(counts));
+    known.unwrap_or_else(|| {
         queries.ask(Query::StatsSchemas);
-    }
-}
-
-/// Returns whether statistics of this kind may be counted, as far as is known.
-pub(super) fn may_count(queries: &QueryList<'_>, kind: fn(&Counted) -> &Kinds) -> bool {
-    let counted = queries.guest.learned(|learned| learned.counted.clone());
-    counted.is_none_or(|counted| !kind(&counted).is_empty())
+        true
+    })
 }
 
 /// Returns why the hypervisor's part of the vCPUs' statistics is missing. For a guest that is not

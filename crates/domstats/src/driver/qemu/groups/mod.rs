@@ -80,11 +80,6 @@ impl QueryList<'_> {
             self.queries.push(query);
         }
     }
-
-    /// Returns whether a group is requested with all its parts.
-    fn wants_whole(&self, group: StatsGroups) -> bool {
-        self.request.wants_whole(group)
-    }
 }
 
 /// Returns the queries that a request needs, beyond what the host shows.

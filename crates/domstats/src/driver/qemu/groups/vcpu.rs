@@ -27,7 +27,7 @@ fn ask(queries: &mut QueryList<'_>) {
     if threads.is_none() {
         queries.ask(Query::Cpus);
     }
-    if !queries.wants_whole(StatsGroups::VCPU) {
+    if !queries.request.wants_whole(StatsGroups::VCPU) {
         return;
     }
     let guest = queries.guest;
@@ -36,7 +36,6 @@ fn ask(queries: &mut QueryList<'_>) {
     {
         queries.ask(Query::PossibleCpus);
     }
-    hypervisor::ask_what_is_counted(queries);
     if hypervisor::may_count(queries, |counted| &counted.vcpu) {
         queries.ask(Query::VcpuStats(&[]));
         // KVM's statistics have a vCPU's path, not its index.

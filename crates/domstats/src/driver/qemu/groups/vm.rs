@@ -19,7 +19,6 @@ pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::VM, ask
 
 // A request for the basic part of the group needs the same query: there is no other part.
 fn ask(queries: &mut QueryList<'_>) {
-    hypervisor::ask_what_is_counted(queries);
     // The first call sends the query without knowing whether anything is counted: that saves a
     // round trip.
     if hypervisor::may_count(queries, |counted| &counted.vm) {

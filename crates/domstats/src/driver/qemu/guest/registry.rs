@@ -9,7 +9,8 @@ use std::{
 use crate::{
     driver::qemu::{
         discovery::{
-            self, Discovery,
+            self, Candidate, Discovery,
+            command_line::CommandLine,
             socket::MonitorSocket,
             usable::{no_monitor, unusable},
         },
@@ -79,9 +80,8 @@ impl Guests {
         let discovery::Found { qemus, missing } = self.discovery.find(deadline)?;
         let mut seen = HashSet::new();
         let mut known = self.known();
-        let guests = qemus.into_iter().map(|it| {
-            let stat = it.stat.clone();
-            (guest_of(it, &mut known, &mut seen), stat)
+        let guests = qemus.into_iter().map(|Candidate { process, stat, line, monitors }| {
+            (guest_of(Identity { process, monitors }, &line, &mut known, &mut seen), stat)
         });
         let guests = guests.collect();
         known.retain(|identity, _| seen.contains(identity));
@@ -158,20 +158,19 @@ impl Guests {
 
 /// Returns the guest from an earlier call if it is the same, else a new one.
 fn guest_of(
-    sighting: discovery::Candidate,
+    identity: Identity,
+    line: &Arc<CommandLine>,
     known: &mut HashMap<Identity, Arc<Guest>>,
     seen: &mut HashSet<Identity>,
 ) -> Arc<Guest> {
-    let discovery::Candidate { process, line, monitors, .. } = sighting;
-    let identity = Identity { process, monitors };
     let new = || {
         let monitors = Some(identity.monitors.clone()).filter(|all| !all.is_empty());
-        let monitors = monitors.ok_or_else(|| no_monitor(&line));
-        Arc::new(Guest::new(process, Arc::clone(&line), monitors))
+        let monitors = monitors.ok_or_else(|| no_monitor(line));
+        Arc::new(Guest::new(identity.process, Arc::clone(line), monitors))
     };
     let guest = known.entry(identity.clone()).or_insert_with(new);
     // More of its command line may be known now.
-    if !Arc::ptr_eq(&guest.line, &line) && guest.line != line {
+    if !Arc::ptr_eq(&guest.line, line) && guest.line != *line {
         *guest = new();
     }
     seen.insert(identity);

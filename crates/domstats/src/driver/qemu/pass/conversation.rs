@@ -115,7 +115,7 @@ impl<'a> Conversation<'a> {
         self.lease.as_mut()?.session.as_mut()
     }
 
-    /// Returns whether waiting for `patience` is likely to be in vain.
+    /// Returns whether an answer within `patience` is unlikely.
     pub(super) fn is_stuck(&self, patience: Duration) -> bool {
         self.lease
             .as_ref()
@@ -158,7 +158,7 @@ impl<'a> Conversation<'a> {
             let is_late = lease.stuck.is_some() && monitor.is_greeted() && monitor.is_owing();
             let may_ask = !is_late && !is_last;
             let (replies, view) = (&mut self.replies, self.view.as_ref());
-            let (reservation, memory) = (&mut self.reservation, rules.memory);
+            let (reservation, memory) = (&mut self.reservation, &rules.memory);
             let budget = &mut AnswerBudget { reservation, memory, deadline: rules.deadline };
             let progress = if is_new && may_ask {
                 self.asked = true;

@@ -47,7 +47,7 @@ const LEASE_CHECK: Duration = Duration::from_millis(2);
 const QUEUE_CHECK: Duration = Duration::from_millis(10);
 
 /// The rules of a pass.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Rules<'a> {
     pub(super) deadline: Instant,
     /// Whether to give up at once on monitors that another call has leased.
@@ -55,7 +55,7 @@ pub(super) struct Rules<'a> {
     /// Whether to keep sessions for the next pass.
     pub(super) hold: bool,
     /// The memory that replies may take.
-    pub(super) memory: &'a MemoryBudget<'a>,
+    pub(super) memory: MemoryBudget<'a>,
 }
 
 /// Runs the conversations until all are over or the deadline has passed.

@@ -36,7 +36,7 @@ pub(super) const READER: GroupReader = GroupReader { group: StatsGroups::BLOCK, 
 
 fn ask(queries: &mut QueryList<'_>) {
     queries.ask(Query::BlockStats);
-    if queries.wants_whole(StatsGroups::BLOCK) {
+    if queries.request.wants_whole(StatsGroups::BLOCK) {
         queries.ask(Query::BlockNodes);
     }
 }
