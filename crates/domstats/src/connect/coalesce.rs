@@ -8,7 +8,7 @@
 //!
 //! A pass in flight has read already: its numbers are older than a call that comes now. So calls
 //! that come meanwhile with the same question gather for the next pass. It starts when the one in
-//! flight ends, or after [`GATHER`]: a pass that is held up holds up nobody else. The call that
+//! flight ends, or after [`GATHER`]: a slow pass delays no other call. The call that
 //! came first leads: it makes the pass.
 //!
 //! Timeouts may differ. A shared pass ends at the earliest deadline of the calls that share it, so

@@ -1,7 +1,7 @@
 //! Divides what a call has for all the processes it examines, such as time or memory, so that a
 //! hostile process cannot take everything.
 //!
-//! Every process gets a little in any case, which no other process can take away. The rest is for
+//! Every process has a minimum, which no other process can take away. The rest is for
 //! processes that need more, and the processes of one user never get more of it than is left for
 //! others.
 
@@ -34,7 +34,7 @@ impl<U: Eq + Hash> Shares<U> {
         self.change_if(from, to, user, |_, _| true)
     }
 
-    /// Returns how many users have more than their processes may have in any case.
+    /// Returns how many users have more than the minimum of their processes.
     #[must_use]
     pub fn holders(&self) -> usize {
         self.taken.len()

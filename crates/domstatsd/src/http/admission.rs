@@ -140,7 +140,7 @@ impl Admission {
         max_age: Duration,
         source: Source,
     ) -> Result<Arc<Snapshot>, NoSnapshot> {
-        // There is always room for the default query of `/metrics`, whoever sends it.
+        // The default query of `/metrics` is always admitted.
         let source = if query == StatsQuery::default() { Source::Daemon } else { source };
         let _its = self.in_flight.enter(query, source)?;
         // A pass goes on when its clients have gone.

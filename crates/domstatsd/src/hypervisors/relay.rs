@@ -17,7 +17,7 @@ use super::{Failure, Gathered, Generation, Host, Hypervisors, blocking, hypervis
 /// The calls that are relayed at a time: a libvirt daemon works on 20, and has other clients.
 const RELAYS: usize = 4;
 
-/// What a relayed call concerns, which decides who is asked.
+/// The subject of a relayed call, which decides which hypervisors are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// The host: that of the first hypervisor.

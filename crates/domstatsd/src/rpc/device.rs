@@ -303,7 +303,7 @@ pub(super) async fn block_params(
     });
     let mut params: Vec<_> = known.collect();
     let count = params.len() as i32;
-    // Clients ask for the count first, and then for so many.
+    // Clients ask for the count first, then for that many.
     params.truncate(usize::try_from(args.count).unwrap_or(0));
     let count = if args.count == 0 { count } else { params.len() as i32 };
     Ok(BlockParams { params: List(params), count })

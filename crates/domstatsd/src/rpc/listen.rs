@@ -1,4 +1,4 @@
-//! Accepts clients: by the Unix socket, or by TLS with a certificate.
+//! Accepts clients on the Unix socket, and over TLS with a certificate.
 
 use std::{
     io,

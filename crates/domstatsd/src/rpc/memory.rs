@@ -7,7 +7,7 @@ use domstats::{host::shares::Shares, sync::lock};
 
 use crate::net::source::Source;
 
-/// What each client may have in any case, in bytes: the calls and replies of most are smaller.
+/// The minimum of each client, in bytes: the calls and replies of most are smaller.
 const EACH: u64 = 64 << 10;
 
 /// What there is for clients that need more. One client with the largest replies that fit in a packet, five at a

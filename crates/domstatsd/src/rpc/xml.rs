@@ -1,4 +1,4 @@
-//! The description of a domain that no libvirt has, as far as its statistics tell: clients read the names of
+//! The description of a domain that no libvirt has, made of its statistics: clients read the names of
 //! disks and interfaces from it.
 
 use std::{borrow::Cow, fmt::Write};

@@ -1,4 +1,4 @@
-//! What is known of domains from call to call.
+//! What is known about domains across calls.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,11 +12,11 @@ use crate::{
     sync::lock,
 };
 
-/// What is known of a domain that did not answer. Nobody waits for it until it answers again.
+/// A domain that did not answer. No call waits for it until it answers again.
 #[derive(Debug, Clone)]
 pub(super) struct Stuck {
     pub(super) missing: Missing,
-    /// Questions to it that the daemon still works on.
+    /// Abandoned calls about it that the daemon still works on.
     pub(super) abandoned: usize,
 }
 
@@ -42,7 +42,7 @@ impl Health {
         self.known().stuck_domains.get(&domain).cloned()
     }
 
-    /// Notes that a domain did not answer, and whether a question to it was abandoned.
+    /// Notes that a domain did not answer, and whether a call about it was abandoned.
     pub(super) fn note_stuck(&self, domain: Uuid, missing: Missing, abandoned: bool) {
         let stuck_domains = &mut self.known().stuck_domains;
         let before = stuck_domains.get(&domain).map_or(0, |stuck| stuck.abandoned);
@@ -50,7 +50,7 @@ impl Health {
         stuck_domains.insert(domain, Stuck { missing, abandoned });
     }
 
-    /// Notes that domains answered, or that nobody is there any more who would.
+    /// Notes that domains answered, or that nothing is left to answer.
     pub(super) fn note_answered(&self, domains: &[Uuid]) {
         let stuck_domains = &mut self.known().stuck_domains;
         domains.iter().for_each(|domain| drop(stuck_domains.remove(domain)));
@@ -67,7 +67,7 @@ impl Health {
         }
     }
 
-    /// Forgets all domains but these, the ones that exist.
+    /// Keeps only these domains, which exist.
     pub(super) fn retain(&self, exists: &HashSet<Uuid>) {
         let mut known = self.known();
         known.stuck_domains.retain(|uuid, _| exists.contains(uuid));

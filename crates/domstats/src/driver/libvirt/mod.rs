@@ -15,17 +15,16 @@
 //! # What it does better than libvirt's own client
 //!
 //! A daemon works through a bulk call on one thread, domain by domain, and waits for a stuck one
-//! for ever. This driver asks for many small parts side by side, over several connections. What
-//! needs no monitor (`state`, `interface`, `perf`, `memory`) is asked apart from the rest, and is
-//! there whatever the monitors do. A domain that does not answer in time is remembered, and nobody
-//! waits for it until it answers again. At most 8 questions that may ask a monitor are in flight
-//! at a time, abandoned ones included: a daemon works on 20 calls by default, so that libvirt
-//! stays usable for everybody else.
+//! for ever. This driver makes many small calls side by side, over several connections. What
+//! needs no monitor (`state`, `interface`, `perf`, `memory`) is requested separately, and is
+//! there whatever the monitors do. No call waits for a domain that did not answer in time until it answers
+//! again. At most 8 calls that may need a monitor are in flight, abandoned ones included: a daemon
+//! handles 20 calls at once by default, so libvirt stays usable for other clients.
 //!
 //! # What it leaves out
 //!
 //! The CPU times of inactive domains: libvirt gives those of its daemon. Everything else is passed
-//! on, fields that this version does not know among it.
+//! on, including fields that this version does not know.
 
 mod address;
 mod auth_file;
@@ -80,7 +79,7 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a daemon that restarts is waited for where no request says.
+/// How long to wait for a restarting daemon where no request sets a time.
 const RESTART: Duration = Duration::from_secs(1);
 
 pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> error::Result<Box<dyn Driver>> {
@@ -89,12 +88,12 @@ pub(crate) fn open(uri: &Uri, options: &ConnectOptions) -> error::Result<Box<dyn
     Ok(Box::new(Libvirt { pool, peer }))
 }
 
-/// Says what is wrong with a URI, without looking for the daemon.
+/// Finds what is wrong with a URI, without contacting the daemon.
 pub(crate) fn check(uri: &Uri, options: &ConnectOptions) -> error::Result<()> {
     Address::new(uri, options).map(drop)
 }
 
-/// Returns whether the daemon can be there: a local one has a socket.
+/// Returns whether the daemon may be running: a local one has a socket.
 pub(crate) fn is_there(uri: &Uri, options: &ConnectOptions) -> bool {
     Address::new(uri, options).is_ok_and(|address| match address.transport {
         Transport::Unix { sockets } => sockets.iter().any(|socket| socket.exists()),
@@ -250,7 +249,7 @@ impl Libvirt {
         Error::new(ErrorKind::NoDomain, self.origin(), sentence)
     }
 
-    /// Lists the domains, and prepares the questions to them.
+    /// Lists the domains, and prepares the calls about them.
     fn begin(
         &self,
         lease: &mut pool::Lease<'_>,
@@ -274,7 +273,7 @@ impl Libvirt {
     }
 }
 
-/// Tries again, until the deadline, when the daemon goes away: it may be restarting.
+/// Retries until the deadline when the daemon goes away: it may be restarting.
 fn retry<R>(deadline: Instant, mut attempt: impl FnMut() -> error::Result<R>) -> error::Result<R> {
     let mut pause = FIRST_PAUSE;
     loop {
@@ -288,7 +287,7 @@ fn retry<R>(deadline: Instant, mut attempt: impl FnMut() -> error::Result<R>) ->
     }
 }
 
-/// Returns whether the connection is gone, and another may be had.
+/// Returns whether the connection is lost, so that another may succeed.
 fn is_lost(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::System | ErrorKind::NoConnect)
 }

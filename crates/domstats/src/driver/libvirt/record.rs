@@ -1,4 +1,4 @@
-//! What became of each domain in a call, and its record at the end.
+//! The progress of each domain in a call, and its record.
 
 use std::time::SystemTime;
 
@@ -20,7 +20,7 @@ use crate::model::{
     stats::GROUPS,
 };
 
-/// Reads the reply to a question for statistics.
+/// Decodes the reply to a call for statistics.
 pub(super) fn decode(payload: &[u8]) -> Result<StatsRecords<'_>, Fault> {
     StatsRecords::decode(&mut Decoder::new(payload))
 }
@@ -29,18 +29,18 @@ pub(super) fn decode(payload: &[u8]) -> Result<StatsRecords<'_>, Fault> {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) info: DomainInfo,
-    /// Why nobody waits for it, if so.
+    /// Why the pass does not wait for it, if it is stuck.
     pub(super) stuck: Option<Stuck>,
-    /// The questions in flight that may ask its monitor.
+    /// The calls in flight that may need its monitor.
     pub(super) in_flight: usize,
-    /// How often somebody else had its monitor.
+    /// How often another job had its monitor.
     pub(super) pauses: u32,
     stats: DomainStats,
     progress: [Progress; Part::ALL.len()],
     gone: bool,
 }
 
-/// What became of a question.
+/// The progress of a call about one part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Progress {
     /// No answer yet.
@@ -49,7 +49,7 @@ enum Progress {
     Partial,
     /// Answered.
     Done,
-    /// There will be no answer.
+    /// It will not be answered.
     Failed(Missing),
 }
 
@@ -75,19 +75,19 @@ impl Slot {
         &mut self.progress[part as usize]
     }
 
-    /// Returns whether nothing more is to be asked of a part.
+    /// Returns whether a part needs no further call.
     pub(super) fn is_over(&self, part: Part, plan: &Plan) -> bool {
         self.gone
             || !plan.asks(part)
             || match self.progress[part as usize] {
                 Progress::Open => false,
-                // Nobody waits for a stuck domain.
+                // No pass waits for a stuck domain.
                 Progress::Partial => !plan.patient || self.stuck.is_some(),
                 Progress::Done | Progress::Failed(_) => true,
             }
     }
 
-    /// Returns whether it answered with all that it has.
+    /// Returns whether its answer was complete.
     pub(super) fn monitor_is_done(&self) -> bool {
         self.progress[Part::Monitor as usize] == Progress::Done
     }
@@ -105,8 +105,8 @@ impl Slot {
         self.gone || self.progress.iter().any(|progress| *progress != Progress::Open)
     }
 
-    /// Takes the record of a question that was asked at a time; `None` if libvirt left the domain
-    /// out: it does not exist any more.
+    /// Takes the record from a call made at this time; `None` if libvirt left the domain out, because
+    /// it no longer exists.
     pub(super) fn take(
         &mut self,
         part: Part,
@@ -141,8 +141,8 @@ impl Slot {
         }
     }
 
-    /// Notes what was not answered in time; `starved` if the share is in use. Returns why the domain
-    /// is stuck, if it is.
+    /// Notes what was not answered in time; `starved` if the share was used up. Returns the reason if
+    /// the domain is stuck.
     pub(super) fn time_is_up(&mut self, starved: bool) -> Option<Missing> {
         let known = self.stuck.as_ref();
         let timeout = |text: &str| Missing::new(MissingReason::Timeout, text);
@@ -180,7 +180,7 @@ impl Slot {
             return Err(Missing::new(MissingReason::Gone, "libvirt does not know it any more"));
         }
         if !plan.wanted.contains(StatsGroups::BALLOON) {
-            // Asked only to see whether the monitor answers.
+            // Requested only to see whether the monitor answers.
             self.stats.balloon = None;
         }
         let inactive = self.info.id.is_none();
@@ -209,7 +209,7 @@ impl Slot {
     }
 }
 
-/// Returns whether a record has what only the monitor knows.
+/// Returns whether a record has values that only the monitor knows.
 fn asked_monitor(record: &StatsRecord<'_>) -> bool {
     record.params.0.iter().any(|param| {
         let field = param.field.as_ref();

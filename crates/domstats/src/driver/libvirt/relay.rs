@@ -1,4 +1,4 @@
-//! Calls of another client, relayed as they came.
+//! Calls of another client, relayed unchanged.
 
 use std::{
     thread,
@@ -20,21 +20,21 @@ use crate::{
     },
 };
 
-/// The part of the share that such calls may have: the rest is for statistics.
+/// The part of the share that such calls may use; the rest is for statistics.
 const PART: usize = SHARE / 2;
 
 /// The pause before a call looks again whether there is room for it.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Hands on a call for which the daemon asks no monitor.
+/// Relays a call that needs no monitor.
 pub(super) fn quick(pool: &Pool, call: Call<'_>, deadline: Instant) -> Result<Relayed> {
     let mut lease = pool.lease(deadline)?;
     let link = lease.front.first_mut().ok_or_else(silent)?;
     link.relay(call.procedure, call.arguments, deadline)
 }
 
-/// Hands on a call for which the daemon may ask a domain's monitor. While one is not answered, no
-/// other about the same domain is made: each would hold a thread of the daemon.
+/// Relays a call that may need a domain's monitor. While one is unanswered, others about the same
+/// domain fail at once: each would hold a thread of the daemon.
 pub(super) fn to_monitor(
     pool: &Pool,
     domain: Uuid,
@@ -49,7 +49,7 @@ pub(super) fn to_monitor(
     ask_monitor(pool, domain, call, permit, deadline)
 }
 
-/// The same, if there is room for it at once and the monitor is not known to be stuck: else nothing.
+/// Does the same if there is room at once and the monitor is not known to be stuck; `None` otherwise.
 pub(super) fn to_free_monitor(
     pool: &Pool,
     domain: Uuid,
@@ -65,7 +65,7 @@ pub(super) fn to_free_monitor(
     }
 }
 
-/// Returns whether the daemon still waits for the domain's monitor, as far as was heard.
+/// Returns whether the daemon is known to wait for the domain's monitor.
 fn is_stuck(pool: &Pool, domain: Uuid) -> bool {
     pool.health.stuck(domain).is_some_and(|stuck| stuck.abandoned > 0)
 }

@@ -1,7 +1,7 @@
 //! Labels of samples, in the form in which they are written.
 //!
-//! A collection of metrics never has labels as pairs: they are appended to a buffer in their form, shared by all
-//! samples of a section, and copied when the samples are written.
+//! Labels are never stored as pairs. They are appended to a buffer in their final form, shared by all samples of a
+//! section, and copied when the samples are written.
 
 use std::{hash::Hash, ops::Range, time::SystemTime};
 
@@ -11,14 +11,14 @@ use crate::{
     model::{name::is_deceptive, stats::Value},
 };
 
-/// Labels in some form. The metrics of a report can be gathered with any: [`TextLabels`] is that of the formats
-/// here, and a program that sends metrics otherwise brings its own.
+/// The form of labels. [`TextLabels`] is that of the text formats; a program with another encoding of metrics
+/// implements its own.
 pub trait Labels: Clone + Default {
     /// Part of the labels.
     type Part: ?Sized + ToOwned<Owned: Eq + Hash>;
 
-    /// Whether the samples of a domain have its UUID as a label in any case, and not only where trusted users share
-    /// the name.
+    /// Whether the samples of a domain always have its UUID as a label, and not only where trusted users share the
+    /// name.
     const WITH_UUID: bool = false;
 
     /// Begins the labels of samples that were taken at a time.
@@ -32,10 +32,10 @@ pub trait Labels: Clone + Default {
         self.push(name, &Value::String(text.into()));
     }
 
-    /// Returns how long they are.
+    /// Returns their length.
     fn length(&self) -> usize;
 
-    /// Cuts them to a length that they had.
+    /// Truncates them to an earlier length.
     fn truncate(&mut self, length: usize);
 
     /// Returns a part between two lengths.
@@ -95,7 +95,7 @@ fn push_plain(out: &mut String, value: &Value<'_>) {
         Value::Word { word: Some(word), .. } => out.push_str(word),
         Value::Boolean(truth) => out.push_str(if *truth { "true" } else { "false" }),
         Value::Numbers(numbers) => push_numbers(out, numbers, " "),
-        // What is not finite.
+        // Not finite.
         Value::Double(number) if !number.is_finite() => push_double(out, *number),
         number => drop(push_number(out, number)),
     }
@@ -142,9 +142,8 @@ impl LabelSet {
     }
 }
 
-/// The labels of all samples. All samples of a section share theirs. Those of one kind of section are adjacent,
-/// because they are written one after the other: fetching them from all over the memory would take longer than all
-/// the rest.
+/// The labels of all samples; the samples of a section share theirs. Those of one kind of section are adjacent in
+/// memory, because they are written in sequence: scattered, they would cost more than everything else.
 pub(super) struct Store<L>(Vec<OfKind<L>>);
 
 struct OfKind<L> {

@@ -257,7 +257,7 @@ impl Guest {
 pub(super) struct Lease<'a> {
     guest: &'a Guest,
     pub(super) session: Option<Session>,
-    /// The longest that a call has waited for the monitor in vain.
+    /// The longest time that a call waited for the monitor without an answer.
     pub(super) stuck: Option<Duration>,
 }
 

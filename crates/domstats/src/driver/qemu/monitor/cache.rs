@@ -134,11 +134,11 @@ pub(crate) struct AnswerCache {
     status: Option<Cached<Status>>,
     balloon: Option<Cached<BalloonSize>>,
     guest_stats: Option<Cached<GuestStats>>,
-    /// What the host showed when the balloon was searched for in vain.
+    /// What the host showed when the balloon was not found.
     unplaced_balloon: Option<Signs>,
     iothreads: Option<Cached<Vec<Iothread>>>,
     layout: Option<Layout>,
-    /// When an image's file was searched for in vain.
+    /// When an image's file was not found.
     images_unfound: Option<Instant>,
     dirty_rate: Option<Cached<DirtyRate>>,
     /// Whether the NICs were queried, and no event about devices has come since.
@@ -226,12 +226,12 @@ impl AnswerCache {
         }
     }
 
-    /// Returns whether searching the devices for the balloon would be in vain.
+    /// Returns whether the devices are known to have no balloon.
     pub(crate) fn is_balloon_unplaced(&self, view: &HostView<'_>) -> bool {
         self.unplaced_balloon.as_ref().is_some_and(|then| view.signs.is_soon_after(then))
     }
 
-    /// Records that the balloon was searched for in vain.
+    /// Records that the balloon was not found.
     pub(crate) fn keep_unplaced_balloon(&mut self, view: &HostView<'_>) {
         self.unplaced_balloon = Some(view.signs.clone());
     }

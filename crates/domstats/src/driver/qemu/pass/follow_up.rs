@@ -135,7 +135,7 @@ impl Conversation<'_> {
         Some(Query::Devices((*folder).to_owned()))
     }
 
-    /// Returns whether a call has just searched for the balloon in vain.
+    /// Returns whether a recent call did not find the balloon.
     fn is_balloon_unplaced(&self) -> bool {
         let (Some(lease), Some(view)) = (&self.lease, &self.view) else { return false };
         lease.session.as_ref().is_some_and(|monitor| monitor.cache().is_balloon_unplaced(view))
